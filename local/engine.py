@@ -1,0 +1,146 @@
+"""Starts the local engine: MiniStack, with the three gaps mended that this template meets.
+
+Run by `cargo xtask up|demo|test` with an environment made from nothing, because functions inherit all of it.
+Each mending is held by a test in `engine_test.py`, and so is each gap: when a new version closes one, its test says so and
+the lines here can go. They lean on private names of one version, so any other version is refused.
+
+    python engine.py [--lifeline]
+"""
+
+import importlib.metadata
+import json
+import os
+import socketserver
+import sys
+
+# The version of requirements.in. After an upgrade run `cargo xtask test --only engine`, mend what it names, change this.
+MINISTACK = "1.5.33"
+
+
+def main() -> None:
+    refuse_other_versions()
+    refuse_the_real_aws()
+    if "--lifeline" in sys.argv:
+        sys.argv.remove("--lifeline")
+        import lifeline
+
+        lifeline.end_with_starter()
+    send_at_once()
+
+    import ministack.app
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS
+    mend(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
+    mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
+    ministack.app.main()
+
+
+def refuse_other_versions() -> None:
+    found = importlib.metadata.version("ministack")
+    if found != MINISTACK:
+        sys.exit(
+            f"local/engine.py mends ministack {MINISTACK}, but {found} is installed. Remove target/local/venv and run the "
+            "command again, or, to upgrade, follow the note beside MINISTACK in local/engine.py."
+        )
+
+
+def refuse_the_real_aws() -> None:
+    # A function without an endpoint, or with a real key, would talk to a real account.
+    if not os.environ.get("AWS_ENDPOINT_URL", "").startswith(("http://127.0.0.1:", "http://localhost:")):
+        sys.exit("AWS_ENDPOINT_URL must name the engine itself: functions inherit it and would call AWS. Use `cargo xtask up`.")
+    if os.environ.get("AWS_ACCESS_KEY_ID") != "test" or "AWS_PROFILE" in os.environ:
+        sys.exit("The engine's functions inherit its environment: start it without AWS credentials, by `cargo xtask up`.")
+
+
+def send_at_once() -> None:
+    # The Runtime API writes a response's head and body apart. Nagle's algorithm holds the second back until the first is
+    # acknowledged, which the function's side delays: 40 ms on every warm invocation.
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+def mend(handlers: dict, resource_type: str, after) -> None:
+    """Calls `after(physical_id, properties)` whenever CloudFormation has created or updated such a resource."""
+    handler = handlers[resource_type]
+    create, update = handler["create"], handler["update"]
+
+    def created(logical_id, properties, *rest, **named):
+        result = create(logical_id, properties, *rest, **named)
+        after(result[0], properties)
+        return result
+
+    def updated(physical_id, before, properties, *rest, **named):
+        result = update(physical_id, before, properties, *rest, **named)
+        after(result[0], properties)
+        return result
+
+    handlers[resource_type] = {**handler, "create": created, "update": updated}
+
+
+# ── AWS::SNS::Topic ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# What the template may say of a topic and the engine drops. Without the first a FIFO topic does not deduplicate, and its
+# subscriptions to FIFO queues are refused.
+TOPIC_ATTRIBUTES = ("FifoTopic", "ContentBasedDeduplication", "FifoThroughputScope", "KmsMasterKeyId")
+
+
+def keep_fifo_attributes(topic_arn: str, properties: dict) -> None:
+    from ministack.services import sns
+
+    attributes = sns._topics[topic_arn]["attributes"]
+    for name in TOPIC_ATTRIBUTES:
+        if name in properties:
+            value = properties[name]
+            attributes[name] = str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# ── AWS::ApiGatewayV2::Api ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def import_routes(api_id: str, properties: dict) -> None:
+    """Reads the OpenAPI body that SAM writes for `AWS::Serverless::HttpApi`: one integration and one route per operation.
+
+    Authorizers, CORS and throttling are left out, because the template has none that a local run could show.
+    """
+    from ministack.services import apigateway
+
+    paths = (properties.get("Body") or {}).get("paths")
+    if not paths:
+        return
+    # From scratch, so that a route that left the template is gone after an update.
+    apigateway._routes[api_id] = {}
+    apigateway._integrations[api_id] = {}
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            integration = operation.get("x-amazon-apigateway-integration")
+            if integration is None:
+                continue
+            made = answer(
+                apigateway._create_integration(
+                    api_id,
+                    {
+                        "integrationType": integration["type"].upper(),
+                        "integrationUri": integration["uri"],
+                        "integrationMethod": integration.get("httpMethod", "POST"),
+                        "payloadFormatVersion": integration["payloadFormatVersion"],
+                    },
+                )
+            )
+            answer(
+                apigateway._create_route(
+                    api_id,
+                    {"routeKey": f"{method.upper()} {path}", "target": f"integrations/{made['integrationId']}"},
+                )
+            )
+
+
+def answer(response: tuple) -> dict:
+    """The body of one of the engine's own answers; a refusal fails the stack, as it would on AWS."""
+    status, _headers, body = response
+    if status >= 400:
+        raise ValueError(f"the HTTP API could not be imported: {body!r}")
+    return json.loads(body)
+
+
+if __name__ == "__main__":
+    main()

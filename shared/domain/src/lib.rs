@@ -1,0 +1,66 @@
+//! The order pipeline's pure core: what an order is, what happens to it, and what each stage decides.
+//!
+//! Every function of `functions/` calls it, and so do the model checker and the simulation: there is one copy of
+//! each decision. It refuses to know AWS, tokio, the clock, randomness and the environment; all of them are arguments.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`id`], [`money`], [`order`] | values that parse once and are then right |
+//! | [`event`] | the CloudEvents envelope and every event |
+//! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
+//! | [`shipping`] | the one decision per order, a fold over a list of facts |
+//! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
+
+pub mod deadline;
+pub mod event;
+pub mod id;
+pub mod inventory;
+pub mod money;
+pub mod order;
+pub mod payment;
+pub mod personal;
+pub mod shipping;
+pub mod tracking;
+
+pub use event::{CloudEvent, Event, EventType, ParseError, Subject};
+pub use id::{CustomerId, IdempotencyKey, OrderId, Sku};
+pub use jiff::Timestamp;
+pub use money::{Currency, Money};
+pub use order::{Item, Line, Order};
+pub use personal::Personal;
+
+/// The column of the answer table: which event asks payment and inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// `order.placed`
+    Placed,
+    /// `order.shipped`
+    Shipped,
+    /// `order.cancelled`
+    Cancelled,
+}
+
+impl Asked {
+    /// The asking event's type, without its version.
+    pub const fn stem(self) -> &'static str {
+        match self {
+            Asked::Placed => EventType::OrderPlaced.stem(),
+            Asked::Shipped => EventType::OrderShipped.stem(),
+            Asked::Cancelled => EventType::OrderCancelled.stem(),
+        }
+    }
+}
+
+/// A cell of the answer table that no correct run reaches: the pipeline has a fault, not its input.
+///
+/// The batch core reports it as a bug, so the message stays in its queue until someone has looked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{stage}: `{event}` must never meet the record `{record}`")]
+pub struct Impossible {
+    /// The stage whose table it is.
+    pub stage: &'static str,
+    /// The state of the stored record.
+    pub record: &'static str,
+    /// The event's type, without its version.
+    pub event: &'static str,
+}

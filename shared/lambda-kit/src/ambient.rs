@@ -1,0 +1,35 @@
+//! The two things that no decision may fetch for itself: the time and randomness.
+
+use jiff::Timestamp;
+
+/// Clock and dice. An argument everywhere, so that tests and simulations own them.
+pub trait Ambient {
+    /// The time, in whole milliseconds: what is stored and what is published must be the same to the digit.
+    fn now(&self) -> Timestamp;
+    /// 64 random bits.
+    fn random(&self) -> u64;
+}
+
+/// The clock and the dice of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Real;
+
+impl Ambient for Real {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the real clock comes in")]
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+impl<A: Ambient + ?Sized> Ambient for &A {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+    fn random(&self) -> u64 {
+        (**self).random()
+    }
+}

@@ -1,0 +1,87 @@
+//! The SQS side of the batch core, and the loop that drives it inside Lambda.
+
+use super::{Attribute, Batch, Consumer, Hide, Parked, Queue, QueueError};
+use crate::{Ambient, config::Env, publish::Publisher};
+use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_sqs::{
+    Client,
+    error::DisplayErrorContext,
+    primitives::Blob,
+    types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue},
+};
+use lambda_runtime::{LambdaEvent, service_fn};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A queue and its dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+    dead_letter_url: String,
+}
+
+impl SqsQueue {
+    /// Handles on the queue `url` and its dead-letter queue.
+    pub fn new(client: Client, url: impl Into<String>, dead_letter_url: impl Into<String>) -> Self {
+        Self { client, url: url.into(), dead_letter_url: dead_letter_url.into() }
+    }
+
+    /// Reads `QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`; see [`Env`] for what becomes of a missing one.
+    pub fn from_env(env: &mut Env, config: &aws_config::SdkConfig) -> Self {
+        Self::new(Client::new(config), env.required("QUEUE_URL"), env.required("DEAD_LETTER_QUEUE_URL"))
+    }
+}
+
+impl Queue for SqsQueue {
+    async fn hide(&self, messages: &[Hide]) -> Vec<Result<(), QueueError>> {
+        let mut call = self.client.change_message_visibility_batch().queue_url(&self.url);
+        for (index, hide) in messages.iter().enumerate() {
+            let seconds = i32::try_from(hide.seconds).unwrap_or(i32::MAX);
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&hide.receipt_handle);
+            match entry.visibility_timeout(seconds).build() {
+                Ok(entry) => call = call.entries(entry),
+                Err(error) => return messages.iter().map(|_| Err(QueueError(error.to_string()))).collect(),
+            }
+        }
+        match call.send().await {
+            Ok(output) => {
+                let failed = |index: usize| output.failed().iter().find(|failed| failed.id() == index.to_string());
+                let result = |index| failed(index).map_or(Ok(()), |failed| Err(QueueError(format!("{}: {}", failed.code(), failed.message().unwrap_or_default()))));
+                (0..messages.len()).map(result).collect()
+            }
+            Err(error) => {
+                let error = QueueError(DisplayErrorContext(error).to_string());
+                messages.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    async fn park(&self, parked: Parked) -> Result<(), QueueError> {
+        let mut call = self.client.send_message().queue_url(&self.dead_letter_url).message_body(parked.body);
+        for (name, attribute) in parked.attributes {
+            let value = match attribute {
+                Attribute::Text { data_type, value } => MessageAttributeValue::builder().data_type(data_type).string_value(value),
+                Attribute::Binary { data_type, value } => MessageAttributeValue::builder().data_type(data_type).binary_value(Blob::new(value)),
+            };
+            call = call.message_attributes(name, value.build().map_err(|error| QueueError(error.to_string()))?);
+        }
+        let call = call.set_message_group_id(parked.group_id).set_message_deduplication_id(parked.deduplication_id);
+        call.send().await.map(|_| ()).map_err(|error| QueueError(DisplayErrorContext(error).to_string()))
+    }
+}
+
+/// Serves invocations until Lambda ends the process.
+///
+/// # Errors
+/// Only the runtime's own; a batch never fails, it reports its records.
+pub async fn run<C: Consumer, P: Publisher, A: Ambient>(consumer: C, publisher: P, queue: SqsQueue, ambient: A) -> Result<(), lambda_runtime::Error> {
+    let batch = Batch { consumer, publisher, queue, ambient };
+    let batch = &batch;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        let now = u64::try_from(batch.ambient.now().as_millisecond()).unwrap_or(0);
+        let left = Duration::from_millis(event.context.deadline.saturating_sub(now));
+        Ok::<_, lambda_runtime::Error>(batch.handle(event.payload, Instant::now() + left).await)
+    }))
+    .await
+}

@@ -1,0 +1,18 @@
+//! HTTP APIs on API Gateway (payload format 2.0): requests in, JSON or RFC 9457 problem details out.
+//!
+//! Called by the functions behind an HTTP API. [`run`] turns every error and every panic into a problem, stops before
+//! Lambda does, and logs one line per request. It refuses to show the public anything internal, and to log anything that
+//! a client sent: a [`Failure`](crate::Failure) is for the operator, a [`Problem`] for the caller, and neither is made
+//! of the other.
+
+mod json;
+mod pointer;
+mod request;
+mod response;
+mod serve;
+
+pub use json::Document;
+pub use pointer::Pointer;
+pub use request::{BODY_BYTES_MAX, Request};
+pub use response::{Fault, Problem, RETRY_AFTER_S, Refused, Response};
+pub use serve::{answer, run};

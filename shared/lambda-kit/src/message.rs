@@ -1,0 +1,58 @@
+//! What goes through the batch core: messages in, messages out.
+
+use std::time::Duration;
+
+/// What SQS says about the delivery of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The SQS message id: the same for every delivery of the message.
+    pub message_id: String,
+    /// How often it has been received, this time included: 1 at first.
+    pub attempt: u32,
+}
+
+/// A message that could be read.
+#[derive(Debug, Clone)]
+pub struct Incoming<M> {
+    /// The message itself.
+    pub message: M,
+    /// Its id, for the log.
+    pub event_id: String,
+    /// What it is about, for the log.
+    pub subject: String,
+    /// The W3C trace context that came with it.
+    pub traceparent: Option<String>,
+    /// Names of rows that handling it will contend for. Messages of a batch that share one are handled one after the
+    /// other, because side by side they would only make each other's transactions fail.
+    pub contends_for: Vec<String>,
+}
+
+/// What follows from handling a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// To be published before the message is acknowledged.
+    pub publish: Vec<Outgoing>,
+    /// If set, the message is not acknowledged but hidden for so long and delivered again.
+    pub look_again_after: Option<Duration>,
+}
+
+/// A message to publish to a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The MessageGroupId of a FIFO topic.
+    pub group_id: String,
+    /// The MessageDeduplicationId of a FIFO topic.
+    pub deduplication_id: String,
+    /// The body, UTF-8.
+    pub body: String,
+    /// String attributes, for subscription filters.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+impl Outgoing {
+    /// What the message counts towards SNS's size limit, in bytes: body, and names, types and values of attributes.
+    pub fn size(&self) -> usize {
+        const STRING_TYPE: usize = "String".len();
+        self.body.len() + self.attributes.iter().map(|(name, value)| name.len() + STRING_TYPE + value.len()).sum::<usize>()
+    }
+}

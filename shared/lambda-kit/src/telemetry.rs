@@ -1,0 +1,26 @@
+//! Logs: one JSON object a line, to standard output, where Lambda collects it.
+//!
+//! The level is Lambda's own setting (`LoggingConfig.ApplicationLogLevel`, which arrives as `AWS_LAMBDA_LOG_LEVEL`).
+
+use tracing::Level;
+use tracing_subscriber::{Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// Starts logging. Called once, first thing in `main`.
+///
+/// Our own crates log at the level that Lambda sets, `INFO` where it sets none; libraries only warnings, because an HTTP
+/// client's debug lines show headers and bodies.
+pub fn init() {
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|text| text.parse::<Level>().ok()).unwrap_or(Level::INFO);
+    let quiet = ["aws_config", "aws_credential_types", "aws_runtime", "aws_sigv4", "aws_smithy", "h2", "hyper", "hyper_util", "lambda_runtime", "rustls", "tower"];
+    let filter = quiet.iter().fold(Targets::new().with_default(level), |filter, library| filter.with_target(*library, level.min(Level::WARN)));
+    let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let installed = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    if let Err(error) = installed {
+        tracing::warn!(%error, "logging was started before; its settings stay");
+    }
+    // The standard hook prints the panic's text, which may quote data. The place is enough to find it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+}

@@ -1,0 +1,16 @@
+//! The thin layer that knows both the order pipeline and Lambda: how an event becomes a message and a stage a consumer.
+//!
+//! Functions depend on it; `domain` stays pure and `lambda-kit` stays generic because it exists. It refuses to decide
+//! anything about an order.
+
+#[cfg(feature = "queue")]
+mod consume;
+mod message;
+#[cfg(feature = "orders")]
+pub mod orders;
+mod stage;
+
+#[cfg(feature = "queue")]
+pub use consume::{Consume, run};
+pub use message::{outgoing, unreadable};
+pub use stage::{Announcement, Reply, Stage, impossible, not_for, order_id};

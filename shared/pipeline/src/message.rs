@@ -1,0 +1,34 @@
+//! Domain events as messages, and messages as domain events.
+
+use domain::{CloudEvent, ParseError};
+use lambda_kit::{Failure, message::Outgoing};
+
+/// The attribute that subscription filters look at.
+pub const TYPE_ATTRIBUTE: &str = "type";
+/// The attribute that marks a repeated `order.placed`: the clock that sent it does not want to hear it.
+pub const AGAIN_ATTRIBUTE: &str = "again";
+
+/// `event` as a message. Its deduplication id is the event's own, unless `fresh` gives it another: a repeated event must
+/// get through deduplication, which would swallow it for five minutes and report success.
+pub fn outgoing(event: &CloudEvent, fresh: Option<String>) -> Outgoing {
+    let mut attributes = vec![(TYPE_ATTRIBUTE, event.event.event_type().as_str().to_owned())];
+    if fresh.is_some() {
+        attributes.push((AGAIN_ATTRIBUTE, "true".to_owned()));
+    }
+    Outgoing {
+        group_id: event.subject.to_string(),
+        deduplication_id: fresh.unwrap_or_else(|| event.id()),
+        body: event.to_json(),
+        attributes,
+    }
+}
+
+/// What an unreadable body means for its message.
+pub fn unreadable(error: ParseError) -> Failure {
+    match &error {
+        ParseError::Unreadable(_) => Failure::permanent("UnreadableEvent", error),
+        ParseError::UnknownType(_) => Failure::permanent("UnknownEventType", error),
+        // A newer producer was deployed before this build; the next one will know it.
+        ParseError::UnknownVersion(_) => Failure::transient("UnknownEventVersion", error),
+    }
+}

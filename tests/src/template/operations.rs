@@ -1,0 +1,404 @@
+//! Rules for what people run: names, builds, tables, logs, alarms, outputs.
+//!
+//! They keep the template readable and the pipeline watched; [`RULES`](super::RULES) lists them.
+
+use super::{
+    Complaints, Resource, Template, branches, entries, items,
+    queues::{Use, use_of},
+    statements, target, texts, workspace_root,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The types that the rules know. A new one needs rules before it needs a place here.
+const KNOWN: &[&str] = &[
+    "AWS::CloudWatch::Alarm",
+    "AWS::DynamoDB::Table",
+    "AWS::IAM::Role",
+    "AWS::KMS::Key",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
+    "AWS::SecretsManager::Secret",
+    "AWS::Serverless::Function",
+    "AWS::Serverless::HttpApi",
+];
+/// The local engine refuses them: only under `Condition: OnAws`.
+const ONLY_ON_AWS: &[&str] = &[
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::Logs::QueryDefinition",
+    "AWS::Route53::HealthCheck",
+    "AWS::SES::ReceiptRule",
+    "AWS::SES::ReceiptRuleSet",
+    "AWS::SES::Template",
+];
+/// The longest `AWS::StackName` we deploy under: order-pipeline-staging, with room for a developer's own.
+const STACK_NAME_MAX: usize = 40;
+/// Properties that give a physical name, and how long AWS lets it be.
+const NAMES: &[(&str, &str, usize)] = &[
+    ("AWS::SQS::Queue", "/QueueName", 80),
+    ("AWS::SNS::Topic", "/TopicName", 256),
+    ("AWS::Logs::LogGroup", "/LogGroupName", 512),
+    ("AWS::Serverless::Function", "/FunctionName", 64),
+    ("AWS::IAM::Role", "/RoleName", 64),
+    ("AWS::DynamoDB::Table", "/TableName", 255),
+    ("AWS::CloudWatch::Alarm", "/AlarmName", 255),
+    ("AWS::SecretsManager::Secret", "/Name", 512),
+];
+/// A message that waits longer than this without being old by design is late.
+const LATE_SECONDS: u64 = 15 * 60;
+
+/// A resource of another type would slip past the rules; one that the local engine refuses stops the local run.
+pub fn resource_types_are_known_here_and_locally(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for resource in template.resources() {
+        let on_aws = resource.body["Condition"] == "OnAws";
+        if !KNOWN.contains(&resource.kind()) && !(on_aws && ONLY_ON_AWS.contains(&resource.kind())) {
+            complaints.push(format!("{}: no rule knows {}, or not without Condition: OnAws", resource.id, resource.kind()));
+        }
+        let source = entries(resource.at("/Events")).map(|(_, event)| &event["Type"]).find(|kind| *kind != "SQS" && *kind != "HttpApi");
+        complaints.extend(source.map(|kind| format!("{}: no rule knows events of type {kind}", resource.id)));
+        if !resource.at("/Metrics").is_null() {
+            complaints.push(format!("{}: the local engine refuses metric math", resource.id));
+        }
+        let condition = &resource.body["Condition"];
+        if !condition.is_null() && template.at("/Conditions")[condition.as_str().unwrap_or_default()].is_null() {
+            complaints.push(format!("{}: Condition {condition} is not defined", resource.id));
+        }
+    }
+    complaints
+}
+
+/// `order-intake` is folder, package, binary and events folder; `OrderIntakeFunction`, `…Role` and `…LogGroup` are its
+/// resources. Every folder in `functions/` is deployed.
+pub fn one_stem_everywhere(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    let mut stems = BTreeSet::new();
+    for function in template.functions() {
+        let stem = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
+        let name: String = stem.split('-').map(capitalized).collect();
+        let log_group = function.at("/LoggingConfig/LogGroup");
+        if function.id != format!("{name}Function") {
+            complaints.push(format!("{}: builds the binary {stem:?}", function.id));
+        }
+        if target(function.at("/Role")) != Some(&format!("{name}Role")) || target(log_group) != Some(&format!("{name}LogGroup")) {
+            complaints.push(format!("{}: role and log group are not {name}Role and {name}LogGroup", function.id));
+        }
+        let policy = template.referred(function.at("/Role"), "AWS::IAM::Role").map(|role| role.at("/Policies/0/PolicyName"));
+        if policy.is_none_or(|name| name != stem) {
+            complaints.push(format!("{}: the policy of its role is not named {stem:?}", function.id));
+        }
+        stems.insert(stem.to_owned());
+    }
+    let folders = std::fs::read_dir(workspace_root().join("functions")).into_iter().flatten();
+    let folders: BTreeSet<_> = folders.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    complaints.extend(stems.symmetric_difference(&folders).map(|stem| format!("{stem}: in functions/ or in the template, not in both")));
+    complaints
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
+/// One build for all: custom runtime, the workspace as source, cargo-lambda, the architecture that was asked for.
+pub fn functions_are_built_from_the_workspace(template: &Template) -> Complaints {
+    let asked = [
+        ("/Runtime", json!("provided.al2023")),
+        ("/Handler", json!("bootstrap")),
+        ("/CodeUri", json!(".")),
+        ("/Architectures", json!([{ "Ref": "Architecture" }])),
+    ];
+    let mut complaints = vec![];
+    for function in template.functions() {
+        let other = asked.iter().filter(|(property, value)| function.at(property) != value);
+        complaints.extend(other.map(|(property, value)| format!("{}: {} is not {value}", function.id, &property[1..])));
+        if function.body["Metadata"]["BuildMethod"] != "rust-cargolambda" {
+            complaints.push(format!("{}: BuildMethod is not rust-cargolambda", function.id));
+        }
+        if !function.at("/MemorySize").as_u64().is_some_and(|mb| (128..=256).contains(&mb)) {
+            complaints.push(format!("{}: MemorySize is not 128 to 256", function.id));
+        }
+        if entries(function.at("/Events")).count() == 0 {
+            complaints.push(format!("{}: nothing invokes it", function.id));
+        }
+        let unused = entries(function.at("/Environment/Variables")).filter(|(_, value)| !exists(template, value));
+        complaints.extend(unused.map(|(name, _)| format!("{}: {name} refers to nothing in this template", function.id)));
+        for (event, route) in entries(function.at("/Events")).filter(|(_, event)| event["Type"] == "HttpApi") {
+            let of = |key: &str| route["Properties"][key].as_str().unwrap_or_default();
+            let known = template.referred(&route["Properties"]["ApiId"], "AWS::Serverless::HttpApi").is_some();
+            if !known || !of("Path").starts_with('/') || !["GET", "POST"].contains(&of("Method")) {
+                complaints.push(format!("{}: event {event} is no route of an API of this template", function.id));
+            }
+        }
+    }
+    complaints
+}
+
+fn exists(template: &Template, value: &Value) -> bool {
+    target(value).is_some_and(|id| template.resources().any(|it| it.id == id) || !template.at("/Parameters")[id].is_null())
+}
+
+/// A physical name stops two stacks in one account, and replacement. Where there must be one it carries the stack's.
+pub fn names_are_given_only_where_they_must_and_fit(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for resource in template.resources() {
+        for (_, property, max) in NAMES.iter().filter(|(kind, ..)| *kind == resource.kind()) {
+            let name = resource.at(property);
+            let fifo = resource.is_fifo();
+            let vended = resource.kind() == "AWS::Logs::LogGroup" && !name.is_null();
+            if !fifo && !vended {
+                if !name.is_null() {
+                    complaints.push(format!("{}: needs no {}", resource.id, &property[1..]));
+                }
+                continue;
+            }
+            let text = name["Fn::Sub"].as_str().unwrap_or_default();
+            let form = if fifo { text.ends_with(".fifo") } else { text.starts_with("/aws/vendedlogs/") };
+            let length = text.replace("${AWS::StackName}", &"x".repeat(STACK_NAME_MAX)).len();
+            if !form || !text.contains("${AWS::StackName}") || text.matches("${").count() != 1 || length > *max {
+                complaints.push(format!("{}: {} is not a fitting name of this stack", resource.id, &property[1..]));
+            }
+        }
+    }
+    complaints
+}
+
+/// What an operator sees in a console says what it is.
+pub fn everything_is_described(template: &Template) -> Complaints {
+    let silent = |value: &Value| value.as_str().is_none_or(|text| text.len() < 10);
+    let mut complaints = vec![];
+    if silent(template.at("/Description")) {
+        complaints.push("template: no Description".to_owned());
+    }
+    for section in ["Parameters", "Outputs"] {
+        let bare = template.section(section).filter(|(_, body)| silent(&body["Description"]));
+        complaints.extend(bare.map(|(id, _)| format!("{id}: no Description in {section}")));
+    }
+    for resource in template.resources() {
+        let property = match resource.kind() {
+            "AWS::Serverless::Function" | "AWS::IAM::Role" | "AWS::KMS::Key" | "AWS::SecretsManager::Secret" => "/Description",
+            "AWS::CloudWatch::Alarm" => "/AlarmDescription",
+            _ => continue,
+        };
+        if silent(resource.at(property)) {
+            complaints.push(format!("{}: no {}", resource.id, &property[1..]));
+        }
+    }
+    complaints
+}
+
+/// Records guard against charging and shipping twice: they survive a deleted stack, a bad day (35 days back), and no row
+/// of theirs expires.
+pub fn tables_outlive_their_stack(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for table in template.of_type("AWS::DynamoDB::Table") {
+        if table.body["DeletionPolicy"] != "RetainExceptOnCreate" || table.body["UpdateReplacePolicy"] != "Retain" {
+            complaints.push(format!("{}: is deleted with its stack, or when it is replaced", table.id));
+        }
+        if table.at("/PointInTimeRecoverySpecification/PointInTimeRecoveryEnabled") != true {
+            complaints.push(format!("{}: no point-in-time recovery", table.id));
+        }
+        if table.at("/BillingMode") != "PAY_PER_REQUEST" {
+            complaints.push(format!("{}: not on demand", table.id));
+        }
+        if !table.at("/TimeToLiveSpecification").is_null() {
+            complaints.push(format!("{}: its records guard an effect and expire", table.id));
+        }
+        let key = table.at("/KeySchema/0/AttributeName");
+        let keyed = *table.at("/KeySchema") == json!([{ "AttributeName": key, "KeyType": "HASH" }]);
+        if !keyed || *table.at("/AttributeDefinitions") != json!([{ "AttributeName": key, "AttributeType": "S" }]) {
+            complaints.push(format!("{}: not keyed by one text", table.id));
+        }
+    }
+    complaints
+}
+
+/// Every function logs JSON into a group of its own, which is not kept for ever.
+pub fn logs_are_kept_for_a_while_and_name_nobody(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    let mut taken = BTreeSet::new();
+    for function in template.functions() {
+        let group = template.referred(function.at("/LoggingConfig/LogGroup"), "AWS::Logs::LogGroup");
+        if !group.is_some_and(|group| taken.insert(group.id)) {
+            complaints.push(format!("{}: no log group of its own", function.id));
+        }
+        let levels = ["/LoggingConfig/ApplicationLogLevel", "/LoggingConfig/SystemLogLevel"];
+        if function.at("/LoggingConfig/LogFormat") != "JSON" || levels.iter().any(|level| function.at(level) != "INFO") {
+            complaints.push(format!("{}: does not log JSON at INFO", function.id));
+        }
+    }
+    for group in template.of_type("AWS::Logs::LogGroup") {
+        if group.at("/RetentionInDays")["Ref"] != "LogRetentionDays" {
+            complaints.push(format!("{}: RetentionInDays is not LogRetentionDays", group.id));
+        }
+    }
+    complaints
+}
+
+/// An API is not open to any rate, and its access log is about requests, not about persons.
+pub fn apis_are_throttled_and_logged(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for api in template.of_type("AWS::Serverless::HttpApi") {
+        let limit = |name: &str| api.at(&format!("/DefaultRouteSettings/{name}")).as_u64().is_some_and(|limit| limit > 0);
+        if !limit("ThrottlingRateLimit") || !limit("ThrottlingBurstLimit") {
+            complaints.push(format!("{}: not throttled", api.id));
+        }
+        if template.referred(api.at("/AccessLogSettings/DestinationArn"), "AWS::Logs::LogGroup").is_none() {
+            complaints.push(format!("{}: no access log in a group of this template", api.id));
+        }
+        let format = api.at("/AccessLogSettings/Format").as_str().unwrap_or_default();
+        if serde_json::from_str::<Value>(format).is_err() || !format.contains("$context.routeKey") {
+            complaints.push(format!("{}: the access log is not JSON with the route", api.id));
+        }
+        let personal = ["$context.identity", "$context.authorizer", "$context.path", "userAgent", "sourceIp"];
+        let found = personal.iter().filter(|field| format.contains(**field));
+        complaints.extend(found.map(|field| format!("{}: the access log holds {field}", api.id)));
+        if api.at("/FailOnWarnings") != true {
+            complaints.push(format!("{}: FailOnWarnings is not true", api.id));
+        }
+    }
+    complaints
+}
+
+/// The alarms on a metric of a thing, by its dimension.
+fn alarms_on<'a>(template: &'a Template, metric: (&'static str, &'static str), dimension: Value) -> Vec<Resource<'a>> {
+    let fits = move |alarm: &Resource<'_>| {
+        alarm.at("/Namespace") == metric.0 && alarm.at("/MetricName") == metric.1 && *alarm.at("/Dimensions") == json!([dimension])
+    };
+    template.of_type("AWS::CloudWatch::Alarm").filter(fits).collect()
+}
+
+fn above(alarm: &Resource<'_>, statistic: &str, threshold: u64, within_seconds: u64) -> bool {
+    let seconds = alarm.at("/Period").as_u64().zip(alarm.at("/EvaluationPeriods").as_u64()).map(|(period, times)| period * times);
+    alarm.at("/Statistic") == statistic
+        && alarm.at("/ComparisonOperator") == "GreaterThanThreshold"
+        && alarm.at("/Threshold") == threshold
+        && seconds.is_some_and(|seconds| (60..=within_seconds).contains(&seconds))
+}
+
+/// Whatever lies in a queue that no function reads is a matter for people, at once. A source is late when its oldest
+/// message is; a delayed one (a clock) holds old messages by design, so it is late when what is due is not fetched, and
+/// broken when a message is older than the parameter that should have ended it.
+pub fn queues_are_watched(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for queue in template.queues() {
+        let dimension = json!({ "Name": "QueueName", "Value": { "Fn::GetAtt": [queue.id, "QueueName"] } });
+        let visible = alarms_on(template, ("AWS/SQS", "ApproximateNumberOfMessagesVisible"), dimension.clone());
+        let age = alarms_on(template, ("AWS/SQS", "ApproximateAgeOfOldestMessage"), dimension);
+        let watched = match (use_of(template, &queue), queue.at("/DelaySeconds").is_null()) {
+            (Some(Use::Source), true) => age.iter().any(|alarm| above(alarm, "Maximum", LATE_SECONDS, 300)),
+            (Some(Use::Source), false) => {
+                let by_parameter = |alarm: &Resource<'_>| {
+                    let threshold = target(alarm.at("/Threshold")).is_some_and(|id| !template.at("/Parameters")[id].is_null());
+                    let rest = Template::with(template, &format!("{}/Threshold", alarm.id), json!(0));
+                    threshold && rest.is_ok_and(|it| it.resources().any(|it| it.id == alarm.id && above(&it, "Maximum", 0, LATE_SECONDS)))
+                };
+                visible.iter().any(|alarm| above(alarm, "Minimum", 0, LATE_SECONDS)) && age.iter().any(by_parameter)
+            }
+            _ => visible.iter().any(|alarm| above(alarm, "Maximum", 0, 60)),
+        };
+        if !watched {
+            complaints.push(format!("{}: no alarm for what lies in it too long", queue.id));
+        }
+    }
+    complaints
+}
+
+/// A consumer answers for each record and never fails: an error is a crash or a timeout. SQS leaves what a Standard queue
+/// has handed out three times out of its age, so long retries are counted from the log; a clock receives again by design.
+pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for source in template.sources() {
+        let function = source.function;
+        let errors = alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function.id } }));
+        let patient = |alarm: &Resource<'_>| above(alarm, "Sum", 0, 900) && alarm.at("/DatapointsToAlarm") == 2;
+        if !errors.iter().any(patient) {
+            complaints.push(format!("{}: no alarm on Errors", function.id));
+        }
+        let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
+            target(filter.at("/LogGroupName")) == target(function.at("/LoggingConfig/LogGroup"))
+                && filter.at("/FilterPattern") == "{ $.attempt >= 10 }"
+                && filter.at("/MetricTransformations/0/MetricValue") == "1"
+                && template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+                    ["MetricName", "Namespace"]
+                        .iter()
+                        .zip(["/MetricTransformations/0/MetricName", "/MetricTransformations/0/MetricNamespace"])
+                        .all(|(of_alarm, of_filter)| alarm.at(&format!("/{of_alarm}")) == filter.at(of_filter) && !filter.at(of_filter).is_null())
+                        && above(&alarm, "Sum", 0, LATE_SECONDS)
+                })
+        });
+        if !counted && !source.queue.is_fifo() && source.queue.at("/DelaySeconds").is_null() {
+            complaints.push(format!("{}: long retries are not counted, or raise no alarm", function.id));
+        }
+    }
+    for api in template.of_type("AWS::Serverless::HttpApi") {
+        let errors = alarms_on(template, ("AWS/ApiGateway", "5xx"), json!({ "Name": "ApiId", "Value": { "Ref": api.id } }));
+        if !errors.iter().any(|alarm| above(alarm, "Sum", 5, 300)) {
+            complaints.push(format!("{}: no alarm on 5xx", api.id));
+        }
+    }
+    complaints
+}
+
+/// An alarm that tells nobody, or whose topic refuses CloudWatch, is none. `NumberOfMessagesSent` misses what SQS itself
+/// moves to a dead-letter queue; a silent metric is a quiet queue, not a broken one.
+pub fn alarms_reach_the_operators(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for alarm in template.of_type("AWS::CloudWatch::Alarm") {
+        let topics: Vec<_> = items(alarm.at("/AlarmActions")).filter_map(|topic| template.referred(topic, "AWS::SNS::Topic")).collect();
+        let admitted = |topic: &Resource<'_>| {
+            template.of_type("AWS::SNS::TopicPolicy").any(|policy| {
+                items(policy.at("/Topics")).any(|it| target(it) == Some(topic.id))
+                    && statements(policy.at("/PolicyDocument")).iter().any(|it| {
+                        let service = it.value["Principal"]["Service"] == "cloudwatch.amazonaws.com";
+                        service && it.value["Effect"] == "Allow" && texts(&it.value["Action"]).any(|action| action == "sns:Publish")
+                    })
+            })
+        };
+        if !topics.iter().any(admitted) {
+            complaints.push(format!("{}: reaches no topic that admits CloudWatch", alarm.id));
+        }
+        if alarm.at("/ActionsEnabled") == false || alarm.at("/TreatMissingData") != "notBreaching" {
+            complaints.push(format!("{}: is off, or takes silence for trouble", alarm.id));
+        }
+        if alarm.at("/MetricName") == "NumberOfMessagesSent" {
+            complaints.push(format!("{}: NumberOfMessagesSent misses what SQS moves itself", alarm.id));
+        }
+        if items(alarm.at("/Dimensions")).flat_map(|it| branches(&it["Value"])).any(|it| !exists(template, it.value)) {
+            complaints.push(format!("{}: watches nothing of this template", alarm.id));
+        }
+    }
+    let mail = template.of_type("AWS::SNS::Subscription").filter(|it| it.at("/Protocol") != "sqs");
+    for subscription in mail {
+        let topic = template.referred(subscription.at("/TopicArn"), "AWS::SNS::Topic");
+        let email = subscription.at("/Protocol") == "email" && exists(template, subscription.at("/Endpoint"));
+        if !email || topic.is_none_or(|topic| topic.is_fifo()) || subscription.body["Condition"] != "HasAlertEmail" {
+            complaints.push(format!("{}: only operators are mailed, by a topic that can mail, and if they want", subscription.id));
+        }
+    }
+    complaints
+}
+
+/// Commands and tests find the stack by its outputs: a URL for each queue, a name for each table, an ARN for each topic
+/// and secret.
+pub fn outputs_name_what_others_need(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for resource in template.resources() {
+        let suffix = match resource.kind() {
+            "AWS::SQS::Queue" => "Url",
+            "AWS::DynamoDB::Table" => "Name",
+            "AWS::SNS::Topic" | "AWS::SecretsManager::Secret" => "Arn",
+            _ => continue,
+        };
+        let output = format!("{}{suffix}", resource.id);
+        if target(&template.at("/Outputs")[&output]["Value"]) != Some(resource.id) {
+            complaints.push(format!("{output}: no such output of {}", resource.id));
+        }
+    }
+    complaints
+}

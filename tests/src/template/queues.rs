@@ -1,0 +1,278 @@
+//! Rules for queues, their consumers and their subscriptions.
+//!
+//! They are what keeps a message from being lost between two functions; [`RULES`](super::RULES) lists them.
+
+use super::{Complaints, Resource, Source, Template, branches, entries, items, target, texts};
+use domain::EventType;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// 14 days, the longest that SQS keeps a message.
+const RETENTION_SECONDS: u64 = 1_209_600;
+/// What AWS asks for, so that a batch can be retried while Lambda throttles: visibility timeout ≥ 6 × function timeout.
+const TIMEOUTS_PER_VISIBILITY: u64 = 6;
+/// With fewer receives a message would be given up within minutes; 20 with our back-off are about 3 hours.
+const RECEIVES_MIN: u64 = 20;
+/// The most that SQS counts to. Only a consumer that looks again by receiving again needs it.
+const RECEIVES_MAX: u64 = 1000;
+/// A FIFO queue gives no more, one PublishBatch takes no more.
+const BATCH_MAX: u64 = 10;
+/// Lambda's bounds of `MaximumConcurrency`.
+const CONCURRENCY: std::ops::RangeInclusive<u64> = 2..=1000;
+/// Stripe's calls a second, (live, test mode). A batch is handled side by side, each record waiting for one call.
+const PROVIDER_CALLS_PER_SECOND: (u64, u64) = (100, 25);
+
+/// Who hears what, by queue: the event table of the design. Widening it is a line in a review.
+const HEARS: &[(&str, &[&str])] = &[
+    ("PaymentQueue", &["order.placed", "order.shipped", "order.cancelled"]),
+    ("InventoryQueue", &["order.placed", "order.shipped", "order.cancelled"]),
+    (
+        "ShippingQueue",
+        &["order.cancel_requested", "payment.authorized", "payment.declined", "inventory.reserved", "inventory.rejected"],
+    ),
+    (
+        "OrderTrackingQueue",
+        &[
+            "order.placed",
+            "order.shipped",
+            "order.cancelled",
+            "payment.authorized",
+            "payment.declined",
+            "payment.captured",
+            "payment.capture_failed",
+            "payment.voided",
+            "inventory.reserved",
+            "inventory.rejected",
+            "inventory.committed",
+            "inventory.released",
+        ],
+    ),
+    ("OrderDeadlineQueue", &["order.placed"]),
+    ("UncollectedQueue", &["payment.capture_failed"]),
+];
+
+/// What a queue is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// A function consumes it.
+    Source,
+    /// It takes what a queue or a subscription gave up.
+    DeadLetters,
+    /// It hears the topic, and people read it.
+    ForPeople,
+}
+
+/// What a queue is for, if anything.
+pub fn use_of(template: &Template, queue: &Resource<'_>) -> Option<Use> {
+    let is_target = |of: &Resource<'_>| target(of.at("/RedrivePolicy/deadLetterTargetArn")) == Some(queue.id);
+    if template.sources().any(|source| source.queue.id == queue.id) {
+        Some(Use::Source)
+    } else if template.queues().any(|it| is_target(&it)) || template.subscriptions().any(|it| is_target(&it)) {
+        Some(Use::DeadLetters)
+    } else if template.subscriptions().any(|it| target(it.at("/Endpoint")) == Some(queue.id)) {
+        Some(Use::ForPeople)
+    } else {
+        None
+    }
+}
+
+/// A queue that nobody fills or nobody reads is a mistake in another resource; so is an event that names no queue.
+pub fn every_queue_has_a_use(template: &Template) -> Complaints {
+    let unused = template
+        .queues()
+        .filter(|queue| use_of(template, queue).is_none())
+        .map(|queue| format!("{}: no function, no subscription and no redrive policy uses this queue", queue.id));
+    let unheard = template
+        .sources()
+        .filter(|source| !template.subscriptions().any(|it| target(it.at("/Endpoint")) == Some(source.queue.id)))
+        .map(|source| format!("{}: no subscription fills this queue", source.queue.id));
+    let dangling = template.functions().flat_map(|function| {
+        entries(function.at("/Events"))
+            .filter(|(_, event)| event["Type"] == "SQS" && template.referred(&event["Properties"]["Queue"], "AWS::SQS::Queue").is_none())
+            .map(move |(event, _)| format!("{}: event {event} names no queue of this template", function.id))
+    });
+    unused.chain(unheard).chain(dangling).collect()
+}
+
+/// A queue without redrive retries a poison message for 14 days and then loses it. A FIFO queue redrives to a FIFO one.
+pub fn sources_redrive_to_their_own_dead_letter_queue_of_the_same_kind(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    let mut taken = BTreeMap::new();
+    for source in template.sources() {
+        let queue = source.queue;
+        let Some(letters) = template.referred(queue.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue") else {
+            complaints.push(format!("{}: no redrive to a queue of this template", queue.id));
+            continue;
+        };
+        if letters.is_fifo() != queue.is_fifo() {
+            complaints.push(format!("{}: {} is of the other kind, FIFO or Standard", queue.id, letters.id));
+        }
+        if use_of(template, &letters) != Some(Use::DeadLetters) {
+            complaints.push(format!("{}: {} is a source itself", queue.id, letters.id));
+        }
+        if let Some(other) = taken.insert(letters.id, queue.id).filter(|other| *other != queue.id) {
+            complaints.push(format!("{}: {} is the dead-letter queue of {other} already", queue.id, letters.id));
+        }
+        let receives = queue.at("/RedrivePolicy/maxReceiveCount").as_u64();
+        if !receives.is_some_and(|count| (RECEIVES_MIN..=RECEIVES_MAX).contains(&count)) {
+            complaints.push(format!("{}: maxReceiveCount is not {RECEIVES_MIN} to {RECEIVES_MAX}", queue.id));
+        }
+    }
+    complaints
+}
+
+/// A message that waits for people waits as long as SQS lets it.
+pub fn queues_keep_messages_for_14_days(template: &Template) -> Complaints {
+    template
+        .queues()
+        .filter(|queue| queue.at("/MessageRetentionPeriod") != RETENTION_SECONDS)
+        .map(|queue| format!("{}: MessageRetentionPeriod is not {RETENTION_SECONDS}", queue.id))
+        .collect()
+}
+
+/// A message that shows again while it is still being handled is handled twice at once.
+pub fn sources_hide_messages_for_six_timeouts(template: &Template) -> Complaints {
+    let long_enough = |source: &Source<'_>| {
+        let timeout = source.function.at("/Timeout").as_u64()?;
+        let window = source.mapping["MaximumBatchingWindowInSeconds"].as_u64().unwrap_or(0);
+        let visibility = source.queue.at("/VisibilityTimeout").as_u64()?;
+        (visibility >= TIMEOUTS_PER_VISIBILITY * timeout + window).then_some(())
+    };
+    template
+        .sources()
+        .filter(|source| long_enough(source).is_none())
+        .map(|Source { queue, function, .. }| {
+            format!("{}: VisibilityTimeout is below {TIMEOUTS_PER_VISIBILITY} × Timeout of {} plus window", queue.id, function.id)
+        })
+        .collect()
+}
+
+/// Without it Lambda ignores the ids of failed records and deletes the whole batch.
+pub fn sources_report_failures_one_by_one(template: &Template) -> Complaints {
+    template
+        .sources()
+        .filter(|source| !texts(&source.mapping["FunctionResponseTypes"]).any(|kind| kind == "ReportBatchItemFailures"))
+        .map(|source| format!("{}: ReportBatchItemFailures is missing for {}", source.function.id, source.queue.id))
+        .collect()
+}
+
+/// A backlog must not take all of the account's concurrency, nor a batch outgrow what follows from it.
+pub fn sources_are_bounded(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for source in template.sources() {
+        let limits = branches(&source.mapping["ScalingConfig"]["MaximumConcurrency"]);
+        if limits.is_empty() || limits.iter().any(|limit| !limit.value.as_u64().is_some_and(|n| CONCURRENCY.contains(&n))) {
+            complaints.push(format!("{}: no MaximumConcurrency of 2 to 1000 for {}", source.function.id, source.queue.id));
+        }
+        if !source.mapping["BatchSize"].as_u64().is_some_and(|size| (1..=BATCH_MAX).contains(&size)) {
+            complaints.push(format!("{}: BatchSize is not 1 to {BATCH_MAX} for {}", source.function.id, source.queue.id));
+        }
+    }
+    complaints
+}
+
+/// The provider refuses what comes faster: `MaximumConcurrency` × records side by side stays below its rate, which is
+/// the live one in prod only.
+pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for source in template.sources().filter(|source| !source.function.at("/Environment/Variables/STRIPE_API_URL").is_null()) {
+        for limit in branches(&source.mapping["ScalingConfig"]["MaximumConcurrency"]) {
+            let rate = match limit.only_if {
+                Some(("IsProd", true)) => PROVIDER_CALLS_PER_SECOND.0,
+                _ => PROVIDER_CALLS_PER_SECOND.1,
+            };
+            let side_by_side = source.mapping["BatchSize"].as_u64().zip(limit.value.as_u64()).map(|(batch, concurrency)| batch * concurrency);
+            if side_by_side.is_none_or(|calls| calls >= rate) {
+                complaints.push(format!("{}: {side_by_side:?} calls side by side reach the provider's {rate} a second", source.function.id));
+            }
+        }
+    }
+    complaints
+}
+
+/// An order waits for its own events only, never for another order's.
+pub fn fifo_is_by_message_group(template: &Template) -> Complaints {
+    let asked = |resource: &Resource<'_>| match resource.kind() {
+        "AWS::SQS::Queue" => vec![("/DeduplicationScope", json!("messageGroup")), ("/FifoThroughputLimit", json!("perMessageGroupId"))],
+        _ => vec![("/FifoThroughputScope", json!("MessageGroup")), ("/ContentBasedDeduplication", json!(false))],
+    };
+    let fifo = template.resources().filter(Resource::is_fifo);
+    fifo.flat_map(|resource| {
+        asked(&resource)
+            .into_iter()
+            .filter(move |(property, value)| resource.at(property) != value)
+            .map(move |(property, value)| format!("{}: {} is not {value}", resource.id, &property[1..]))
+    })
+    .collect()
+}
+
+/// What SNS cannot deliver waits in a queue, which for a FIFO topic is FIFO; consumers read envelopes, not SNS's wrapping.
+pub fn subscriptions_deliver_raw_and_redrive(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for subscription in template.subscriptions() {
+        let topic = template.referred(subscription.at("/TopicArn"), "AWS::SNS::Topic");
+        let letters = template.referred(subscription.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue");
+        if topic.is_none() || template.referred(subscription.at("/Endpoint"), "AWS::SQS::Queue").is_none() {
+            complaints.push(format!("{}: topic or queue is not of this template", subscription.id));
+        }
+        if subscription.at("/RawMessageDelivery") != true {
+            complaints.push(format!("{}: RawMessageDelivery is not true", subscription.id));
+        }
+        match letters {
+            None => complaints.push(format!("{}: no redrive to a queue of this template", subscription.id)),
+            Some(letters) if topic.is_some_and(|topic| topic.is_fifo() != letters.is_fifo()) => {
+                complaints.push(format!("{}: {} is of the other kind than the topic", subscription.id, letters.id));
+            }
+            Some(_) => {}
+        }
+    }
+    let inline = template.of_type("AWS::SNS::Topic").filter(|topic| !topic.at("/Subscription").is_null());
+    complaints.extend(inline.map(|topic| format!("{}: subscriptions are resources of their own", topic.id)));
+    complaints
+}
+
+/// A prefix without version lets an unknown version through, to be seen and retried; a filter with one drops it.
+pub fn subscriptions_filter_by_prefix_without_version(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for subscription in template.subscriptions() {
+        if subscription.at("/FilterPolicyScope") != "MessageAttributes" {
+            complaints.push(format!("{}: FilterPolicyScope is not MessageAttributes", subscription.id));
+        }
+        if subscription.at("/FilterPolicy/type").as_array().is_none_or(Vec::is_empty) {
+            complaints.push(format!("{}: FilterPolicy names no type", subscription.id));
+        }
+        for (key, rules) in entries(subscription.at("/FilterPolicy")) {
+            let bad = items(rules).filter(|rule| match key {
+                "type" => !is_prefix_of_an_event(rule),
+                "again" => **rule != json!({ "exists": false }),
+                _ => true,
+            });
+            complaints.extend(bad.map(|rule| format!("{}: {key} {rule} is not the prefix `stem.` of an event", subscription.id)));
+        }
+    }
+    complaints
+}
+
+fn is_prefix_of_an_event(rule: &Value) -> bool {
+    let stem = rule["prefix"].as_str().and_then(|prefix| prefix.strip_suffix('.'));
+    rule.as_object().is_some_and(|rule| rule.len() == 1) && EventType::ALL.iter().any(|event| Some(event.stem()) == stem)
+}
+
+/// Who hears what stands in [`HEARS`]; what a stage does not expect it would park. A delayed queue looks again by being
+/// received again, so it must not hear its own nudges: Lambda stops chains that feed themselves.
+pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for subscription in template.subscriptions() {
+        let queue = target(subscription.at("/Endpoint")).unwrap_or_default();
+        let listed = HEARS.iter().find(|(listed, _)| *listed == queue).map(|(_, stems)| stems.iter().map(|it| format!("{it}.")).collect());
+        let heard: BTreeSet<String> = items(subscription.at("/FilterPolicy/type")).filter_map(|rule| Some(rule["prefix"].as_str()?.to_owned())).collect();
+        if listed.as_ref() != Some(&heard) {
+            complaints.push(format!("{}: {queue} hears {heard:?}, listed are {listed:?}", subscription.id));
+        }
+        let delayed = template.queues().any(|it| it.id == queue && !it.at("/DelaySeconds").is_null());
+        if delayed == subscription.at("/FilterPolicy/again").is_null() {
+            complaints.push(format!("{}: a delayed queue refuses what is published `again`, and it alone", subscription.id));
+        }
+    }
+    complaints
+}

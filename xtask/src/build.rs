@@ -1,0 +1,106 @@
+//! Builds every function once, quickly, and lets sam find them built.
+//!
+//! `sam build` would build one function after the other, each with the deployment's slow profile. One build of all of them with
+//! a target folder and a profile of the local run costs a fraction; `sam build` then only copies. What goes to AWS is built by
+//! `sam build` alone, into another folder: nothing here can be deployed there by accident.
+
+use crate::engine;
+use crate::machine::Repository;
+use crate::progress::{Progress, log_of};
+use anyhow::Result;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tokio::process::Command;
+
+/// The name of the environment in samconfig.toml.
+pub const CONFIG_ENV: &str = "local";
+
+/// Where `sam build` puts the functions of the local run. `.aws-sam` stays what a deployment to AWS made it.
+pub fn folder(repository: &Repository) -> PathBuf {
+    repository.local().join("sam")
+}
+
+/// What was built: the template that `sam deploy` takes.
+pub struct Built {
+    pub template: PathBuf,
+}
+
+pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Built> {
+    let functions = repository.functions()?;
+    let mut cargo = tool(repository, "cargo-lambda");
+    cargo.args(["lambda", "build", "--release"]);
+    for function in &functions {
+        cargo.args(["--package", function]);
+    }
+    quick_profile(&mut cargo, repository);
+    let title = format!("Build {} functions", functions.len());
+    progress.run(&title, cargo, &log_of(&repository.local(), "build"), repository).await?;
+
+    let template = folder(repository).join("template.yaml");
+    let newest = newest(repository, &functions)?;
+    if template.metadata().and_then(|m| m.modified()).is_ok_and(|built| newest.is_some_and(|source| built > source)) {
+        progress.done("Package for the engine", Instant::now(), "unchanged");
+        return Ok(Built { template });
+    }
+    let mut sam = tool(repository, "sam");
+    sam.args(["build", "--config-env", CONFIG_ENV, "--build-dir"]).arg(folder(repository));
+    if let Some(architecture) = architecture_override() {
+        sam.args(["--parameter-overrides", architecture]);
+    }
+    quick_profile(&mut sam, repository);
+    progress.run("Package for the engine", sam, &log_of(&repository.local(), "sam-build"), repository).await?;
+    Ok(Built { template })
+}
+
+/// The profile of the local run, by environment, so that it needs no lines in Cargo.toml that a deployment would have to ignore.
+fn quick_profile(command: &mut Command, repository: &Repository) {
+    command.env("CARGO_TARGET_DIR", repository.root.join("target/lambda-local"));
+    for (setting, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "1")] {
+        command.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+    }
+}
+
+/// The parameter that says what the functions are built for, where it is not the template's default.
+pub fn architecture_override() -> Option<&'static str> {
+    cfg!(target_arch = "aarch64").then_some("Architecture=arm64")
+}
+
+/// A program of the virtual environment, which finds the others, and which knows the engine's key and no other.
+pub fn tool(repository: &Repository, name: &str) -> Command {
+    let mut command = Command::new(repository.program(name));
+    let mut path = OsString::from(repository.venv().join("bin"));
+    if let Some(rest) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    command.current_dir(&repository.root).env("PATH", path);
+    // A profile or a session of a real account must not reach a tool that speaks to the engine.
+    for name in ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"] {
+        command.env_remove(name);
+    }
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", engine::ROOT_KEY),
+        ("AWS_SECRET_ACCESS_KEY", engine::ROOT_KEY),
+        ("AWS_DEFAULT_REGION", engine::REGION),
+        ("AWS_REGION", engine::REGION),
+        // No files of a real account either.
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("SAM_CLI_TELEMETRY", "0"),
+        // Otherwise it looks for a newer version of itself.
+        ("__SAM_CLI_APP_DIR", &repository.local().join("sam-cli").to_string_lossy()),
+    ] {
+        command.env(name, value);
+    }
+    command
+}
+
+/// When the newest thing that goes into the package was made; [`None`] when something is missing.
+fn newest(repository: &Repository, functions: &[String]) -> Result<Option<std::time::SystemTime>> {
+    let built = repository.root.join("target/lambda-local/lambda");
+    let bootstraps = functions.iter().map(|function| built.join(function).join("bootstrap"));
+    let sources = ["template.yaml", "samconfig.toml"].map(|name| repository.root.join(name));
+    let packaged = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
+    Ok(bootstraps.chain(sources).map(|path| packaged(&path)).collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().max()))
+}

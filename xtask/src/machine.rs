@@ -1,0 +1,209 @@
+//! What this machine offers and where things lie: the repository, the programs it needs, free ports, and who holds a taken one.
+//! Every command starts here. It installs nothing: what is missing is named, with what to do.
+
+use anyhow::{Context, Result};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A sentence about something this machine lacks, and what to do. Exit status 3.
+#[derive(Debug)]
+pub struct Missing(pub String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for Missing {}
+
+pub fn missing<T>(sentence: impl Into<String>) -> Result<T> {
+    Err(Missing(sentence.into()).into())
+}
+
+/// Where things lie.
+pub struct Repository {
+    pub root: PathBuf,
+}
+
+impl Repository {
+    pub fn find() -> Result<Self> {
+        // The folder above this package, unless the binary was moved to another checkout.
+        let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = root.parent().map(Path::to_path_buf).context("this package has no folder above it")?;
+        if !root.join("template.yaml").is_file() {
+            return missing(format!("there is no template.yaml in {}: run this command inside the repository, by cargo.", root.display()));
+        }
+        Ok(Self { root })
+    }
+    /// Everything a local run writes lies here, but for what cargo builds.
+    pub fn local(&self) -> PathBuf {
+        self.root.join("target/local")
+    }
+    pub fn venv(&self) -> PathBuf {
+        self.local().join("venv")
+    }
+    /// A program of the virtual environment.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.venv().join("bin").join(name)
+    }
+    /// The names of the functions: their folders.
+    pub fn functions(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.root.join("functions"))? {
+            let entry = entry?;
+            if entry.path().join("Cargo.toml").is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+    /// A path as a reader at the root would write it.
+    pub fn shown<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
+        path.strip_prefix(&self.root).unwrap_or(path).display()
+    }
+}
+
+/// `order-intake` is `OrderIntakeFunction` in the template.
+pub fn logical_id(function: &str) -> String {
+    let words = function.split('-').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+    });
+    words.collect::<String>() + "Function"
+}
+
+/// Functions are Linux programs that the engine starts as they are.
+pub fn require_linux() -> Result<()> {
+    if cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    missing(
+        "the local run needs Linux: it starts the functions, which are Linux programs, without a container. \
+         On macOS or Windows run it in a Linux machine or development container.",
+    )
+}
+
+pub fn require_compiler() -> Result<()> {
+    if answers("cc", "--version") || answers("gcc", "--version") || answers("clang", "--version") {
+        return Ok(());
+    }
+    missing("no C compiler was found, and the TLS library needs one: install gcc (Debian, Ubuntu: apt install gcc; Fedora: dnf install gcc).")
+}
+
+pub fn require_cargo() -> Result<()> {
+    if answers("cargo", "--version") {
+        return Ok(());
+    }
+    missing("cargo is not on the PATH: install Rust from https://rustup.rs, or add ~/.cargo/bin to the PATH.")
+}
+
+fn answers(program: &str, argument: &str) -> bool {
+    Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+/// Refuses in a sentence when somebody else listens on the port.
+pub fn require_free_port(port: u16, what: &str) -> Result<()> {
+    let Err(error) = TcpListener::bind(("127.0.0.1", port)) else { return Ok(()) };
+    if error.kind() != std::io::ErrorKind::AddrInUse {
+        return Err(error).with_context(|| format!("port {port} for {what} cannot be opened"));
+    }
+    let holder = holder_of(port).unwrap_or_else(|| "another program".into());
+    missing(format!(
+        "port {port}, wanted for {what}, is taken by {holder}. Stop it, or choose another port, for instance: \
+         cargo xtask <command> --port {}",
+        port.checked_add(1000).unwrap_or(14566)
+    ))
+}
+
+/// Two free ports that follow each other: for the engine, and for the payment provider above it.
+pub fn free_ports() -> Result<u16> {
+    /// Enough to step over a busy stretch; more means that something is wrong with the machine.
+    const ATTEMPTS: usize = 50;
+    for _ in 0..ATTEMPTS {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return Ok(port);
+        }
+    }
+    missing("no two free ports in a row were found on 127.0.0.1.")
+}
+
+/// Who listens on a port of the loopback interface, as far as this user may know.
+fn holder_of(port: u16) -> Option<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()? + &std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let inode = listening_inode(&table, port)?;
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        for file in files.flatten() {
+            if std::fs::read_link(file.path()).is_ok_and(|target| target.to_str() == Some(&format!("socket:[{inode}]"))) {
+                return Some(format!("process {pid} ({})", command_line(pid)?));
+            }
+        }
+    }
+    None
+}
+
+/// The inode of the socket that listens on `port`, from the kernel's table: `sl local remote state … inode`.
+fn listening_inode(table: &str, port: u16) -> Option<u64> {
+    const LISTENING: &str = "0A";
+    let ending = format!(":{port:04X}");
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields.get(1)?.ends_with(&ending) && *fields.get(3)? == LISTENING;
+        if listens { fields.get(9)?.parse().ok() } else { None }
+    })
+}
+
+/// How a process was called; [`None`] when there is no such process any more.
+pub fn command_line(pid: u32) -> Option<String> {
+    let raw = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&raw).replace('\0', " ");
+    // A process that has ended and was not collected yet has an empty one.
+    Some(line.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_names_its_logical_id() {
+        assert_eq!(logical_id("order-intake"), "OrderIntakeFunction");
+        assert_eq!(logical_id("payment"), "PaymentFunction");
+    }
+
+    #[test]
+    fn a_taken_port_is_refused_and_its_holder_named() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let error = require_free_port(port, "the engine").unwrap_err();
+        assert!(error.is::<Missing>(), "{error}");
+        let sentence = error.to_string();
+        assert!(sentence.contains(&format!("port {port}")) && sentence.contains("--port"), "{sentence}");
+        if cfg!(target_os = "linux") {
+            assert!(sentence.contains(&format!("process {}", std::process::id())), "{sentence}");
+        }
+        drop(listener);
+        require_free_port(port, "the engine").unwrap();
+    }
+
+    #[test]
+    fn only_a_listening_socket_holds_a_port() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+             0: 0100007F:11D6 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 111 1\n\
+             1: 0100007F:11D6 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 222 1\n";
+        assert_eq!(listening_inode(table, 4566), Some(222));
+        assert_eq!(listening_inode(table, 4567), None);
+    }
+
+    #[test]
+    fn this_process_has_a_command_line_and_a_free_pid_has_none() {
+        if cfg!(target_os = "linux") {
+            assert!(command_line(std::process::id()).unwrap().contains("xtask"));
+            assert_eq!(command_line(u32::MAX), None);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The commands of the project, run as `cargo xtask <command>`: the whole pipeline on this machine, and the one list of
+//! checks. People, the README and CI call the same ones.
+//!
+//! It speaks to this machine alone: a deployment to AWS is `sam build && sam deploy`, not a command of this program.
+#![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
+
+mod build;
+mod checks;
+mod demo;
+mod deploy;
+mod engine;
+mod machine;
+mod order;
+mod processes;
+mod progress;
+mod sam_local;
+mod seed;
+mod setup;
+mod stack;
+mod state;
+mod story;
+
+use clap::{Args, Parser, Subcommand};
+use machine::Missing;
+use progress::Progress;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Where the engine answers unless told otherwise; the payment provider answers on the port above it.
+const DEFAULT_PORT: u16 = 4566;
+
+/// Runs the order pipeline on this machine: no account, no Docker, no token.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Exit status: 0 all well · 1 a step, a story or a check failed · 2 wrong usage · 3 something is missing on this machine, \
+                  or nothing is running · 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Set up, build, start and deploy everything, place six orders, tell their stories, and stop everything again
+    Demo(Port),
+    /// Start the engine and the payment provider, deploy the pipeline and leave it running; after an edit, deploy what changed
+    Up(Port),
+    /// Stop what `up` left running
+    Down,
+    /// Place one order at the running stack and follow it to its end
+    Order(order::Options),
+    /// Say what is running, and what its queues hold
+    Status,
+    /// Print the log of a function
+    Logs {
+        /// Its folder under functions/, for instance `payment`
+        function: String,
+        /// Keep printing as it logs, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
+    Test(checks::Options),
+    /// Invoke every sample event by `sam local invoke` (a step of `test`, which calls it where containers can run)
+    #[command(hide = true)]
+    SamLocal {
+        /// The state file of the stack whose tables and queues the functions shall use
+        state: PathBuf,
+        /// The address at which containers reach this machine
+        host: String,
+    },
+}
+
+#[derive(Args)]
+struct Port {
+    /// Port of the engine; the payment provider takes the one above it
+    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1024..65535))]
+    port: u16,
+}
+
+/// Why a command ended early without anything being wrong.
+#[derive(Debug)]
+struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("interrupted; everything this command started has been stopped")
+    }
+}
+impl std::error::Error for Interrupted {}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Dropping the command's future drops its guards, and those stop what it started.
+    let result = tokio::select! {
+        result = run(cli.command) => result,
+        signal = interrupted() => signal.and(Err(Interrupted.into())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::clear_line();
+            eprintln!("\nerror: {error:#}");
+            ExitCode::from(if error.is::<Interrupted>() {
+                130
+            } else if error.is::<Missing>() {
+                3
+            } else {
+                1
+            })
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    let repository = machine::Repository::find()?;
+    match command {
+        Command::Demo(Port { port }) => demo::run(&repository, port).await,
+        Command::Up(Port { port }) => stack::up(&repository, port).await,
+        Command::Down => stack::down(&repository).await,
+        Command::Order(options) => order::run(&repository, options).await,
+        Command::Status => stack::status(&repository).await,
+        Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
+        Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
+        Command::SamLocal { state, host } => sam_local::run(&repository, &state, &host).await,
+    }
+}
+
+/// Ends with the first signal that asks this program to stop.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! Programs in process groups of their own, and their end. Dropping a [`Group`] ends every process in it, the functions that
+//! the engine started among them, so that a failure, a panic or Ctrl-C leaves nothing behind. `kill -9` of this program is
+//! covered by the lifeline: the services hold a pipe of which they see the end.
+//! It never ends a process by name: only groups it started, or a pid that still is what the state file says.
+
+use crate::machine::{Repository, command_line, require_free_port};
+use crate::{engine, progress};
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+/// How long a group may take to end by itself: the engine gives its functions two seconds.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a dying group is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a service may take from its start to its first answer. Half a second is usual; a busy CI machine takes longer.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A program and all it started, which end with this value.
+pub struct Group {
+    child: Child,
+    pid: Pid,
+    stays: bool,
+}
+
+impl Group {
+    pub fn start(mut command: Command) -> Result<Self> {
+        command.process_group(0);
+        let name = command.as_std().get_program().to_string_lossy().into_owned();
+        let child = command.spawn().with_context(|| format!("{name} could not be started"))?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("a program ended before it began")?;
+        Ok(Self { child, pid, stays: false })
+    }
+
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Lets the program run on after this one has ended.
+    pub fn stay(&mut self) {
+        self.stays = true;
+    }
+
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.stays {
+            let Self { child, pid, .. } = self;
+            // Collecting the leader as it ends, so that it does not count as alive.
+            end_group(*pid, || drop(child.try_wait()));
+        }
+    }
+}
+
+/// Asks a group to end, and makes it.
+#[expect(clippy::disallowed_methods, reason = "it polls with a deadline, where a destructor cannot await")]
+fn end_group(pid: Pid, mut collect: impl FnMut()) {
+    let deadline = Instant::now() + GRACE;
+    let mut signal = Signal::TERM;
+    loop {
+        collect();
+        if !group_lives(pid) {
+            return;
+        }
+        if kill_process_group(pid, signal).is_err() || signal == Signal::KILL {
+            collect();
+            return;
+        }
+        while Instant::now() < deadline && group_lives(pid) {
+            std::thread::sleep(LOOK);
+            collect();
+        }
+        signal = Signal::KILL;
+    }
+}
+
+/// Whether any process of the group still runs. One that has ended and that nobody collects does not.
+fn group_lives(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    processes.flatten().filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok()).any(|stat| {
+        // `pid (name) state parent group …`, where the name may hold anything.
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let state = fields.next();
+        fields.nth(1) == Some(&group.to_string()) && state != Some("Z")
+    })
+}
+
+/// What tells a service's process from a stranger that was given the same pid later: its script.
+#[derive(Clone, Copy)]
+pub enum Service {
+    Engine,
+    PaymentProvider,
+}
+
+impl Service {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "the engine",
+            Self::PaymentProvider => "the payment provider",
+        }
+    }
+    fn script(self, repository: &Repository) -> PathBuf {
+        repository.root.join("local").join(match self {
+            Self::Engine => "engine.py",
+            Self::PaymentProvider => "payment_provider.py",
+        })
+    }
+    fn log(self, folder: &Path) -> PathBuf {
+        folder.join(match self {
+            Self::Engine => "engine.log",
+            Self::PaymentProvider => "stripe.log",
+        })
+    }
+    /// Whether the process still is this service.
+    pub fn runs_as(self, pid: u32, repository: &Repository) -> bool {
+        command_line(pid).is_some_and(|line| line.contains(&*self.script(repository).to_string_lossy()))
+    }
+    /// Ends the service that an earlier command left running. Says whether there was one.
+    pub fn stop(self, pid: u32, repository: &Repository) -> bool {
+        let Some(group) = Pid::from_raw(pid.cast_signed()).filter(|_| self.runs_as(pid, repository)) else { return false };
+        end_group(group, || ());
+        true
+    }
+}
+
+/// The engine and the payment provider, started by this command.
+pub struct Services {
+    pub port: u16,
+    engine: Group,
+    provider: Group,
+    folder: PathBuf,
+}
+
+/// How the services are started.
+pub struct Start<'a> {
+    /// Of the engine; the provider takes the one above it.
+    pub port: u16,
+    /// Where they log.
+    pub folder: &'a Path,
+    /// Whether they end with this program. Those of `up` do not.
+    pub lifeline: bool,
+    /// The address they listen on.
+    pub host: &'a str,
+}
+
+pub fn provider_port(port: u16) -> u16 {
+    port + 1
+}
+
+impl Services {
+    /// Starts both and waits until they answer.
+    pub async fn start(repository: &Repository, start: Start<'_>, progress: &mut progress::Progress) -> Result<Self> {
+        let port = start.port;
+        require_free_port(port, "the engine")?;
+        require_free_port(provider_port(port), "the payment provider")?;
+        let temporary = start.folder.join("tmp");
+        std::fs::create_dir_all(&temporary)?;
+
+        let mut engine = service(Service::Engine, repository, &start)?;
+        // Functions inherit the engine's whole environment, so it is made from nothing: no credentials of this machine, no proxy.
+        for (name, value) in [
+            ("GATEWAY_PORT", port.to_string()),
+            ("BIND_HOST", start.host.into()),
+            ("AUTH", "true".into()),
+            ("AWS_ENDPOINT_URL", engine::url(port)),
+            ("AWS_ACCESS_KEY_ID", engine::ROOT_KEY.into()),
+            ("AWS_SECRET_ACCESS_KEY", engine::ROOT_KEY.into()),
+            ("AWS_DEFAULT_REGION", engine::REGION.into()),
+            ("AWS_REGION", engine::REGION.into()),
+            // Services this template does not use and that would open ports or look for Docker.
+            ("IOT_MTLS_ENABLED", "0".into()),
+            ("SFTP_ENABLED", "0".into()),
+            ("DOCKER_HOST", "unix:///nonexistent.sock".into()),
+            ("TMPDIR", temporary.to_string_lossy().into_owned()),
+        ] {
+            engine.env(name, value);
+        }
+        let engine = Group::start(engine)?;
+
+        let mut provider = service(Service::PaymentProvider, repository, &start)?;
+        provider.arg(provider_port(port).to_string()).arg(start.host);
+        let provider = Group::start(provider)?;
+
+        let mut services = Self { port, engine, provider, folder: start.folder.to_owned() };
+        progress
+            .wait("Start the engine and the payment provider", async {
+                let deadline = Instant::now() + START_LIMIT;
+                while !(engine::is_healthy(port).await && engine::provider_answers(provider_port(port)).await) {
+                    services.require_alive()?;
+                    if Instant::now() > deadline {
+                        bail!("the engine did not answer within {} s; see {}", START_LIMIT.as_secs(), services.logs(repository));
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(services)
+    }
+
+    /// Refuses to go on when one of them has died.
+    pub fn require_alive(&mut self) -> Result<()> {
+        for (service, group) in [(Service::Engine, &mut self.engine), (Service::PaymentProvider, &mut self.provider)] {
+            if let Some(status) = group.has_ended() {
+                let log = std::fs::read_to_string(service.log(&self.folder)).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                let said: String = last.into_iter().rev().map(|line| format!("\n  {line}")).collect();
+                bail!("{} has ended ({status}). The end of {}:{said}", service.name(), service.log(&self.folder).display());
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `work` unless one of the services dies meanwhile.
+    pub async fn while_alive<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        /// Soon enough that nobody wonders, seldom enough to cost nothing.
+        const LOOK_FOR_DEATH: Duration = Duration::from_millis(500);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result.or_else(|error| self.require_alive().and(Err(error))),
+                () = tokio::time::sleep(LOOK_FOR_DEATH) => self.require_alive()?,
+            }
+        }
+    }
+
+    pub fn engine_pid(&self) -> u32 {
+        self.engine.id()
+    }
+    pub fn provider_pid(&self) -> u32 {
+        self.provider.id()
+    }
+
+    /// Leaves both running when this program ends.
+    pub fn stay(mut self) {
+        self.engine.stay();
+        self.provider.stay();
+    }
+
+    fn logs(&self, repository: &Repository) -> String {
+        let [engine, provider] = [Service::Engine, Service::PaymentProvider].map(|s| s.log(&self.folder));
+        format!("{} and {}", repository.shown(&engine), repository.shown(&provider))
+    }
+}
+
+/// A service's program with an empty environment and its log file.
+fn service(which: Service, repository: &Repository, start: &Start<'_>) -> Result<Command> {
+    let log = File::create(which.log(start.folder))?;
+    let mut command = Command::new(repository.program("python"));
+    command.arg(which.script(repository)).env_clear().current_dir(start.folder);
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("PYTHONDONTWRITEBYTECODE", "1").stdout(log.try_clone()?).stderr(log);
+    if start.lifeline {
+        // The pipe's other end is held by the child handle, and closed by the kernel if this program dies.
+        command.arg("--lifeline").stdin(Stdio::piped());
+    } else {
+        command.stdin(Stdio::null());
+    }
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn dropping_a_group_ends_what_its_program_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut group = Group::start(command).unwrap();
+        let mut line = String::new();
+        let mut out = tokio::io::BufReader::new(group.child.stdout.take().unwrap());
+        tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
+        let grandchild: u32 = line.trim().parse().unwrap();
+        assert!(command_line(grandchild).is_some());
+        let pid = group.pid;
+        drop(group);
+        assert!(!group_lives(pid));
+        assert_eq!(command_line(grandchild), None);
+    }
+
+    #[test]
+    fn a_stranger_with_a_known_pid_is_left_alone() {
+        let repository = Repository::find().unwrap();
+        assert!(!Service::Engine.stop(std::process::id(), &repository));
+    }
+}

@@ -1,0 +1,206 @@
+//! Shows that a long step is alive, how long it took, and, when it failed, the end of what it said.
+//! On a terminal one line that is rewritten; in a pipe or in CI plain lines at intervals.
+//! It never prints more of a program than its last lines: all of it lies in a file.
+
+use crate::machine::Repository;
+use crate::processes::Group;
+use anyhow::{Result, bail};
+use std::fs::File;
+use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+/// How often the line of a terminal is rewritten: smooth to the eye, nothing to the processor.
+const TERMINAL_TICK: Duration = Duration::from_millis(200);
+/// How often a pipe hears that a step is alive: often enough for an impatient CI, seldom enough to read.
+const PIPE_TICK: Duration = Duration::from_secs(15);
+/// How much of a failed program's output is shown.
+const SHOWN_LINES: usize = 30;
+
+/// The steps of a command and what each took.
+pub struct Progress {
+    started: Instant,
+    steps: Vec<(String, Duration)>,
+}
+
+impl Progress {
+    #[expect(clippy::new_without_default, reason = "it starts a clock")]
+    pub fn new() -> Self {
+        Self { started: Instant::now(), steps: Vec::new() }
+    }
+
+    /// Runs a program to its end in a process group of its own, with its output in `log`. An error carries the last lines.
+    pub async fn run(&mut self, title: &str, command: Command, log: &Path, repository: &Repository) -> Result<String> {
+        let started = Instant::now();
+        let output = run_logged(title, command, log, repository).await?;
+        self.done(title, started, "");
+        Ok(output)
+    }
+
+    /// Waits for something that is not a program, showing that it is alive.
+    pub async fn wait<T>(&mut self, title: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let started = Instant::now();
+        let result = alive(title, started, None, work).await?;
+        self.done(title, started, "");
+        Ok(result)
+    }
+
+    /// Notes a step that is over.
+    pub fn done(&mut self, title: &str, started: Instant, remark: &str) {
+        let took = started.elapsed();
+        clear_line();
+        println!("{} {title:<44} {:>10}{}{remark}", green("✓"), shown(took), if remark.is_empty() { "" } else { "  " });
+        self.steps.push((title.to_owned(), took));
+    }
+
+    pub fn skipped(&self, title: &str, why: &str) {
+        println!("{} {title:<44} {:>10}  {why}", dim("–"), "");
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Where the time went, longest first, leaving out what nobody notices.
+    pub fn longest(&self) -> Vec<(&str, Duration)> {
+        const NOTICED: Duration = Duration::from_millis(500);
+        let mut steps: Vec<_> = self.steps.iter().filter(|(_, d)| *d >= NOTICED).map(|(name, d)| (name.as_str(), *d)).collect();
+        steps.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
+        steps
+    }
+}
+
+/// Runs a program to its end with its output in `log` alone.
+async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &Repository) -> Result<String> {
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let file = File::create(log)?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let mut group = Group::start(command)?;
+    let status = alive(title, Instant::now(), Some(log), async { Ok(group.wait().await?) }).await?;
+    let output = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
+    if !status.success() {
+        clear_line();
+        println!("{} {title}", red("✗"));
+        let lines: Vec<&str> = output.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
+            println!("  {line}");
+        }
+        bail!("this step failed: {title} ({status}). All it said is in {}", repository.shown(log));
+    }
+    Ok(output)
+}
+
+/// Awaits `work` and says meanwhile that it is alive, with the last line of `log`.
+async fn alive<T>(title: &str, started: Instant, log: Option<&Path>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let terminal = std::io::stdout().is_terminal();
+    let mut ticks = tokio::time::interval(if terminal { TERMINAL_TICK } else { PIPE_TICK });
+    ticks.tick().await;
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => {
+                clear_line();
+                return result;
+            }
+            _ = ticks.tick() => {
+                let last = log.map(last_line).unwrap_or_default();
+                let took = shown(started.elapsed());
+                if terminal {
+                    print!("\r\x1b[2K{} {title:<44} {took:>10}  {}", dim("…"), dim(&cut(&last, 60)));
+                } else {
+                    println!("… {title:<44} {took:>10}  {}", cut(&last, 100));
+                }
+                std::io::stdout().flush()?;
+            }
+        }
+    }
+}
+
+/// Removes the unfinished line from a terminal.
+pub fn clear_line() {
+    if std::io::stdout().is_terminal() {
+        print!("\r\x1b[2K");
+    }
+}
+
+/// The last line of a file that is being written, without reading all of it; empty if there is none yet.
+fn last_line(path: &Path) -> String {
+    /// Longer than any line of cargo or sam.
+    const TAIL: u64 = 2048;
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let tail = read().unwrap_or_default();
+    String::from_utf8_lossy(&tail).lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+fn cut(text: &str, length: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(length).collect()
+}
+
+/// `1 min 05 s`, `12.3 s`, `80 ms`.
+pub fn shown(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+pub fn green(text: &str) -> String {
+    coloured("32", text)
+}
+pub fn red(text: &str) -> String {
+    coloured("31", text)
+}
+pub fn bold(text: &str) -> String {
+    coloured("1", text)
+}
+pub fn dim(text: &str) -> String {
+    coloured("2", text)
+}
+/// One of six colours, for telling stories apart.
+pub fn nth_colour(n: usize, text: &str) -> String {
+    coloured(["36", "33", "35", "34", "32", "31"][n % 6], text)
+}
+
+fn coloured(code: &str, text: &str) -> String {
+    // https://no-color.org
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// The file that a step's output goes to.
+pub fn log_of(folder: &Path, step: &str) -> PathBuf {
+    folder.join("logs").join(format!("{step}.log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(shown(Duration::from_millis(80)), "80 ms");
+        assert_eq!(shown(Duration::from_millis(12_340)), "12.3 s");
+        assert_eq!(shown(Duration::from_millis(65_400)), "1 min 05 s");
+    }
+
+    #[test]
+    fn the_last_line_is_found_behind_blank_ones() {
+        let path = std::env::temp_dir().join(format!("xtask-last-line-{}", std::process::id()));
+        std::fs::write(&path, "first\n   Compiling domain v0.1.0\n\n").unwrap();
+        assert_eq!(last_line(&path), "Compiling domain v0.1.0");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(last_line(&path), "");
+    }
+}

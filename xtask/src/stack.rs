@@ -1,0 +1,163 @@
+//! The stack of daily work: `up`, `down`, `status` and `logs`, and the start of a stack that `demo` and `test` share.
+//! At most one stack of `up` runs per checkout; `test` starts another beside it.
+
+use crate::engine::{self, Engine};
+use crate::machine::{Repository, logical_id, missing};
+use crate::processes::{Service, Services, Start};
+use crate::progress::{Progress, bold, dim, green, red, shown};
+use crate::state::State;
+use crate::{build, deploy, setup};
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// The address at which everything listens unless containers have to reach it: this machine alone.
+pub const LOOPBACK: &str = "127.0.0.1";
+
+pub async fn up(repository: &Repository, port: u16) -> Result<()> {
+    let mut progress = Progress::new();
+    setup::run(repository, &mut progress).await?;
+    let built = build::run(repository, &mut progress).await?;
+    let folder = repository.local();
+    let state = if let Some(running) = State::of_running(repository, &folder)? {
+        require_port(&running, port)?;
+        deploy::run(repository, &built, port, (running.engine_pid, running.stripe_pid), &folder, &mut progress).await?
+    } else {
+        let start = Start { port, folder: &folder, lifeline: false, host: LOOPBACK };
+        let mut services = Services::start(repository, start, &mut progress).await?;
+        let pids = (services.engine_pid(), services.provider_pid());
+        let deployed = deploy::run(repository, &built, port, pids, &folder, &mut progress);
+        let state = services.while_alive(deployed).await?;
+        services.stay();
+        state
+    };
+    println!("\nUp in {}. Orders go to {}", shown(progress.elapsed()), bold(&format!("{}/orders", state.api_url)));
+    println!("  place one    cargo xtask order --line MUG-BLUE=2\n  see inside   cargo xtask status · cargo xtask logs payment\n  stop it      cargo xtask down");
+    Ok(())
+}
+
+/// A fresh stack that ends with its [`Services`].
+pub async fn fresh(repository: &Repository, start: Start<'_>, built: &build::Built, progress: &mut Progress) -> Result<(Services, State)> {
+    let (port, folder) = (start.port, start.folder);
+    State::remove(folder)?;
+    let mut services = Services::start(repository, start, progress).await?;
+    let pids = (services.engine_pid(), services.provider_pid());
+    let state = services.while_alive(deploy::run(repository, built, port, pids, folder, progress)).await?;
+    Ok((services, state))
+}
+
+pub async fn down(repository: &Repository) -> Result<()> {
+    let folder = repository.local();
+    let state = State::read(&folder)?;
+    let mut stopped = Vec::new();
+    for (service, pid) in state.iter().flat_map(|s| [(Service::Engine, s.engine_pid), (Service::PaymentProvider, s.stripe_pid)]) {
+        if service.stop(pid, repository) {
+            stopped.push(format!("{} (process {pid})", service.name()));
+        }
+    }
+    State::remove(&folder)?;
+    remove_temporary(&folder)?;
+    match stopped.as_slice() {
+        [] => println!("Nothing was running."),
+        services => println!("Stopped {}.", services.join(" and ")),
+    }
+    Ok(())
+}
+
+/// What the engine unpacked the functions into.
+pub fn remove_temporary(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder.join("tmp")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The running stack answers at its own port: another one asked for is a misunderstanding.
+pub fn require_port(running: &State, port: u16) -> Result<()> {
+    if running.endpoint_url == engine::url(port) {
+        return Ok(());
+    }
+    missing(format!("the pipeline is already up at {}: stop it with `cargo xtask down`, or leave out --port.", running.endpoint_url))
+}
+
+pub async fn status(repository: &Repository) -> Result<()> {
+    let state = State::require(repository)?;
+    let engine = Engine::new(&state.endpoint_url);
+    println!("{} the engine            {}  process {}", green("●"), state.endpoint_url, state.engine_pid);
+    println!("{} the payment provider  {}  process {}", green("●"), state.stripe_url, state.stripe_pid);
+    println!("  orders go to          {}/orders\n", state.api_url);
+    println!("{}", bold(&format!("{:<28}{:>10}{:>12}{:>10}", "queue", "waiting", "in flight", "hidden")));
+    let mut dead = 0;
+    for (key, url) in state.outputs.iter().filter(|(key, _)| key.ends_with("QueueUrl")) {
+        let input = json!({ "QueueUrl": url, "AttributeNames": ["All"] });
+        let attributes = engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
+        let number = |name: &str| attributes["Attributes"][name].as_str().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        let waiting = number("ApproximateNumberOfMessages");
+        let name = key.trim_end_matches("QueueUrl");
+        let line = format!(
+            "{name:<28}{waiting:>10}{:>12}{:>10}",
+            number("ApproximateNumberOfMessagesNotVisible"),
+            number("ApproximateNumberOfMessagesDelayed")
+        );
+        let is_for_people = key.contains("DeadLetter") || key.contains("Undelivered") || key.contains("Uncollected");
+        if is_for_people && waiting > 0 {
+            dead += waiting;
+            println!("{}", red(&line));
+        } else {
+            println!("{line}");
+        }
+    }
+    if dead > 0 {
+        println!("\n{} wait for a person: read them with any SQS client at the endpoint above.", red(&format!("{dead} messages")));
+    }
+    Ok(())
+}
+
+pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Result<()> {
+    /// Soon enough to feel live, seldom enough for one machine.
+    const LOOK_AGAIN: Duration = Duration::from_millis(500);
+    let known = repository.functions()?;
+    let Some(folder) = known.iter().find(|name| *name == function || logical_id(name) == function) else {
+        bail!("there is no function {function}; there are {}", known.join(", "));
+    };
+    let state = State::require(repository)?;
+    let engine = Engine::new(&state.endpoint_url);
+    let functions = engine.functions().await?;
+    let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&logical_id(folder))));
+    let deployed = deployed.with_context(|| format!("{folder} is not deployed"))?;
+    let default_group = format!("/aws/lambda/{}", deployed["FunctionName"].as_str().unwrap_or_default());
+    let group = deployed["LoggingConfig"]["LogGroup"].as_str().unwrap_or(&default_group).to_owned();
+
+    let mut seen = std::collections::HashSet::new();
+    loop {
+        let mut token = None;
+        loop {
+            let mut input = json!({ "logGroupName": group });
+            if let Some(token) = token {
+                input["nextToken"] = token;
+            }
+            let page = match engine.call("logs", "Logs_20140328.FilterLogEvents", &input).await {
+                Err(error) if format!("{error:#}").contains("ResourceNotFound") => serde_json::Value::Null,
+                page => page?,
+            };
+            for event in page["events"].as_array().into_iter().flatten() {
+                if seen.insert(event["eventId"].as_str().unwrap_or_default().to_owned()) {
+                    println!("{}", event["message"].as_str().unwrap_or_default().trim_end());
+                }
+            }
+            token = page.get("nextToken").filter(|token| token.is_string()).cloned();
+            if token.is_none() {
+                break;
+            }
+        }
+        if !follow {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    if seen.is_empty() {
+        println!("{}", dim(&format!("{folder} has logged nothing yet.")));
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! One order's story: placed over HTTP, followed by its own timeline, and judged by how it ended.
+//! It sees what a customer sees, `GET /orders/{order_id}`, and looks into no table.
+
+use crate::engine::{Answer, request};
+use crate::progress::{dim, nth_colour};
+use crate::seed::CatalogueItem;
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// How often an order is asked for while it moves: no fact is late by more than the eye sees.
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
+/// How long the front door may answer that it is busy or starting.
+const DOOR_LIMIT: Duration = Duration::from_secs(30);
+
+/// Prints the lines of one story, told apart from those that go on beside it.
+#[derive(Clone)]
+pub struct Teller {
+    title: String,
+    colour: usize,
+    began: Instant,
+}
+
+impl Teller {
+    pub fn new(title: &str, colour: usize) -> Self {
+        Self { title: title.to_owned(), colour, began: Instant::now() }
+    }
+    pub fn say(&self, what: &str) {
+        let took = self.began.elapsed().as_millis();
+        let clock = format!("{:>4}.{:02} s", took / 1000, took % 1000 / 10);
+        println!("  {} {} {what}", nth_colour(self.colour, &format!("{:<22}", self.title)), dim(&clock));
+    }
+}
+
+/// A new idempotency key: a random UUID. The order's id derives from it.
+pub fn new_key() -> String {
+    uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string()
+}
+
+/// A request body as a shop would send it. `lines` are SKUs and quantities.
+pub fn order(lines: &[(String, u32)], currency: &str, payment_method: &str) -> Value {
+    json!({
+        "currency": currency,
+        "customer": { "name": "Ada Example", "email": "ada@example.com" },
+        "shipping_address": { "line1": "1 Sample Street", "city": "Berlin", "postal_code": "10115", "country": "DE" },
+        "lines": lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect::<Vec<_>>(),
+        "payment_method": payment_method,
+    })
+}
+
+/// An order that was answered with 202.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    pub order_id: String,
+    pub replayed: bool,
+    pub body: Value,
+}
+
+/// `POST /orders`. A 503 means that nothing is known: it is retried with the same key, as every client should.
+pub async fn place(api_url: &str, key: &str, order: &Value) -> Result<Placed> {
+    let deadline = Instant::now() + DOOR_LIMIT;
+    let answer = loop {
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+        let answer = request("POST", &format!("{api_url}/orders"), &headers, order.to_string()).await?;
+        if !matches!(answer.status, 503 | 502) || Instant::now() > deadline {
+            break answer;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    };
+    if answer.status != 202 {
+        bail!("POST /orders was answered with {}: {}", answer.status, problem(&answer));
+    }
+    let body = answer.json()?;
+    let order_id = body["order_id"].as_str().context("the answer to POST /orders has no order_id")?.to_owned();
+    let replayed = answer.header("Idempotency-Replayed") == Some("true");
+    Ok(Placed { order_id, replayed, body })
+}
+
+/// `POST /orders/{order_id}/cancel`; 202 means asked.
+pub async fn cancel(api_url: &str, order_id: &str) -> Result<()> {
+    let headers = [("Content-Type", "application/json")];
+    let answer = request("POST", &format!("{api_url}/orders/{order_id}/cancel"), &headers, String::new()).await?;
+    if answer.status != 202 {
+        bail!("the cancel request was answered with {}: {}", answer.status, problem(&answer));
+    }
+    Ok(())
+}
+
+/// The sentence of a problem+json, with its pointers.
+fn problem(answer: &Answer) -> String {
+    let Ok(body) = answer.json() else { return answer.body.clone() };
+    let title = body["detail"].as_str().or(body["title"].as_str()).unwrap_or(&answer.body).to_owned();
+    let faults = body["errors"].as_array().into_iter().flatten();
+    let faults: String =
+        faults.map(|f| format!("\n  {} {}", f["pointer"].as_str().unwrap_or_default(), f["detail"].as_str().unwrap_or_default())).collect();
+    title + &faults
+}
+
+/// What is known of an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub status: String,
+    pub events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub name: String,
+    pub at: Timestamp,
+    /// Whatever else the timeline says of it: a reason, a tracking number.
+    pub remark: String,
+}
+
+impl Seen {
+    pub fn read(body: &Value) -> Result<Self> {
+        let mut events = Vec::new();
+        for entry in body["timeline"].as_array().context("the order has no timeline")? {
+            let text = |name: &str| entry[name].as_str().with_context(|| format!("a fact of the timeline has no {name}"));
+            let others = entry.as_object().into_iter().flatten().filter(|(name, _)| *name != "event" && *name != "at");
+            let remark: Vec<String> = others.filter_map(|(name, value)| Some(format!("{}: {}", name.replace('_', " "), value.as_str()?))).collect();
+            events.push(Event { name: text("event")?.to_owned(), at: text("at")?.parse()?, remark: remark.join(", ") });
+        }
+        Ok(Self { status: body["status"].as_str().context("the order has no status")?.to_owned(), events })
+    }
+    pub fn has(&self, event: &str) -> bool {
+        self.events.iter().any(|e| e.name == event)
+    }
+    /// Whether every stage has done its part: nothing will follow.
+    pub fn has_ended(&self) -> bool {
+        let paid = self.has("payment.captured") || self.has("payment.capture_failed");
+        (paid && self.has("inventory.committed")) || (self.has("payment.voided") && self.has("inventory.released"))
+    }
+}
+
+/// Asks for the order until `enough`, telling each new fact.
+pub async fn follow(api_url: &str, order_id: &str, teller: &Teller, limit: Duration, enough: impl Fn(&Seen) -> bool) -> Result<Seen> {
+    let deadline = Instant::now() + limit;
+    let mut told: Vec<String> = Vec::new();
+    let mut seen = Seen::default();
+    loop {
+        let answer = request("GET", &format!("{api_url}/orders/{order_id}"), &[], String::new()).await?;
+        // Right after a deployment the status function may still be starting.
+        if answer.status == 200 {
+            seen = Seen::read(&answer.json()?)?;
+        } else if answer.status < 500 {
+            bail!("GET /orders/{order_id} was answered with {}: {}", answer.status, problem(&answer));
+        }
+        for event in &seen.events {
+            if !told.contains(&event.name) {
+                told.push(event.name.clone());
+                let remark = if event.remark.is_empty() { String::new() } else { dim(&format!("  {}", event.remark)) };
+                teller.say(&format!("{}{remark}", event.name));
+            }
+        }
+        if enough(&seen) || Instant::now() > deadline {
+            return Ok(seen);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// How a story should end.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub status: &'static str,
+    /// Facts that must be in the timeline.
+    pub facts: &'static [&'static str],
+    /// Minor units that the provider's book must show as charged.
+    pub charged_minor: i64,
+}
+
+/// What the story came to; empty when all is as expected, else a sentence per difference.
+pub fn judge(expected: &Expected, seen: &Seen, charged_minor: i64) -> Vec<String> {
+    let mut faults = Vec::new();
+    if seen.status != expected.status {
+        faults.push(format!("expected it to be {}, and it is {}", expected.status, if seen.status.is_empty() { "unknown" } else { &seen.status }));
+    }
+    for fact in expected.facts.iter().filter(|fact| !seen.has(fact)) {
+        faults.push(format!("expected {fact} in its timeline, and it is not there"));
+    }
+    for (one, other) in [("order.shipped", "order.cancelled"), ("payment.captured", "payment.voided")] {
+        if seen.has(one) && seen.has(other) {
+            faults.push(format!("it has both {one} and {other}, which must never happen"));
+        }
+    }
+    if !seen.has_ended() {
+        faults.push("it has not ended: some stage has not done its part".into());
+    }
+    if charged_minor != expected.charged_minor {
+        faults.push(format!("expected {} to be charged, and the provider's book says {charged_minor} (minor units)", expected.charged_minor));
+    }
+    faults
+}
+
+/// `69.00 EUR`. Every currency of the seed has two decimals.
+pub fn money(minor: i64, currency: &str) -> String {
+    format!("{}.{:02} {currency}", minor / 100, minor % 100)
+}
+
+/// `2 × Blue mug, 1 × Teapot`.
+pub fn basket(lines: &[(String, u32)], catalogue: &[CatalogueItem]) -> String {
+    let name = |sku: &str| catalogue.iter().find(|item| item.sku == sku).map_or(sku.to_owned(), |item| item.name.clone());
+    lines.iter().map(|(sku, quantity)| format!("{quantity} × {}", name(sku))).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPS: Expected = Expected { status: "completed", facts: &["order.shipped", "payment.captured"], charged_minor: 6900 };
+
+    fn seen(status: &str, events: &[&str]) -> Seen {
+        let event = |name: &&str| Event { name: (*name).to_owned(), at: Timestamp::UNIX_EPOCH, remark: String::new() };
+        Seen { status: status.into(), events: events.iter().map(event).collect() }
+    }
+    fn shipped() -> Seen {
+        seen("completed", &["order.placed", "order.shipped", "payment.captured", "inventory.committed"])
+    }
+
+    #[test]
+    fn a_story_that_ends_as_expected_has_no_fault() {
+        assert_eq!(judge(&SHIPS, &shipped(), 6900), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_difference_is_a_sentence() {
+        let faults = judge(&SHIPS, &seen("cancelled", &["order.placed", "order.cancelled", "payment.voided", "inventory.released"]), 0);
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        assert!(faults[0].contains("expected it to be completed, and it is cancelled"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_double_charge_is_a_fault() {
+        assert_eq!(judge(&SHIPS, &shipped(), 13_800).len(), 1);
+    }
+
+    #[test]
+    fn shipped_and_cancelled_is_a_fault_whatever_was_expected() {
+        let mut both = shipped();
+        both.events.extend(seen("", &["order.cancelled"]).events);
+        assert_eq!(judge(&SHIPS, &both, 6900).len(), 1);
+    }
+
+    #[test]
+    fn an_order_that_has_not_ended_is_a_fault() {
+        assert!(judge(&SHIPS, &seen("processing", &["order.placed"]), 0).iter().any(|f| f.contains("has not ended")));
+    }
+
+    #[test]
+    fn the_timeline_is_read_with_its_remarks() {
+        let body = json!({ "status": "cancelled", "timeline": [{ "event": "order.cancelled", "at": "2026-01-02T03:04:05Z", "reason": "timed_out" }] });
+        let seen = Seen::read(&body).unwrap();
+        assert_eq!(seen.events[0].remark, "reason: timed_out");
+        assert!(!seen.has_ended());
+    }
+
+    #[test]
+    fn money_and_baskets_read_well() {
+        assert_eq!(money(6905, "EUR"), "69.05 EUR");
+        let catalogue = [CatalogueItem { sku: "TEAPOT".into(), name: "Teapot".into(), unit_price_minor: 1, currency: "EUR".into() }];
+        assert_eq!(basket(&[("TEAPOT".into(), 2), ("X".into(), 1)], &catalogue), "2 × Teapot, 1 × X");
+    }
+
+    #[test]
+    fn a_new_key_is_a_version_4_uuid() {
+        let key: uuid::Uuid = new_key().parse().unwrap();
+        assert_eq!(key.get_version_num(), 4);
+    }
+}
