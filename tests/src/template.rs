@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 /// What a rule found wrong, one sentence for each place, which it names by logical id.
 pub type Complaints = Vec<String>;
 
-/// A rule: complains about every place in the template that breaks it, by the types of resources, never by their names.
+/// A rule: complains about every place in the template that breaks it, found by the types of resources, never by their
+/// names. Names stand only in the tables that a review should see grow: who hears, may do and is told what.
 pub type Rule = fn(&Template) -> Complaints;
 
-/// Every rule. A rule that stands in no list is never run: `tests/tests/template.rs` holds that removing any property
-/// of any resource makes one of these complain.
+/// Every rule. `tests/tests/template.rs` holds that taking out any property of any resource makes one of them complain.
 pub const RULES: &[Rule] = &[
     queues::every_queue_has_a_use,
     queues::sources_redrive_to_their_own_dead_letter_queue_of_the_same_kind,
@@ -44,12 +44,15 @@ pub const RULES: &[Rule] = &[
     access::everything_is_encrypted,
     access::secrets_have_no_value_here,
     operations::resource_types_are_known_here_and_locally,
+    operations::parameters_and_conditions_are_used,
+    operations::attachments_are_about_something,
     operations::one_stem_everywhere,
     operations::functions_are_built_from_the_workspace,
+    operations::references_have_the_form_that_their_place_takes,
     operations::names_are_given_only_where_they_must_and_fit,
     operations::everything_is_described,
     operations::tables_outlive_their_stack,
-    operations::logs_are_kept_for_a_while_and_name_nobody,
+    operations::logs_are_kept_for_a_while,
     operations::apis_are_throttled_and_logged,
     operations::queues_are_watched,
     operations::functions_and_apis_are_watched,
@@ -91,6 +94,12 @@ impl Template {
         self.section("Resources").map(|(id, body)| Resource { id, body, template: self })
     }
 
+    /// The resource of a logical id.
+    pub fn resource(&self, id: &str) -> Option<Resource<'_>> {
+        let (id, body) = self.root["Resources"].as_object()?.get_key_value(id)?;
+        Some(Resource { id, body, template: self })
+    }
+
     /// The resources of a type.
     pub fn of_type(&self, kind: &'static str) -> impl Iterator<Item = Resource<'_>> {
         self.resources().filter(move |resource| resource.kind() == kind)
@@ -98,8 +107,7 @@ impl Template {
 
     /// The resource of a type that `value` refers to.
     pub fn referred(&self, value: &Value, kind: &'static str) -> Option<Resource<'_>> {
-        let id = target(value)?;
-        self.of_type(kind).find(|resource| resource.id == id)
+        self.resource(target(value)?).filter(|resource| resource.kind() == kind)
     }
 
     /// All functions.
@@ -266,6 +274,15 @@ pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
 /// The strings among [`items`].
 pub fn texts(value: &Value) -> impl Iterator<Item = &str> {
     items(value).filter_map(Value::as_str)
+}
+
+/// Every string in a value, however deep.
+pub fn all_texts(value: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
+    match value {
+        Value::Object(map) => Box::new(map.values().flat_map(all_texts)),
+        Value::Array(list) => Box::new(list.iter().flat_map(all_texts)),
+        scalar => Box::new(scalar.as_str().into_iter()),
+    }
 }
 
 /// Writes YAML's short intrinsic functions in their long form.

@@ -9,7 +9,7 @@ use end_to_end::template::{
     workspace_root,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fails unless the rule accepts the template as it is and complains of `place` in the broken copy.
 #[track_caller]
@@ -46,21 +46,18 @@ fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Resul
     Ok(())
 }
 
-/// Takes every property of every resource out, one at a time: a rule must miss it, or it is one of those that follow
-/// AWS's default or local taste. So no rule can sleep, and no property can be added that nothing holds in place.
+/// Takes every property of every resource out, one at a time: some rule must miss it. So no rule sleeps, and nothing can
+/// be added that no rule holds in place.
 #[test]
 fn no_property_can_be_taken_out_unnoticed() -> Result<()> {
-    let free = [
-        "/MemorySize",                   // Globals say a fitting one
-        "/DefaultRouteSettings/",        // whole settings are missed, see the rule on APIs
-        "/Properties/ApiId",
-    ];
+    // Globals say a fitting one too.
+    let free = ["/Properties/MemorySize"];
     let template = Template::read()?;
     let mut unnoticed = BTreeSet::new();
-    for (id, resource) in template.section("Resources") {
-        for path in paths(resource, &format!("/Resources/{id}")) {
+    for section in ["/Resources", "/Globals"] {
+        for path in paths(template.at(section), section) {
             let broken = template.without(&path)?;
-            if RULES.iter().all(|rule| rule(&broken).is_empty()) && !free.iter().any(|it| path.contains(it)) {
+            if RULES.iter().all(|rule| rule(&broken).is_empty()) && !free.iter().any(|it| path.ends_with(it)) {
                 unnoticed.insert(path);
             }
         }
@@ -81,4 +78,504 @@ fn paths(value: &Value, prefix: &str) -> Vec<String> {
         [vec![path.clone()], paths(child, &path)].concat()
     });
     below.collect()
+}
+
+#[test]
+fn whatever_is_added_bare_is_refused() -> Result<()> {
+    let template = Template::read()?;
+    let kinds: BTreeSet<_> = template.resources().map(|resource| resource.kind()).collect();
+    for kind in kinds {
+        let broken = template.with("/Resources/Added", json!({ "Type": kind }))?;
+        let complaints: Complaints = RULES.iter().flat_map(|rule| rule(&broken)).collect();
+        assert!(complaints.iter().any(|complaint| complaint.contains("Added")), "{kind} is added unnoticed");
+    }
+    Ok(())
+}
+
+// ── Queues ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn fault_6_report_batch_item_failures_missing_in_the_template() -> Result<()> {
+    let rule = queues::sources_report_failures_one_by_one;
+    for source in Template::read()?.sources() {
+        let path = format!("{}/Events/Queue/Properties/FunctionResponseTypes", source.function.id);
+        complains(rule, &without(&path)?, source.queue.id)?;
+        complains(rule, &with(&path, json!([]))?, source.queue.id)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_visibility_timeout_below_six_times_the_function_timeout_is_refused() -> Result<()> {
+    let rule = queues::sources_hide_messages_for_six_timeouts;
+    complains(rule, &with("PaymentQueue/VisibilityTimeout", json!(179))?, "PaymentQueue")?;
+    complains(rule, &without("PaymentQueue/VisibilityTimeout")?, "PaymentQueue")?;
+    complains(rule, &with("PaymentFunction/Timeout", json!(31))?, "PaymentQueue")?;
+    complains(rule, &with("/Globals/Function/Timeout", json!(11))?, "ShippingQueue")?;
+    complains(rule, &with("InventoryFunction/Events/Queue/Properties/MaximumBatchingWindowInSeconds", json!(1))?, "InventoryQueue")
+}
+
+#[test]
+fn a_source_redrives_to_a_dead_letter_queue_of_its_own_and_of_its_kind() -> Result<()> {
+    let rule = queues::sources_redrive_to_their_own_dead_letter_queue_of_the_same_kind;
+    let letters = |queue: &str| json!({ "Fn::GetAtt": [queue, "Arn"] });
+    let path = "PaymentQueue/RedrivePolicy/deadLetterTargetArn";
+    complains(rule, &without("PaymentQueue/RedrivePolicy")?, "PaymentQueue: no redrive")?;
+    complains(rule, &with(path, letters("ShippingDeadLetterQueue"))?, "other kind")?;
+    complains(rule, &with(path, letters("InventoryDeadLetterQueue"))?, "already")?;
+    complains(rule, &with(path, letters("InventoryQueue"))?, "a source itself")?;
+    complains(rule, &with("PaymentQueue/RedrivePolicy/maxReceiveCount", json!(5))?, "PaymentQueue")?;
+    complains(rule, &with("PaymentQueue/RedrivePolicy/maxReceiveCount", json!(1001))?, "PaymentQueue")
+}
+
+#[test]
+fn a_queue_that_keeps_messages_for_less_than_14_days_is_refused() -> Result<()> {
+    let rule = queues::queues_keep_messages_for_14_days;
+    complains(rule, &with("PaymentDeadLetterQueue/MessageRetentionPeriod", json!(345_600))?, "PaymentDeadLetterQueue")?;
+    complains(rule, &without("UndeliveredQueue/MessageRetentionPeriod")?, "UndeliveredQueue")
+}
+
+#[test]
+fn a_queue_that_nobody_fills_or_reads_is_refused() -> Result<()> {
+    let rule = queues::every_queue_has_a_use;
+    complains(rule, &with("/Resources/Spare", json!({ "Type": "AWS::SQS::Queue" }))?, "Spare")?;
+    complains(rule, &without("/Resources/PaymentSubscription")?, "PaymentQueue")?;
+    complains(rule, &with("PaymentFunction/Events/Queue/Properties/Queue", json!("arn:aws:sqs:…"))?, "PaymentFunction: event Queue")
+}
+
+#[test]
+fn a_consumer_without_a_bound_is_refused() -> Result<()> {
+    let mapping = "InventoryFunction/Events/Queue/Properties";
+    let rule = queues::sources_are_bounded;
+    complains(rule, &without(&format!("{mapping}/ScalingConfig"))?, "InventoryQueue")?;
+    complains(rule, &with(&format!("{mapping}/ScalingConfig/MaximumConcurrency"), json!(1))?, "InventoryQueue")?;
+    complains(rule, &with(&format!("{mapping}/BatchSize"), json!(11))?, "InventoryQueue")
+}
+
+#[test]
+fn more_calls_side_by_side_than_the_provider_takes_are_refused() -> Result<()> {
+    let path = "PaymentFunction/Events/Queue/Properties/ScalingConfig/MaximumConcurrency";
+    let rule = queues::the_provider_is_called_below_its_rate;
+    complains(rule, &with(path, json!(9))?, "25 a second")?;
+    complains(rule, &with(&format!("{path}/Fn::If/1"), json!(10))?, "100 a second")?;
+    complains(rule, &with(&format!("{path}/Fn::If/2"), json!(3))?, "25 a second")
+}
+
+#[test]
+fn fifo_that_is_not_by_message_group_is_refused() -> Result<()> {
+    let rule = queues::fifo_is_by_message_group;
+    complains(rule, &with("ShippingQueue/DeduplicationScope", json!("queue"))?, "ShippingQueue")?;
+    complains(rule, &without("UndeliveredQueue/FifoThroughputLimit")?, "UndeliveredQueue")?;
+    complains(rule, &without("OrderEventsTopic/FifoThroughputScope")?, "OrderEventsTopic")?;
+    complains(rule, &with("OrderEventsTopic/ContentBasedDeduplication", json!(true))?, "OrderEventsTopic")
+}
+
+#[test]
+fn a_subscription_that_wraps_or_loses_messages_is_refused() -> Result<()> {
+    let rule = queues::subscriptions_deliver_raw_and_redrive;
+    complains(rule, &without("PaymentSubscription/RawMessageDelivery")?, "PaymentSubscription: RawMessageDelivery")?;
+    complains(rule, &without("PaymentSubscription/RedrivePolicy")?, "PaymentSubscription: no redrive")?;
+    let standard = json!({ "Fn::GetAtt": ["PaymentDeadLetterQueue", "Arn"] });
+    complains(rule, &with("PaymentSubscription/RedrivePolicy/deadLetterTargetArn", standard)?, "other kind")?;
+    complains(rule, &with("OrderEventsTopic/Subscription", json!([{ "Protocol": "sqs" }]))?, "OrderEventsTopic")
+}
+
+#[test]
+fn a_filter_that_names_a_version_or_no_event_is_refused() -> Result<()> {
+    let rule = queues::subscriptions_filter_by_prefix_without_version;
+    for prefix in ["order.placed.v1", "order.placed", "order.", "", "order.shiped."] {
+        complains(rule, &with("PaymentSubscription/FilterPolicy/type/0/prefix", json!(prefix))?, "PaymentSubscription")?;
+    }
+    complains(rule, &with("PaymentSubscription/FilterPolicy/type/0", json!("order.placed.v1"))?, "PaymentSubscription")?;
+    complains(rule, &without("PaymentSubscription/FilterPolicy")?, "PaymentSubscription")?;
+    complains(rule, &with("PaymentSubscription/FilterPolicyScope", json!("MessageBody"))?, "PaymentSubscription")?;
+    complains(rule, &with("PaymentSubscription/FilterPolicy/$or", json!([{}]))?, "PaymentSubscription")?;
+    complains(rule, &with("OrderDeadlineSubscription/FilterPolicy/again", json!([{ "exists": true }]))?, "OrderDeadlineSubscription")
+}
+
+#[test]
+fn a_stage_that_hears_more_or_less_than_is_listed_is_refused() -> Result<()> {
+    let rule = queues::stages_hear_exactly_their_events;
+    complains(rule, &with("PaymentSubscription/FilterPolicy/type/-", json!({ "prefix": "inventory.rejected." }))?, "PaymentQueue")?;
+    complains(rule, &without("ShippingSubscription/FilterPolicy/type/0")?, "ShippingQueue")?;
+    complains(rule, &without("OrderDeadlineSubscription/FilterPolicy/again")?, "OrderDeadlineSubscription")?;
+    complains(rule, &with("OrderDeadlineQueue/DelaySeconds", json!(900))?, "OrderDeadlineQueue")
+}
+
+// ── Access ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_role_that_is_shared_or_written_by_others_is_refused() -> Result<()> {
+    let rule = access::every_function_has_a_role_of_its_own;
+    complains(rule, &with("PaymentFunction/Role", json!({ "Fn::GetAtt": ["InventoryRole", "Arn"] }))?, "InventoryRole")?;
+    complains(rule, &without("PaymentFunction/Role")?, "PaymentFunction")?;
+    complains(rule, &with("PaymentFunction/Policies", json!(["AmazonSQSFullAccess"]))?, "PaymentFunction")?;
+    complains(rule, &with("PaymentRole/ManagedPolicyArns", json!(["arn:aws:iam::aws:policy/AdministratorAccess"]))?, "PaymentRole")?;
+    let anyone = json!({ "AWS": "*" });
+    complains(rule, &with("PaymentRole/AssumeRolePolicyDocument/Statement/0/Principal", anyone)?, "PaymentRole")
+}
+
+#[test]
+fn a_wildcard_in_a_role_is_refused() -> Result<()> {
+    let rule = access::roles_name_actions_and_resources;
+    let statement = "PaymentRole/Policies/0/PolicyDocument/Statement/3";
+    for action in ["*", "dynamodb:*", "dynamodb:Put*", "sns:*"] {
+        complains(rule, &with(&format!("{statement}/Action"), json!(action))?, "KeepPayments")?;
+    }
+    for resource in [json!("*"), json!("arn:aws:dynamodb:*:*:table/*"), json!({ "Fn::Sub": "${PaymentsTable.Arn}/*" })] {
+        complains(rule, &with(&format!("{statement}/Resource"), resource)?, "KeepPayments")?;
+    }
+    complains(rule, &with(&format!("{statement}/NotAction"), json!("iam:*"))?, "KeepPayments")?;
+    complains(rule, &with(&format!("{statement}/Effect"), json!("Deny"))?, "KeepPayments")
+}
+
+#[test]
+fn mail_may_be_allowed_on_everything_where_the_stack_is_local_and_nowhere_else() -> Result<()> {
+    let rule = access::roles_name_actions_and_resources;
+    let mail = |action: &str, resource: Value| {
+        let statement = json!({ "Sid": "Mail", "Effect": "Allow", "Action": action, "Resource": resource });
+        with("PaymentRole/Policies/0/PolicyDocument/Statement/-", statement)
+    };
+    let identity = json!({ "Fn::GetAtt": ["PaymentsTable", "Arn"] });
+    let local = json!({ "Fn::If": ["IsLocal", "*", identity] });
+    assert_eq!(rule(&mail("ses:SendEmail", local.clone())?), Complaints::new());
+    complains(rule, &mail("dynamodb:PutItem", local)?, "Mail")?;
+    complains(rule, &mail("ses:SendEmail", json!("*"))?, "Mail")?;
+    complains(rule, &mail("ses:SendEmail", json!({ "Fn::If": ["OnAws", "*", identity] }))?, "Mail")
+}
+
+#[test]
+fn a_role_that_allows_one_action_more_or_less_is_refused() -> Result<()> {
+    let template = Template::read()?;
+    for role in template.of_type("AWS::IAM::Role") {
+        let function = role.id.replace("Role", "Function");
+        let allowed = role.at("/Policies/0/PolicyDocument/Statement").as_array().context("no statements")?;
+        for (index, statement) in allowed.iter().enumerate() {
+            let path = format!("{}/Policies/0/PolicyDocument/Statement/{index}/Action", role.id);
+            let actions = statement["Action"].as_array().cloned().unwrap_or_else(|| vec![statement["Action"].clone()]);
+            for action in &actions {
+                let fewer: Vec<_> = actions.iter().filter(|other| *other != action).collect();
+                complains(access::roles_grant_exactly_what_is_listed, &template.with(&path, json!(fewer))?, &function)?;
+            }
+            let more: Vec<_> = actions.iter().cloned().chain([json!("dynamodb:Scan")]).collect();
+            complains(access::roles_grant_exactly_what_is_listed, &template.with(&path, json!(more))?, &function)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_consumer_that_may_touch_another_queue_or_not_its_own_is_refused() -> Result<()> {
+    let rule = access::consumers_take_from_their_own_queue_only;
+    let of = |queue: &str| json!({ "Fn::GetAtt": [queue, "Arn"] });
+    let statements = "PaymentRole/Policies/0/PolicyDocument/Statement";
+    complains(rule, &with(&format!("{statements}/1/Resource"), of("InventoryQueue"))?, "on InventoryQueue")?;
+    complains(rule, &with(&format!("{statements}/2/Resource"), of("UndeliveredQueue"))?, "on PaymentDeadLetterQueue")?;
+    complains(rule, &without(&format!("{statements}/1/Action/2"))?, "on PaymentQueue")?;
+    complains(rule, &with("OrderStatusRole/Policies/0/PolicyDocument/Statement/1/Resource", of("PaymentQueue"))?, "OrderStatusFunction")
+}
+
+#[test]
+fn a_publisher_without_the_topics_key_is_refused() -> Result<()> {
+    let rule = access::publishers_hold_the_key_of_the_topic;
+    let statements = "OrderIntakeRole/Policies/0/PolicyDocument/Statement";
+    complains(rule, &without(&format!("{statements}/4"))?, "OrderIntakeRole")?;
+    complains(rule, &without(&format!("{statements}/4/Action/0"))?, "OrderIntakeRole")?;
+    complains(rule, &without(&format!("{statements}/3"))?, "OrderIntakeRole")
+}
+
+#[test]
+fn a_function_that_is_told_of_what_it_may_not_use_is_refused() -> Result<()> {
+    let rule = access::environment_and_role_name_the_same_things;
+    let variables = "ShippingFunction/Environment/Variables";
+    complains(rule, &with(&format!("{variables}/SHIPMENTS_TABLE"), json!({ "Ref": "OrdersTable" }))?, "ShippingFunction")?;
+    complains(rule, &with(&format!("{variables}/QUEUE_URL"), json!({ "Ref": "ShippingDeadLetterQueue" }))?, "QUEUE_URL")?;
+    complains(rule, &without(&format!("{variables}/DEAD_LETTER_QUEUE_URL"))?, "DEAD_LETTER_QUEUE_URL")?;
+    complains(rule, &with(&format!("{variables}/COLOUR"), json!("red"))?, "ShippingFunction")
+}
+
+#[test]
+fn a_topic_that_is_open_to_this_account_is_refused() -> Result<()> {
+    let rule = access::topics_allow_no_principal_of_this_account;
+    let statements = "OrderEventsTopicPolicy/PolicyDocument/Statement";
+    complains(rule, &without("/Resources/OrderEventsTopicPolicy")?, "OrderEventsTopic: 0 policies")?;
+    complains(rule, &without(&format!("{statements}/0"))?, "nothing is said in every stage")?;
+    complains(rule, &without(&format!("{statements}/1"))?, "plain HTTP")?;
+    complains(rule, &with(&format!("{statements}/1/Fn::If/0"), json!("IsLocal"))?, "plain HTTP")?;
+    for principal in [json!("*"), json!({ "AWS": { "Fn::GetAtt": ["PaymentRole", "Arn"] } }), json!({ "Service": "s3.amazonaws.com" })] {
+        let open = json!({ "Sid": "Open", "Effect": "Allow", "Principal": principal, "Action": "sns:Publish", "Resource": { "Ref": "OrderEventsTopic" } });
+        complains(rule, &with(&format!("{statements}/-"), open)?, "Open")?;
+    }
+    complains(rule, &without("AlertsTopicPolicy/PolicyDocument/Statement/0/Condition")?, "AlarmsOfThisAccount")
+}
+
+#[test]
+fn a_queue_that_admits_others_than_its_topic_is_refused() -> Result<()> {
+    let rule = access::queues_admit_only_the_topic;
+    let statements = "HearingQueuesPolicy/PolicyDocument/Statement";
+    complains(rule, &without(&format!("{statements}/0/Condition"))?, "PaymentQueue")?;
+    complains(rule, &with(&format!("{statements}/0/Condition/ArnEquals/aws:SourceArn"), json!({ "Ref": "AlertsTopic" }))?, "PaymentQueue")?;
+    complains(rule, &with(&format!("{statements}/0/Principal"), json!("*"))?, "PaymentQueue")?;
+    complains(rule, &without(&format!("{statements}/1"))?, "plain HTTP")?;
+    complains(rule, &without("HearingQueuesPolicy/Queues/0")?, "PaymentQueue: 0 policies")?;
+    complains(rule, &with("DeadLetterQueuesPolicy/Queues/-", json!({ "Ref": "PaymentQueue" }))?, "PaymentQueue: 2 policies")?;
+    complains(rule, &without("/Resources/DeadLetterQueuesPolicy/Condition")?, "plain HTTP")
+}
+
+#[test]
+fn a_key_that_admits_services_of_other_accounts_is_refused() -> Result<()> {
+    let rule = access::keys_admit_services_of_this_account_only;
+    let statements = "TopicKey/KeyPolicy/Statement";
+    complains(rule, &without(&format!("{statements}/1/Condition"))?, "TopicKey: admits more")?;
+    complains(rule, &without(&format!("{statements}/1/Principal/Service/1"))?, "cloudwatch.amazonaws.com")?;
+    complains(rule, &with(&format!("{statements}/1/Principal"), json!("*"))?, "TopicKey")?;
+    complains(rule, &without(&format!("{statements}/0"))?, "cannot administer")?;
+    complains(rule, &without("TopicKey/EnableKeyRotation")?, "EnableKeyRotation")
+}
+
+#[test]
+fn what_is_not_encrypted_or_by_a_managed_key_of_aws_is_refused() -> Result<()> {
+    let rule = access::everything_is_encrypted;
+    complains(rule, &with("PaymentQueue/SqsManagedSseEnabled", json!(false))?, "PaymentQueue")?;
+    complains(rule, &with("PaymentQueue/KmsMasterKeyId", json!("alias/aws/sqs"))?, "PaymentQueue: names a managed key")?;
+    complains(rule, &with("AlertsTopic/KmsMasterKeyId", json!("alias/aws/sns"))?, "AlertsTopic: names a managed key")?;
+    complains(rule, &without("OrderEventsTopic/KmsMasterKeyId")?, "OrderEventsTopic")?;
+    complains(rule, &without("PaymentsTable/SSESpecification")?, "PaymentsTable")
+}
+
+#[test]
+fn a_key_of_the_provider_in_the_template_is_refused() -> Result<()> {
+    let rule = access::secrets_have_no_value_here;
+    complains(rule, &with("StripeKeySecret/SecretString", json!("…"))?, "StripeKeySecret")?;
+    complains(rule, &with("StripeKeySecret/GenerateSecretString", json!({}))?, "StripeKeySecret")?;
+    complains(rule, &with("PaymentFunction/Environment/Variables/STRIPE_KEY", json!("sk_test_1"))?, "PaymentFunction")
+}
+
+// ── Operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_type_that_no_rule_knows_or_the_local_engine_refuses_is_refused() -> Result<()> {
+    let rule = operations::resource_types_are_known_here_and_locally;
+    for kind in ["AWS::Lambda::EventSourceMapping", "AWS::Lambda::Function", "AWS::IAM::Policy", "AWS::CloudWatch::CompositeAlarm"] {
+        complains(rule, &with("/Resources/Added", json!({ "Type": kind }))?, "Added")?;
+    }
+    let on_aws = json!({ "Type": "AWS::CloudWatch::CompositeAlarm", "Condition": "OnAws" });
+    assert_eq!(rule(&with("/Resources/Added", on_aws)?), Complaints::new());
+    complains(rule, &with("PaymentFunction/Events/Topic", json!({ "Type": "SNS" }))?, "PaymentFunction")?;
+    complains(rule, &with("/Resources/AlertsEmailSubscription/Condition", json!("HasMail"))?, "AlertsEmailSubscription")?;
+    complains(rule, &with("PaymentAgeAlarm/Metrics", json!([]))?, "PaymentAgeAlarm")
+}
+
+#[test]
+fn a_parameter_or_condition_that_nothing_asks_is_refused() -> Result<()> {
+    let rule = operations::parameters_and_conditions_are_used;
+    complains(rule, &with("/Parameters/Colour", json!({ "Type": "String" }))?, "Colour")?;
+    complains(rule, &without("/Resources/AlertsEmailSubscription")?, "HasAlertEmail")
+}
+
+#[test]
+fn a_policy_or_filter_on_nothing_is_refused() -> Result<()> {
+    let rule = operations::attachments_are_about_something;
+    complains(rule, &with("AlertsTopicPolicy/Topics", json!([]))?, "AlertsTopicPolicy")?;
+    complains(rule, &with("HearingQueuesPolicy/Queues/0", json!({ "Ref": "PaymentsTable" }))?, "HearingQueuesPolicy")?;
+    complains(rule, &without("PaymentRetryFilter/LogGroupName")?, "PaymentRetryFilter")
+}
+
+#[test]
+fn a_function_of_another_stem_is_refused() -> Result<()> {
+    let rule = operations::one_stem_everywhere;
+    let binary = "/Resources/PaymentFunction/Metadata/BuildProperties/Binary";
+    complains(rule, &with(binary, json!("payments"))?, "PaymentFunction: builds the binary")?;
+    complains(rule, &without("/Resources/OrderStatusFunction")?, "order-status: in functions/")?;
+    complains(rule, &with("PaymentFunction/LoggingConfig/LogGroup", json!({ "Ref": "InventoryLogGroup" }))?, "PaymentLogGroup")?;
+    complains(rule, &with("PaymentRole/Policies/0/PolicyName", json!("pay"))?, "PaymentFunction")
+}
+
+#[test]
+fn a_function_that_is_built_otherwise_is_refused() -> Result<()> {
+    let rule = operations::functions_are_built_from_the_workspace;
+    complains(rule, &with("PaymentFunction/Runtime", json!("python3.13"))?, "PaymentFunction: Runtime")?;
+    complains(rule, &without("/Globals/Function/CodeUri")?, "PaymentFunction: CodeUri")?;
+    complains(rule, &with("/Resources/PaymentFunction/Metadata/BuildMethod", json!("makefile"))?, "PaymentFunction")?;
+    complains(rule, &with("PaymentFunction/MemorySize", json!(512))?, "PaymentFunction: MemorySize")?;
+    complains(rule, &with("PaymentFunction/Environment/Variables/STRIPE_API_URL", json!({ "Ref": "StripeUrl" }))?, "STRIPE_API_URL")?;
+    complains(rule, &without("PaymentFunction/Events")?, "PaymentFunction: nothing invokes it")
+}
+
+#[test]
+fn a_reference_of_the_wrong_form_is_refused() -> Result<()> {
+    let rule = operations::references_have_the_form_that_their_place_takes;
+    complains(rule, &with("PaymentSubscription/Endpoint", json!({ "Ref": "PaymentQueue" }))?, "PaymentSubscription: Endpoint")?;
+    let variables = "PaymentFunction/Environment/Variables";
+    complains(rule, &with(&format!("{variables}/STRIPE_KEY_SECRET_ARN"), json!({ "Ref": "StripeKeySecret" }))?, "STRIPE_KEY_SECRET_ARN")?;
+    complains(rule, &with(&format!("{variables}/QUEUE_URL"), json!({ "Fn::GetAtt": ["PaymentQueue", "Arn"] }))?, "QUEUE_URL")?;
+    complains(rule, &with("PaymentAgeAlarm/Dimensions/0/Value", json!({ "Ref": "PayQueue" }))?, "PaymentAgeAlarm")
+}
+
+#[test]
+fn a_name_that_is_not_needed_or_does_not_fit_is_refused() -> Result<()> {
+    let rule = operations::names_are_given_only_where_they_must_and_fit;
+    complains(rule, &with("PaymentQueue/QueueName", json!("payment"))?, "PaymentQueue: needs no QueueName")?;
+    complains(rule, &with("OrdersTable/TableName", json!("orders"))?, "OrdersTable: needs no TableName")?;
+    let long = format!("${{AWS::StackName}}-{}.fifo", "x".repeat(40));
+    for name in [json!("shipping.fifo"), json!({ "Fn::Sub": "${AWS::StackName}-shipping" }), json!({ "Fn::Sub": long })] {
+        complains(rule, &with("ShippingQueue/QueueName", name)?, "ShippingQueue")?;
+    }
+    complains(rule, &without("OrderEventsTopic/TopicName")?, "OrderEventsTopic")
+}
+
+#[test]
+fn what_is_not_described_is_refused() -> Result<()> {
+    let rule = operations::everything_is_described;
+    complains(rule, &without("/Description")?, "template")?;
+    complains(rule, &without("/Parameters/Stage/Description")?, "Stage")?;
+    complains(rule, &with("/Outputs/ApiUrl/Description", json!("TODO"))?, "ApiUrl")?;
+    complains(rule, &without("PaymentFunction/Description")?, "PaymentFunction")?;
+    complains(rule, &without("PaymentAgeAlarm/AlarmDescription")?, "PaymentAgeAlarm")
+}
+
+#[test]
+fn a_table_that_can_lose_its_records_is_refused() -> Result<()> {
+    let rule = operations::tables_outlive_their_stack;
+    complains(rule, &without("/Resources/PaymentsTable/DeletionPolicy")?, "PaymentsTable: is deleted")?;
+    complains(rule, &with("/Resources/PaymentsTable/UpdateReplacePolicy", json!("Delete"))?, "PaymentsTable: is deleted")?;
+    complains(rule, &without("PaymentsTable/PointInTimeRecoverySpecification")?, "PaymentsTable: no point-in-time")?;
+    complains(rule, &with("PaymentsTable/BillingMode", json!("PROVISIONED"))?, "PaymentsTable: not on demand")?;
+    complains(rule, &with("PaymentsTable/TimeToLiveSpecification", json!({ "Enabled": true }))?, "expire")?;
+    complains(rule, &with("PaymentsTable/AttributeDefinitions/0/AttributeType", json!("N"))?, "PaymentsTable: not keyed")
+}
+
+#[test]
+fn a_log_that_is_kept_for_ever_or_shared_is_refused() -> Result<()> {
+    let rule = operations::logs_are_kept_for_a_while;
+    complains(rule, &without("PaymentLogGroup/RetentionInDays")?, "PaymentLogGroup")?;
+    complains(rule, &without("PaymentFunction/LoggingConfig")?, "PaymentFunction: no log group")?;
+    complains(rule, &with("PaymentFunction/LoggingConfig/LogGroup", json!({ "Ref": "InventoryLogGroup" }))?, "no log group of its own")?;
+    complains(rule, &with("/Globals/Function/LoggingConfig/LogFormat", json!("Text"))?, "does not log JSON")
+}
+
+#[test]
+fn an_api_without_throttle_or_with_persons_in_its_log_is_refused() -> Result<()> {
+    let rule = operations::apis_are_throttled_and_logged;
+    complains(rule, &without("OrderApi/DefaultRouteSettings")?, "OrderApi: not throttled")?;
+    complains(rule, &without("OrderApi/AccessLogSettings")?, "OrderApi: no access log")?;
+    let named = r#"{"ip":"$context.identity.sourceIp","route":"$context.routeKey"}"#;
+    complains(rule, &with("OrderApi/AccessLogSettings/Format", json!(named))?, "$context.identity")?;
+    complains(rule, &with("OrderApi/AccessLogSettings/Format", json!("$context.routeKey"))?, "not JSON")?;
+    complains(rule, &with("OrderStatusFunction/Events/ReadOrder/Properties/Method", json!("ANY"))?, "ANY /orders/{order_id}")
+}
+
+#[test]
+fn a_queue_that_nobody_watches_is_refused() -> Result<()> {
+    let rule = operations::queues_are_watched;
+    for alarm in [
+        "PaymentDeadLetterAlarm",
+        "PaymentAgeAlarm",
+        "UndeliveredAlarm",
+        "UncollectedAlarm",
+        "OrderDeadlineBacklogAlarm",
+        "OrderDeadlineAgeAlarm",
+    ] {
+        complains(rule, &without(&format!("/Resources/{alarm}"))?, &alarm.replace("Alarm", "").replace("Age", "").replace("Backlog", ""))?;
+    }
+    complains(rule, &with("PaymentAgeAlarm/Threshold", json!(3600))?, "PaymentQueue")?;
+    complains(rule, &with("PaymentDeadLetterAlarm/Threshold", json!(10))?, "PaymentDeadLetterQueue")?;
+    complains(rule, &with("PaymentDeadLetterAlarm/MetricName", json!("NumberOfMessagesSent"))?, "PaymentDeadLetterQueue")?;
+    complains(rule, &with("PaymentDeadLetterAlarm/EvaluationPeriods", json!(60))?, "PaymentDeadLetterQueue")
+}
+
+#[test]
+fn a_clock_whose_messages_are_called_late_by_their_age_is_refused() -> Result<()> {
+    complains(operations::queues_are_watched, &with("OrderDeadlineAgeAlarm/Threshold", json!(900))?, "OrderDeadlineQueue")
+}
+
+#[test]
+fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
+    let rule = operations::functions_and_apis_are_watched;
+    complains(rule, &without("/Resources/PaymentErrorsAlarm")?, "PaymentFunction: no alarm on Errors")?;
+    complains(rule, &without("/Resources/PaymentRetryFilter")?, "PaymentFunction: long retries")?;
+    complains(rule, &without("/Resources/LongRetriesAlarm")?, "InventoryFunction: long retries")?;
+    complains(rule, &with("LongRetriesAlarm/MetricName", json!("Retries"))?, "OrderTrackingFunction: long retries")?;
+    complains(rule, &without("/Resources/OrderApiServerErrorsAlarm")?, "OrderApi")
+}
+
+#[test]
+fn an_alarm_that_reaches_nobody_is_refused() -> Result<()> {
+    let rule = operations::alarms_reach_the_operators;
+    complains(rule, &without("PaymentAgeAlarm/AlarmActions")?, "PaymentAgeAlarm")?;
+    complains(rule, &with("PaymentAgeAlarm/AlarmActions/0", json!({ "Ref": "OrderEventsTopic" }))?, "PaymentAgeAlarm")?;
+    complains(rule, &without("AlertsTopicPolicy/PolicyDocument/Statement/0")?, "PaymentAgeAlarm")?;
+    complains(rule, &with("PaymentAgeAlarm/ActionsEnabled", json!(false))?, "PaymentAgeAlarm: is off")?;
+    complains(rule, &without("PaymentAgeAlarm/TreatMissingData")?, "PaymentAgeAlarm")?;
+    complains(rule, &with("PaymentAgeAlarm/MetricName", json!("NumberOfMessagesSent"))?, "misses what SQS moves")?;
+    complains(rule, &with("PaymentAgeAlarm/Dimensions/0/Value", json!("payment"))?, "PaymentAgeAlarm: watches nothing")?;
+    complains(rule, &without("/Resources/AlertsEmailSubscription/Condition")?, "AlertsEmailSubscription")
+}
+
+#[test]
+fn a_resource_that_commands_and_tests_cannot_find_is_refused() -> Result<()> {
+    let rule = operations::outputs_name_what_others_need;
+    complains(rule, &without("/Outputs/PaymentQueueUrl")?, "PaymentQueueUrl")?;
+    complains(rule, &with("/Outputs/OrdersTableName/Value", json!({ "Ref": "StockTable" }))?, "OrdersTableName")
+}
+
+// ── Beside the template ─────────────────────────────────────────────────────────────────────────────────────────────
+
+fn toml_of(file: &str) -> Result<toml::Table> {
+    let path = workspace_root().join(file);
+    Ok(std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?.parse()?)
+}
+
+#[test]
+fn the_release_profile_states_the_panic_policy() -> Result<()> {
+    // cargo-lambda injects "abort" where the root manifest is silent, and then no record's panic can be caught.
+    assert_eq!(toml_of("Cargo.toml")?["profile"]["release"]["panic"].as_str(), Some("unwind"));
+    Ok(())
+}
+
+/// The parameters that an environment of `samconfig.toml` deploys with.
+fn overrides(environment: &toml::Value) -> Result<BTreeMap<&str, &str>> {
+    let list = environment["deploy"]["parameters"]["parameter_overrides"].as_array().context("no parameter_overrides")?;
+    list.iter().map(|it| it.as_str().and_then(|it| it.split_once('=')).context("not Name=value")).collect()
+}
+
+#[test]
+fn every_environment_deploys_with_parameters_that_the_template_has() -> Result<()> {
+    let (template, config) = (Template::read()?, toml_of("samconfig.toml")?);
+    let mut stacks = BTreeSet::new();
+    for (name, stage) in [("default", "dev"), ("staging", "staging"), ("prod", "prod"), ("local", "local")] {
+        let environment = config.get(name).with_context(|| format!("no environment {name}"))?;
+        let overrides = overrides(environment)?;
+        assert_eq!(overrides.get("Stage"), Some(&stage), "{name}");
+        for (parameter, value) in overrides {
+            let declared = &template.at("/Parameters")[parameter];
+            assert!(declared.is_object(), "{name}: {parameter} is no parameter of the template");
+            let allowed = declared["AllowedValues"].as_array();
+            let texts = |it: &Value| it.as_str().map_or_else(|| it.to_string(), str::to_owned);
+            assert!(allowed.is_none_or(|allowed| allowed.iter().map(texts).any(|it| it == value)), "{name}: {parameter} cannot be {value}");
+        }
+        let stack = environment["global"]["parameters"]["stack_name"].as_str().context("no stack_name")?;
+        assert!(stacks.insert(stack) && stack.len() <= operations::STACK_NAME_MAX, "{name}: {stack} is taken or too long");
+        assert_eq!(environment["deploy"]["parameters"]["capabilities"].as_str(), Some("CAPABILITY_IAM"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_clock_runs_in_order_in_every_environment() -> Result<()> {
+    let (template, config) = (Template::read()?, toml_of("samconfig.toml")?);
+    for (name, environment) in config.iter().filter(|(name, _)| *name != "version") {
+        let overrides = overrides(environment)?;
+        let seconds = |parameter: &str| -> Result<u64> {
+            let default = template.at("/Parameters")[parameter]["Default"].to_string();
+            Ok(overrides.get(parameter).copied().unwrap_or(default.trim_matches('"')).parse()?)
+        };
+        let [nudge, time_out, park] = ["NudgeAfterSeconds", "TimeOutAfterSeconds", "ParkAfterSeconds"].map(seconds);
+        let (nudge, time_out, park) = (nudge?, time_out?, park?);
+        assert!(nudge < time_out && time_out < park, "{name}: {nudge}, {time_out}, {park}");
+        // Looking again is receiving again: parking comes before SQS gives the message up.
+        let receives = template.at("/Resources/OrderDeadlineQueue/Properties/RedrivePolicy/maxReceiveCount").as_u64();
+        assert!(receives.is_some_and(|receives| nudge * receives > park), "{name}: given up before it is parked");
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! `sam build` alone, into another folder: nothing here can be deployed there by accident.
 
 use crate::engine;
-use crate::machine::Repository;
+use crate::machine::{Repository, logical_id};
 use crate::progress::{Progress, log_of};
 use anyhow::Result;
 use std::ffi::OsString;
@@ -38,8 +38,7 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Bui
     progress.run(&title, cargo, &log_of(&repository.local(), "build"), repository).await?;
 
     let template = folder(repository).join("template.yaml");
-    let newest = newest(repository, &functions)?;
-    if template.metadata().and_then(|m| m.modified()).is_ok_and(|built| newest.is_some_and(|source| built > source)) {
+    if is_packaged(repository, &functions, &template) {
         progress.done("Package for the engine", Instant::now(), "unchanged");
         return Ok(Built { template });
     }
@@ -56,7 +55,7 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Bui
 /// The profile of the local run, by environment, so that it needs no lines in Cargo.toml that a deployment would have to ignore.
 fn quick_profile(command: &mut Command, repository: &Repository) {
     command.env("CARGO_TARGET_DIR", repository.root.join("target/lambda-local"));
-    for (setting, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "1")] {
+    for (setting, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "0")] {
         command.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
     }
 }
@@ -96,11 +95,18 @@ pub fn tool(repository: &Repository, name: &str) -> Command {
     command
 }
 
-/// When the newest thing that goes into the package was made; [`None`] when something is missing.
-fn newest(repository: &Repository, functions: &[String]) -> Result<Option<std::time::SystemTime>> {
-    let built = repository.root.join("target/lambda-local/lambda");
-    let bootstraps = functions.iter().map(|function| built.join(function).join("bootstrap"));
-    let sources = ["template.yaml", "samconfig.toml"].map(|name| repository.root.join(name));
-    let packaged = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
-    Ok(bootstraps.chain(sources).map(|path| packaged(&path)).collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().max()))
+/// Whether the last `sam build` took exactly these functions and this template. Times do not tell: every build copies the
+/// functions anew.
+fn is_packaged(repository: &Repository, functions: &[String], template: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
+    let sources = ["template.yaml", "samconfig.toml"].map(|name| modified(&repository.root.join(name)));
+    let packaged = modified(template);
+    if packaged.is_none() || sources.iter().any(|source| source.is_none() || *source >= packaged) {
+        return false;
+    }
+    functions.iter().all(|function| {
+        let built = std::fs::read(repository.root.join("target/lambda-local/lambda").join(function).join("bootstrap"));
+        let packaged = std::fs::read(folder(repository).join(logical_id(function)).join("bootstrap"));
+        matches!((built, packaged), (Ok(built), Ok(packaged)) if built == packaged)
+    })
 }

@@ -13,9 +13,12 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 /// sam looks at the stack every five seconds unless told otherwise; the engine is done in a tenth of one.
 const SAM_POLL_SECONDS: &str = "0.2";
+/// As wide as it takes to keep the longest logical id in one piece, which is read from its table.
+const SAM_COLUMNS: &str = "240";
 
 /// What samconfig.toml says of the local deployment.
 #[derive(Deserialize)]
@@ -54,13 +57,17 @@ pub async fn run(
     let engine = Engine::new(&engine::url(port));
     let stripe_url = engine::url(provider_port(port));
     let before = engine.outputs(&config.local.global.parameters.stack_name).await?;
+    if let (Some(_), Some(state)) = (&before, deployed_already(built, port, pids, folder)?) {
+        progress.done("Deploy by sam", Instant::now(), "unchanged");
+        return Ok(state);
+    }
 
     engine.rest("s3", "PUT", &format!("/{}", config.local.deploy.parameters.s3_bucket), "").await?;
     let mut sam = tool(repository, "sam");
     sam.args(["deploy", "--config-env", CONFIG_ENV, "--config-file"]).arg(repository.root.join("samconfig.toml"));
     sam.arg("--template-file").arg(&built.template).args(["--no-progressbar", "--parameter-overrides"]);
     sam.args(overrides(&config.local.deploy.parameters.parameter_overrides, &stripe_url));
-    sam.env("AWS_ENDPOINT_URL", engine::url(port)).env("SAM_CLI_POLL_DELAY", SAM_POLL_SECONDS);
+    sam.env("AWS_ENDPOINT_URL", engine::url(port)).env("SAM_CLI_POLL_DELAY", SAM_POLL_SECONDS).env("COLUMNS", SAM_COLUMNS);
     let said = progress.run("Deploy by sam", sam, &log_of(folder, "sam-deploy"), repository).await?;
     if before.is_some() {
         report(&changes(&said));
@@ -84,6 +91,15 @@ pub async fn run(
     seed::run(repository, &state).await?;
     state.write(folder)?;
     Ok(state)
+}
+
+/// The state of this engine's stack, if it was written after the package was made: then there is nothing to deploy.
+fn deployed_already(built: &Built, port: u16, pids: (u32, u32), folder: &Path) -> Result<Option<State>> {
+    let modified = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
+    let Some(state) = State::read(folder)? else { return Ok(None) };
+    let same_engine = state.endpoint_url == engine::url(port) && (state.engine_pid, state.stripe_pid) == pids;
+    let is_newer = modified(&State::path(folder)) > modified(&built.template);
+    Ok((same_engine && is_newer).then_some(state))
 }
 
 fn config(repository: &Repository) -> Result<Config> {

@@ -141,7 +141,6 @@ impl Service {
 
 /// The engine and the payment provider, started by this command.
 pub struct Services {
-    pub port: u16,
     engine: Group,
     provider: Group,
     folder: PathBuf,
@@ -197,7 +196,7 @@ impl Services {
         provider.arg(provider_port(port).to_string()).arg(start.host);
         let provider = Group::start(provider)?;
 
-        let mut services = Self { port, engine, provider, folder: start.folder.to_owned() };
+        let mut services = Self { engine, provider, folder: start.folder.to_owned() };
         progress
             .wait("Start the engine and the payment provider", async {
                 let deadline = Instant::now() + START_LIMIT;

@@ -14,22 +14,32 @@ const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long the front door may answer that it is busy or starting.
 const DOOR_LIMIT: Duration = Duration::from_secs(30);
 
-/// Prints the lines of one story, told apart from those that go on beside it.
-#[derive(Clone)]
+/// Prints the lines of one story, told apart from those that go on beside it, and no fact twice.
 pub struct Teller {
     title: String,
     colour: usize,
     began: Instant,
+    told: Vec<String>,
 }
 
 impl Teller {
     pub fn new(title: &str, colour: usize) -> Self {
-        Self { title: title.to_owned(), colour, began: Instant::now() }
+        Self { title: title.to_owned(), colour, began: Instant::now(), told: Vec::new() }
     }
     pub fn say(&self, what: &str) {
         let took = self.began.elapsed().as_millis();
         let clock = format!("{:>4}.{:02} s", took / 1000, took % 1000 / 10);
-        println!("  {} {} {what}", nth_colour(self.colour, &format!("{:<22}", self.title)), dim(&clock));
+        println!("  {} {} {what}", nth_colour(self.colour, &format!("{:<20}", self.title)), dim(&clock));
+    }
+    /// Tells the facts that are new.
+    fn tell(&mut self, seen: &Seen) {
+        for event in &seen.events {
+            if !self.told.contains(&event.name) {
+                self.told.push(event.name.clone());
+                let remark = if event.remark.is_empty() { String::new() } else { dim(&format!("  {}", event.remark)) };
+                self.say(&format!("{}{remark}", event.name));
+            }
+        }
     }
 }
 
@@ -134,9 +144,8 @@ impl Seen {
 }
 
 /// Asks for the order until `enough`, telling each new fact.
-pub async fn follow(api_url: &str, order_id: &str, teller: &Teller, limit: Duration, enough: impl Fn(&Seen) -> bool) -> Result<Seen> {
+pub async fn follow(api_url: &str, order_id: &str, teller: &mut Teller, limit: Duration, enough: impl Fn(&Seen) -> bool) -> Result<Seen> {
     let deadline = Instant::now() + limit;
-    let mut told: Vec<String> = Vec::new();
     let mut seen = Seen::default();
     loop {
         let answer = request("GET", &format!("{api_url}/orders/{order_id}"), &[], String::new()).await?;
@@ -146,13 +155,7 @@ pub async fn follow(api_url: &str, order_id: &str, teller: &Teller, limit: Durat
         } else if answer.status < 500 {
             bail!("GET /orders/{order_id} was answered with {}: {}", answer.status, problem(&answer));
         }
-        for event in &seen.events {
-            if !told.contains(&event.name) {
-                told.push(event.name.clone());
-                let remark = if event.remark.is_empty() { String::new() } else { dim(&format!("  {}", event.remark)) };
-                teller.say(&format!("{}{remark}", event.name));
-            }
-        }
+        teller.tell(&seen);
         if enough(&seen) || Instant::now() > deadline {
             return Ok(seen);
         }

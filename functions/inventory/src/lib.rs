@@ -27,8 +27,9 @@ pub const SKUS_MAX: usize = TRANSACTION_ACTIONS_MAX - 1;
 /// none, then reserved or rejected, then ended. Only a record that moves backwards needs more.
 pub const DECISIONS_MAX: usize = 4;
 
-/// How often a transaction that met another one is tried again before the message goes back to its queue. Transactions
-/// take milliseconds, and the batch core keeps records of one SKU apart, so this outlasts the other functions' ones.
+/// How often a transaction that met another one is tried again before the message goes back to its queue, whose back-off
+/// starts at seconds. Transactions take milliseconds, and the batch core keeps records of one SKU apart, so only the few
+/// other functions can be in the way, and five tries outlast them almost always.
 pub const CONFLICT_RETRIES: u32 = 5;
 
 /// The longest wait before the first retry, doubled for each further one: together at most 310 ms.
@@ -129,7 +130,10 @@ fn distinct(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
         *sum = sum.checked_add(quantity).ok_or_else(|| Failure::permanent("TooManyUnits", "the order's quantities do not fit a number"))?;
     }
     if units.len() > SKUS_MAX {
-        return Err(Failure::permanent("TooManySkus", format_args!("the order has {} SKUs, and one transaction takes {SKUS_MAX}", units.len())));
+        return Err(Failure::permanent(
+            "TooManySkus",
+            format_args!("the order has {} SKUs, and one transaction takes {SKUS_MAX}", units.len()),
+        ));
     }
     Ok(units.into_iter().map(|(sku, quantity)| Item { sku, quantity }).collect())
 }

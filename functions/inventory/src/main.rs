@@ -1,2 +1,17 @@
-//! Wires the function.
-fn main() {}
+//! Wires `inventory`: stock and reservations, the topic to announce on, its queue.
+
+use inventory::{Inventory, warehouse::WarehouseTables};
+use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, publish::SnsTopic};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_kit::telemetry::init();
+    let config = lambda_kit::aws_config().await;
+    let mut env = Env::process();
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let warehouse = WarehouseTables::new(client, env.required("STOCK_TABLE"), env.required("RESERVATIONS_TABLE"));
+    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let queue = SqsQueue::from_env(&mut env, &config);
+    env.finish()?;
+    pipeline::run(Inventory { warehouse, ambient: Real }, topic, queue).await
+}

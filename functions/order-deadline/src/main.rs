@@ -1,2 +1,19 @@
-//! Wires the function.
-fn main() {}
+//! Wires `order-deadline`: the orders table to look at, the topic to repeat on, its queue.
+
+use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, publish::SnsTopic};
+use order_deadline::{OrderDeadline, deadlines};
+use pipeline::orders::Orders;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_kit::telemetry::init();
+    let config = lambda_kit::aws_config().await;
+    let mut env = Env::process();
+    let orders = Orders::new(aws_sdk_dynamodb::Client::new(&config), env.required("ORDERS_TABLE"));
+    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let queue = SqsQueue::from_env(&mut env, &config);
+    let [nudge, time_out, park] = ["NUDGE_AFTER_SECONDS", "TIME_OUT_AFTER_SECONDS", "PARK_AFTER_SECONDS"].map(|name| env.parsed(name));
+    env.finish()?;
+    let stage = OrderDeadline { orders, ambient: Real, deadlines: deadlines(nudge, time_out, park)? };
+    pipeline::run(stage, topic, queue).await
+}

@@ -1,2 +1,22 @@
-//! Wires the function.
-fn main() {}
+//! Wires `order-intake`: the catalogue with its cache, the orders table, the topic.
+
+use lambda_kit::{Error, Real, config::Env, http, publish::SnsTopic};
+use order_intake::{
+    OrderIntake,
+    catalogue::{Cached, CatalogueTable},
+};
+use pipeline::orders::Orders;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_kit::telemetry::init();
+    let config = lambda_kit::aws_config().await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let mut env = Env::process();
+    let catalogue = Cached::new(CatalogueTable::new(dynamodb.clone(), env.required("CATALOGUE_TABLE"), Real), Real);
+    let orders = Orders::new(dynamodb, env.required("ORDERS_TABLE"));
+    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    env.finish()?;
+    let function = OrderIntake { catalogue, orders, topic, ambient: Real };
+    http::run(Real, async |request: &http::Request| function.handle(request).await).await
+}

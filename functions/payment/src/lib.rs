@@ -1,1 +1,292 @@
-//! Under construction.
+//! Payment: holds the money when an order is placed, takes it when the order ships, frees it when it is cancelled.
+//!
+//! `main.rs` puts it behind its queue. What to do follows from the answer table in `domain::payment`; this file carries
+//! it out, stores what came of it and returns the event that follows. It refuses to hold money whose id is not stored:
+//! a hold is prepared, its id written, and only then confirmed.
+
+pub mod key;
+pub mod ledger;
+pub mod stripe;
+#[cfg(test)]
+mod tests;
+
+use domain::{
+    Asked, CloudEvent, Event, OrderId, Timestamp,
+    event::{OrderPlaced, PaymentRef},
+    payment::{Change, Hold, Known, PLACED_FINDS, Payment as Record, State, Step, answers, cancelled_finds, decide, shipped_finds},
+};
+use jiff::SignedDuration;
+use lambda_kit::{Ambient, Failure, message::Delivery};
+use pipeline::{Reply, Stage};
+use std::{future::Future, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// An event older than this is looked up before the provider is called: it was probably handled already, and a read is
+/// cheaper than a call abroad. Fresh events are delivered within seconds; five minutes is also how long SNS and SQS
+/// recognise a duplicate by themselves.
+const FRESH_FOR: SignedDuration = SignedDuration::from_mins(5);
+
+/// Longest time that one event may spend at the provider: the function's 30 s less the 10 s that are kept back to store
+/// what it said (three writes with their retries) and to publish it. The batch core drops what runs longer still.
+const PROVIDER_BUDGET: Duration = Duration::from_secs(20);
+
+/// Most rounds of *decide, do, write* for one event. A record only moves forward, at most none → claimed → authorized →
+/// captured, so every lost write brings it nearer its end: a wrong assumption, four states and the answer make six.
+/// What needs more is not a race but a fault of ours; as a lost race it waits for the next delivery.
+const ROUNDS_MAX: usize = 8;
+
+/// Where payments are recorded. Every call is one call of DynamoDB, named after it.
+pub trait Ledger {
+    /// GetItem: the record of `order_id`.
+    async fn get(&self, order_id: OrderId) -> Result<Option<State>, Failure>;
+    /// PutItem, if there is no record. Returns the record that stands now: this one, or the one that was there.
+    async fn put(&self, record: Record) -> Result<State, Failure>;
+    /// UpdateItem, if the record is `onto` in state and payment id. Returns the record that stands now: changed, or as
+    /// the failed condition found it.
+    async fn update(&self, order_id: OrderId, onto: &Known, change: &Change) -> Result<Option<State>, Failure>;
+}
+
+/// Who holds and takes the money. Called again with the same arguments it comes to the same result, or says what has
+/// become of the hold meanwhile.
+///
+/// A failure leaves open what happened; nothing may be concluded from it but that the event is to be delivered again.
+pub trait Provider {
+    /// Prepares an unconfirmed hold, which holds nothing.
+    async fn create(&self, order_id: OrderId, delivery: &Delivery, placed: &OrderPlaced) -> Result<Prepared, Failure>;
+    /// Confirms a hold: from here the money is set aside.
+    async fn confirm(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
+    /// Takes the money.
+    async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
+    /// Frees the money. What is cancelled cannot be confirmed or captured any more.
+    async fn cancel(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
+}
+
+/// What became of preparing a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prepared {
+    /// It waits to be confirmed.
+    Unconfirmed(PaymentRef),
+    /// The order's means of payment or its sum cannot be charged.
+    Declined {
+        /// Decline code.
+        code: String,
+    },
+}
+
+/// What stands at the provider after confirming, capturing or cancelling a hold.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The money is held.
+    Authorized {
+        /// When the hold lapses.
+        capture_before: Timestamp,
+    },
+    /// It is refused.
+    Declined {
+        /// Decline code.
+        code: String,
+    },
+    /// It is taken.
+    Captured,
+    /// Taking it is refused for good.
+    Uncollected {
+        /// The provider's error code.
+        code: String,
+    },
+    /// It is free.
+    Voided,
+    /// What the record says cannot be true of this hold. The record is read (again); if it still says so, this failure
+    /// is the event's.
+    Contradicts(Failure),
+}
+
+/// The stage. Everything a test must replace is an argument.
+#[derive(Debug)]
+pub struct Payment<L, P, A> {
+    /// The payments table.
+    pub ledger: L,
+    /// The Stripe API.
+    pub provider: P,
+    /// The clock.
+    pub ambient: A,
+}
+
+/// Where a round starts from.
+enum Found {
+    /// What the event suggests; the condition of the write that follows checks it.
+    Assumed(Known),
+    /// What the table said last.
+    Stored(Option<State>),
+}
+
+impl Found {
+    fn known(&self) -> Known {
+        match self {
+            Found::Assumed(known) => known.clone(),
+            Found::Stored(state) => state.as_ref().map_or(Known::None, Known::from),
+        }
+    }
+}
+
+/// What to do after the provider was called.
+enum Next {
+    Put(State),
+    Update(Change),
+    /// The provider contradicts what was assumed or read: look into the record, and if it still says so, fail with this.
+    LookAgain(Failure),
+}
+
+impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
+    const NAME: &'static str = "payment";
+
+    // placed and cancelled may be handled at the same time, on two machines. The provider settles who was first, because
+    // a cancelled hold cannot be confirmed; the conditional writes settle what the record says of it:
+    //
+    //   order.placed                     order.cancelled
+    //   create pi (holds nothing)
+    //   put claimed(pi)
+    //                                    put closed: refused, finds claimed(pi)
+    //   confirm pi ─────────┬─────────── cancel pi
+    //        confirm first: │ money held, then freed; whichever of these two writes comes first wins:
+    //   update authorized(pi)            update voided, onto claimed(pi)
+    //                     (refused if late: finds authorized(pi), cancels pi again, updates voided onto that)
+    //   (refused if late: finds voided, answers voided)
+    //         cancel first: │ confirm is refused, the status read back is canceled
+    //   update voided, onto claimed(pi)  update voided, onto claimed(pi): the later one finds voided, and answers it
+    //
+    // Before the put, cancelled creates `closed`; the put is refused, and pi is never confirmed. So whatever the order of
+    // events, the record ends voided or closed, nothing is held, and at most one hold, the one in the record, is ever
+    // confirmed. `payment.authorized` may have gone out in between; shipping has decided and does not mind.
+    async fn handle(&self, event: &CloudEvent, delivery: &Delivery) -> Result<Reply, Failure> {
+        let (asked, assumed) = match &event.event {
+            Event::OrderPlaced(_) => (Asked::Placed, PLACED_FINDS),
+            Event::OrderShipped(shipped) => (Asked::Shipped, shipped_finds(shipped)),
+            Event::OrderCancelled(cancelled) => (Asked::Cancelled, cancelled_finds(cancelled)),
+            _ => return Err(pipeline::not_for(Self::NAME, event)),
+        };
+        let order_id = pipeline::order_id(event)?;
+        let deadline = Instant::now() + PROVIDER_BUDGET;
+        let mut found =
+            if self.is_fresh(event, delivery) { Found::Assumed(assumed) } else { Found::Stored(self.ledger.get(order_id).await?) };
+
+        for _ in 0..ROUNDS_MAX {
+            let known = found.known();
+            let step = match (decide(&known, asked), &found) {
+                (Ok(Step::Answer), Found::Stored(Some(state))) => {
+                    return Ok(answers(state, asked).map_err(pipeline::impossible)?.map_or_else(Reply::nothing, Reply::announce));
+                }
+                (Err(error), Found::Stored(_)) => return Err(pipeline::impossible(error)),
+                // An assumption neither answers nor convicts: only the record does.
+                (Ok(Step::Answer) | Err(_), _) => {
+                    found = Found::Stored(self.ledger.get(order_id).await?);
+                    continue;
+                }
+                (Ok(step), _) => step,
+            };
+            found = Found::Stored(match self.carry_out(step, &known, order_id, event, delivery, deadline).await? {
+                Next::Put(state) => Some(self.ledger.put(Record { order_id, state }).await?),
+                Next::Update(change) => self.ledger.update(order_id, &known, &change).await?,
+                Next::LookAgain(contradiction) => {
+                    let looked = Found::Stored(self.ledger.get(order_id).await?);
+                    if looked.known() == known {
+                        return Err(contradiction);
+                    }
+                    found = looked;
+                    continue;
+                }
+            });
+        }
+        Err(Failure::transient("LostRace", "the record changed under every attempt to write it"))
+    }
+}
+
+impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
+    /// Whether the assumption is the better bet. A message that comes again was cut off, most likely after its claim or
+    /// at the provider: reading what the table has saves calls that only repeat what is done.
+    fn is_fresh(&self, event: &CloudEvent, delivery: &Delivery) -> bool {
+        delivery.attempt <= 1 && self.ambient.now().duration_since(event.time) <= FRESH_FOR
+    }
+
+    /// Does the one thing at the provider, and says what to write about it.
+    async fn carry_out(
+        &self,
+        step: Step,
+        known: &Known,
+        order_id: OrderId,
+        event: &CloudEvent,
+        delivery: &Delivery,
+        deadline: Instant,
+    ) -> Result<Next, Failure> {
+        let outcome = match &step {
+            Step::Claim => {
+                let prepared = within(deadline, self.provider.create(order_id, delivery, placed(event)?)).await?;
+                return Ok(Next::Put(match prepared {
+                    Prepared::Unconfirmed(payment) => State::Claimed { payment },
+                    Prepared::Declined { code } => State::Declined { code, declined_at: self.ambient.now() },
+                }));
+            }
+            Step::Close => {
+                let at = self.ambient.now();
+                return Ok(if *known == Known::None {
+                    Next::Put(State::Closed { closed_at: at })
+                } else {
+                    Next::Update(Change::Closed { at })
+                });
+            }
+            // Not reached: the caller answers by itself.
+            Step::Answer => return Ok(Next::LookAgain(Failure::bug("NothingToDo", "an answer is no step"))),
+            Step::Confirm(payment) => within(deadline, self.provider.confirm(order_id, delivery, payment)).await?,
+            // Fresh, this is called with the id that the event brings, before anything is read. That is safe because of
+            // what must have happened before there can be such an event:
+            //
+            //   payment                                shipping
+            //   confirm pi: held
+            //   update authorized(pi)
+            //   publish payment.authorized(pi) ──────▶ store the fact
+            //                                          decide shipped, and so never cancelled
+            //   capture pi ◀────────────────────────── publish order.shipped(pi)
+            //
+            // From authorized(pi) a record moves on by capture, or by order.cancelled, which this order never sees. So
+            // it is authorized, captured or uncollected, each with this pi. In the latter two the provider refuses, the
+            // status tells why, the write onto authorized(pi) fails, and the record found there answers.
+            //
+            // In the ✗ cells, which only a fault elsewhere can reach, the provider refuses for us: there is no such
+            // hold (none, closed), it is unconfirmed (claimed, or an orphan), declined, or cancelled (voided). Claimed
+            // but confirmed, where a crash kept us from writing so, it does take the money of the very order and the
+            // very hold that the record names; the write onto authorized(pi) fails, the event is a bug and stays, and
+            // the redelivered order.placed finds the hold good and writes authorized: everything ends right.
+            // Left is a hold of another order. A capture takes no condition along, so the provider's answer is checked
+            // for whose hold it is (`ForeignPayment`), and nothing is written or said about it.
+            Step::Capture(payment) => within(deadline, self.provider.capture(order_id, delivery, payment)).await?,
+            Step::Cancel(payment) => within(deadline, self.provider.cancel(order_id, delivery, payment)).await?,
+        };
+        let at = self.ambient.now();
+        Ok(Next::Update(match (outcome, step) {
+            (Outcome::Authorized { capture_before }, Step::Confirm(payment)) => {
+                Change::Authorized(Hold { payment, amount: placed(event)?.total, capture_before, authorized_at: at })
+            }
+            (Outcome::Authorized { .. }, _) => {
+                return Err(Failure::bug("StillHeld", "the provider neither captured nor cancelled, and gave no reason"));
+            }
+            (Outcome::Declined { code }, _) => Change::Declined { code, at },
+            (Outcome::Captured, _) => Change::Captured { at },
+            (Outcome::Uncollected { code }, _) => Change::Uncollected { code, at },
+            (Outcome::Voided, _) => Change::Voided { at },
+            (Outcome::Contradicts(failure), _) => return Ok(Next::LookAgain(failure)),
+        }))
+    }
+}
+
+/// The order's data, where the event has them: steps that need them follow from `order.placed` alone.
+fn placed(event: &CloudEvent) -> Result<&OrderPlaced, Failure> {
+    match &event.event {
+        Event::OrderPlaced(placed) => Ok(placed),
+        other => Err(Failure::bug("NotPlaced", format_args!("`{}` does not say what to charge", other.event_type()))),
+    }
+}
+
+/// Ends a call to the provider with the budget. What it did is unknown then, as after a crash, and heals the same way.
+async fn within<T>(deadline: Instant, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let spent = || Failure::transient("ProviderTooSlow", format_args!("the provider took more than {} s", PROVIDER_BUDGET.as_secs()));
+    timeout_at(deadline, call).await.unwrap_or_else(|_| Err(spent()))
+}

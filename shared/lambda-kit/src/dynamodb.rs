@@ -4,7 +4,7 @@
 //! hands it over with the failure, so that nothing is ever read before it is written. This module refuses to retry a
 //! lost race: what to do with the record that won is the caller's decision.
 
-use crate::Failure;
+use crate::{Failure, config::Env};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -197,6 +197,10 @@ impl Table {
     /// A handle on the table `name` with the partition key `key`.
     pub fn new(client: Client, name: impl Into<String>, key: &'static str) -> Self {
         Self { client, name: name.into(), key }
+    }
+    /// Reads the table's name from the variable `variable`; see [`Env`] for what becomes of a missing one.
+    pub fn from_env(variable: &str, key: &'static str, env: &mut Env, client: &Client) -> Self {
+        Self::new(client.clone(), env.required(variable), key)
     }
     /// The table's name.
     pub fn name(&self) -> &str {

@@ -44,7 +44,7 @@ pub use sns::SnsTopic;
 #[cfg(feature = "sns")]
 mod sns {
     use super::{PublishError, Publisher};
-    use crate::message::Outgoing;
+    use crate::{config::Env, message::Outgoing};
     use aws_sdk_sns::{
         Client,
         error::{ProvideErrorMetadata, SdkError},
@@ -62,6 +62,11 @@ mod sns {
         /// A handle on the topic `arn`.
         pub fn new(client: Client, arn: impl Into<String>) -> Self {
             Self { client, arn: arn.into() }
+        }
+
+        /// Reads the topic's ARN from the variable `name`; see [`Env`] for what becomes of a missing one.
+        pub fn from_env(name: &str, env: &mut Env, config: &aws_config::SdkConfig) -> Self {
+            Self::new(Client::new(config), env.required(name))
         }
 
         fn entry(&self, index: usize, message: &Outgoing) -> Result<PublishBatchRequestEntry, PublishError> {

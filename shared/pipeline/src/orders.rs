@@ -1,1 +1,258 @@
-//! The orders table.
+//! The orders table: written once by intake, added to by tracking, read by status and the deadline.
+//!
+//! Each function that uses it declares a port with the verbs it needs and implements it by these methods, so that what a
+//! handler may call and what its role allows line up. This module refuses to show facts without an order: tracking may
+//! have heard of one that intake never wrote, and that is no order.
+
+use aws_sdk_dynamodb::Client;
+use domain::{Order, OrderId, Timestamp};
+use lambda_kit::{
+    Failure,
+    dynamodb::{Created, Table, Update, Updated, string},
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// The table's partition key.
+pub const KEY: &str = "order_id";
+/// Set by intake when it writes an order, and so the mark of one.
+pub const RECEIVED_AT: &str = "received_at";
+/// Set when the customer first asks to cancel.
+const CANCEL_REQUESTED_AT: &str = "cancel_requested_at";
+/// What is known only of orders that shipped. `order.shipped` is the first of them, unless tracking heard late of it.
+const SHIPPED: [&str; 4] = ["order.shipped", "payment.captured", "payment.capture_failed", "inventory.committed"];
+
+/// The orders table.
+#[derive(Debug, Clone)]
+pub struct Orders(Table);
+
+/// What became of a customer's wish to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelAsked {
+    /// It is noted; since then, which is now, or when the customer first asked.
+    Since(Timestamp),
+    /// The order is known to have shipped.
+    TooLate,
+    /// There is no such order.
+    NoSuchOrder,
+}
+
+impl Orders {
+    /// A handle on the table `name`.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self(Table::new(client, name, KEY))
+    }
+
+    /// The order as it is now; one strongly consistent read.
+    ///
+    /// # Errors
+    /// Transient where the call failed; a bug where the stored order cannot be read.
+    pub async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        Ok(self.0.get::<Row>(&id.to_string()).await?.and_then(|row| row.0))
+    }
+
+    /// Writes a new order; one conditional write. Where its key is taken, returns the order that has it.
+    ///
+    /// # Errors
+    /// Transient where the call failed; a bug where the stored order cannot be read.
+    pub async fn create(&self, order: &Order) -> Result<Created<Order>, Failure> {
+        self.0.create(order).await
+    }
+
+    /// Notes at `now` that the customer wants the order cancelled, unless it is known to have shipped; one conditional
+    /// write. The first wish stays, so that repeating it repeats the event that follows.
+    ///
+    /// # Errors
+    /// Transient where the call failed; a bug where the stored order cannot be read.
+    pub async fn request_cancel(&self, id: &OrderId, now: Timestamp) -> Result<CancelAsked, Failure> {
+        let wish = Update::new().set_once(CANCEL_REQUESTED_AT, string(now.to_string())).if_exists(RECEIVED_AT);
+        let wish = SHIPPED.iter().fold(wish, |wish, fact| wish.if_absent(fact));
+        Ok(match self.0.update::<Row>(&id.to_string(), wish).await? {
+            Updated::Now(Row(order)) => CancelAsked::Since(order.and_then(|order| order.cancel_requested_at).unwrap_or(now)),
+            Updated::Refused(Some(Row(Some(_)))) => CancelAsked::TooLate,
+            Updated::Refused(_) => CancelAsked::NoSuchOrder,
+        })
+    }
+}
+
+/// An item of the table: an order, or facts of none.
+struct Row(Option<Order>);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let attributes = serde_json::Map::deserialize(deserializer)?;
+        if !attributes.contains_key(RECEIVED_AT) {
+            return Ok(Self(None));
+        }
+        // What serde says may quote a value, and the values are a person's.
+        let order = serde_json::from_value(attributes.into());
+        order.map(|order| Self(Some(order))).map_err(|_| D::Error::custom("an attribute of the order is missing or of the wrong kind"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+    use aws_smithy_runtime_api::client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        runtime_components::RuntimeComponents,
+    };
+    use domain::{
+        Currency, Line, Money, Personal,
+        order::{Address, Customer},
+        tracking::{Fact, Facts, Status},
+    };
+    use lambda_kit::Kind;
+    use serde_json::{Value, json};
+    use std::sync::{Arc, Mutex};
+
+    /// DynamoDB in so far as it gives one answer and keeps what it was asked.
+    #[derive(Debug, Clone)]
+    struct Stub {
+        answer: (u16, String),
+        asked: Arc<Mutex<Vec<Value>>>,
+    }
+    impl HttpConnector for Stub {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.asked.lock().unwrap().push(serde_json::from_slice(request.body().bytes().unwrap()).unwrap());
+            let (status, body) = self.answer.clone();
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
+        }
+    }
+    impl HttpClient for Stub {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    fn orders(status: u16, answer: &Value) -> (Orders, Arc<Mutex<Vec<Value>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let stub = Stub { answer: (status, answer.to_string()), asked: asked.clone() };
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(stub)
+            .build();
+        (Orders::new(Client::from_conf(config), "orders"), asked)
+    }
+
+    /// The item of an order, as DynamoDB has it, with the order.
+    fn stored() -> (Order, Value) {
+        let text = |text: &str| Personal(text.to_owned());
+        let order = Order {
+            order_id: ID.parse().unwrap(),
+            received_at: "2026-05-04T10:11:12.345Z".parse().unwrap(),
+            fingerprint: "f".into(),
+            lines: vec![Line { sku: "MUG-BLUE".parse().unwrap(), quantity: 2, unit_price_minor: 1200 }],
+            total: Money { amount_minor: 2400, currency: Currency::EUR },
+            payment_method: "pm_card_visa".into(),
+            customer: Customer { name: text("Ada Lovelace"), email: text("ada@example.com") },
+            shipping_address: Address {
+                line1: text("1 Main St"),
+                line2: None,
+                city: text("Berlin"),
+                postal_code: text("10115"),
+                country: "DE".into(),
+            },
+            cancel_requested_at: None,
+            facts: Facts { placed: Some(Fact { at: NOW.parse().unwrap(), reason: None, tracking_number: None }), ..Facts::default() },
+        };
+        let s = |text: &str| json!({"S": text});
+        let item = json!({
+            "order_id": s(ID), "received_at": s("2026-05-04T10:11:12.345Z"), "fingerprint": s("f"),
+            "lines": {"L": [{"M": {"sku": s("MUG-BLUE"), "quantity": {"N": "2"}, "unit_price_minor": {"N": "1200"}}}]},
+            "total": {"M": {"amount_minor": {"N": "2400"}, "currency": s("EUR")}},
+            "payment_method": s("pm_card_visa"),
+            "customer": {"M": {"name": s("Ada Lovelace"), "email": s("ada@example.com")}},
+            "shipping_address": {"M": {"line1": s("1 Main St"), "city": s("Berlin"), "postal_code": s("10115"), "country": s("DE")}},
+            "order.placed": {"M": {"at": s(NOW)}}
+        });
+        (order, item)
+    }
+    const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
+    const NOW: &str = "2026-05-04T11:00:00Z";
+
+    fn refused(item: Option<Value>) -> Value {
+        let mut answer = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed"});
+        if let Some(item) = item {
+            answer["Item"] = item;
+        }
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_stored_order_is_found_by_one_consistent_read() {
+        let (order, item) = stored();
+        let (orders, asked) = orders(200, &json!({"Item": item}));
+        assert_eq!(orders.find(&order.order_id).await.unwrap(), Some(order));
+        assert_eq!(*asked.lock().unwrap(), [json!({"TableName": "orders", "Key": {"order_id": {"S": ID}}, "ConsistentRead": true})]);
+    }
+
+    #[tokio::test]
+    async fn facts_without_an_order_are_no_order() {
+        let facts = json!({"order_id": {"S": ID}, "order.shipped": {"M": {"at": {"S": NOW}}}});
+        let id = ID.parse().unwrap();
+        assert_eq!(orders(200, &json!({})).0.find(&id).await.unwrap(), None);
+        assert_eq!(orders(200, &json!({"Item": facts})).0.find(&id).await.unwrap(), None);
+        let asked = orders(400, &refused(Some(facts))).0.request_cancel(&id, NOW.parse().unwrap()).await;
+        assert_eq!(asked.unwrap(), CancelAsked::NoSuchOrder);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_cannot_be_read_is_a_bug_that_quotes_nothing() {
+        let (order, mut item) = stored();
+        item["total"] = json!({"S": "Ada Lovelace"});
+        let failure = orders(200, &json!({"Item": item})).0.find(&order.order_id).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Bug);
+        assert!(!failure.chain().contains("Ada"), "{}", failure.chain());
+    }
+
+    #[tokio::test]
+    async fn an_order_is_created_once_and_the_second_time_found() {
+        let (order, item) = stored();
+        let (fresh, asked) = orders(200, &json!({}));
+        assert_eq!(fresh.create(&order).await.unwrap(), Created::New);
+        let asked = asked.lock().unwrap()[0].clone();
+        assert_eq!((&asked["Item"], &asked["ConditionExpression"]), (&item, &json!("attribute_not_exists(#key)")));
+        let (taken, _) = orders(400, &refused(Some(item)));
+        assert_eq!(taken.create(&order).await.unwrap(), Created::Exists(order));
+    }
+
+    #[tokio::test]
+    async fn a_wish_to_cancel_is_one_conditional_update() {
+        let (order, mut item) = stored();
+        item["cancel_requested_at"] = json!({"S": "2026-05-04T10:30:00Z"});
+        let (noted, asked) = orders(200, &json!({"Attributes": item}));
+        let since = noted.request_cancel(&order.order_id, NOW.parse().unwrap()).await.unwrap();
+        assert_eq!(since, CancelAsked::Since("2026-05-04T10:30:00Z".parse().unwrap()), "the first wish stays");
+        let asked = asked.lock().unwrap()[0].clone();
+        assert_eq!(asked["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0)");
+        assert_eq!(
+            asked["ConditionExpression"],
+            "attribute_exists(#n1) AND attribute_not_exists(#n2) AND attribute_not_exists(#n3) AND attribute_not_exists(#n4) AND attribute_not_exists(#n5)"
+        );
+        assert_eq!((&asked["ExpressionAttributeNames"]["#n1"], &asked["ExpressionAttributeValues"][":v0"]), (&json!("received_at"), &json!({"S": NOW})));
+    }
+
+    #[tokio::test]
+    async fn a_refused_wish_tells_too_late_from_unknown() {
+        let (order, mut item) = stored();
+        item["order.shipped"] = json!({"M": {"at": {"S": NOW}}});
+        let ask = async |answer: Value| orders(400, &answer).0.request_cancel(&order.order_id, NOW.parse().unwrap()).await;
+        assert_eq!(ask(refused(Some(item))).await.unwrap(), CancelAsked::TooLate);
+        assert_eq!(ask(refused(None)).await.unwrap(), CancelAsked::NoSuchOrder);
+        let throttled = json!({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"});
+        assert_eq!(ask(throttled).await.unwrap_err().kind, Kind::Transient);
+    }
+
+    #[test]
+    fn an_order_is_too_late_to_cancel_by_every_fact_that_says_it_shipped() {
+        for stem in SHIPPED {
+            let facts: Facts = serde_json::from_value(json!({stem: {"at": NOW}})).unwrap();
+            assert!(facts.status() >= Status::Shipped, "{stem}");
+        }
+    }
+}

@@ -1,1 +1,6 @@
-//! Under construction.
+//! What the commands of the project and its end-to-end tests share: a client of the local engine, and the shop as a
+//! customer sees it. Never part of a function.
+
+pub mod engine;
+pub mod shop;
+pub mod stack;

@@ -3,7 +3,7 @@
 //! The local engine enforces most of a role; what it does not (event source rights, keys, logs) is held here alone.
 //! [`RULES`](super::RULES) lists them.
 
-use super::{Branch, Complaints, Resource, Template, branches, entries, items, statements, target, texts};
+use super::{Branch, Complaints, Resource, Template, all_texts, branches, entries, items, statements, target, texts};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,6 +84,20 @@ const PUBLISH: &str = "sns:Publish*";
 /// What SNS does with the topic's key in the publisher's name.
 const SEAL: &str = "kms:GenerateDataKey kms:Decrypt";
 
+/// What each function is told, by function. A variable that is missing stops it at its first start.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("OrderIntakeFunction", "CATALOGUE_TABLE ORDERS_TABLE ORDER_EVENTS_TOPIC_ARN"),
+    ("OrderStatusFunction", "ORDERS_TABLE"),
+    ("OrderTrackingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE"),
+    (
+        "OrderDeadlineFunction",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN ORDERS_TABLE NUDGE_AFTER_SECONDS TIME_OUT_AFTER_SECONDS PARK_AFTER_SECONDS",
+    ),
+    ("PaymentFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN PAYMENTS_TABLE STRIPE_API_URL STRIPE_KEY_SECRET_ARN"),
+    ("InventoryFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE"),
+    ("ShippingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN SHIPMENTS_TABLE"),
+];
+
 /// One action each on AWS; the local engine counts the batch call as an action of its own.
 const FAMILIES: &[&str] = &["sns:Publish*", "sqs:SendMessage*", "sqs:DeleteMessage*", "sqs:ChangeMessageVisibility*"];
 
@@ -161,7 +175,7 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
             let wild = |action: &&str| !action.contains(':') || (action.contains('*') && !FAMILIES.contains(action));
             complaints.extend(texts(&statement["Action"]).filter(wild).map(|action| format!("{}: {sid} allows {action}", role.id)));
             for Branch { value: resource, only_if } in items(&statement["Resource"]).flat_map(branches) {
-                let known = target(resource).is_some_and(|id| template.resources().any(|resource| resource.id == id));
+                let known = target(resource).is_some_and(|id| template.resource(id).is_some());
                 let mail_locally = resource == "*"
                     && only_if == Some(("IsLocal", true))
                     && texts(&statement["Action"]).all(|action| action.starts_with("ses:"));
@@ -235,19 +249,25 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
     let mut complaints = vec![];
     for function in template.functions() {
         let variables = function.at("/Environment/Variables");
-        let named: BTreeSet<_> = entries(variables).filter_map(|(_, value)| target(value)).collect();
-        let silent = |id: &&str| {
-            let kind = template.resources().find(|it| it.id == *id).map(|it| it.kind());
-            !matches!(kind, Some("AWS::Logs::LogGroup" | "AWS::KMS::Key"))
-        };
-        let is_resource = |id: &&str| template.resources().any(|it| it.id == *id);
+        let kind = |id: &str| template.resource(id).map(|it| it.kind());
+        // Lambda is told of the log group and SNS of the key, not the function.
+        let told = |id: &&str| !matches!(kind(id), None | Some("AWS::Logs::LogGroup" | "AWS::KMS::Key"));
+        let named: BTreeSet<_> = entries(variables).filter_map(|(_, value)| target(value)).filter(told).collect();
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
-        let (named, allowed) = (named.into_iter().filter(is_resource).collect(), allowed.into_keys().filter(silent).collect::<BTreeSet<_>>());
+        let allowed: BTreeSet<_> = allowed.into_keys().filter(told).collect();
         if named != allowed {
             complaints.push(format!("{}: its environment names {named:?}, its role {allowed:?}", function.id));
         }
+        let told: BTreeSet<_> = entries(variables).map(|(name, _)| name).collect();
+        let listed = ENVIRONMENT.iter().find(|(id, _)| *id == function.id).map(|(_, names)| words(names));
+        if listed.as_ref() != Some(&told) {
+            complaints.push(format!("{}: its environment is {told:?}, listed are {listed:?}", function.id));
+        }
         for source in template.sources().filter(|source| source.function.id == function.id) {
-            let own = [("QUEUE_URL", Some(source.queue.id)), ("DEAD_LETTER_QUEUE_URL", target(source.queue.at("/RedrivePolicy/deadLetterTargetArn")))];
+            let own = [
+                ("QUEUE_URL", Some(source.queue.id)),
+                ("DEAD_LETTER_QUEUE_URL", target(source.queue.at("/RedrivePolicy/deadLetterTargetArn"))),
+            ];
             let wrong = own.into_iter().filter(|(name, id)| variables[name]["Ref"].as_str() != *id);
             complaints.extend(wrong.map(|(name, id)| format!("{}: {name} is not {id:?}", function.id)));
         }
@@ -259,7 +279,7 @@ fn denies_plain_http_on_aws(document: &Value, resource_on_aws: bool) -> bool {
     statements(document).iter().any(|Branch { value, only_if }| {
         value["Effect"] == "Deny"
             && value["Principal"] == "*"
-            && value["Condition"] == json!({ "Bool": { "aws:SecureTransport": false } })
+            && value["Condition"] == json!({ "Bool": { "aws:SecureTransport": "false" } })
             && texts(&value["Action"]).any(|action| matches!(action, "sns:Publish" | "sqs:*"))
             && (resource_on_aws || *only_if == Some(("OnAws", true)))
     })
@@ -295,9 +315,11 @@ pub fn topics_allow_no_principal_of_this_account(template: &Template) -> Complai
                 complaints.push(format!("{}: {} allows more than services of this account", policy.id, statement["Sid"]));
             }
             let foreign = json!({ "StringNotEquals": { "aws:PrincipalAccount": { "Ref": "AWS::AccountId" } } });
-            let plain = json!({ "Bool": { "aws:SecureTransport": false } });
-            if statement["Effect"] == "Deny" && ![foreign, plain].contains(&statement["Condition"]) {
-                complaints.push(format!("{}: {} denies more than other accounts and plain HTTP", policy.id, statement["Sid"]));
+            let plain = json!({ "Bool": { "aws:SecureTransport": "false" } });
+            let denials = [(foreign, json!(["sns:Publish", "sns:Subscribe"])), (plain, json!("sns:Publish"))];
+            let denied = (statement["Condition"].clone(), statement["Action"].clone());
+            if statement["Effect"] == "Deny" && (statement["Principal"] != "*" || !denials.contains(&denied)) {
+                complaints.push(format!("{}: {} denies other than other accounts and plain HTTP", policy.id, statement["Sid"]));
             }
             if statement["Action"].is_null() || target(&statement["Resource"]) != Some(topic.id) || statement["Sid"].is_null() {
                 complaints.push(format!("{}: {} is not Sid, Action and the topic", policy.id, statement["Sid"]));
@@ -331,6 +353,7 @@ pub fn queues_admit_only_the_topic(template: &Template) -> Complaints {
         let good = allowed.iter().all(|Branch { value, only_if }| {
             value["Principal"] == json!({ "Service": "sns.amazonaws.com" })
                 && value["Action"] == "sqs:SendMessage"
+                && value["Effect"] == "Allow"
                 && everywhere
                 && only_if.is_none()
         });
@@ -352,8 +375,11 @@ pub fn keys_admit_services_of_this_account_only(template: &Template) -> Complain
     for key in template.of_type("AWS::KMS::Key") {
         let root = json!({ "AWS": { "Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root" } });
         let document = key.at("/KeyPolicy");
-        let (ours, services): (Vec<_>, Vec<_>) = statements(document).into_iter().map(|it| it.value).partition(|it| it["Principal"] == root);
-        if document["Version"] != "2012-10-17" || !ours.iter().any(|it| it["Effect"] == "Allow" && it["Action"] == "kms:*" && it["Resource"] == "*") {
+        let (ours, services): (Vec<_>, Vec<_>) =
+            statements(document).into_iter().map(|it| it.value).partition(|it| it["Principal"] == root);
+        if document["Version"] != "2012-10-17"
+            || !ours.iter().any(|it| it["Effect"] == "Allow" && it["Action"] == "kms:*" && it["Resource"] == "*")
+        {
             complaints.push(format!("{}: the account cannot administer this key", key.id));
         }
         let here = json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } });
@@ -390,7 +416,7 @@ pub fn everything_is_encrypted(template: &Template) -> Complaints {
         };
         (!closed).then(|| format!("{}: not encrypted, or by a key that others cannot use", resource.id))
     });
-    let managed = template.resources().filter(|resource| resource.body.to_string().contains("alias/aws/"));
+    let managed = template.resources().filter(|resource| all_texts(resource.body).any(|text| text.contains("alias/aws/")));
     open.chain(managed.map(|resource| format!("{}: names a managed key of AWS", resource.id))).collect()
 }
 
@@ -398,6 +424,7 @@ pub fn everything_is_encrypted(template: &Template) -> Complaints {
 pub fn secrets_have_no_value_here(template: &Template) -> Complaints {
     let valued = |secret: &Resource<'_>| ["/SecretString", "/GenerateSecretString"].iter().any(|it| !secret.at(it).is_null());
     let secrets = template.of_type("AWS::SecretsManager::Secret").filter(valued).map(|it| format!("{}: has a value", it.id));
-    let keys = template.resources().filter(|it| ["sk_live_", "sk_test_", "rk_live_"].iter().any(|key| it.body.to_string().contains(key)));
+    let is_key = |text: &str| ["sk_live_", "sk_test_", "rk_live_"].iter().any(|prefix| text.contains(prefix));
+    let keys = template.resources().filter(|it| all_texts(it.body).any(is_key));
     secrets.chain(keys.map(|it| format!("{}: holds a provider's key", it.id))).collect()
 }

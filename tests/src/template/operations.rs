@@ -36,8 +36,18 @@ const ONLY_ON_AWS: &[&str] = &[
     "AWS::SES::ReceiptRuleSet",
     "AWS::SES::Template",
 ];
+/// Every route of the API, by function.
+const ROUTES: &[(&str, &str)] = &[
+    ("OrderIntakeFunction", "POST /orders"),
+    ("OrderIntakeFunction", "POST /orders/{order_id}/cancel"),
+    ("OrderStatusFunction", "GET /orders/{order_id}"),
+];
+/// Log groups that need no room in the account's resource policy for log delivery.
+const VENDED: &str = "/aws/vendedlogs/";
+/// Properties that take an ARN.
+const ARN_KEYS: &[&str] = &["Resource", "Endpoint", "TopicArn", "deadLetterTargetArn", "Queue", "Role", "DestinationArn", "aws:SourceArn"];
 /// The longest `AWS::StackName` we deploy under: order-pipeline-staging, with room for a developer's own.
-const STACK_NAME_MAX: usize = 40;
+pub const STACK_NAME_MAX: usize = 40;
 /// Properties that give a physical name, and how long AWS lets it be.
 const NAMES: &[(&str, &str, usize)] = &[
     ("AWS::SQS::Queue", "/QueueName", 80),
@@ -57,7 +67,8 @@ pub fn resource_types_are_known_here_and_locally(template: &Template) -> Complai
     let mut complaints = vec![];
     for resource in template.resources() {
         let on_aws = resource.body["Condition"] == "OnAws";
-        if !KNOWN.contains(&resource.kind()) && !(on_aws && ONLY_ON_AWS.contains(&resource.kind())) {
+        let known = KNOWN.contains(&resource.kind()) || (on_aws && ONLY_ON_AWS.contains(&resource.kind()));
+        if !known {
             complaints.push(format!("{}: no rule knows {}, or not without Condition: OnAws", resource.id, resource.kind()));
         }
         let source = entries(resource.at("/Events")).map(|(_, event)| &event["Type"]).find(|kind| *kind != "SQS" && *kind != "HttpApi");
@@ -71,6 +82,37 @@ pub fn resource_types_are_known_here_and_locally(template: &Template) -> Complai
         }
     }
     complaints
+}
+
+/// A parameter or a condition that nothing asks is left over, or something that should ask it is gone.
+pub fn parameters_and_conditions_are_used(template: &Template) -> Complaints {
+    let mut asked = BTreeSet::new();
+    for section in ["/Globals", "/Conditions", "/Resources"] {
+        collect_asked(template.at(section), &mut asked);
+    }
+    let sections = ["Parameters", "Conditions"].into_iter().flat_map(|section| template.section(section));
+    sections.filter(|(id, _)| !asked.contains(id)).map(|(id, _)| format!("{id}: nothing asks it")).collect()
+}
+
+fn collect_asked<'a>(value: &'a Value, asked: &mut BTreeSet<&'a str>) {
+    asked.extend([&value["Ref"], &value["Condition"], &value["Fn::If"][0]].into_iter().filter_map(Value::as_str));
+    entries(value).map(|(_, child)| child).chain(value.as_array().into_iter().flatten()).for_each(|child| collect_asked(child, asked));
+}
+
+/// A policy or a filter on nothing is on something in its author's mind.
+pub fn attachments_are_about_something(template: &Template) -> Complaints {
+    let about = |resource: &Resource<'_>| match resource.kind() {
+        "AWS::SNS::TopicPolicy" => Some(("/Topics", "AWS::SNS::Topic")),
+        "AWS::SQS::QueuePolicy" => Some(("/Queues", "AWS::SQS::Queue")),
+        "AWS::Logs::MetricFilter" => Some(("/LogGroupName", "AWS::Logs::LogGroup")),
+        _ => None,
+    };
+    let attached = template.resources().filter_map(|resource| Some((resource, about(&resource)?)));
+    let idle = attached.filter(|(resource, (property, kind))| {
+        let list: Vec<_> = items(resource.at(property)).collect();
+        list.is_empty() || list.into_iter().any(|it| template.referred(it, kind).is_none())
+    });
+    idle.map(|(resource, (property, kind))| format!("{}: {} are not all {kind}s", resource.id, &property[1..])).collect()
 }
 
 /// `order-intake` is folder, package, binary and events folder; `OrderIntakeFunction`, `…Role` and `…LogGroup` are its
@@ -128,19 +170,46 @@ pub fn functions_are_built_from_the_workspace(template: &Template) -> Complaints
         }
         let unused = entries(function.at("/Environment/Variables")).filter(|(_, value)| !exists(template, value));
         complaints.extend(unused.map(|(name, _)| format!("{}: {name} refers to nothing in this template", function.id)));
-        for (event, route) in entries(function.at("/Events")).filter(|(_, event)| event["Type"] == "HttpApi") {
-            let of = |key: &str| route["Properties"][key].as_str().unwrap_or_default();
-            let known = template.referred(&route["Properties"]["ApiId"], "AWS::Serverless::HttpApi").is_some();
-            if !known || !of("Path").starts_with('/') || !["GET", "POST"].contains(&of("Method")) {
-                complaints.push(format!("{}: event {event} is no route of an API of this template", function.id));
-            }
-        }
     }
     complaints
 }
 
+/// `!Ref` and `!GetAtt` each where they give what the place takes: an ARN, a queue's name in a dimension, or the plain
+/// reference. (`!Ref` of a topic is its ARN; a secret's ARN is `.Id`, since `!Ref` is only its name in the local engine.)
+pub fn references_have_the_form_that_their_place_takes(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for resource in template.resources() {
+        check_references(template, resource.id, "", resource.body, &mut complaints);
+    }
+    complaints
+}
+
+fn check_references(template: &Template, place: &str, key: &str, value: &Value, complaints: &mut Complaints) {
+    let wants_arn = ARN_KEYS.contains(&key) || key.ends_with("_ARN");
+    let has_arn = |id: &str| template.resource(id).is_none_or(|it| it.kind() == "AWS::SNS::Topic");
+    let good = match (&value["Ref"], value["Fn::GetAtt"].as_array().map(Vec::as_slice)) {
+        (Value::String(id), _) if id.starts_with("AWS::") => true,
+        (Value::String(id), _) => exists(template, value) && (!wants_arn || has_arn(id)),
+        (_, Some([_, attribute])) => {
+            let fits = if wants_arn { attribute == "Arn" || attribute == "Id" } else { key == "Value" && attribute == "QueueName" };
+            exists(template, value) && fits
+        }
+        (_, Some(_)) => false,
+        _ => {
+            // Items and branches stand in the place of their list or condition.
+            let children = entries(value).map(|(name, child)| (if name.starts_with("Fn::") { key } else { name }, child));
+            let listed = value.as_array().into_iter().flatten().map(|child| (key, child));
+            children.chain(listed).for_each(|(key, child)| check_references(template, place, key, child, complaints));
+            true
+        }
+    };
+    if !good {
+        complaints.push(format!("{place}: {key} cannot be {value}"));
+    }
+}
+
 fn exists(template: &Template, value: &Value) -> bool {
-    target(value).is_some_and(|id| template.resources().any(|it| it.id == id) || !template.at("/Parameters")[id].is_null())
+    target(value).is_some_and(|id| template.resource(id).is_some() || !template.at("/Parameters")[id].is_null())
 }
 
 /// A physical name stops two stacks in one account, and replacement. Where there must be one it carries the stack's.
@@ -158,7 +227,7 @@ pub fn names_are_given_only_where_they_must_and_fit(template: &Template) -> Comp
                 continue;
             }
             let text = name["Fn::Sub"].as_str().unwrap_or_default();
-            let form = if fifo { text.ends_with(".fifo") } else { text.starts_with("/aws/vendedlogs/") };
+            let form = if fifo { text.ends_with(".fifo") } else { text.starts_with(VENDED) };
             let length = text.replace("${AWS::StackName}", &"x".repeat(STACK_NAME_MAX)).len();
             if !form || !text.contains("${AWS::StackName}") || text.matches("${").count() != 1 || length > *max {
                 complaints.push(format!("{}: {} is not a fitting name of this stack", resource.id, &property[1..]));
@@ -219,7 +288,7 @@ pub fn tables_outlive_their_stack(template: &Template) -> Complaints {
 }
 
 /// Every function logs JSON into a group of its own, which is not kept for ever.
-pub fn logs_are_kept_for_a_while_and_name_nobody(template: &Template) -> Complaints {
+pub fn logs_are_kept_for_a_while(template: &Template) -> Complaints {
     let mut complaints = vec![];
     let mut taken = BTreeSet::new();
     for function in template.functions() {
@@ -248,9 +317,14 @@ pub fn apis_are_throttled_and_logged(template: &Template) -> Complaints {
         if !limit("ThrottlingRateLimit") || !limit("ThrottlingBurstLimit") {
             complaints.push(format!("{}: not throttled", api.id));
         }
-        if template.referred(api.at("/AccessLogSettings/DestinationArn"), "AWS::Logs::LogGroup").is_none() {
-            complaints.push(format!("{}: no access log in a group of this template", api.id));
+        let group = template.referred(api.at("/AccessLogSettings/DestinationArn"), "AWS::Logs::LogGroup");
+        if !group.is_some_and(|group| group.at("/LogGroupName")["Fn::Sub"].as_str().is_some_and(|name| name.starts_with(VENDED))) {
+            complaints.push(format!("{}: no access log in a group of this template under {VENDED}", api.id));
         }
+        let routes: BTreeSet<_> = template.functions().flat_map(|function| routes(function, api.id)).collect();
+        let listed: BTreeSet<_> = ROUTES.iter().map(|(function, route)| ((*function).to_owned(), (*route).to_owned())).collect();
+        let differing = routes.symmetric_difference(&listed);
+        complaints.extend(differing.map(|(function, route)| format!("{}: {route} of {function} is here or listed, not both", api.id)));
         let format = api.at("/AccessLogSettings/Format").as_str().unwrap_or_default();
         if serde_json::from_str::<Value>(format).is_err() || !format.contains("$context.routeKey") {
             complaints.push(format!("{}: the access log is not JSON with the route", api.id));
@@ -265,6 +339,13 @@ pub fn apis_are_throttled_and_logged(template: &Template) -> Complaints {
     complaints
 }
 
+fn routes(function: Resource<'_>, api: &str) -> Vec<(String, String)> {
+    let mine = entries(function.at("/Events")).filter(|(_, event)| event["Type"] == "HttpApi");
+    let mine = mine.map(|(_, event)| &event["Properties"]).filter(|route| target(&route["ApiId"]) == Some(api));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    mine.map(|route| (function.id.to_owned(), text(&route["Method"]) + " " + &text(&route["Path"]))).collect()
+}
+
 /// The alarms on a metric of a thing, by its dimension.
 fn alarms_on<'a>(template: &'a Template, metric: (&'static str, &'static str), dimension: Value) -> Vec<Resource<'a>> {
     let fits = move |alarm: &Resource<'_>| {
@@ -273,7 +354,8 @@ fn alarms_on<'a>(template: &'a Template, metric: (&'static str, &'static str), d
     template.of_type("AWS::CloudWatch::Alarm").filter(fits).collect()
 }
 
-fn above(alarm: &Resource<'_>, statistic: &str, threshold: u64, within_seconds: u64) -> bool {
+/// Whether an alarm goes off when the metric was above `threshold` for a while, at most `within_seconds`.
+fn above(alarm: &Resource<'_>, statistic: &str, threshold: &Value, within_seconds: u64) -> bool {
     let seconds = alarm.at("/Period").as_u64().zip(alarm.at("/EvaluationPeriods").as_u64()).map(|(period, times)| period * times);
     alarm.at("/Statistic") == statistic
         && alarm.at("/ComparisonOperator") == "GreaterThanThreshold"
@@ -291,16 +373,14 @@ pub fn queues_are_watched(template: &Template) -> Complaints {
         let visible = alarms_on(template, ("AWS/SQS", "ApproximateNumberOfMessagesVisible"), dimension.clone());
         let age = alarms_on(template, ("AWS/SQS", "ApproximateAgeOfOldestMessage"), dimension);
         let watched = match (use_of(template, &queue), queue.at("/DelaySeconds").is_null()) {
-            (Some(Use::Source), true) => age.iter().any(|alarm| above(alarm, "Maximum", LATE_SECONDS, 300)),
+            (Some(Use::Source), true) => age.iter().any(|alarm| above(alarm, "Maximum", &json!(LATE_SECONDS), 300)),
             (Some(Use::Source), false) => {
-                let by_parameter = |alarm: &Resource<'_>| {
-                    let threshold = target(alarm.at("/Threshold")).is_some_and(|id| !template.at("/Parameters")[id].is_null());
-                    let rest = Template::with(template, &format!("{}/Threshold", alarm.id), json!(0));
-                    threshold && rest.is_ok_and(|it| it.resources().any(|it| it.id == alarm.id && above(&it, "Maximum", 0, LATE_SECONDS)))
-                };
-                visible.iter().any(|alarm| above(alarm, "Minimum", 0, LATE_SECONDS)) && age.iter().any(by_parameter)
+                let by_parameter =
+                    |alarm: &&Resource<'_>| target(alarm.at("/Threshold")).is_some() && exists(template, alarm.at("/Threshold"));
+                visible.iter().any(|alarm| above(alarm, "Minimum", &json!(0), LATE_SECONDS))
+                    && age.iter().filter(by_parameter).any(|alarm| above(alarm, "Maximum", alarm.at("/Threshold"), LATE_SECONDS))
             }
-            _ => visible.iter().any(|alarm| above(alarm, "Maximum", 0, 60)),
+            _ => visible.iter().any(|alarm| above(alarm, "Maximum", &json!(0), 60)),
         };
         if !watched {
             complaints.push(format!("{}: no alarm for what lies in it too long", queue.id));
@@ -316,20 +396,22 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
     for source in template.sources() {
         let function = source.function;
         let errors = alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function.id } }));
-        let patient = |alarm: &Resource<'_>| above(alarm, "Sum", 0, 900) && alarm.at("/DatapointsToAlarm") == 2;
+        let patient = |alarm: &Resource<'_>| above(alarm, "Sum", &json!(0), LATE_SECONDS) && alarm.at("/DatapointsToAlarm") == 2;
         if !errors.iter().any(patient) {
             complaints.push(format!("{}: no alarm on Errors", function.id));
         }
         let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
             target(filter.at("/LogGroupName")) == target(function.at("/LoggingConfig/LogGroup"))
-                && filter.at("/FilterPattern") == "{ $.attempt >= 10 }"
+                && filter.at("/FilterPattern") == r#"{ $.outcome = "retry" && $.attempt >= 10 }"#
                 && filter.at("/MetricTransformations/0/MetricValue") == "1"
                 && template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
                     ["MetricName", "Namespace"]
                         .iter()
                         .zip(["/MetricTransformations/0/MetricName", "/MetricTransformations/0/MetricNamespace"])
-                        .all(|(of_alarm, of_filter)| alarm.at(&format!("/{of_alarm}")) == filter.at(of_filter) && !filter.at(of_filter).is_null())
-                        && above(&alarm, "Sum", 0, LATE_SECONDS)
+                        .all(|(of_alarm, of_filter)| {
+                            alarm.at(&format!("/{of_alarm}")) == filter.at(of_filter) && !filter.at(of_filter).is_null()
+                        })
+                        && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
                 })
         });
         if !counted && !source.queue.is_fifo() && source.queue.at("/DelaySeconds").is_null() {
@@ -338,7 +420,7 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
     }
     for api in template.of_type("AWS::Serverless::HttpApi") {
         let errors = alarms_on(template, ("AWS/ApiGateway", "5xx"), json!({ "Name": "ApiId", "Value": { "Ref": api.id } }));
-        if !errors.iter().any(|alarm| above(alarm, "Sum", 5, 300)) {
+        if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(5), 300)) {
             complaints.push(format!("{}: no alarm on 5xx", api.id));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// 14 days, the longest that SQS keeps a message.
 const RETENTION_SECONDS: u64 = 1_209_600;
-/// What AWS asks for, so that a batch can be retried while Lambda throttles: visibility timeout ≥ 6 × function timeout.
+/// What AWS asks for at least, so that a batch can be retried while Lambda throttles.
 const TIMEOUTS_PER_VISIBILITY: u64 = 6;
 /// With fewer receives a message would be given up within minutes; 20 with our back-off are about 3 hours.
 const RECEIVES_MIN: u64 = 20;
@@ -26,10 +26,7 @@ const PROVIDER_CALLS_PER_SECOND: (u64, u64) = (100, 25);
 const HEARS: &[(&str, &[&str])] = &[
     ("PaymentQueue", &["order.placed", "order.shipped", "order.cancelled"]),
     ("InventoryQueue", &["order.placed", "order.shipped", "order.cancelled"]),
-    (
-        "ShippingQueue",
-        &["order.cancel_requested", "payment.authorized", "payment.declined", "inventory.reserved", "inventory.rejected"],
-    ),
+    ("ShippingQueue", &["order.cancel_requested", "payment.authorized", "payment.declined", "inventory.reserved", "inventory.rejected"]),
     (
         "OrderTrackingQueue",
         &[
@@ -130,19 +127,20 @@ pub fn queues_keep_messages_for_14_days(template: &Template) -> Complaints {
         .collect()
 }
 
-/// A message that shows again while it is still being handled is handled twice at once.
+/// A message that shows again while it is still being handled is handled twice at once; one that hides for longer than it
+/// must waits for nothing after a crash.
 pub fn sources_hide_messages_for_six_timeouts(template: &Template) -> Complaints {
     let long_enough = |source: &Source<'_>| {
         let timeout = source.function.at("/Timeout").as_u64()?;
         let window = source.mapping["MaximumBatchingWindowInSeconds"].as_u64().unwrap_or(0);
         let visibility = source.queue.at("/VisibilityTimeout").as_u64()?;
-        (visibility >= TIMEOUTS_PER_VISIBILITY * timeout + window).then_some(())
+        (visibility == TIMEOUTS_PER_VISIBILITY * timeout + window).then_some(())
     };
     template
         .sources()
         .filter(|source| long_enough(source).is_none())
         .map(|Source { queue, function, .. }| {
-            format!("{}: VisibilityTimeout is below {TIMEOUTS_PER_VISIBILITY} × Timeout of {} plus window", queue.id, function.id)
+            format!("{}: VisibilityTimeout is not {TIMEOUTS_PER_VISIBILITY} × Timeout of {} + window", queue.id, function.id)
         })
         .collect()
 }
@@ -181,9 +179,11 @@ pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints 
                 Some(("IsProd", true)) => PROVIDER_CALLS_PER_SECOND.0,
                 _ => PROVIDER_CALLS_PER_SECOND.1,
             };
-            let side_by_side = source.mapping["BatchSize"].as_u64().zip(limit.value.as_u64()).map(|(batch, concurrency)| batch * concurrency);
+            let side_by_side =
+                source.mapping["BatchSize"].as_u64().zip(limit.value.as_u64()).map(|(batch, concurrency)| batch * concurrency);
             if side_by_side.is_none_or(|calls| calls >= rate) {
-                complaints.push(format!("{}: {side_by_side:?} calls side by side reach the provider's {rate} a second", source.function.id));
+                complaints
+                    .push(format!("{}: {side_by_side:?} calls side by side reach the provider's {rate} a second", source.function.id));
             }
         }
     }
@@ -241,10 +241,13 @@ pub fn subscriptions_filter_by_prefix_without_version(template: &Template) -> Co
         if subscription.at("/FilterPolicy/type").as_array().is_none_or(Vec::is_empty) {
             complaints.push(format!("{}: FilterPolicy names no type", subscription.id));
         }
+        if subscription.at("/FilterPolicy/again").as_array().is_some_and(Vec::is_empty) {
+            complaints.push(format!("{}: FilterPolicy/again says nothing", subscription.id));
+        }
         for (key, rules) in entries(subscription.at("/FilterPolicy")) {
             let bad = items(rules).filter(|rule| match key {
                 "type" => !is_prefix_of_an_event(rule),
-                "again" => **rule != json!({ "exists": false }),
+                "again" => *rules != json!([{ "exists": false }]),
                 _ => true,
             });
             complaints.extend(bad.map(|rule| format!("{}: {key} {rule} is not the prefix `stem.` of an event", subscription.id)));
@@ -265,13 +268,19 @@ pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
     for subscription in template.subscriptions() {
         let queue = target(subscription.at("/Endpoint")).unwrap_or_default();
         let listed = HEARS.iter().find(|(listed, _)| *listed == queue).map(|(_, stems)| stems.iter().map(|it| format!("{it}.")).collect());
-        let heard: BTreeSet<String> = items(subscription.at("/FilterPolicy/type")).filter_map(|rule| Some(rule["prefix"].as_str()?.to_owned())).collect();
+        let heard: BTreeSet<String> =
+            items(subscription.at("/FilterPolicy/type")).filter_map(|rule| Some(rule["prefix"].as_str()?.to_owned())).collect();
         if listed.as_ref() != Some(&heard) {
             complaints.push(format!("{}: {queue} hears {heard:?}, listed are {listed:?}", subscription.id));
         }
-        let delayed = template.queues().any(|it| it.id == queue && !it.at("/DelaySeconds").is_null());
-        if delayed == subscription.at("/FilterPolicy/again").is_null() {
+        let delay = template.resource(queue).map_or(&Value::Null, |it| it.at("/DelaySeconds"));
+        if delay.is_null() != subscription.at("/FilterPolicy/again").is_null() {
             complaints.push(format!("{}: a delayed queue refuses what is published `again`, and it alone", subscription.id));
+        }
+        let consumers = template.sources().filter(|source| source.queue.id == queue);
+        let mut told = consumers.flat_map(|source| entries(source.function.at("/Environment/Variables")));
+        if !delay.is_null() && !told.any(|(_, value)| value == delay && target(value).is_some()) {
+            complaints.push(format!("{queue}: its consumer is not told of its DelaySeconds"));
         }
     }
     complaints

@@ -81,7 +81,8 @@ pub async fn run<C: Consumer, P: Publisher, A: Ambient>(consumer: C, publisher: 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
         let now = u64::try_from(batch.ambient.now().as_millisecond()).unwrap_or(0);
         let left = Duration::from_millis(event.context.deadline.saturating_sub(now));
-        Ok::<_, lambda_runtime::Error>(batch.handle(event.payload, Instant::now() + left).await)
+        // Boxed: the futures of handler, SDK and runtime nest deeper than the compiler follows in one piece.
+        Ok::<_, lambda_runtime::Error>(Box::pin(batch.handle(event.payload, Instant::now() + left)).await)
     }))
     .await
 }

@@ -1,0 +1,147 @@
+//! What the clock does at which age of an order.
+
+use super::*;
+use domain::{
+    Currency, EventType, Line, Money, Personal, Subject, Timestamp,
+    order::{Address, Customer},
+    tracking::{Fact, Facts},
+};
+use lambda_kit::Kind;
+
+const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
+const HOUR: i64 = 3600;
+
+struct Table(Option<Order>);
+impl Orders for Table {
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        Ok(self.0.clone().filter(|order| order.order_id == *id))
+    }
+}
+
+struct At(Timestamp);
+impl Ambient for At {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+    fn random(&self) -> u64 {
+        4
+    }
+}
+
+fn received_at() -> Timestamp {
+    "2026-05-04T10:11:12.345Z".parse().unwrap()
+}
+
+fn order(facts: &[EventType]) -> Order {
+    let text = || Personal("Ada Lovelace".to_owned());
+    let mut order = Order {
+        order_id: ID.parse().unwrap(),
+        received_at: received_at(),
+        fingerprint: String::new(),
+        lines: vec![Line { sku: "MUG-BLUE".parse().unwrap(), quantity: 2, unit_price_minor: 1200 }],
+        total: Money { amount_minor: 2400, currency: Currency::EUR },
+        payment_method: "pm_card_visa".into(),
+        customer: Customer { name: text(), email: text() },
+        shipping_address: Address { line1: text(), line2: None, city: text(), postal_code: text(), country: "DE".into() },
+        cancel_requested_at: None,
+        facts: Facts::default(),
+    };
+    for event_type in facts {
+        order.facts.insert(*event_type, Fact { at: received_at(), reason: None, tracking_number: None });
+    }
+    order
+}
+
+fn about(event: Event) -> CloudEvent {
+    CloudEvent { source: "/order-intake".into(), subject: Subject::Order(ID.parse().unwrap()), time: received_at(), traceparent: None, event }
+}
+
+async fn look_at(order: Option<Order>, age_s: i64) -> Result<Reply, Failure> {
+    let heard = about(self::order(&[]).placed().into());
+    let now = received_at().checked_add(SignedDuration::from_secs(age_s)).unwrap();
+    let stage = OrderDeadline { orders: Table(order), ambient: At(now), deadlines: deadlines(900, 86_400, 172_800).unwrap() };
+    stage.handle(&heard, &Delivery { message_id: "m-1".into(), attempt: 1 }).await
+}
+
+#[tokio::test]
+async fn an_open_order_is_announced_again_as_it_was_and_looked_at_again() {
+    for age_s in [900, 12 * HOUR, 24 * HOUR - 1] {
+        let reply = look_at(Some(order(&[EventType::OrderPlaced, EventType::PaymentAuthorized])), age_s).await.unwrap();
+        let again = Announcement { event: order(&[]).placed().into(), time: received_at(), again: true };
+        assert_eq!(reply, Reply { announcements: vec![again], look_again_after: Some(Duration::from_secs(900)) }, "{age_s}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_day_it_is_asked_to_be_cancelled_at_the_same_time_however_often() {
+    for age_s in [24 * HOUR, 36 * HOUR, 48 * HOUR - 1] {
+        let reply = look_at(Some(order(&[EventType::OrderPlaced])), age_s).await.unwrap();
+        let time = received_at().checked_add(SignedDuration::from_hours(24)).unwrap();
+        let asked = Announcement { event: OrderCancelRequested { reason: CancelRequest::TimedOut }.into(), time, again: true };
+        assert_eq!(reply, Reply { announcements: vec![asked], look_again_after: Some(Duration::from_secs(900)) }, "{age_s}");
+    }
+}
+
+#[tokio::test]
+async fn after_two_days_it_is_parked_for_people() {
+    let failure = look_at(Some(order(&[EventType::OrderPlaced])), 48 * HOUR).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "OrderDidNotEnd"));
+    assert!(!failure.chain().contains("Ada"));
+}
+
+#[tokio::test]
+async fn an_order_that_ended_is_left_alone_at_any_age() {
+    use EventType as T;
+    for end in [
+        &[T::PaymentCaptured, T::InventoryCommitted],
+        &[T::PaymentCaptureFailed, T::InventoryCommitted],
+        &[T::PaymentVoided, T::InventoryReleased],
+    ] {
+        for age_s in [0, 900, 24 * HOUR, 480 * HOUR] {
+            assert_eq!(look_at(Some(order(end)), age_s).await.unwrap(), Reply::nothing(), "{end:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_there_is_our_fault() {
+    let failure = look_at(None, 900).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Bug, "OrderMissing"));
+}
+
+#[tokio::test]
+async fn an_event_it_is_not_subscribed_to_is_parked() {
+    let stage = OrderDeadline { orders: Table(None), ambient: At(received_at()), deadlines: deadlines(1, 2, 3).unwrap() };
+    let asked = about(OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into());
+    let failure = stage.handle(&asked, &Delivery { message_id: "m-1".into(), attempt: 1 }).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "NotForThisStage"));
+}
+
+#[tokio::test]
+async fn every_repetition_gets_through_deduplication_and_past_its_own_filter() {
+    use lambda_kit::batch::Consumer as _;
+    let now = received_at().checked_add(SignedDuration::from_secs(900)).unwrap();
+    let stage = OrderDeadline { orders: Table(Some(order(&[]))), ambient: At(now), deadlines: deadlines(900, 86_400, 172_800).unwrap() };
+    let consume = pipeline::Consume { stage, ambient: At(now) };
+    let heard = about(order(&[]).placed().into());
+    let mut ids = Vec::new();
+    for attempt in 1..=3 {
+        let handled = consume.handle(&heard, &Delivery { message_id: "m-1".into(), attempt }).await.unwrap();
+        let message = &handled.publish[0];
+        assert!(message.attributes.contains(&("again", "true".to_owned())));
+        assert_eq!(CloudEvent::parse(&message.body).unwrap().id(), heard.id(), "the same event");
+        assert_ne!(message.deduplication_id, heard.id());
+        ids.push(message.deduplication_id.clone());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
+fn deadlines_that_do_not_follow_one_another_are_refused_at_the_start() {
+    assert!(deadlines(3, 30, 90).is_ok());
+    for (nudge, time_out, park, faults) in [(0, 30, 90, 1), (30, 30, 90, 1), (3, 90, 30, 1), (90, 30, 3, 2), (0, 0, 0, 3)] {
+        let ConfigError(found) = deadlines(nudge, time_out, park).unwrap_err();
+        assert_eq!(found.len(), faults, "{found:?}");
+    }
+}

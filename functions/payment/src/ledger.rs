@@ -1,0 +1,64 @@
+//! The payments table.
+//!
+//! Called by the stage through [`Ledger`]. It refuses unconditional writes: each says which record it was decided for.
+
+use crate::Ledger;
+use domain::{
+    OrderId,
+    payment::{Change, Known, Payment as Record, State},
+};
+use lambda_kit::{
+    Failure,
+    dynamodb::{Created, Table, Update, Updated, attribute, string},
+};
+
+/// The partition key.
+pub const KEY: &str = "order_id";
+
+/// The table, keyed by [`KEY`].
+#[derive(Debug)]
+pub struct Payments(pub Table);
+
+impl Ledger for Payments {
+    async fn get(&self, order_id: OrderId) -> Result<Option<State>, Failure> {
+        let record: Option<Record> = self.0.get(&order_id.to_string()).await?;
+        Ok(record.map(|record| record.state))
+    }
+
+    async fn put(&self, record: Record) -> Result<State, Failure> {
+        Ok(match self.0.create(&record).await? {
+            Created::New => record.state,
+            Created::Exists(standing) => standing.state,
+        })
+    }
+
+    async fn update(&self, order_id: OrderId, onto: &Known, change: &Change) -> Result<Option<State>, Failure> {
+        let standing = match self.0.update::<Record>(&order_id.to_string(), update(onto, change)?).await? {
+            Updated::Now(record) => Some(record),
+            Updated::Refused(standing) => standing,
+        };
+        Ok(standing.map(|record| record.state))
+    }
+}
+
+/// `change`, onto `onto` and nothing else. Attributes of earlier states stay, so that a captured record still tells of
+/// its hold.
+pub(crate) fn update(onto: &Known, change: &Change) -> Result<Update, Failure> {
+    let condition = Update::new().if_equals("state", string(onto.name()));
+    let condition = match onto {
+        Known::Claimed(payment) | Known::Authorized(payment) => condition.if_equals("payment", string(&payment.0)),
+        Known::None | Known::Declined | Known::Captured | Known::Uncollected | Known::Voided | Known::Closed => condition,
+    };
+    match change.clone() {
+        Change::Claimed { payment, .. } => condition.set_all(&State::Claimed { payment }),
+        Change::Authorized(hold) => condition.set_all(&State::Authorized(hold)),
+        Change::Declined { code, at } => condition.set_all(&State::Declined { code, declined_at: at }),
+        Change::Voided { at } => condition.set_all(&State::Voided { voided_at: at }),
+        Change::Closed { at } => condition.set_all(&State::Closed { closed_at: at }),
+        // The hold is in the record already, and must stay as it is.
+        Change::Captured { at } => Ok(condition.set("state", string("captured")).set("captured_at", attribute(&at)?)),
+        Change::Uncollected { code, at } => {
+            Ok(condition.set("state", string("uncollected")).set("capture_code", string(code)).set("uncollected_at", attribute(&at)?))
+        }
+    }
+}

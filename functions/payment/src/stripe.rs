@@ -1,0 +1,499 @@
+//! The payment provider: the five calls of the Stripe API that payment makes, and what their answers mean.
+//!
+//! Called by the stage through [`Provider`]. It refuses to conclude anything from an answer that is unclear: the status
+//! of the PaymentIntent, read back, is the answer, and where that shows nothing either, the message is tried again.
+//!
+//! Locally `localstripe` stands in (plain HTTP to this machine). It differs in ways that this code bears: it knows no
+//! idempotency keys; a payment method that does not exist is a 404 without `code` and `param`; most refusals have no
+//! `code`; a charge has no `capture_before`; and it refuses `error_on_requires_action` as unexpected.
+
+mod http;
+#[cfg(test)]
+mod tests;
+
+pub use http::{BaseUrl, InvalidBaseUrl, Timeouts};
+
+use crate::{
+    Outcome, Prepared, Provider,
+    key::{StripeKey, Vault},
+};
+use ::http::StatusCode;
+use domain::{
+    Currency, Money, OrderId, Timestamp,
+    event::{OrderPlaced, PaymentRef},
+};
+use http::{Answer, Http, NoAnswer};
+use jiff::SignedDuration;
+use lambda_kit::{Failure, message::Delivery};
+use serde::Deserialize;
+use std::fmt;
+
+const INTENTS: &str = "/v1/payment_intents";
+/// The charge tells when its hold lapses; unexpanded there is only its id.
+const EXPAND: (&str, &str) = ("expand[]", "latest_charge");
+
+/// How long a hold lasts where the charge does not say: 4 days and 18 hours, the shortest of Stripe's windows for cards
+/// that are not present (Visa's; <https://docs.stripe.com/payments/place-a-hold-on-a-payment-method>). It is counted from
+/// the PaymentIntent's creation, which is never later than its confirmation: too short loses nothing, too long a sale.
+const HOLD_AT_LEAST: SignedDuration = SignedDuration::from_hours(4 * 24 + 18);
+
+/// Longest id of an object: Stripe promises 255 characters (<https://docs.stripe.com/upgrades>).
+const ID_MAX_LEN: usize = 255;
+/// Longest code that is handed on in an event. Stripe's longest has 56 characters.
+const CODE_MAX_LEN: usize = 64;
+
+/// A client of the Stripe API.
+#[derive(Debug)]
+pub struct Stripe<V> {
+    http: Http,
+    key: StripeKey<V>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Confirm,
+    Capture,
+    Cancel,
+}
+
+impl Operation {
+    const fn verb(self) -> &'static str {
+        match self {
+            Operation::Confirm => "confirm",
+            Operation::Capture => "capture",
+            Operation::Cancel => "cancel",
+        }
+    }
+}
+
+impl<V: Vault> Stripe<V> {
+    /// A client of the API at `base`, with the key that `key` keeps.
+    pub fn new(base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
+        Self { http: Http::new(base, timeouts), key }
+    }
+
+    /// Does `operation`, and finds out what stands then.
+    async fn operate(
+        &self,
+        operation: Operation,
+        order_id: OrderId,
+        delivery: &Delivery,
+        payment: &PaymentRef,
+    ) -> Result<Outcome, Failure> {
+        if !is_id(&payment.0) {
+            return Ok(Outcome::Contradicts(Failure::bug("NoPaymentIntent", "the hold's id is none that Stripe gives")));
+        }
+        let path = format!("{INTENTS}/{payment}");
+        // A hold that waits for its customer at a bank's page would wait for ever: nobody is there to show the page to.
+        // localstripe does not know the parameter, and its `requires_action` is mapped to the same end below.
+        let refuse_actions = ("error_on_requires_action", "true");
+        let form: &[_] = match operation {
+            Operation::Confirm if self.http.base.local => &[EXPAND],
+            Operation::Confirm => &[EXPAND, refuse_actions],
+            Operation::Capture | Operation::Cancel => &[],
+        };
+        let key = idempotency_key(&payment.0, operation.verb(), delivery);
+        let (intent, trouble) = match self.post(&format!("{path}/{}", operation.verb()), &key, form, order_id).await? {
+            Ok(intent) => (intent, None),
+            // Certainly nothing was done, and asking about it would be refused as well.
+            Err(trouble) if matches!(trouble.status, Some(401 | 403 | 429)) => return Err(trouble.into_failure()),
+            // Whatever it was, declines included: the status is the answer.
+            Err(trouble) => match self.look(&path, order_id).await? {
+                Ok(intent) => (intent, Some(trouble)),
+                Err(missing) if missing.status == Some(404) => {
+                    let known = Failure::transient(
+                        "UnknownPaymentIntent",
+                        format_args!("{missing}; is the key of another account, or of test mode?"),
+                    );
+                    return Ok(Outcome::Contradicts(known));
+                }
+                Err(trouble) => return Err(trouble.into_failure()),
+            },
+        };
+        verdict(operation, intent, trouble)
+    }
+
+    async fn post(&self, path: &str, key: &str, form: &[(&str, &str)], order_id: OrderId) -> Result<Result<Intent, Trouble>, Failure> {
+        let secret = self.key.get().await?;
+        let answer = self.http.post(path, &secret, key, form).await;
+        self.read(answer, &secret, order_id, format_args!("POST {path}")).await
+    }
+
+    async fn look(&self, path: &str, order_id: OrderId) -> Result<Result<Intent, Trouble>, Failure> {
+        let secret = self.key.get().await?;
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair(EXPAND.0, EXPAND.1).finish();
+        let answer = self.http.get(&format!("{path}?{query}"), &secret).await;
+        self.read(answer, &secret, order_id, format_args!("GET {path}")).await
+    }
+
+    /// Reads an answer: a PaymentIntent of this order, or trouble.
+    async fn read(
+        &self,
+        answer: Result<Answer, NoAnswer>,
+        secret: &crate::key::Secret,
+        order_id: OrderId,
+        call: fmt::Arguments<'_>,
+    ) -> Result<Result<Intent, Trouble>, Failure> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(Trouble { call: call.to_string(), no_answer: Some(error), ..Trouble::default() })),
+        };
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.key.forget(secret).await;
+        }
+        let trouble = |said: Said| Trouble {
+            call: call.to_string(),
+            status: Some(answer.status),
+            request_id: answer.request_id.clone(),
+            said,
+            no_answer: None,
+        };
+        if answer.status != StatusCode::OK {
+            let said = serde_json::from_slice::<Refusal>(&answer.body).map(|refusal| refusal.error);
+            return Ok(Err(trouble(said.unwrap_or_default())));
+        }
+        let Ok(intent) = serde_json::from_slice::<Intent>(&answer.body) else {
+            return Ok(Err(trouble(Said::default())));
+        };
+        // Every PaymentIntent of ours names its order. One that names another, or none, was never this order's to touch.
+        if intent.metadata.order_id.as_deref() != Some(order_id.to_string().as_str()) {
+            let message = format_args!("{} answered with a PaymentIntent that is not of this order", trouble(Said::default()).call);
+            return Err(Failure::bug("ForeignPayment", message));
+        }
+        Ok(Ok(intent))
+    }
+}
+
+impl<V: Vault> Provider for Stripe<V> {
+    async fn create(&self, order_id: OrderId, delivery: &Delivery, placed: &OrderPlaced) -> Result<Prepared, Failure> {
+        let Some(amount) = smallest_unit(placed.total) else {
+            return Ok(Prepared::Declined { code: "invalid_amount".into() });
+        };
+        let (order, amount, currency) = (order_id.to_string(), amount.to_string(), placed.total.currency.code().to_ascii_lowercase());
+        let form = [
+            ("amount", amount.as_str()),
+            ("currency", currency.as_str()),
+            ("payment_method", placed.payment_method.as_str()),
+            // Named types switch automatic payment methods off, which the API has on since 2023-08-16 and which ask for a
+            // `return_url` at the confirmation: a redirect has nobody to be shown to here. Cards need none, and can be
+            // authorized now and captured later.
+            ("payment_method_types[]", "card"),
+            ("capture_method", "manual"),
+            ("confirm", "false"),
+            ("metadata[order_id]", order.as_str()),
+        ];
+        match self.post(INTENTS, &idempotency_key(&order, "create", delivery), &form, order_id).await? {
+            Ok(intent) if is_id(&intent.id) => Ok(Prepared::Unconfirmed(PaymentRef(intent.id))),
+            Ok(_) => Err(Failure::transient("StripeUnreadable", "the new PaymentIntent has no id")),
+            Err(trouble) if matches!(trouble.blames(), Blame::Bank | Blame::Order) => Ok(Prepared::Declined { code: trouble.code() }),
+            // An unclear answer has no id to look up. The next delivery creates another one, and this one, if it is
+            // there, is never confirmed and holds nothing.
+            Err(trouble) => Err(trouble.into_failure()),
+        }
+    }
+
+    async fn confirm(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
+        self.operate(Operation::Confirm, order_id, delivery, payment).await
+    }
+
+    async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
+        self.operate(Operation::Capture, order_id, delivery, payment).await
+    }
+
+    async fn cancel(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
+        self.operate(Operation::Cancel, order_id, delivery, payment).await
+    }
+}
+
+/// What the status says after `operation`; `trouble` is what the operation itself said, where that was not plain success.
+fn verdict(operation: Operation, intent: Intent, trouble: Option<Trouble>) -> Result<Outcome, Failure> {
+    use Operation::{Cancel, Capture, Confirm};
+    let blame = trouble.as_ref().map_or(Blame::Time, Trouble::blames);
+    let refused = matches!(blame, Blame::Bank | Blame::Order);
+    let code =
+        || intent.last_payment_error.as_ref().and_then(Said::code).or_else(|| trouble.as_ref().and_then(|trouble| trouble.said.code()));
+    Ok(match (operation, intent.status) {
+        (Confirm, Status::RequiresCapture) => Outcome::Authorized { capture_before: intent.capture_before()? },
+        // A copy of this delivery was faster, and the order has even shipped: the record tells, or takes this as it was.
+        (Confirm, Status::Succeeded) => Outcome::Authorized { capture_before: intent.capture_before()? },
+        (Confirm, Status::RequiresPaymentMethod) => Outcome::Declined { code: code().unwrap_or_else(declined) },
+        (Confirm, Status::RequiresAction) => Outcome::Declined { code: code().unwrap_or_else(|| "authentication_required".into()) },
+        (Confirm, Status::Canceled) => Outcome::Voided,
+        // Refused before it was tried, for a reason that every copy of the delivery would meet: a payment method that is
+        // gone, used up or not a card.
+        (Confirm, Status::RequiresConfirmation) if refused => Outcome::Declined { code: code().unwrap_or_else(declined) },
+
+        (Capture, Status::Succeeded) => Outcome::Captured,
+        // The hold lapsed, or somebody freed it by hand.
+        (Capture, Status::Canceled) => Outcome::Uncollected {
+            code: intent.cancellation_reason.as_deref().and_then(clean).or_else(code).unwrap_or_else(|| "canceled".into()),
+        },
+        (Capture, Status::RequiresCapture) if blame == Blame::Bank => Outcome::Uncollected { code: code().unwrap_or_else(declined) },
+        (Capture, Status::RequiresPaymentMethod | Status::RequiresAction | Status::RequiresConfirmation) => {
+            contradiction("was never confirmed")
+        }
+
+        (Cancel, Status::Canceled) => Outcome::Voided,
+        (Cancel, Status::Succeeded) => contradiction("was captured"),
+
+        // Nothing happened, or not yet: a 5xx, a lost answer, a lock that another copy holds, a bank that takes its time.
+        (Confirm, Status::RequiresConfirmation)
+        | (Capture, Status::RequiresCapture)
+        | (Cancel, Status::RequiresPaymentMethod | Status::RequiresAction | Status::RequiresConfirmation | Status::RequiresCapture)
+        | (_, Status::Processing) => {
+            let waiting = || {
+                Failure::transient(
+                    "StripePending",
+                    format_args!("the PaymentIntent is still {:?} after {}", intent.status, operation.verb()),
+                )
+            };
+            return Err(trouble.map_or_else(waiting, Trouble::into_failure));
+        }
+        (_, Status::Unknown) => {
+            return Err(Failure::bug("UnknownStatus", "the PaymentIntent has a status that this API version does not have"));
+        }
+    })
+}
+
+fn contradiction(what: &str) -> Outcome {
+    Outcome::Contradicts(Failure::bug("ProviderContradicts", format_args!("the PaymentIntent {what}, the record says otherwise")))
+}
+
+/// The key under which Stripe remembers an answer for a day, a cached 500 or 400 included. So it names one try: the next
+/// delivery of the message has another attempt number, a nudge another message id, and both get an answer of their own,
+/// after the record (and by it the status) was read. Two copies of one delivery share it, and Stripe does the thing once.
+/// That only saves an orphan or a refusal: what keeps a hold from being confirmed twice is that the record names one.
+fn idempotency_key(subject: &str, verb: &str, delivery: &Delivery) -> String {
+    format!("{subject}/{verb}/{}/{}", delivery.message_id, delivery.attempt)
+}
+
+/// The amount in Stripe's unit, which for three currencies is not that of ISO 4217
+/// (<https://docs.stripe.com/currencies#special-cases>). [`None`] if it has no such amount.
+fn smallest_unit(total: Money) -> Option<u64> {
+    match total.currency {
+        // Without decimals in ISO 4217, with two at Stripe, always `00`.
+        Currency::ISK | Currency::UGX => total.amount_minor.checked_mul(100),
+        // With decimals in ISO 4217, without at Stripe.
+        Currency::MGA => total.amount_minor.is_multiple_of(100).then_some(total.amount_minor / 100),
+        _ => Some(total.amount_minor),
+    }
+}
+
+/// Ids go into paths, and the ones in events come from outside: letters, digits and `_` cannot leave their segment.
+fn is_id(text: &str) -> bool {
+    (1..=ID_MAX_LEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A code that may stand in an event: one word, as Stripe's are.
+fn clean(code: &str) -> Option<String> {
+    let word = (1..=CODE_MAX_LEN).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    word.then(|| code.to_owned())
+}
+
+fn declined() -> String {
+    "declined".to_owned()
+}
+
+/// A PaymentIntent, as far as it matters here (<https://docs.stripe.com/api/payment_intents/object>).
+#[derive(Debug, Deserialize)]
+struct Intent {
+    id: String,
+    status: Status,
+    created: i64,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    latest_charge: Option<Charge>,
+    #[serde(default)]
+    last_payment_error: Option<Said>,
+    #[serde(default)]
+    cancellation_reason: Option<String>,
+}
+
+/// <https://docs.stripe.com/payments/paymentintents/lifecycle>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    Processing,
+    RequiresCapture,
+    Canceled,
+    Succeeded,
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Metadata {
+    order_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Charge {
+    Expanded {
+        #[serde(default)]
+        payment_method_details: Details,
+    },
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Details {
+    #[serde(default)]
+    card: Card,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Card {
+    #[serde(default)]
+    capture_before: Option<i64>,
+}
+
+impl Intent {
+    /// When the hold lapses.
+    fn capture_before(&self) -> Result<Timestamp, Failure> {
+        let said = match &self.latest_charge {
+            Some(Charge::Expanded { payment_method_details }) => payment_method_details.card.capture_before,
+            Some(Charge::Other(_)) | None => None,
+        };
+        let seconds = said.unwrap_or_else(|| self.created.saturating_add(HOLD_AT_LEAST.as_secs()));
+        Timestamp::from_second(seconds)
+            .map_err(|error| Failure::transient("StripeUnreadable", "the hold lapses at no time").caused_by(error))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    error: Said,
+}
+
+/// An error, as the API words it (<https://docs.stripe.com/api/errors>). Its `message` is not kept, because it quotes what
+/// was sent and would end up in logs.
+#[derive(Debug, Default, Deserialize)]
+struct Said {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    decline_code: Option<String>,
+    #[serde(default)]
+    param: Option<String>,
+    /// Whether the message speaks of a PaymentMethod. "The provided PaymentMethod was previously used …" comes without
+    /// code and parameter, and is what a customer gets who orders again with the card that was declined.
+    #[serde(default, rename = "message", deserialize_with = "speaks_of_a_payment_method")]
+    about_payment_method: bool,
+}
+
+fn speaks_of_a_payment_method<'de, D: serde::Deserializer<'de>>(message: D) -> Result<bool, D::Error> {
+    Ok(Option::<String>::deserialize(message)?.is_some_and(|text| text.contains("PaymentMethod")))
+}
+
+impl Said {
+    /// The issuer's reason where there is one, else Stripe's.
+    fn code(&self) -> Option<String> {
+        self.decline_code.as_deref().and_then(clean).or_else(|| self.code.as_deref().and_then(clean))
+    }
+}
+
+/// Why a call did not simply succeed.
+#[derive(Debug, Default)]
+struct Trouble {
+    call: String,
+    status: Option<u16>,
+    request_id: Option<String>,
+    said: Said,
+    no_answer: Option<NoAnswer>,
+}
+
+/// Who must act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// Nobody: it passes, or an operator mends the key.
+    Time,
+    /// The customer's bank: it refuses for good, and the order ends declined or, once it has shipped, uncollected.
+    Bank,
+    /// Whoever ordered: it cannot be paid like this, and ends declined instead of parked.
+    Order,
+    /// We: a request that is wrong today is wrong tomorrow. No sale and no money is given up for a fault of ours.
+    Us,
+}
+
+impl Trouble {
+    fn blames(&self) -> Blame {
+        let Said { kind, code, param, .. } = &self.said;
+        let code = code.as_deref().unwrap_or_default();
+        match (self.status, kind.as_deref(), param.as_deref()) {
+            (None, ..) if matches!(self.no_answer, Some(NoAnswer::Unsendable(_))) => Blame::Us,
+            (None, ..) => Blame::Time,
+            // Success that cannot be read, or a redirect, which nobody follows.
+            (Some(200..=399), ..) => Blame::Time,
+            // Key refused or not allowed; a concurrent call; too many calls; Stripe's own troubles.
+            (Some(401 | 403 | 408 | 409 | 425 | 429 | 500..), ..) => Blame::Time,
+            // The idempotency key was used for another request; the next delivery has another one.
+            (_, Some("idempotency_error"), _) => Blame::Time,
+            // The PaymentIntent moved while we looked, or is so new that not every server of theirs knows it.
+            _ if code == "payment_intent_unexpected_state" => Blame::Time,
+            (Some(404), _, Some("intent")) => Blame::Time,
+            (Some(402), ..) | (_, Some("card_error"), _) => Blame::Bank,
+            // The hold lapsed under the capture (<https://docs.stripe.com/error-codes>).
+            _ if matches!(code, "charge_expired_for_capture" | "capture_charge_authorization_expired" | "capture_unauthorized_payment") => {
+                Blame::Bank
+            }
+            // No such payment method, or one that is used up or no card; a sum too small, too large, or in a currency that
+            // is not offered.
+            (_, Some(_), Some("payment_method" | "amount" | "currency")) => Blame::Order,
+            _ if code.starts_with("payment_method_") || code == "payment_intent_incompatible_payment_method" => Blame::Order,
+            _ if self.said.about_payment_method && code.is_empty() && param.is_none() => Blame::Order,
+            // localstripe's way to say that there is no such payment method: the path, at least, does exist.
+            (Some(404), Some(_), None) => Blame::Order,
+            _ => Blame::Us,
+        }
+    }
+
+    fn code(&self) -> String {
+        self.said.code().unwrap_or_else(declined)
+    }
+
+    fn into_failure(self) -> Failure {
+        let error_type = match (&self.no_answer, self.status) {
+            (Some(NoAnswer::Timeout), _) => "StripeTimeout".to_owned(),
+            (Some(NoAnswer::Unsendable(_)), _) => "StripeUnsendable".to_owned(),
+            (Some(NoAnswer::Broken(_)), _) | (None, None) => "StripeUnreachable".to_owned(),
+            (None, Some(200)) => "StripeUnreadable".to_owned(),
+            (None, Some(status)) => format!("Stripe{status}"),
+        };
+        let failure = match self.blames() {
+            Blame::Time => Failure::transient(error_type, &self),
+            // A refusal that the caller has no end for is a request that we should not have made.
+            Blame::Bank | Blame::Order | Blame::Us => Failure::bug(error_type, &self),
+        };
+        match self.no_answer {
+            Some(source) => failure.caused_by(source),
+            None => failure,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    /// Everything that an operator needs to find the request in Stripe's log, and nothing that the customer sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.call)?;
+        match (&self.no_answer, self.status) {
+            (Some(error), _) => write!(f, "{error}")?,
+            (None, status) => write!(f, "HTTP {}", status.unwrap_or_default())?,
+        }
+        let Said { kind, code, decline_code, param, .. } = &self.said;
+        for (name, value) in
+            [("type", kind), ("code", code), ("decline_code", decline_code), ("param", param), ("request", &self.request_id)]
+        {
+            if let Some(value) = value {
+                write!(f, ", {name} {}", value.chars().take(CODE_MAX_LEN).collect::<String>())?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Requests and answers of the Stripe API, as HTTP has them.
+//!
+//! Called by `stripe.rs`, which knows what they mean. It refuses plain HTTP to any other machine, and follows no
+//! redirect: neither may carry the key away.
+
+use crate::key::Secret;
+use aws_smithy_http_client::{
+    Connector,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector as _, HttpConnectorSettings},
+    orchestrator::HttpRequest,
+    result::ConnectorError,
+};
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use http::{HeaderValue, Method, Uri, header, uri::Scheme};
+use std::{net::IpAddr, str::FromStr, time::Duration};
+
+/// The version of the API that this client was written against: the current one in Stripe's reference
+/// (<https://docs.stripe.com/api/versioning>) when it was. Without the header an account's default decides, and so
+/// whoever clicks on "upgrade". All that is used here has kept its shape since 2022-11-15, which brought `latest_charge`.
+pub(super) const STRIPE_VERSION: &str = "2026-02-25.clover";
+
+/// How long calls may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// TCP and TLS to a new connection.
+    pub connect: Duration,
+    /// A whole call that changes something, connecting included.
+    pub change: Duration,
+    /// A whole call that only looks.
+    pub look: Duration,
+}
+
+/// Two changes and a look (create, confirm, and its status where that was unclear) make 19 s, which leaves a second of
+/// the 20 s budget to fetch the key. 8 s, because a confirmation waits for the card's issuer; 2 s, because a handshake
+/// across an ocean takes less than one.
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), change: Duration::from_secs(8), look: Duration::from_secs(3) }
+    }
+}
+
+/// Where the API is: `https://` and a host, or `http://` and this machine. No path, no query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    text: String,
+    /// Whether it is the local stand-in: real Stripe answers no plain HTTP.
+    pub(super) local: bool,
+}
+
+/// The text is no base URL that the key may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be https:// and a host, or http:// and a loopback address, without path or query")]
+pub struct InvalidBaseUrl;
+
+impl Default for BaseUrl {
+    fn default() -> Self {
+        Self { text: "https://api.stripe.com".into(), local: false }
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidBaseUrl;
+    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
+        let uri: Uri = text.parse().map_err(|_| InvalidBaseUrl)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(InvalidBaseUrl)?;
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let local = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => false,
+            Some(scheme) if *scheme == Scheme::HTTP && loopback => true,
+            _ => return Err(InvalidBaseUrl),
+        };
+        let userinfo = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        if userinfo || uri.path() != "/" || uri.query().is_some() {
+            return Err(InvalidBaseUrl);
+        }
+        Ok(Self { text: text.trim_end_matches('/').to_owned(), local })
+    }
+}
+
+/// An answer, of whatever status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Stripe's name for the request, which its support asks for.
+    pub(super) request_id: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// There is no answer, so nobody knows what was done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("no answer in time")]
+    Timeout,
+    #[error("no connection, or it broke")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the request cannot be put into HTTP")]
+    Unsendable(#[source] http::Error),
+}
+
+/// A client of one API.
+#[derive(Debug)]
+pub(super) struct Http {
+    connector: Connector,
+    pub(super) base: BaseUrl,
+    timeouts: Timeouts,
+}
+
+impl Http {
+    pub(super) fn new(base: BaseUrl, timeouts: Timeouts) -> Self {
+        let settings = HttpConnectorSettings::builder().connect_timeout(timeouts.connect).build();
+        // The provider and the certificates are those that the SDK loads anyway.
+        let connector = Connector::builder().connector_settings(settings).tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
+        Self { connector, base, timeouts }
+    }
+
+    /// Looks at `path_and_query`.
+    pub(super) async fn get(&self, path_and_query: &str, secret: &Secret) -> Result<Answer, NoAnswer> {
+        self.exchange(self.timeouts.look, Method::GET, path_and_query, secret, None, String::new()).await
+    }
+
+    /// Changes something. Answered from memory where `idempotency_key` was answered before.
+    pub(super) async fn post(&self, path: &str, secret: &Secret, idempotency_key: &str, form: &[(&str, &str)]) -> Result<Answer, NoAnswer> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.exchange(self.timeouts.change, Method::POST, path, secret, Some(idempotency_key), body).await
+    }
+
+    async fn exchange(
+        &self,
+        limit: Duration,
+        method: Method,
+        path_and_query: &str,
+        secret: &Secret,
+        idempotency_key: Option<&str>,
+        body: String,
+    ) -> Result<Answer, NoAnswer> {
+        let mut bearer =
+            HeaderValue::try_from(format!("Bearer {}", secret.expose())).map_err(|error| NoAnswer::Unsendable(error.into()))?;
+        bearer.set_sensitive(true);
+        let request = http::Request::builder().method(method).uri(format!("{}{path_and_query}", self.base.text));
+        let request = request.header(header::AUTHORIZATION, bearer).header("stripe-version", STRIPE_VERSION);
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = match idempotency_key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        };
+        let request = request.body(SdkBody::from(body)).map_err(NoAnswer::Unsendable)?;
+        let request = HttpRequest::try_from(request).map_err(|error| NoAnswer::Broken(error.into()))?;
+
+        let answer = async {
+            let mut response = self.connector.call(request).await.map_err(broken)?;
+            let request_id = response.headers().get("request-id").map(str::to_owned);
+            let body = ByteStream::new(response.take_body()).collect().await.map_err(|error| NoAnswer::Broken(error.into()))?;
+            Ok(Answer { status: response.status().as_u16(), request_id, body: body.to_vec() })
+        };
+        // The connector's own read time-out would end with the headers; this one holds for the body too.
+        tokio::time::timeout(limit, answer).await.unwrap_or(Err(NoAnswer::Timeout))
+    }
+}
+
+fn broken(error: ConnectorError) -> NoAnswer {
+    if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Broken(error.into()) }
+}

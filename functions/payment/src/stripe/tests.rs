@@ -1,0 +1,612 @@
+//! Facts about the Stripe client, over real HTTP against a stub, and against localstripe where one runs.
+
+mod stub;
+
+use super::*;
+use crate::{
+    Payment,
+    tests::ports::{Desk, Surroundings},
+};
+use domain::{CloudEvent, Event, Subject, event::OrderShipped};
+use lambda_kit::Kind;
+use pipeline::Stage as _;
+use serde_json::json;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+use stub::{Act, CREATED, Stub};
+
+const ORDER: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
+/// Short enough for tests to wait for, long enough for a busy machine to answer in.
+const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(1), change: Duration::from_millis(400), look: Duration::from_millis(400) };
+
+struct Drawer(Rc<Cell<&'static str>>);
+impl Vault for Drawer {
+    async fn read(&self) -> Result<Option<String>, Failure> {
+        Ok(Some(self.0.get().to_owned()))
+    }
+}
+fn key(text: &'static str) -> StripeKey<Drawer> {
+    StripeKey::new(Drawer(Rc::new(Cell::new(text))))
+}
+
+fn client(url: &str) -> Stripe<Drawer> {
+    let mut stripe = Stripe::new(url.parse().unwrap(), key("sk_test_1"), TIMEOUTS);
+    // The stub stands in for the real thing, not for localstripe.
+    stripe.http.base.local = false;
+    stripe
+}
+fn order_id() -> OrderId {
+    ORDER.parse().unwrap()
+}
+fn pi() -> PaymentRef {
+    PaymentRef("pi_1".into())
+}
+fn attempt(attempt: u32) -> Delivery {
+    Delivery { message_id: "m1".into(), attempt }
+}
+fn placed_with(payment_method: &str) -> OrderPlaced {
+    OrderPlaced { lines: vec![], total: Money { amount_minor: 2400, currency: Currency::EUR }, payment_method: payment_method.into() }
+}
+fn short_failure(failure: &Failure) -> String {
+    format!("{:?} {}", failure.kind, failure.error_type).to_lowercase()
+}
+fn short(result: Result<Outcome, Failure>) -> String {
+    match result {
+        Ok(Outcome::Authorized { capture_before }) => format!("authorized +{} h", (capture_before.as_second() - CREATED) / 3600),
+        Ok(Outcome::Declined { code }) => format!("declined {code}"),
+        Ok(Outcome::Captured) => "captured".into(),
+        Ok(Outcome::Uncollected { code }) => format!("uncollected {code}"),
+        Ok(Outcome::Voided) => "voided".into(),
+        Ok(Outcome::Contradicts(failure)) => format!("contradicts: {}", short_failure(&failure)),
+        Err(failure) => short_failure(&failure),
+    }
+}
+async fn perform(stripe: &Stripe<Drawer>, verb: &str, delivery: &Delivery) -> String {
+    short(match verb {
+        "confirm" => stripe.confirm(order_id(), delivery, &pi()).await,
+        "capture" => stripe.capture(order_id(), delivery, &pi()).await,
+        _ => stripe.cancel(order_id(), delivery, &pi()).await,
+    })
+}
+fn refusal(kind: &str, code: Option<&str>, param: Option<&str>) -> serde_json::Value {
+    json!({"error": {"type": kind, "code": code, "param": param, "message": "Secret words"}})
+}
+
+/// Every status, read back after an answer that said nothing. `processing` and an unknown one are never final.
+#[tokio::test]
+async fn the_status_read_back_is_the_answer() {
+    let table = [
+        ("requires_confirmation", "transient stripe500", "contradicts: bug providercontradicts", "transient stripe500"),
+        ("requires_payment_method", "declined stolen_card", "contradicts: bug providercontradicts", "transient stripe500"),
+        ("requires_action", "declined authentication_required", "contradicts: bug providercontradicts", "transient stripe500"),
+        ("processing", "transient stripe500", "transient stripe500", "transient stripe500"),
+        ("requires_capture", "authorized +168 h", "transient stripe500", "transient stripe500"),
+        ("canceled", "voided", "uncollected canceled", "voided"),
+        ("succeeded", "authorized +168 h", "captured", "contradicts: bug providercontradicts"),
+        ("something_new", "bug unknownstatus", "bug unknownstatus", "bug unknownstatus"),
+    ];
+    for (status, on_confirm, on_capture, on_cancel) in table {
+        for (verb, expected) in [("confirm", on_confirm), ("capture", on_capture), ("cancel", on_cancel)] {
+            let stub = Stub::start().await;
+            stub.open("pi_1", status, ORDER);
+            stub.with(|world| world.script.push_back(Act::Refuse(500, json!({"error": {"type": "api_error"}}))));
+            assert_eq!(perform(&client(&stub.url), verb, &attempt(1)).await, expected, "{verb} × {status}");
+            assert_eq!(stub.calls(), format!("{verb} look"), "{verb} × {status}");
+        }
+    }
+}
+
+/// The same without trouble: one call, and a look only where the call was refused.
+#[tokio::test]
+async fn plain_answers_need_no_second_call() {
+    for (verb, status, expected, calls) in [
+        ("confirm", "requires_confirmation", "authorized +168 h", "confirm"),
+        ("capture", "requires_capture", "captured", "capture"),
+        ("cancel", "requires_capture", "voided", "cancel"),
+        ("cancel", "requires_confirmation", "voided", "cancel"),
+        ("confirm", "requires_capture", "authorized +168 h", "confirm look"),
+        ("confirm", "canceled", "voided", "confirm look"),
+        ("capture", "succeeded", "captured", "capture look"),
+        ("cancel", "canceled", "voided", "cancel look"),
+        ("cancel", "succeeded", "contradicts: bug providercontradicts", "cancel look"),
+    ] {
+        let stub = Stub::start().await;
+        stub.open("pi_1", status, ORDER);
+        assert_eq!(perform(&client(&stub.url), verb, &attempt(1)).await, expected, "{verb} × {status}");
+        assert_eq!(stub.calls(), calls, "{verb} × {status}");
+    }
+}
+
+/// Each kind of trouble, where nothing was done and where it was done all the same.
+#[tokio::test]
+async fn every_kind_of_trouble_has_its_end() {
+    let redirect =
+        || Act::Raw("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into());
+    let garbage = || Act::Raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\n<html".into());
+    let say = |status, kind: &str, code: Option<&str>, param: Option<&str>| Act::Refuse(status, refusal(kind, code, param));
+    let invalid = "invalid_request_error";
+    // What happens, and what confirming an unconfirmed, and capturing and cancelling a held PaymentIntent come to.
+    let table = [
+        ("401", say(401, invalid, None, None), "transient stripe401", "transient stripe401", "transient stripe401", ""),
+        ("403", say(403, invalid, None, None), "transient stripe403", "transient stripe403", "transient stripe403", ""),
+        ("429", say(429, invalid, Some("rate_limit"), None), "transient stripe429", "transient stripe429", "transient stripe429", ""),
+        (
+            "409",
+            say(409, "idempotency_error", Some("idempotency_key_in_use"), None),
+            "transient stripe409",
+            "transient stripe409",
+            "transient stripe409",
+            " look",
+        ),
+        (
+            "409 lock",
+            say(409, invalid, Some("lock_timeout"), None),
+            "transient stripe409",
+            "transient stripe409",
+            "transient stripe409",
+            " look",
+        ),
+        (
+            "key used otherwise",
+            say(400, "idempotency_error", None, None),
+            "transient stripe400",
+            "transient stripe400",
+            "transient stripe400",
+            " look",
+        ),
+        ("500", say(500, "api_error", None, None), "transient stripe500", "transient stripe500", "transient stripe500", " look"),
+        ("503 of a proxy", Act::Refuse(503, json!("busy")), "transient stripe503", "transient stripe503", "transient stripe503", " look"),
+        ("silence", Act::Silence(false), "transient stripetimeout", "transient stripetimeout", "transient stripetimeout", " look"),
+        (
+            "hung up",
+            Act::HangUp(false),
+            "transient stripeunreachable",
+            "transient stripeunreachable",
+            "transient stripeunreachable",
+            " look",
+        ),
+        ("redirect", redirect(), "transient stripe302", "transient stripe302", "transient stripe302", " look"),
+        ("garbage", garbage(), "transient stripeunreadable", "transient stripeunreadable", "transient stripeunreadable", " look"),
+        (
+            "moved meanwhile",
+            say(400, invalid, Some("payment_intent_unexpected_state"), None),
+            "transient stripe400",
+            "transient stripe400",
+            "transient stripe400",
+            " look",
+        ),
+        (
+            "not known everywhere yet",
+            say(404, invalid, Some("resource_missing"), Some("intent")),
+            "transient stripe404",
+            "transient stripe404",
+            "transient stripe404",
+            " look",
+        ),
+        (
+            "402",
+            say(402, "card_error", Some("card_declined"), None),
+            "declined card_declined",
+            "uncollected card_declined",
+            "bug stripe402",
+            " look",
+        ),
+        (
+            "lapsed",
+            say(400, invalid, Some("charge_expired_for_capture"), None),
+            "declined charge_expired_for_capture",
+            "uncollected charge_expired_for_capture",
+            "bug stripe400",
+            " look",
+        ),
+        (
+            "no such method",
+            say(400, invalid, Some("resource_missing"), Some("payment_method")),
+            "declined resource_missing",
+            "bug stripe400",
+            "bug stripe400",
+            " look",
+        ),
+        ("no such method, localstripe", say(404, invalid, None, None), "declined declined", "bug stripe404", "bug stripe404", " look"),
+        (
+            "not a card",
+            say(400, invalid, Some("payment_intent_incompatible_payment_method"), None),
+            "declined payment_intent_incompatible_payment_method",
+            "bug stripe400",
+            "bug stripe400",
+            " look",
+        ),
+        (
+            "our mistake",
+            say(400, invalid, Some("parameter_unknown"), Some("expnd")),
+            "bug stripe400",
+            "bug stripe400",
+            "bug stripe400",
+            " look",
+        ),
+        (
+            "a code that is no word",
+            say(402, "card_error", Some("see https://example.com"), None),
+            "declined declined",
+            "uncollected declined",
+            "bug stripe402",
+            " look",
+        ),
+        ("done, then 500", Act::DoBut(500, json!({"error": {"type": "api_error"}})), "authorized +168 h", "captured", "voided", " look"),
+        ("done, then silence", Act::Silence(true), "authorized +168 h", "captured", "voided", " look"),
+        ("done, then hung up", Act::HangUp(true), "authorized +168 h", "captured", "voided", " look"),
+    ];
+    for (name, act, on_confirm, on_capture, on_cancel, look) in table {
+        for (verb, status, expected) in [
+            ("confirm", "requires_confirmation", on_confirm),
+            ("capture", "requires_capture", on_capture),
+            ("cancel", "requires_capture", on_cancel),
+        ] {
+            let stub = Stub::start().await;
+            stub.open("pi_1", status, ORDER);
+            stub.with(|world| world.script.push_back(act.clone()));
+            assert_eq!(perform(&client(&stub.url), verb, &attempt(1)).await, expected, "{verb}: {name}");
+            assert_eq!(stub.calls(), format!("{verb}{look}"), "{verb}: {name}");
+        }
+    }
+}
+
+/// While the look fails too, nothing is concluded.
+#[tokio::test]
+async fn an_unclear_answer_and_an_unclear_look_are_transient() {
+    for (second, expected) in [
+        (Act::Refuse(500, json!({})), "transient stripe500"),
+        (Act::Silence(false), "transient stripetimeout"),
+        (Act::Refuse(429, json!({})), "transient stripe429"),
+        (Act::Raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]".into()), "transient stripeunreadable"),
+    ] {
+        for verb in ["confirm", "capture", "cancel"] {
+            let stub = Stub::start().await;
+            stub.open("pi_1", "requires_capture", ORDER);
+            stub.with(|world| world.script.extend([Act::DoBut(500, json!({})), second.clone()]));
+            assert_eq!(perform(&client(&stub.url), verb, &attempt(1)).await, expected, "{verb}");
+        }
+    }
+    let nobody = client("http://127.0.0.1:9");
+    assert_eq!(perform(&nobody, "capture", &attempt(1)).await, "transient stripeunreachable");
+}
+
+#[tokio::test]
+async fn a_500_cached_under_its_key_is_read_around_at_once_and_not_met_again() {
+    let stub = Stub::start().await;
+    stub.open("pi_1", "requires_confirmation", ORDER);
+    let stripe = client(&stub.url);
+    stub.with(|world| world.script.push_back(Act::Refuse(500, json!({"error": {"type": "api_error"}}))));
+    assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, "transient stripe500");
+    assert_eq!(
+        perform(&stripe, "confirm", &attempt(1)).await,
+        "transient stripe500",
+        "a copy of the same delivery is answered from memory"
+    );
+    assert_eq!(perform(&stripe, "confirm", &attempt(2)).await, "authorized +168 h", "the next delivery has a key of its own");
+    let keys: Vec<_> = stub.with(|world| world.calls.iter().filter_map(|call| call.headers.get("idempotency-key").cloned()).collect());
+    assert_eq!(keys, ["pi_1/confirm/m1/1", "pi_1/confirm/m1/1", "pi_1/confirm/m1/2"]);
+    assert_eq!(stub.calls(), "confirm look confirm look confirm", "its status is read before it is tried again");
+}
+
+#[tokio::test]
+async fn creating_sends_what_stripe_asks_for_and_nothing_personal() {
+    let stub = Stub::start().await;
+    let prepared = client(&stub.url).create(order_id(), &attempt(1), &placed_with("pm_card_visa")).await.unwrap();
+    assert_eq!(prepared, Prepared::Unconfirmed(pi()));
+    assert_eq!(stub.status("pi_1"), Some("requires_confirmation"), "it holds nothing");
+    let call = stub.with(|world| world.calls.remove(0));
+    assert_eq!(call.line, "POST /v1/payment_intents");
+    assert_eq!(call.headers["authorization"], "Bearer sk_test_1");
+    assert_eq!(call.headers["idempotency-key"], format!("{ORDER}/create/m1/1"));
+    assert_eq!(call.headers["stripe-version"], http::STRIPE_VERSION);
+    let mut form: Vec<_> = call.form.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    form.sort();
+    let order = format!("metadata[order_id]={ORDER}");
+    assert_eq!(
+        form,
+        [
+            "amount=2400",
+            "capture_method=manual",
+            "confirm=false",
+            "currency=eur",
+            &order,
+            "payment_method=pm_card_visa",
+            "payment_method_types[]=card"
+        ]
+    );
+    // A value cannot become a field.
+    client(&stub.url).create(order_id(), &attempt(2), &placed_with("pm_x&confirm=true&amount=1")).await.unwrap();
+    let call = stub.with(|world| world.calls.remove(0));
+    assert_eq!((call.form["payment_method"].as_str(), call.form["confirm"].as_str()), ("pm_x&confirm=true&amount=1", "false"));
+}
+
+#[tokio::test]
+async fn creating_ends_declined_for_the_order_transient_for_time_and_a_bug_for_us() {
+    let say = |status, code: Option<&str>, param: Option<&str>| Act::Refuse(status, refusal("invalid_request_error", code, param));
+    let table = [
+        ("pm_gone", Act::Do, "declined resource_missing"),
+        ("pm", say(404, None, None), "declined declined"),
+        ("pm", say(400, Some("amount_too_small"), Some("amount")), "declined amount_too_small"),
+        ("pm", say(400, Some("invalid_currency"), Some("currency")), "declined invalid_currency"),
+        ("pm", say(402, Some("card_declined"), None), "declined card_declined"),
+        ("pm", say(400, Some("payment_method_unactivated"), None), "declined payment_method_unactivated"),
+        (
+            "pm",
+            Act::Refuse(400, json!({"error": {"type": "invalid_request_error", "message": "The provided PaymentMethod was used"}})),
+            "declined declined",
+        ),
+        ("pm", say(400, Some("parameter_missing"), Some("capture_method")), "bug stripe400"),
+        ("pm", Act::Refuse(404, json!("not the API at all")), "bug stripe404"),
+        ("pm", say(401, None, None), "transient stripe401"),
+        ("pm", say(403, None, None), "transient stripe403"),
+        ("pm", say(409, Some("idempotency_key_in_use"), None), "transient stripe409"),
+        ("pm", say(429, Some("rate_limit"), None), "transient stripe429"),
+        ("pm", say(500, None, None), "transient stripe500"),
+        ("pm", Act::Silence(true), "transient stripetimeout"),
+        ("pm", Act::HangUp(true), "transient stripeunreachable"),
+        (
+            "pm",
+            Act::Raw("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into()),
+            "transient stripe302",
+        ),
+        ("pm", Act::Raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".into()), "transient stripeunreadable"),
+    ];
+    for (payment_method, act, expected) in table {
+        let stub = Stub::start().await;
+        stub.with(|world| world.script.push_back(act.clone()));
+        let created = client(&stub.url).create(order_id(), &attempt(1), &placed_with(payment_method)).await;
+        let said = match created {
+            Ok(Prepared::Declined { code }) => format!("declined {code}"),
+            Ok(Prepared::Unconfirmed(payment)) => payment.0,
+            Err(failure) => short_failure(&failure),
+        };
+        assert_eq!((said.as_str(), stub.calls().as_str()), (expected, "create"), "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn cards_that_are_declined_used_up_or_want_their_owner_are_declined() {
+    for (payment_method, local, code, calls) in [
+        ("pm_declined", false, "insufficient_funds", "create confirm look"),
+        ("pm_used", false, "declined", "create confirm look"),
+        ("pm_3ds", false, "authentication_required", "create confirm look"),
+        // Where the refusal of actions cannot be asked for, `requires_action` comes to the same.
+        ("pm_3ds", true, "authentication_required", "create confirm"),
+    ] {
+        let stub = Stub::start().await;
+        let mut stripe = client(&stub.url);
+        stripe.http.base.local = local;
+        stripe.create(order_id(), &attempt(1), &placed_with(payment_method)).await.unwrap();
+        assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, format!("declined {code}"), "{payment_method}");
+        assert_eq!(stub.calls(), calls, "{payment_method}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_without_an_end_lapses_at_the_shortest_window() {
+    let stub = Stub::start().await;
+    stub.open("pi_1", "requires_capture", ORDER);
+    stub.with(|world| world.intents.get_mut("pi_1").unwrap().capture_before = None);
+    assert_eq!(perform(&client(&stub.url), "confirm", &attempt(1)).await, "authorized +114 h");
+    // As an id, as null, as a charge without a card: all the same.
+    for charge in [
+        "\"ch_1\"",
+        "null",
+        "{\"payment_method_details\":null}",
+        "{\"payment_method_details\":{\"card\":null}}",
+        "{\"payment_method_details\":{\"card\":{\"capture_before\":null}}}",
+    ] {
+        let text = format!(
+            "{{\"id\":\"pi_1\",\"status\":\"requires_capture\",\"created\":{CREATED},\"metadata\":{{}},\"latest_charge\":{charge}}}"
+        );
+        let intent: Intent = serde_json::from_str(&text).unwrap();
+        assert_eq!(intent.capture_before().unwrap().as_second() - CREATED, HOLD_AT_LEAST.as_secs(), "{charge}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_of_another_order_is_a_bug_whatever_became_of_it() {
+    let stub = Stub::start().await;
+    stub.open("pi_1", "requires_capture", "00000000-0000-5000-8000-000000000000");
+    assert_eq!(perform(&client(&stub.url), "capture", &attempt(1)).await, "bug foreignpayment");
+    stub.open("pi_1", "succeeded", "");
+    assert_eq!(perform(&client(&stub.url), "capture", &attempt(2)).await, "bug foreignpayment");
+}
+
+#[tokio::test]
+async fn ids_that_stripe_does_not_know_or_could_not_have_given_contradict_the_record() {
+    let stub = Stub::start().await;
+    assert_eq!(perform(&client(&stub.url), "capture", &attempt(1)).await, "contradicts: transient unknownpaymentintent");
+    assert_eq!(stub.calls(), "capture look");
+    for id in ["", "..", "pi_1/../../refunds", "pi_1?x=y", "pi 1", &"p".repeat(256)] {
+        let outcome = client(&stub.url).capture(order_id(), &attempt(1), &PaymentRef(id.into())).await;
+        assert_eq!(short(outcome), "contradicts: bug nopaymentintent", "{id}");
+    }
+    assert_eq!(stub.calls(), "");
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_found_at_the_next_try() {
+    let stub = Stub::start().await;
+    stub.open("pi_1", "requires_capture", ORDER);
+    stub.with(|world| world.accepts_key = Some("sk_test_2".into()));
+    let text = Rc::new(Cell::new("sk_test_1"));
+    let stripe = Stripe::new(stub.url.parse().unwrap(), StripeKey::new(Drawer(text.clone())), TIMEOUTS);
+    assert_eq!(perform(&stripe, "capture", &attempt(1)).await, "transient stripe401");
+    assert_eq!(perform(&stripe, "capture", &attempt(2)).await, "transient stripe401", "not rotated yet");
+    text.set("sk_test_2");
+    assert_eq!(perform(&stripe, "capture", &attempt(3)).await, "captured");
+    assert!(!format!("{:?}", stripe.http).contains("sk_test"));
+}
+
+#[tokio::test]
+async fn failures_name_the_request_and_quote_neither_message_nor_key() {
+    let stub = Stub::start().await;
+    stub.open("pi_1", "requires_confirmation", ORDER);
+    stub.with(|world| world.script.push_back(Act::Refuse(500, refusal("api_error", Some("boom"), None))));
+    let failure = client(&stub.url).confirm(order_id(), &attempt(1), &pi()).await.unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "Stripe500: POST /v1/payment_intents/pi_1/confirm: HTTP 500, type api_error, code boom, request req_500"
+    );
+    stub.with(|world| world.script.push_back(Act::HangUp(false)));
+    let failure = client(&stub.url).create(order_id(), &attempt(1), &placed_with("pm")).await.unwrap_err();
+    assert_eq!(failure.to_string(), "StripeUnreachable: POST /v1/payment_intents: no connection, or it broke");
+    assert!(std::error::Error::source(&failure).is_some(), "the cause is kept");
+}
+
+#[test]
+fn the_key_goes_to_https_or_to_this_machine_alone() {
+    for good in [
+        "https://api.stripe.com",
+        "https://api.stripe.com/",
+        "http://localhost:4567",
+        "http://127.0.0.1:4567",
+        "http://127.1.2.3",
+        "http://[::1]:4567",
+    ] {
+        let base: BaseUrl = good.parse().unwrap();
+        assert_eq!(base.local, good.starts_with("http:"), "{good}");
+    }
+    for bad in [
+        "",
+        "api.stripe.com",
+        "/v1",
+        "http://api.stripe.com",
+        "http://10.0.0.1:4567",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "ftp://localhost",
+        "https://",
+        "https://api.stripe.com/v1",
+        "https://api.stripe.com?x",
+        "https://user@api.stripe.com",
+        "http://127.0.0.1@example.com",
+        "https://a b",
+    ] {
+        assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
+    }
+    assert_eq!(BaseUrl::default(), "https://api.stripe.com".parse().unwrap());
+}
+
+#[test]
+fn amounts_are_in_the_unit_that_stripe_counts_in() {
+    let sent = |amount_minor, currency| smallest_unit(Money { amount_minor, currency });
+    assert_eq!(sent(1250, Currency::EUR), Some(1250));
+    assert_eq!(sent(500, Currency::JPY), Some(500));
+    assert_eq!(sent(5, Currency::ISK), Some(500));
+    assert_eq!(sent(5, Currency::UGX), Some(500));
+    assert_eq!(sent(500, Currency::MGA), Some(5));
+    assert_eq!(sent(550, Currency::MGA), None);
+}
+
+fn event(event: impl Into<Event>, time: Timestamp) -> CloudEvent {
+    CloudEvent { source: "/test".into(), subject: Subject::Order(order_id()), time, traceparent: None, event: event.into() }
+}
+
+/// Stage and client together: cut off at every call of a delivery, by every kind of trouble, the redeliveries bring the
+/// order to its end with one hold confirmed and captured once.
+#[tokio::test]
+async fn the_stage_heals_from_any_trouble_at_any_call() {
+    let now = Timestamp::from_second(CREATED).unwrap();
+    let troubles = [
+        Act::Refuse(500, json!({})),
+        Act::DoBut(500, json!({})),
+        Act::Silence(false),
+        Act::Silence(true),
+        Act::HangUp(true),
+        Act::Refuse(409, json!({})),
+        Act::Refuse(429, json!({})),
+    ];
+    for trouble in troubles {
+        for good_calls in 0..4 {
+            let stub = Stub::start().await;
+            stub.with(|world| {
+                world.script.extend(std::iter::repeat_n(Act::Do, good_calls));
+                world.script.extend([trouble.clone(), trouble.clone()]);
+            });
+            let around = Surroundings::new(now);
+            let desk = Desk { around: &around, items: RefCell::default() };
+            let stage = Payment { ledger: &desk, provider: client(&stub.url), ambient: &around };
+            let mut handled = Vec::new();
+            for make in [None, Some("shipped")] {
+                let mut deliveries = 0;
+                loop {
+                    deliveries += 1;
+                    assert!(deliveries < 5, "{trouble:?} after {good_calls}: does not end");
+                    let event = match (make, desk.state(order_id())) {
+                        (None, _) => event(placed_with("pm_card_visa"), now),
+                        (Some(_), Some(domain::payment::State::Authorized(hold) | domain::payment::State::Captured { hold, .. })) => {
+                            event(OrderShipped { tracking_number: "OP1".into(), payment: hold.payment, items: vec![] }, now)
+                        }
+                        (Some(_), other) => panic!("{other:?}"),
+                    };
+                    match stage.handle(&event, &attempt(deliveries)).await {
+                        Ok(reply) => {
+                            handled.push(reply.announcements[0].event.event_type().stem());
+                            break;
+                        }
+                        Err(failure) => assert_eq!(failure.kind, Kind::Transient, "{failure}"),
+                    }
+                }
+            }
+            assert_eq!(handled, ["payment.authorized", "payment.captured"], "{trouble:?} after {good_calls}");
+            let statuses = stub.with(|world| world.intents.values().map(|intent| intent.status).collect::<Vec<_>>());
+            assert_eq!(statuses.iter().filter(|status| **status == "succeeded").count(), 1, "{trouble:?} after {good_calls}: {statuses:?}");
+            assert!(
+                statuses.iter().all(|status| matches!(*status, "succeeded" | "requires_confirmation")),
+                "orphans hold nothing: {statuses:?}"
+            );
+        }
+    }
+}
+
+/// The same calls against localstripe, where the environment names one.
+#[tokio::test]
+async fn localstripe_holds_takes_frees_and_declines() {
+    let Ok(url) = std::env::var("LOCALSTRIPE_URL") else {
+        println!("skipped: LOCALSTRIPE_URL names no running localstripe");
+        return;
+    };
+    let generous = Timeouts::default();
+    let stripe = Stripe::new(url.parse().unwrap(), key("sk_test_12345"), generous);
+    let create = async |payment_method: &str| match stripe.create(order_id(), &attempt(1), &placed_with(payment_method)).await.unwrap() {
+        Prepared::Unconfirmed(payment) => Ok(payment),
+        Prepared::Declined { code } => Err(code),
+    };
+    let confirm = async |payment: &PaymentRef| short(stripe.confirm(order_id(), &attempt(1), payment).await);
+    let capture = async |payment: &PaymentRef| short(stripe.capture(order_id(), &attempt(1), payment).await);
+    let cancel = async |payment: &PaymentRef| short(stripe.cancel(order_id(), &attempt(1), payment).await);
+
+    let payment = create("pm_card_visa").await.unwrap();
+    let held = confirm(&payment).await;
+    assert!(held.starts_with("authorized"), "{held}");
+    assert_eq!(confirm(&payment).await, held, "again");
+    assert_eq!(capture(&payment).await, "captured");
+    assert_eq!(capture(&payment).await, "captured", "again");
+    assert_eq!(confirm(&payment).await, held, "a copy that comes late");
+    assert_eq!(cancel(&payment).await, "contradicts: bug providercontradicts");
+
+    let payment = create("pm_card_visa").await.unwrap();
+    assert_eq!(capture(&payment).await, "contradicts: bug providercontradicts", "unconfirmed");
+    confirm(&payment).await;
+    assert_eq!(cancel(&payment).await, "voided");
+    assert_eq!(cancel(&payment).await, "voided", "again");
+    assert_eq!(confirm(&payment).await, "voided");
+
+    let payment = create("pm_card_visa").await.unwrap();
+    assert_eq!(cancel(&payment).await, "voided", "unconfirmed");
+
+    let payment = create("pm_card_chargeCustomerFail").await.unwrap();
+    assert_eq!(confirm(&payment).await, "declined card_declined");
+    assert_eq!(confirm(&payment).await, "declined card_declined", "again");
+    assert_eq!(cancel(&payment).await, "voided");
+
+    assert_eq!(create("pm_nobody").await, Err("declined".to_owned()));
+    assert_eq!(capture(&PaymentRef("pi_nobody".into())).await, "contradicts: transient unknownpaymentintent");
+}

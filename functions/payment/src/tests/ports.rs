@@ -1,0 +1,241 @@
+//! A table and a provider in memory that behave like the real ones, and that can be cut off or slowed down anywhere.
+
+use crate::{Ledger, Outcome, Prepared, Provider, ledger};
+use domain::{
+    OrderId, Timestamp,
+    event::{OrderPlaced, PaymentRef},
+    payment::{Change, Known, Payment as Record, State},
+};
+use lambda_kit::{
+    Ambient, Failure,
+    dynamodb::{Item, item, record},
+    message::Delivery,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap},
+};
+
+/// What the ports share: the time, the fuse and the dice.
+pub struct Surroundings {
+    pub now: Cell<Timestamp>,
+    /// After so many port calls the process dies: the effect stays, the answer is lost.
+    pub fuse: Cell<Option<u32>>,
+    pub dice: RefCell<Option<fastrand::Rng>>,
+    pub trace: RefCell<Vec<&'static str>>,
+}
+
+impl Surroundings {
+    pub fn new(now: Timestamp) -> Self {
+        Self { now: Cell::new(now), fuse: Cell::new(None), dice: RefCell::new(None), trace: RefCell::default() }
+    }
+    /// Lets others go first, as often as the dice say.
+    async fn wait(&self) {
+        let turns = self.dice.borrow_mut().as_mut().map_or(0, |dice| dice.u32(0..6));
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    }
+    async fn call<T>(&self, name: &'static str, effect: impl FnOnce() -> T) -> Result<T, Failure> {
+        self.wait().await;
+        self.trace.borrow_mut().push(name);
+        let result = effect();
+        self.wait().await;
+        if let Some(left) = self.fuse.get() {
+            self.fuse.set(left.checked_sub(1));
+            if left <= 1 {
+                return Err(Failure::transient("Crashed", format_args!("after {name}")));
+            }
+        }
+        Ok(result)
+    }
+    /// The calls since the last time, in order.
+    pub fn calls(&self) -> String {
+        self.trace.take().join(" ")
+    }
+}
+
+impl Ambient for Surroundings {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+    fn random(&self) -> u64 {
+        4
+    }
+}
+
+/// The payments table: items as DynamoDB has them, changed by the very expressions that are sent to it.
+pub struct Desk<'a> {
+    pub around: &'a Surroundings,
+    pub items: RefCell<HashMap<OrderId, Item>>,
+}
+
+impl Desk<'_> {
+    pub fn seed(&self, order_id: OrderId, state: State) {
+        self.items.borrow_mut().insert(order_id, item(&Record { order_id, state }).unwrap());
+    }
+    pub fn state(&self, order_id: OrderId) -> Option<State> {
+        self.items.borrow().get(&order_id).map(|item| record::<Record>(item.clone()).unwrap().state)
+    }
+    pub fn name(&self, order_id: OrderId) -> &'static str {
+        self.state(order_id).as_ref().map_or(Known::None, Known::from).name()
+    }
+}
+
+impl Ledger for &Desk<'_> {
+    async fn get(&self, order_id: OrderId) -> Result<Option<State>, Failure> {
+        self.around.call("get", || self.state(order_id)).await
+    }
+    async fn put(&self, record: Record) -> Result<State, Failure> {
+        let put = || {
+            let standing = self.state(record.order_id);
+            standing.unwrap_or_else(|| {
+                self.seed(record.order_id, record.state.clone());
+                record.state
+            })
+        };
+        self.around.call("put", put).await
+    }
+    async fn update(&self, order_id: OrderId, onto: &Known, change: &Change) -> Result<Option<State>, Failure> {
+        let (expression, condition, names, values) = ledger::update(onto, change)?.into_parts();
+        let update = || {
+            let mut items = self.items.borrow_mut();
+            let pair = |clause: &str| clause.split_once(" = ").map(|(name, value)| (names[name].clone(), values[value].clone())).unwrap();
+            let held = |item: &Item| condition.unwrap().split(" AND ").map(pair).all(|(name, value)| item.get(&name) == Some(&value));
+            // A missing item fails every equality, and has no old image.
+            if let Some(item) = items.get_mut(&order_id).filter(|item| held(item)) {
+                item.extend(expression.strip_prefix("SET ").unwrap().split(", ").map(pair));
+            }
+        };
+        self.around.call("update", || (update(), self.state(order_id)).1).await
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Unconfirmed,
+    Held,
+    Declined,
+    Captured,
+    Canceled,
+}
+
+#[derive(Debug)]
+pub struct Held {
+    pub standing: Standing,
+    /// How often it was set aside and taken. More than once is the disaster.
+    pub confirmed: u32,
+    pub captured: u32,
+}
+
+/// The provider: holds by id, and answers remembered by idempotency key.
+pub struct Bank<'a> {
+    pub around: &'a Surroundings,
+    pub holds: RefCell<BTreeMap<String, Held>>,
+    pub keys: RefCell<HashMap<String, PaymentRef>>,
+    /// Set aside nothing.
+    pub declines: Cell<bool>,
+    /// Do not even prepare.
+    pub knows_no_such_card: Cell<bool>,
+    /// Take nothing.
+    pub keeps: Cell<bool>,
+    pub hangs: Cell<bool>,
+}
+
+pub const CAPTURE_BEFORE: i64 = 1_800_500_000;
+
+impl<'a> Bank<'a> {
+    pub fn new(around: &'a Surroundings) -> Self {
+        Self {
+            around,
+            holds: RefCell::default(),
+            keys: RefCell::default(),
+            declines: Cell::new(false),
+            knows_no_such_card: Cell::new(false),
+            keeps: Cell::new(false),
+            hangs: Cell::new(false),
+        }
+    }
+    pub fn open(&self, id: &str, standing: Standing) {
+        self.holds.borrow_mut().insert(id.into(), Held { standing, confirmed: 0, captured: 0 });
+    }
+    pub fn standing(&self, id: &str) -> Option<Standing> {
+        self.holds.borrow().get(id).map(|hold| hold.standing)
+    }
+    pub fn confirmed(&self) -> u32 {
+        self.holds.borrow().values().map(|hold| hold.confirmed).sum()
+    }
+    pub fn captured(&self) -> u32 {
+        self.holds.borrow().values().map(|hold| hold.captured).sum()
+    }
+    fn with(&self, payment: &PaymentRef, then: impl FnOnce(&mut Held) -> Outcome) -> Outcome {
+        match self.holds.borrow_mut().get_mut(&payment.0) {
+            Some(hold) => then(hold),
+            None => Outcome::Contradicts(Failure::transient("UnknownPaymentIntent", "")),
+        }
+    }
+}
+
+fn contradicts() -> Outcome {
+    Outcome::Contradicts(Failure::bug("ProviderContradicts", ""))
+}
+
+impl Provider for &Bank<'_> {
+    async fn create(&self, order_id: OrderId, delivery: &Delivery, _: &OrderPlaced) -> Result<Prepared, Failure> {
+        if self.hangs.get() {
+            std::future::pending::<()>().await;
+        }
+        let create = || {
+            if self.knows_no_such_card.get() {
+                return Prepared::Declined { code: "resource_missing".into() };
+            }
+            let mut keys = self.keys.borrow_mut();
+            let payment = keys.entry(format!("{order_id}/{}/{}", delivery.message_id, delivery.attempt)).or_insert_with(|| {
+                let id = format!("pi_{}", self.holds.borrow().len() + 1);
+                self.open(&id, Standing::Unconfirmed);
+                PaymentRef(id)
+            });
+            Prepared::Unconfirmed(payment.clone())
+        };
+        self.around.call("create", create).await
+    }
+    async fn confirm(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
+        let confirm = |hold: &mut Held| {
+            if hold.standing == Standing::Unconfirmed {
+                hold.standing = if self.declines.get() { Standing::Declined } else { Standing::Held };
+                hold.confirmed += u32::from(hold.standing == Standing::Held);
+            }
+            match hold.standing {
+                Standing::Declined => Outcome::Declined { code: "card_declined".into() },
+                Standing::Canceled => Outcome::Voided,
+                Standing::Unconfirmed | Standing::Held | Standing::Captured => {
+                    Outcome::Authorized { capture_before: Timestamp::from_second(CAPTURE_BEFORE).unwrap() }
+                }
+            }
+        };
+        self.around.call("confirm", || self.with(payment, confirm)).await
+    }
+    async fn capture(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
+        let capture = |hold: &mut Held| match hold.standing {
+            Standing::Held if self.keeps.get() => Outcome::Uncollected { code: "card_declined".into() },
+            Standing::Held => {
+                (hold.standing, hold.captured) = (Standing::Captured, hold.captured + 1);
+                Outcome::Captured
+            }
+            Standing::Captured => Outcome::Captured,
+            Standing::Canceled => Outcome::Uncollected { code: "expired".into() },
+            Standing::Unconfirmed | Standing::Declined => contradicts(),
+        };
+        self.around.call("capture", || self.with(payment, capture)).await
+    }
+    async fn cancel(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
+        let cancel = |hold: &mut Held| match hold.standing {
+            Standing::Captured => contradicts(),
+            _ => {
+                hold.standing = Standing::Canceled;
+                Outcome::Voided
+            }
+        };
+        self.around.call("cancel", || self.with(payment, cancel)).await
+    }
+}

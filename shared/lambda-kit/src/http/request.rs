@@ -1,0 +1,353 @@
+//! A request, read from API Gateway's event.
+
+use super::{Document, Pointer, Problem};
+use crate::{Ambient, trace};
+use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, http::HeaderMap};
+use std::{borrow::Cow, cell::RefCell, fmt};
+
+/// Largest body that is read, decoded: 64 KiB. Ten times what a big honest document of ours has; it bounds what one
+/// request can make a function parse and answer.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A request.
+pub struct Request {
+    method: String,
+    path: String,
+    headers: HeaderMap,
+    body: String,
+    base64: bool,
+    caller: Option<String>,
+    request_id: String,
+    traceparent: String,
+    pub(super) noted: RefCell<Noted>,
+}
+
+/// What the log line says about a request beyond the request itself.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    pub route: &'static str,
+    pub order_id: String,
+}
+
+impl fmt::Debug for Request {
+    /// Hides path, headers, body and caller: what a client sent is not for the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).field("request_id", &self.request_id).finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// Reads API Gateway's event. Randomness is for a trace that begins here.
+    pub fn from_event(event: ApiGatewayV2httpRequest, ambient: &impl Ambient) -> Self {
+        let context = event.request_context;
+        let path = event.raw_path.unwrap_or_default();
+        // A stage with a name stands before the path; the default stage has none.
+        let without_stage = context.stage.as_deref().and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+        let path = without_stage.filter(|rest| rest.starts_with('/')).map(str::to_owned).unwrap_or(path);
+        let claims = context.authorizer.and_then(|authorizer| authorizer.jwt).map(|jwt| jwt.claims).unwrap_or_default();
+        let traceparent = trace::child(incoming_trace(&event.headers).as_deref(), ambient);
+        Self {
+            method: context.http.method.as_str().to_owned(),
+            path,
+            headers: event.headers,
+            body: event.body.unwrap_or_default(),
+            base64: event.is_base64_encoded,
+            caller: claims.get("sub").filter(|sub| !sub.is_empty()).cloned(),
+            request_id: context.request_id.unwrap_or_default(),
+            traceparent,
+            noted: RefCell::default(),
+        }
+    }
+
+    /// The method, upper case.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+    /// API Gateway's id of the request, which the caller got as `Apigw-Requestid`.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+    /// Who sent it: the `sub` claim of the token that the API's JWT authorizer has checked. [`None`] where it has none.
+    pub fn caller(&self) -> Option<&str> {
+        self.caller.as_deref()
+    }
+    /// The W3C trace context of this request: of the caller's trace, or of one that begins here.
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+    /// The value of a header, in whatever case it was sent. API Gateway joins the values of one that was sent several
+    /// times by commas, and so does this.
+    pub fn header(&self, name: &str) -> Option<String> {
+        header(&self.headers, name)
+    }
+    /// Names the order that the request is about, once it is known, for the log line.
+    pub fn about_order(&self, order_id: impl fmt::Display) {
+        self.noted.borrow_mut().order_id = order_id.to_string();
+    }
+
+    /// Finds the route among `routes` of method, path and target; a segment `{name}` of a path takes any text. Returns
+    /// the target and what the braces took, in order.
+    ///
+    /// # Errors
+    /// 404 where no path matches, 405 with `Allow` where only the method does not.
+    pub fn route<T: Copy>(&self, routes: &[(&str, &'static str, T)]) -> Result<(T, Vec<&str>), Problem> {
+        let known: Vec<_> = routes.iter().filter_map(|(method, path, to)| Some((*method, *path, *to, captures(path, &self.path)?))).collect();
+        let Some((_, path, _, _)) = known.first() else {
+            return Err(Problem::of(404, "There is nothing at this path."));
+        };
+        self.noted.borrow_mut().route = path;
+        let allowed: Vec<_> = known.iter().map(|(method, ..)| *method).collect();
+        match known.into_iter().find(|(method, ..)| *method == self.method) {
+            Some((_, _, to, captured)) => Ok((to, captured)),
+            None => Err(Problem::of(405, "This path does not take this method.").with_header("Allow", allowed.join(", "))),
+        }
+    }
+
+    /// The body, decoded where API Gateway encoded it.
+    ///
+    /// # Errors
+    /// 413 over [`BODY_BYTES_MAX`]; 400 where the encoding is broken.
+    pub fn body(&self) -> Result<Cow<'_, [u8]>, Problem> {
+        /// Base64 makes four characters of three bytes, rounded up: beyond it nothing needs to be decoded to be too long.
+        const ENCODED_MAX: usize = BODY_BYTES_MAX.div_ceil(3) * 4;
+        let too_large = || Problem::of(413, format!("The body must not be longer than {BODY_BYTES_MAX} bytes."));
+        let bytes = if !self.base64 {
+            Cow::Borrowed(self.body.as_bytes())
+        } else if self.body.len() > ENCODED_MAX {
+            return Err(too_large());
+        } else {
+            let decoded = base64_simd::STANDARD.decode_to_vec(&self.body);
+            Cow::Owned(decoded.map_err(|_| Problem::of(400, "The body is said to be base64 and is not."))?)
+        };
+        if bytes.len() > BODY_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// 415 where it is said to be something else, 413 where it is too long, 400 where it is no JSON.
+    pub fn json(&self) -> Result<Document, Problem> {
+        if !self.header("content-type").is_some_and(|value| is_json(&value)) {
+            return Err(Problem::of(415, "The body must be sent as `Content-Type: application/json`, in UTF-8."));
+        }
+        if self.header("content-encoding").is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+            return Err(Problem::of(415, "The body must be sent without a content coding."));
+        }
+        let body = self.body()?;
+        Document::parse(&body).map_err(|error| {
+            let place = match (error.line(), error.column()) {
+                (0, _) => String::new(),
+                (line, column) => format!(" It breaks off or goes wrong at line {line}, column {column}."),
+            };
+            Problem::of(400, format!("The body is not JSON.{place}"))
+        })
+    }
+}
+
+/// `application/json`, with any parameters but a foreign character set. Not `application/*+json`: each of those names a
+/// format of its own, such as a patch, and to read it as a plain document would be to misread it.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let foreign = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        name.trim().eq_ignore_ascii_case("charset") && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    };
+    json && !parts.any(foreign)
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// What the braces of `template` take from `path`, if it matches.
+fn captures<'p>(template: &str, path: &'p str) -> Option<Vec<&'p str>> {
+    let mut captured = Vec::new();
+    let (mut expected, mut segments) = (template.split('/'), path.split('/'));
+    loop {
+        match (expected.next(), segments.next()) {
+            (None, None) => return Some(captured),
+            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => captured.push(segment),
+            (Some(name), Some(segment)) if name == segment => {}
+            _ => return None,
+        }
+    }
+}
+
+/// The trace that the request belongs to: the caller's `traceparent`, else the one that API Gateway began.
+fn incoming_trace(headers: &HeaderMap) -> Option<String> {
+    let valid = |value: &String| trace::trace_id(value).is_some();
+    header(headers, "traceparent").filter(valid).or_else(|| header(headers, "x-amzn-trace-id").and_then(|value| from_xray(&value)).filter(valid))
+}
+
+/// X-Ray's `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=0|1` as a `traceparent`. The two parts of the root are the
+/// trace id (<https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html#xray-api-traceids>).
+fn from_xray(value: &str) -> Option<String> {
+    /// Where no parent is named any id will do: only the trace id and the flags are handed on.
+    const SOME_PARENT: &str = "0000000000000001";
+    let field = |name: &str| value.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+    let trace_id = field("Root")?.strip_prefix("1-")?.replacen('-', "", 1);
+    let flags = if field("Sampled") == Some("0") { "00" } else { "01" };
+    Some(format!("00-{trace_id}-{}-{flags}", field("Parent").unwrap_or(SOME_PARENT)))
+}
+
+impl Document {
+    /// The place of the whole document, from which [`Pointer::member`] and [`Pointer::element`] lead on.
+    pub fn root(&self) -> Pointer {
+        Pointer::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Real;
+    use serde_json::{Value, json};
+
+    fn event() -> Value {
+        json!({
+            "version": "2.0", "routeKey": "POST /orders", "rawPath": "/orders", "rawQueryString": "",
+            "headers": {"content-type": "application/json"},
+            "requestContext": {
+                "stage": "$default", "requestId": "req-1", "timeEpoch": 0,
+                "http": {"method": "POST", "path": "/orders", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": "curl"}
+            },
+            "body": "{}", "isBase64Encoded": false
+        })
+    }
+    fn request(change: impl FnOnce(&mut Value)) -> Request {
+        let mut json = event();
+        change(&mut json);
+        Request::from_event(serde_json::from_value(json).unwrap(), &Real)
+    }
+    fn status<T>(result: Result<T, Problem>) -> u16 {
+        result.err().unwrap().status()
+    }
+
+    #[test]
+    fn headers_have_no_case_and_several_values_are_joined() {
+        let sent = request(|e| e["headers"] = json!({"Idempotency-KEY": "a,b", "x": ["1", "2"]}));
+        assert_eq!(sent.header("idempotency-key").as_deref(), Some("a,b"));
+        assert_eq!(sent.header("X").as_deref(), Some("1, 2"));
+        assert_eq!(sent.header("y"), None);
+    }
+
+    #[test]
+    fn json_is_json_by_any_parameters_but_nothing_else_is() {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; v=1",
+            "application/json;",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in ["", "text/plain", "application/jsonx", "application/merge-patch+json", "application/json; charset=latin1", "application/json, text/plain"] {
+            assert!(!is_json(bad), "{bad}");
+        }
+        assert_eq!(status(request(|e| e["headers"] = json!({})).json()), 415);
+        assert_eq!(status(request(|e| e["headers"]["content-encoding"] = json!("gzip")).json()), 415);
+        assert!(request(|e| e["headers"]["content-encoding"] = json!("identity")).json().is_ok());
+    }
+
+    #[test]
+    fn a_base64_body_is_read_as_if_plain() {
+        let plain = request(|e| e["body"] = json!("{\"name\":\"Zoë\"}")).json().unwrap();
+        let encoded = request(|e| {
+            e["body"] = json!(base64_simd::STANDARD.encode_to_string("{\"name\":\"Zoë\"}"));
+            e["isBase64Encoded"] = json!(true);
+        });
+        assert_eq!(encoded.json().unwrap(), plain);
+        let broken = request(|e| {
+            e["body"] = json!("{}");
+            e["isBase64Encoded"] = json!(true);
+        });
+        assert_eq!(status(broken.body()), 400);
+    }
+
+    #[test]
+    fn a_body_may_have_64_kib_and_not_a_byte_more_plain_or_encoded() {
+        for (length, fits) in [(BODY_BYTES_MAX, true), (BODY_BYTES_MAX + 1, false), (BODY_BYTES_MAX * 2, false)] {
+            let text = format!("\"{}\"", "x".repeat(length - 2));
+            let plain = request(|e| e["body"] = json!(text));
+            let encoded = request(|e| {
+                e["body"] = json!(base64_simd::STANDARD.encode_to_string(&text));
+                e["isBase64Encoded"] = json!(true);
+            });
+            for sent in [plain, encoded] {
+                let read = sent.json();
+                assert_eq!(read.is_ok(), fits, "{length}");
+                assert!(fits || status(read) == 413);
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_is_refused_without_quoting_it() {
+        for text in ["", "secret", "{\"secret\"", "{\"a\": secret}"] {
+            let problem = request(|e| e["body"] = json!(text)).json().unwrap_err();
+            assert_eq!(problem.status(), 400);
+            assert!(!format!("{problem:?}").contains("secret"));
+        }
+        assert_eq!(status(request(|e| e["body"] = Value::Null).json()), 400);
+    }
+
+    #[test]
+    fn routes_are_found_by_method_and_path_also_behind_a_named_stage() {
+        let routes = [("POST", "/orders", 1), ("GET", "/orders/{order_id}", 2), ("POST", "/orders/{order_id}/cancel", 3)];
+        let at = |method: &str, path: &str, stage: &str| {
+            let sent = request(|e| {
+                e["rawPath"] = json!(path);
+                e["requestContext"]["stage"] = json!(stage);
+                e["requestContext"]["http"]["method"] = json!(method);
+            });
+            sent.route(&routes).map(|(to, captured)| (to, captured.join("|"))).map_err(|problem| problem.status())
+        };
+        assert_eq!(at("POST", "/orders", "$default"), Ok((1, String::new())));
+        assert_eq!(at("POST", "/prod/orders", "prod"), Ok((1, String::new())));
+        assert_eq!(at("GET", "/orders/x", "$default"), Ok((2, "x".into())));
+        assert_eq!(at("POST", "/orders/x/cancel", "orders"), Err(404), "a stage is taken off, whatever its name");
+        assert_eq!(at("POST", "/orders/x/cancel", "order"), Ok((3, "x".into())));
+        assert_eq!(at("DELETE", "/orders/x", "$default"), Err(405));
+        for nowhere in ["", "/", "/orders/", "/orders//cancel", "/orders/x/cancel/", "/order", "orders"] {
+            assert_eq!(at("POST", nowhere, "$default"), Err(404), "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn the_caller_is_the_subject_of_a_checked_token_and_nobody_else() {
+        assert_eq!(request(|_| {}).caller(), None);
+        let signed = request(|e| e["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": "u-1", "iss": "i"}, "scopes": null}}));
+        assert_eq!(signed.caller(), Some("u-1"));
+        assert_eq!(request(|e| e["headers"]["sub"] = json!("u-1")).caller(), None);
+    }
+
+    #[test]
+    fn the_trace_is_the_callers_else_api_gateways_else_new() {
+        let w3c = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let xray = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=1:2";
+        let of = |headers: Value| request(|e| e["headers"] = headers).traceparent().to_owned();
+        let both = of(json!({"traceparent": w3c, "x-amzn-trace-id": xray}));
+        assert!(both.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && both.ends_with("-00") && both != w3c, "{both}");
+        let gateway = of(json!({"traceparent": "nonsense", "X-Amzn-Trace-Id": xray}));
+        assert!(gateway.starts_with("00-5759e988bd862e3fe1be46a994272793-") && gateway.ends_with("-00"), "{gateway}");
+        let root_alone = of(json!({"x-amzn-trace-id": "Root=1-5759e988-bd862e3fe1be46a994272793"}));
+        assert!(root_alone.starts_with("00-5759e988bd862e3fe1be46a994272793-") && root_alone.ends_with("-01"));
+        for neither in [json!({}), json!({"x-amzn-trace-id": "Root=1-57-bd"}), json!({"x-amzn-trace-id": "Self=1"})] {
+            assert!(trace::trace_id(&of(neither)).is_some());
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_what_the_client_sent() {
+        let sent = request(|e| {
+            e["headers"]["x"] = json!("secret");
+            e["body"] = json!("{\"a\":\"secret\"}");
+            e["rawPath"] = json!("/secret");
+        });
+        assert!(!format!("{sent:?} {:?}", sent.json()).contains("secret"));
+    }
+}

@@ -1,0 +1,204 @@
+//! Runs a handler behind an HTTP API: always an answer, one log line.
+
+use super::{Problem, Refused, Request, Response};
+use crate::{Ambient, Failure, Kind, trace};
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
+use std::{panic::AssertUnwindSafe, time::Duration};
+use tokio::time::Instant;
+
+/// Kept back from the function's time to write the answer and the log line. Both take a millisecond; half a second is
+/// what a small function may need for them when its share of the CPU is small.
+const RESERVE: Duration = Duration::from_millis(500);
+
+/// Serves requests until Lambda ends the process.
+///
+/// # Errors
+/// Where the Lambda runtime cannot be reached. No request ends it.
+pub async fn run<A: Ambient>(ambient: A, handler: impl AsyncFn(&Request) -> Result<Response, Refused>) -> Result<(), lambda_runtime::Error> {
+    let (ambient, handler) = (&ambient, &handler);
+    let service = service_fn(move |invocation: LambdaEvent<serde_json::Value>| async move {
+        let deadline = i64::try_from(invocation.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Ok::<_, lambda_runtime::Error>(answer(invocation.payload, deadline.unwrap_or(Timestamp::MAX), ambient, handler).await)
+    });
+    lambda_runtime::run(service).await
+}
+
+/// Answers one event of API Gateway, before `deadline`. Whatever happens, the answer is a response: an error returned to
+/// Lambda would reach the caller as a bare 500 or 502, with our text in it where the gateway is not AWS's.
+pub async fn answer<A: Ambient>(
+    event: serde_json::Value,
+    deadline: Timestamp,
+    ambient: &A,
+    handler: &impl AsyncFn(&Request) -> Result<Response, Refused>,
+) -> Response {
+    let started = Instant::now();
+    // Read here and not by the runtime, which would answer what it cannot read with an error.
+    let event: ApiGatewayV2httpRequest = match serde_json::from_value(event) {
+        Ok(event) => event,
+        Err(error) => {
+            let what = error.classify();
+            tracing::error!(error_type = "NotAnHttpRequest", error = ?what, "the event is not an HTTP API's, payload format 2.0");
+            return Problem::internal().into();
+        }
+    };
+    let request = Request::from_event(event, ambient);
+    let left = Duration::try_from(deadline.duration_since(ambient.now())).unwrap_or_default().saturating_sub(RESERVE);
+    // Dropped at the deadline or by a panic at any await: handlers are written so that sending the request again mends it.
+    // Boxed, because the types of an SDK's futures nest so deep that the compiler gives up on one more layer around them.
+    let work = AssertUnwindSafe(async { handler(&request).await }.boxed_local()).catch_unwind();
+    let outcome = match tokio::time::timeout(left, work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => Err(Failure::bug("Panic", "the handler panicked").into()),
+        Err(_elapsed) => Err(Failure::transient("OutOfTime", "the invocation's deadline came before the answer").into()),
+    };
+    let (response, failure) = match outcome {
+        Ok(response) => (response, None),
+        Err(Refused::Problem(problem)) => (Response::from(*problem), None),
+        Err(Refused::Failure(failure)) => match failure.kind {
+            Kind::Transient => (Problem::unavailable().into(), Some(failure)),
+            Kind::Permanent | Kind::Bug => (Problem::internal().into(), Some(failure)),
+        },
+    };
+    log(&request, &response, failure.as_ref(), started.elapsed());
+    response
+}
+
+fn log(request: &Request, response: &Response, failure: Option<&Failure>, took: Duration) {
+    let noted = request.noted.borrow();
+    let (method, route, order_id, request_id) = (request.method(), noted.route, noted.order_id.as_str(), request.request_id());
+    let trace_id = trace::trace_id(request.traceparent()).unwrap_or_default();
+    let status = response.status();
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    macro_rules! line {
+        ($level:ident $(, $failure:ident)?) => {
+            tracing::$level!(
+                method, route, status, duration_ms, request_id, order_id, trace_id,
+                $(error_type = $failure.error_type, error = $failure.chain(),)?
+                "request"
+            )
+        };
+    }
+    match failure {
+        None => line!(info),
+        Some(failure) if failure.kind == Kind::Transient => line!(warn, failure),
+        Some(failure) => line!(error, failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Real;
+    use serde_json::{Value, json};
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn event() -> Value {
+        json!({
+            "version": "2.0", "routeKey": "POST /orders/{order_id}/cancel", "rawPath": "/orders/secret-path/cancel",
+            "headers": {"authorization": "secret-header", "x-forwarded-for": "192.0.2.7"},
+            "requestContext": {"stage": "$default", "requestId": "req-1", "timeEpoch": 0,
+                "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": "secret-agent"}},
+            "body": "secret-body", "isBase64Encoded": false
+        })
+    }
+
+    /// The answer, and every line that was logged on the way.
+    async fn served(event: Value, seconds_left: i64, handler: impl AsyncFn(&Request) -> Result<Response, Refused>) -> (Response, Vec<Value>) {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let deadline = Real.now().checked_add(jiff::SignedDuration::from_secs(seconds_left)).unwrap();
+        let response = answer(event, deadline, &Real, &handler).await;
+        drop(guard);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("secret") && !text.contains("192.0.2.7"), "{text}");
+        (response, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    #[tokio::test]
+    async fn one_line_is_logged_with_the_route_and_without_anything_the_client_sent() {
+        let (response, lines) = served(event(), 10, async |request: &Request| {
+            request.route(&[("POST", "/orders/{order_id}/cancel", ())])?;
+            request.about_order("o-1");
+            Ok(Response::json(202, &json!({}))?)
+        })
+        .await;
+        assert_eq!((response.status(), lines.len()), (202, 1));
+        let line = &lines[0];
+        assert_eq!((&line["level"], &line["method"], &line["route"]), (&json!("INFO"), &json!("POST"), &json!("/orders/{order_id}/cancel")));
+        assert_eq!((&line["status"], &line["request_id"], &line["order_id"]), (&json!(202), &json!("req-1"), &json!("o-1")));
+        assert!(line["duration_ms"].is_u64() && line["trace_id"].as_str().unwrap().len() == 32);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_says_nothing() {
+        let (response, lines) = served(event(), 10, async |_: &Request| panic!("at the disco")).await;
+        assert_eq!(response.status(), 500);
+        assert!(!response.body().contains("disco"));
+        assert_eq!((lines.len(), &lines[0]["level"], &lines[0]["error_type"]), (1, &json!("ERROR"), &json!("Panic")));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_for_the_log_and_a_problem_for_the_caller() {
+        for (failure, status, level) in [
+            (Failure::transient("ThrottlingException", "PutItem failed"), 503, "WARN"),
+            (Failure::permanent("Never", "PutItem failed"), 500, "ERROR"),
+            (Failure::bug("UnreadableRecord", "PutItem failed").caused_by("inner cause"), 500, "ERROR"),
+        ] {
+            let (response, lines) = served(event(), 10, async |_: &Request| Err(failure.clone().into())).await;
+            assert_eq!((response.status(), response.header("Retry-After").is_some()), (status, status == 503));
+            assert_eq!(response.header("Content-Type"), Some("application/problem+json"));
+            for internal in ["PutItem", "Throttling", "inner", "Record"] {
+                assert!(!response.body().contains(internal), "{}", response.body());
+            }
+            assert_eq!((lines.len(), lines[0]["level"].as_str(), lines[0]["error_type"].as_str()), (1, Some(level), Some(failure.error_type.as_str())));
+            assert!(lines[0]["error"].as_str().unwrap().starts_with("PutItem failed"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_comes_before_lambdas_deadline() {
+        let never = async |_: &Request| std::future::pending().await;
+        let began = Instant::now();
+        let (response, lines) = served(event(), 10, never).await;
+        assert_eq!((response.status(), response.header("Retry-After")), (503, Some("2")));
+        assert_eq!(lines[0]["error_type"], "OutOfTime");
+        assert!(began.elapsed() <= Duration::from_secs(10) - RESERVE, "{:?}", began.elapsed());
+        assert!(began.elapsed() >= Duration::from_secs(9));
+        let (response, _) = served(event(), -1, never).await;
+        assert_eq!(response.status(), 503, "at once, where no time is left");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_http_event_is_answered_too() {
+        for event in [json!(null), json!({}), json!({"Records": []}), json!({"requestContext": "secret"})] {
+            let (response, lines) = served(event, 10, async |_: &Request| unreachable!()).await;
+            assert_eq!((response.status(), lines.len(), &lines[0]["error_type"]), (500, 1, &json!("NotAnHttpRequest")));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What the batch core does with a batch, fact by fact.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use lambda_kit::batch::{Attribute, EMPTY_BODY};
+use serde_json::json;
+use std::time::Duration;
+use support::*;
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_acknowledged_only_when_its_events_are_published() {
+    let mut core = core();
+    core.publisher.takes = Duration::from_secs(30);
+    let slow_topic = run_until(&core, [record(json!({"id": "a", "publish": 1})), ok("b")], Duration::from_secs(20)).await;
+    assert_eq!(slow_topic, ["m-a"], "handled, but not published when time ran out");
+
+    core.publisher.takes = Duration::ZERO;
+    core.publisher.panics = true;
+    assert_eq!(run(&core, [record(json!({"id": "a", "publish": 1})), ok("b")]).await, ["m-a"]);
+
+    core.publisher.panics = false;
+    core.publisher.answers_nothing = true;
+    assert_eq!(run(&core, [record(json!({"id": "a", "publish": 1})), ok("b")]).await, ["m-a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_a_batch_share_one_publish() {
+    let core = core();
+    let records = (0..10).map(|n| record(json!({"id": n.to_string(), "publish": 1, "takes_ms": n})));
+    assert_eq!(run(&core, records).await, NONE);
+    assert_eq!(core.publisher.calls.borrow().len(), 1);
+    assert_eq!(core.publisher.published().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_holds_at_most_ten_events_and_256_kib() {
+    let core = core();
+    assert_eq!(run(&core, [record(json!({"id": "many", "publish": 25}))]).await, NONE);
+    assert_eq!(core.publisher.calls.borrow().iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
+
+    let core = support::core();
+    assert_eq!(run(&core, [record(json!({"id": "large", "publish": 3, "bytes": 100 * 1024}))]).await, NONE);
+    assert_eq!(core.publisher.calls.borrow().iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_waits_at_most_50_ms_for_company() {
+    let core = core();
+    let slow = record(json!({"id": "slow", "publish": 1, "takes_ms": 51}));
+    assert_eq!(run(&core, [record(json!({"id": "quick", "publish": 1})), slow]).await, NONE);
+    assert_eq!(core.publisher.calls.borrow().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_are_handled_side_by_side_up_to_a_bound() {
+    let core = core();
+    let started = tokio::time::Instant::now();
+    assert_eq!(run(&core, (0..20).map(|n| record(json!({"id": n.to_string(), "takes_ms": 1000})))).await, NONE);
+    assert_eq!(core.consumer.most_at_once.get(), 10);
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_contend_for_a_row_are_handled_one_after_the_other() {
+    let core = core();
+    let hot = |id: &str| record(json!({"id": id, "takes_ms": 10, "rows": ["hot"]}));
+    assert_eq!(run(&core, [hot("a"), hot("b"), hot("c"), record(json!({"id": "free", "takes_ms": 5}))]).await, NONE);
+    assert_eq!(*core.consumer.ended.borrow(), ["free", "a", "b", "c"]);
+    assert_eq!(core.consumer.most_at_once.get(), 2);
+    let core = support::core();
+    let failing = record(json!({"id": "b", "what": "transient", "rows": ["hot"]}));
+    assert_eq!(run(&core, [hot("a"), failing, hot("c")]).await, ["m-b"], "contention is no order: the next one is still handled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_reported_and_hidden_with_back_off() {
+    let core = core();
+    let tries = [(1, 1), (2, 2), (5, 16), (30, 450)]; // the dice show the lower end
+    let records = tries.map(|(n, _)| attempt(does(&n.to_string(), "transient"), n));
+    assert_eq!(run(&core, records).await.len(), tries.len());
+    for (n, seconds) in tries {
+        assert_eq!(core.queue.hidden_for(&format!("r-{n}")), Some(seconds), "attempt {n}");
+    }
+    assert!(core.queue.parked.borrow().is_empty(), "a transient failure is never parked, maxReceiveCount is its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hiding_goes_ten_at_a_time_and_never_costs_the_answer() {
+    let mut core = core();
+    assert_eq!(run(&core, (0..25).map(|n| does(&n.to_string(), "transient"))).await.len(), 25);
+    assert_eq!((core.queue.hide_calls.get(), core.queue.hidden.borrow().len()), (3, 25));
+    core.queue.hiding_takes = Duration::from_secs(3600);
+    let started = tokio::time::Instant::now();
+    assert_eq!(run(&core, [does("a", "transient"), ok("b")]).await, ["m-a"]);
+    assert_eq!(started.elapsed(), lambda_kit::batch::HIDING_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_version_waits_and_is_not_parked() {
+    let core = core();
+    assert_eq!(run(&core, [attempt(does("a", "unknown version"), 7), ok("b")]).await, ["m-a"]);
+    assert_eq!(core.queue.hidden_for("r-a"), Some(64));
+    assert!(core.queue.parked.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_can_never_pass_is_parked_at_once_with_its_reason() {
+    let core = core();
+    let mut record = does("a", "permanent");
+    record["messageAttributes"] = json!({
+        "type": {"dataType": "String", "stringValue": "order.placed.v1", "stringListValues": [], "binaryListValues": []},
+        "blob": {"dataType": "Binary", "binaryValue": "AQI=", "stringListValues": [], "binaryListValues": []},
+        "ErrorType": {"dataType": "String", "stringValue": "of an earlier parking", "stringListValues": [], "binaryListValues": []}
+    });
+    let body = record["body"].as_str().unwrap().to_owned();
+    assert_eq!(run(&core, [record]).await, NONE, "acknowledged: it lies in the dead-letter queue");
+    let parked = core.queue.parked.borrow();
+    let text = |name: &str| match &parked[0].attributes.iter().find(|(attribute, _)| attribute == name).unwrap().1 {
+        Attribute::Text { value, .. } => value.clone(),
+        Attribute::Binary { .. } => "binary".into(),
+    };
+    assert_eq!(parked[0].body, body);
+    assert_eq!(text("ErrorType"), "NeverPasses");
+    assert_eq!(text("ErrorMessage"), "a rule that never passes");
+    assert_eq!(text("SourceQueue"), "work");
+    assert_eq!(text("OriginalMessageId"), "m-a");
+    assert_eq!(text("FailedAt"), "2026-05-04T10:11:12.345Z");
+    assert_eq!(text("traceparent"), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert_eq!((text("type").as_str(), text("blob").as_str()), ("order.placed.v1", "binary"), "its own attributes are kept");
+    assert_eq!((&parked[0].group_id, &parked[0].deduplication_id), (&None, &None), "a Standard queue takes neither");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_message_has_at_most_ten_attributes_and_its_reasons_come_first() {
+    let core = core();
+    let mut record = does("a", "permanent");
+    for n in 0..10 {
+        record["messageAttributes"][format!("own{n}")] = json!({"dataType": "String", "stringValue": "x", "stringListValues": [], "binaryListValues": []});
+    }
+    record["messageAttributes"]["empty"] = json!({"dataType": "String", "stringValue": "", "stringListValues": [], "binaryListValues": []});
+    assert_eq!(run(&core, [record]).await, NONE);
+    let parked = core.queue.parked.borrow();
+    let names: Vec<_> = parked[0].attributes.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["ErrorType", "ErrorMessage", "SourceQueue", "OriginalMessageId", "FailedAt", "traceparent", "own0", "own1", "own2", "own3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_is_reported_four_times_and_parked_at_the_fifth_receive() {
+    for what in ["bug", "panic"] {
+        for n in 1..=4 {
+            let core = core();
+            assert_eq!(run(&core, [attempt(does("a", what), n)]).await, ["m-a"]);
+            assert!(core.queue.parked.borrow().is_empty(), "{what}, receive {n}");
+        }
+        let core = core();
+        assert_eq!(run(&core, [attempt(does("a", what), 5)]).await, NONE);
+        assert_eq!(core.queue.parked.borrow().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_text_that_quotes_data_goes_nowhere() {
+    let core = core();
+    run(&core, [attempt(does("a", "panic"), 5), attempt(does("b", "static panic"), 5)]).await;
+    let parked = format!("{:?}", core.queue.parked.borrow());
+    assert!(!parked.contains("with secret"), "{parked}");
+    assert!(parked.contains("an invariant is broken"), "a text that stands in the source is safe and helps");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_parked_is_retried() {
+    let mut core = core();
+    core.queue.refuses_parking = true;
+    assert_eq!(run(&core, [attempt(does("a", "permanent"), 3), ok("b")]).await, ["m-a"]);
+    assert_eq!(core.queue.hidden_for("r-a"), Some(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_ask_for_the_message_again_later() {
+    let core = core();
+    assert_eq!(run(&core, [does("a", "later"), ok("b")]).await, ["m-a"]);
+    assert_eq!(core.queue.hidden_for("r-a"), Some(77));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handling_ends_three_seconds_before_the_deadline_and_the_rest_is_reported() {
+    let core = core();
+    let slow = |id: &str, takes_ms: u64| record(json!({"id": id, "takes_ms": takes_ms}));
+    let started = tokio::time::Instant::now();
+    let failed = run_until(&core, [ok("a"), slow("b", 60_000), slow("c", 16_900), slow("d", 17_100)], Duration::from_secs(20)).await;
+    assert_eq!(failed, ["m-b", "m-d"]);
+    assert_eq!(started.elapsed(), Duration::from_secs(17));
+    assert_eq!(core.queue.hidden.borrow().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_already_near_reports_everything_unhandled() {
+    let core = core();
+    let slow = |id: &str| record(json!({"id": id, "takes_ms": 1}));
+    assert_eq!(run_until(&core, [slow("a"), slow("b")], Duration::from_secs(1)).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifo_group_is_handled_in_order_and_its_rest_reported_after_the_first_failure() {
+    let core = core();
+    let step = |group: &str, id: &str, what: &str| fifo(group, json!({"id": id, "what": what, "takes_ms": 10}));
+    let records = [step("x", "x1", ""), step("y", "y1", "transient"), step("x", "x2", "bug"), step("y", "y2", ""), step("x", "x3", ""), step("z", "z1", "")];
+    let failed = run(&core, records).await;
+    assert_eq!(failed, ["m-y1", "m-x2", "m-y2", "m-x3"]);
+    assert_eq!(*core.consumer.ended.borrow(), ["x1", "y1", "z1", "x2"], "what comes after a failure is not handled");
+    assert!(failed.iter().all(|id| core.queue.hidden_for(&id.replace("m-", "r-")).is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifo_group_comes_back_together() {
+    let core = core();
+    let records = [attempt(fifo("x", json!({"id": "a", "what": "transient"})), 6), fifo("x", json!({"id": "b"})), fifo("x", json!({"id": "c"}))];
+    assert_eq!(run(&core, records).await, ["m-a", "m-b", "m-c"]);
+    assert_eq!(["r-a", "r-b", "r-c"].map(|receipt| core.queue.hidden_for(receipt)), [Some(32); 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_entry_fails_its_record_and_the_later_ones_of_its_group() {
+    let mut core = core();
+    core.publisher.refuses.insert("b/0".into());
+    let step = |group: &str, id: &str| fifo(group, json!({"id": id, "publish": 1}));
+    assert_eq!(run(&core, [step("x", "a"), step("x", "b"), step("x", "c"), step("y", "d")]).await, ["m-b", "m-c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_message_does_not_hold_its_fifo_group_back() {
+    let core = core();
+    let poison = fifo("x", json!({"id": "a", "what": "permanent"}));
+    assert_eq!(run(&core, [poison, fifo("x", json!({"id": "b"}))]).await, NONE);
+    assert_eq!(*core.consumer.ended.borrow(), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parking_on_a_fifo_queue_keeps_the_group_and_takes_a_fresh_deduplication_id() {
+    let core = core();
+    let mut once = fifo("x", json!({"id": "a", "what": "permanent"}));
+    once["attributes"]["MessageDeduplicationId"] = "the event's own id".into();
+    let mut redriven = once.clone();
+    redriven["messageId"] = "m-after-redrive".into();
+    assert_eq!(run(&core, [once]).await, NONE);
+    assert_eq!(run(&core, [redriven]).await, NONE);
+    let parked = core.queue.parked.borrow();
+    let ids: Vec<_> = parked.iter().map(|parked| (parked.group_id.as_deref(), parked.deduplication_id.as_deref())).collect();
+    assert_eq!(ids, [(Some("x"), Some("m-a")), (Some("x"), Some("m-after-redrive"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_over_from_the_last_invocation() {
+    let core = core();
+    assert_eq!(run(&core, [fifo("x", json!({"id": "a", "what": "transient"}))]).await, ["m-a"]);
+    assert_eq!(run(&core, [fifo("x", json!({"id": "b"}))]).await, NONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_nothing_is_parked_as_a_placeholder() {
+    let core = core();
+    let mut empty = ok("a");
+    empty["body"] = "".into();
+    assert_eq!(run(&core, [empty]).await, NONE);
+    assert_eq!(core.queue.parked.borrow()[0].body, EMPTY_BODY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_which_everything_failed_answers_with_ids() {
+    assert_eq!(run(&core(), [does("a", "bug"), does("b", "transient"), does("c", "panic")]).await, ["m-a", "m-b", "m-c"]);
+}

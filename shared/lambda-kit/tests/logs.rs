@@ -1,0 +1,56 @@
+//! What the log of a batch holds, and what it never does.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+use support::*;
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn lines_of(records: Vec<Value>) -> Vec<Value> {
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(lines);
+    run(&core(), records).await;
+    drop(guard);
+    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_json_line_per_message_with_the_fields_that_operators_search_by() {
+    let lines = lines_of(vec![record(json!({"id": "a", "takes_ms": 12})), attempt(does("b", "transient"), 3), does("c", "permanent")]).await;
+    assert_eq!(lines.len(), 3);
+    let show = |line: &Value| ["level", "event_id", "message_id", "attempt", "outcome", "error_type"].map(|field| line[field].to_string().replace('"', "")).join(" ");
+    assert_eq!(show(&lines[0]), "INFO a m-a 1 done null");
+    assert_eq!(show(&lines[1]), "WARN b m-b 3 retry Throttled");
+    assert_eq!(show(&lines[2]), "ERROR c m-c 1 parked NeverPasses");
+    assert_eq!(lines[0]["duration_ms"], 12);
+    assert_eq!(lines[0]["order_id"], "s");
+    assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_line_quotes_a_body() {
+    let mut broken = ok("b");
+    broken["body"] = "Ada Lovelace, not JSON".into();
+    let lines = lines_of(vec![broken, record(json!({"id": "a", "name": "Ada Lovelace"}))]).await;
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| !line.to_string().contains("Lovelace")), "{lines:?}");
+}

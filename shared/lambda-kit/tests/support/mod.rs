@@ -1,0 +1,211 @@
+//! A scripted consumer and in-memory ends for the batch core.
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic, reason = "support for tests, of which none uses all")]
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use jiff::Timestamp;
+use lambda_kit::{
+    Ambient, Failure,
+    batch::{Batch, Consumer, Hide, Parked, Queue, QueueError},
+    message::{Delivery, Handled, Incoming, Outgoing},
+    publish::{PublishError, Publisher},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// The body of a test message: what its handler does.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Script {
+    pub id: String,
+    #[serde(default)]
+    pub what: String,
+    #[serde(default)]
+    pub takes_ms: u64,
+    #[serde(default)]
+    pub publish: usize,
+    #[serde(default)]
+    pub bytes: usize,
+    #[serde(default)]
+    pub rows: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct Scripted {
+    /// Ids in the order in which their handling began.
+    pub began: RefCell<Vec<String>>,
+    /// Ids in the order in which their handling ended by itself.
+    pub ended: RefCell<Vec<String>>,
+    at_once: Cell<usize>,
+    pub most_at_once: Cell<usize>,
+}
+
+impl Consumer for Scripted {
+    type Message = Script;
+
+    fn read(&self, body: &str) -> Result<Incoming<Script>, Failure> {
+        let message: Script = serde_json::from_str(body).map_err(|_| Failure::permanent("Unreadable", "not a script"))?;
+        match message.what.as_str() {
+            "panic in read" => panic!("reading went wrong"),
+            "unknown version" => return Err(Failure::transient("UnknownVersion", "not yet")),
+            _ => {}
+        }
+        let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        Ok(Incoming { event_id: message.id.clone(), subject: "s".into(), traceparent, contends_for: message.rows.clone(), message })
+    }
+
+    async fn handle(&self, script: &Script, delivery: &Delivery) -> Result<Handled, Failure> {
+        self.began.borrow_mut().push(script.id.clone());
+        self.at_once.set(self.at_once.get() + 1);
+        self.most_at_once.set(self.most_at_once.get().max(self.at_once.get()));
+        sleep(Duration::from_millis(script.takes_ms)).await;
+        self.at_once.set(self.at_once.get() - 1);
+        self.ended.borrow_mut().push(script.id.clone());
+        let outgoing = |n: usize| Outgoing {
+            group_id: "g".into(),
+            deduplication_id: format!("{}/{n}", script.id),
+            body: "x".repeat(script.bytes.max(1)),
+            attributes: vec![],
+        };
+        match script.what.as_str() {
+            "transient" => Err(Failure::transient("Throttled", "later")),
+            "permanent" => Err(Failure::permanent("NeverPasses", "a rule\nthat never passes")),
+            "bug" => Err(Failure::bug("Impossible", "cannot be")),
+            "panic" => panic!("handler of {} with secret {}", script.id, delivery.message_id),
+            "static panic" => panic!("an invariant is broken"),
+            "later" => Ok(Handled { publish: vec![], look_again_after: Some(Duration::from_secs(77)) }),
+            _ => Ok(Handled { publish: (0..script.publish).map(outgoing).collect(), look_again_after: None }),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Topic {
+    pub calls: RefCell<Vec<Vec<Outgoing>>>,
+    /// Deduplication ids that are refused.
+    pub refuses: HashSet<String>,
+    pub takes: Duration,
+    pub panics: bool,
+    pub answers_nothing: bool,
+}
+
+impl Topic {
+    pub fn published(&self) -> Vec<String> {
+        self.calls.borrow().iter().flatten().map(|outgoing| outgoing.deduplication_id.clone()).collect()
+    }
+}
+
+impl Publisher for Topic {
+    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), PublishError>> {
+        sleep(self.takes).await;
+        assert!(!self.panics, "the publisher panics");
+        if self.answers_nothing {
+            return vec![];
+        }
+        self.calls.borrow_mut().push(batch.to_vec());
+        let refused = || PublishError { code: "InternalError".into(), message: "an entry failed".into() };
+        batch.iter().map(|outgoing| if self.refuses.contains(&outgoing.deduplication_id) { Err(refused()) } else { Ok(()) }).collect()
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Ends {
+    pub hidden: RefCell<Vec<Hide>>,
+    pub hide_calls: Cell<usize>,
+    pub parked: RefCell<Vec<Parked>>,
+    pub refuses_parking: bool,
+    pub hiding_takes: Duration,
+}
+
+impl Ends {
+    pub fn hidden_for(&self, receipt: &str) -> Option<u32> {
+        self.hidden.borrow().iter().find(|hide| hide.receipt_handle == receipt).map(|hide| hide.seconds)
+    }
+}
+
+impl Queue for Ends {
+    async fn hide(&self, messages: &[Hide]) -> Vec<Result<(), QueueError>> {
+        sleep(self.hiding_takes).await;
+        assert!(messages.len() <= 10);
+        self.hide_calls.set(self.hide_calls.get() + 1);
+        self.hidden.borrow_mut().extend_from_slice(messages);
+        messages.iter().map(|_| Ok(())).collect()
+    }
+    async fn park(&self, parked: Parked) -> Result<(), QueueError> {
+        if self.refuses_parking {
+            return Err(QueueError("access denied".into()));
+        }
+        self.parked.borrow_mut().push(parked);
+        Ok(())
+    }
+}
+
+/// A clock that stands still and dice that always show the highest back-off.
+#[derive(Debug, Default)]
+pub struct Still;
+
+impl Ambient for Still {
+    fn now(&self) -> Timestamp {
+        "2026-05-04T10:11:12.345Z".parse().unwrap()
+    }
+    fn random(&self) -> u64 {
+        0
+    }
+}
+
+pub type Core = Batch<Scripted, Topic, Ends, Still>;
+
+pub fn core() -> Core {
+    Batch { consumer: Scripted::default(), publisher: Topic::default(), queue: Ends::default(), ambient: Still }
+}
+
+/// A record of a Standard queue. Its message id is `m-<id>`, its receipt `r-<id>`.
+pub fn record(script: Value) -> Value {
+    let id = script["id"].as_str().unwrap().to_owned();
+    json!({
+        "messageId": format!("m-{id}"), "receiptHandle": format!("r-{id}"), "body": script.to_string(),
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1777889472345", "MessageGroupId": "passed on by some engines"},
+        "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:work", "awsRegion": "us-east-1"
+    })
+}
+
+/// The same on a FIFO queue, in `group`.
+pub fn fifo(group: &str, script: Value) -> Value {
+    let mut record = record(script);
+    record["attributes"]["MessageGroupId"] = group.into();
+    record["eventSourceARN"] = "arn:aws:sqs:us-east-1:123456789012:work.fifo".into();
+    record
+}
+
+pub fn attempt(mut record: Value, attempt: u32) -> Value {
+    record["attributes"]["ApproximateReceiveCount"] = attempt.to_string().into();
+    record
+}
+
+pub fn ok(id: &str) -> Value {
+    record(json!({"id": id}))
+}
+
+pub fn does(id: &str, what: &str) -> Value {
+    record(json!({"id": id, "what": what}))
+}
+
+/// Runs a batch with a minute until its deadline; returns the ids reported as failed.
+pub async fn run(core: &Core, records: impl IntoIterator<Item = Value>) -> Vec<String> {
+    run_until(core, records, Duration::from_secs(60)).await
+}
+
+pub async fn run_until(core: &Core, records: impl IntoIterator<Item = Value>, deadline: Duration) -> Vec<String> {
+    let response = respond(core, records, deadline).await;
+    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+}
+
+pub async fn respond(core: &Core, records: impl IntoIterator<Item = Value>, deadline: Duration) -> SqsBatchResponse {
+    let records: Vec<_> = records.into_iter().collect();
+    let event: SqsEvent = serde_json::from_value(json!({"Records": records})).unwrap();
+    core.handle(event, Instant::now() + deadline).await
+}

@@ -1,0 +1,274 @@
+//! A running stack: where it is, and what the end-to-end tests need of it.
+
+use crate::engine::{Engine, encode, provider};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// The state file of a running stack: what `cargo xtask up` leaves for the other commands and the tests. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Where the engine answers.
+    pub endpoint_url: String,
+    /// The region that it plays.
+    pub region: String,
+    /// The stack's name.
+    pub stack_name: String,
+    /// Where the HTTP API answers.
+    pub api_url: String,
+    /// Where the payment provider answers.
+    pub stripe_url: String,
+    /// The stack's outputs, by key.
+    pub outputs: BTreeMap<String, String>,
+    /// The engine's process.
+    pub engine_pid: u32,
+    /// The payment provider's process.
+    pub stripe_pid: u32,
+}
+
+impl State {
+    /// The output `key` of the template.
+    ///
+    /// # Errors
+    /// Names the output that is missing.
+    pub fn output(&self, key: &str) -> Result<&str> {
+        self.outputs.get(key).map(String::as_str).with_context(|| format!("the stack has no output {key}; template.yaml should have one"))
+    }
+}
+
+/// The variable that names the state file to the end-to-end tests.
+pub const STATE_VARIABLE: &str = "PIPELINE_STATE";
+
+/// A deployed stack on the local engine.
+#[derive(Clone)]
+pub struct Stack {
+    /// Where it is.
+    pub state: State,
+    /// The engine, with its all-powerful key.
+    pub engine: Engine,
+}
+
+/// How long a test waits for something that must happen. Generous: a slow machine is no fault of the pipeline.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Stack {
+    /// The stack that the state file at `path` describes.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn at(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let state: State = serde_json::from_str(&text).with_context(|| format!("{} is no state file", path.display()))?;
+        Ok(Self { engine: Engine::new(&state.endpoint_url), state })
+    }
+
+    /// The stack that `PIPELINE_STATE` names; [`None`], and the reason printed, where it names none.
+    ///
+    /// # Errors
+    /// Where it names a file that is no state file: a test that was asked for must not be skipped in silence.
+    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
+    pub fn of_tests() -> Result<Option<Self>> {
+        match std::env::var_os(STATE_VARIABLE) {
+            Some(path) => Self::at(Path::new(&path)).map(Some),
+            None => {
+                println!("skipped: {STATE_VARIABLE} names no running stack; `cargo xtask test` starts one");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits until `look` finds something.
+    ///
+    /// # Errors
+    /// After [`PATIENCE`], naming `what` was waited for; at once where `look` itself fails.
+    pub async fn wait_for<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+        /// Soon enough for tests to feel quick, seldom enough for one machine.
+        const LOOK_AGAIN: Duration = Duration::from_millis(100);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            anyhow::ensure!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for: {what}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// An item of the table whose output is `<table>Name`, in plain JSON; [`None`] where there is none.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn item(&self, table: &str, key: &str, value: &str) -> Result<Option<Value>> {
+        let name = self.state.output(&format!("{table}Name"))?;
+        let input = json!({"TableName": name, "Key": {key: {"S": value}}, "ConsistentRead": true});
+        let answer = self.engine.call("dynamodb", "DynamoDB_20120810.GetItem", &input).await?;
+        Ok(answer.get("Item").map(|item| plain(&json!({"M": item}))))
+    }
+
+    /// Puts a SKU into catalogue and stock.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn stock_up(&self, sku: &str, unit_price_minor: u64, available: u64) -> Result<()> {
+        let number = |n: u64| json!({"N": n.to_string()});
+        let catalogue = json!({"sku": {"S": sku}, "name": {"S": sku}, "unit_price_minor": number(unit_price_minor), "currency": {"S": "EUR"}});
+        self.put("CatalogueTable", catalogue).await?;
+        self.put("StockTable", json!({"sku": {"S": sku}, "available": number(available)})).await
+    }
+
+    /// Writes an item, in DynamoDB's own JSON, over whatever is there.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn put(&self, table: &str, item: Value) -> Result<()> {
+        let name = self.state.output(&format!("{table}Name"))?;
+        self.engine.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({"TableName": name, "Item": item})).await.map(drop)
+    }
+
+    /// How many of `sku` are available.
+    ///
+    /// # Errors
+    /// Where it was never stocked up.
+    pub async fn available(&self, sku: &str) -> Result<u64> {
+        let row = self.item("StockTable", "sku", sku).await?.with_context(|| format!("{sku} is not in stock"))?;
+        row["available"].as_u64().with_context(|| format!("{sku} has no number of available units"))
+    }
+
+    /// What the provider's own book holds for an order: status and amount of each of its payments.
+    ///
+    /// # Errors
+    /// Where the provider refuses.
+    pub async fn book(&self, order_id: &str) -> Result<Vec<(String, i64)>> {
+        let mut book = Vec::new();
+        let mut path = "/v1/payment_intents?limit=100".to_owned();
+        loop {
+            let page = provider(&self.state.stripe_url, &path).await?;
+            let payments = page["data"].as_array().cloned().unwrap_or_default();
+            for payment in payments.iter().filter(|payment| payment["metadata"]["order_id"] == order_id) {
+                book.push((payment["status"].as_str().unwrap_or_default().to_owned(), payment["amount"].as_i64().unwrap_or_default()));
+            }
+            match payments.last().and_then(|payment| payment["id"].as_str()) {
+                Some(last) if page["has_more"] == true => path = format!("/v1/payment_intents?limit=100&starting_after={last}"),
+                _ => return Ok(book),
+            }
+        }
+    }
+
+    /// Publishes a body to the topic as somebody would who repeats or forges it.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn publish(&self, group: &str, event_type: &str, body: &str) -> Result<()> {
+        let fresh = fastrand::u128(..).to_string();
+        let form = [
+            ("Action", "Publish"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", self.state.output("OrderEventsTopicArn")?),
+            ("Message", body),
+            ("MessageGroupId", group),
+            ("MessageDeduplicationId", &fresh),
+            ("MessageAttributes.entry.1.Name", "type"),
+            ("MessageAttributes.entry.1.Value.DataType", "String"),
+            ("MessageAttributes.entry.1.Value.StringValue", event_type),
+        ];
+        self.engine.query("sns", &form).await.map(drop)
+    }
+
+    /// Sends a body to the queue whose output is `<queue>Url`, as if the topic had. Returns the SQS message id.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn send(&self, queue: &str, group: &str, body: &str) -> Result<String> {
+        let url = self.state.output(&format!("{queue}Url"))?;
+        let mut input = json!({"QueueUrl": url, "MessageBody": body});
+        if url.ends_with(".fifo") {
+            input["MessageGroupId"] = group.into();
+            input["MessageDeduplicationId"] = fastrand::u128(..).to_string().into();
+        }
+        let sent = self.engine.call("sqs", "AmazonSQS.SendMessage", &input).await?;
+        Ok(sent["MessageId"].as_str().context("SendMessage returned no id")?.to_owned())
+    }
+
+    /// What lies in the queue whose output is `<queue>Url`, hidden messages too. Looking counts as no receive.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn peek(&self, queue: &str) -> Result<Vec<Letter>> {
+        let path = format!("/_ministack/sqs/messages?QueueUrl={}", encode(self.state.output(&format!("{queue}Url"))?));
+        let all = self.engine.rest("sqs", "GET", &path, "").await?.json()?;
+        let accounts = all["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
+        let queues = accounts.filter_map(Value::as_object).flat_map(|regions| regions.values()).filter_map(Value::as_object).flat_map(|queues| queues.values());
+        Ok(queues.filter_map(Value::as_array).flatten().map(Letter::read).collect())
+    }
+
+    /// Deletes one message of the queue whose output is `<queue>Url`, as an operator does after sending it on.
+    ///
+    /// # Errors
+    /// Where the engine refuses, or the message does not show up in time.
+    pub async fn delete(&self, queue: &str, message_id: &str) -> Result<()> {
+        let url = self.state.output(&format!("{queue}Url"))?;
+        let receipt = self
+            .wait_for("the message to be received", async || {
+                let input = json!({"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 1});
+                let received = self.engine.call("sqs", "AmazonSQS.ReceiveMessage", &input).await?;
+                let found = received["Messages"].as_array().into_iter().flatten().find(|message| message["MessageId"] == message_id);
+                Ok(found.map(|message| message["ReceiptHandle"].clone()))
+            })
+            .await?;
+        self.engine.call("sqs", "AmazonSQS.DeleteMessage", &json!({"QueueUrl": url, "ReceiptHandle": receipt})).await.map(drop)
+    }
+
+    /// Pauses or resumes the queue of a function.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn set_consumer(&self, logical_id: &str, enabled: bool) -> Result<()> {
+        self.engine.set_event_source(logical_id, enabled).await
+    }
+}
+
+/// A message in a queue.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The SQS message id.
+    pub message_id: String,
+    /// The body.
+    pub body: String,
+    /// The message attributes, as text.
+    pub attributes: BTreeMap<String, String>,
+    /// Its message group, on FIFO queues.
+    pub group_id: Option<String>,
+    /// How often it has been received.
+    pub receive_count: u64,
+}
+
+impl Letter {
+    fn read(message: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let attributes = message["MessageAttributes"].as_object().into_iter().flatten();
+        Self {
+            message_id: text(&message["MessageId"]),
+            body: text(&message["Body"]),
+            attributes: attributes.map(|(name, value)| (name.clone(), text(&value["StringValue"]))).collect(),
+            group_id: message["MessageGroupId"].as_str().map(str::to_owned),
+            receive_count: message["ReceiveCount"].as_u64().unwrap_or_default(),
+        }
+    }
+}
+
+/// DynamoDB's JSON as plain JSON.
+fn plain(attribute: &Value) -> Value {
+    let Some((kind, value)) = attribute.as_object().and_then(|object| object.iter().next()) else { return Value::Null };
+    match (kind.as_str(), value) {
+        ("M", Value::Object(map)) => map.iter().map(|(name, value)| (name.clone(), plain(value))).collect::<serde_json::Map<_, _>>().into(),
+        ("L", Value::Array(list)) => list.iter().map(plain).collect(),
+        ("N", Value::String(number)) => serde_json::from_str(number).unwrap_or(Value::Null),
+        ("NULL", _) => Value::Null,
+        (_, value) => value.clone(),
+    }
+}

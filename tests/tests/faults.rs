@@ -1,0 +1,386 @@
+//! What goes wrong in real life, done to the deployed stack: duplicates, poison, lost messages, killed consumers.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use anyhow::{Context, Result, ensure};
+use domain::{CloudEvent, EventType, Subject};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    time::{Duration, Instant},
+};
+use testkit::{
+    shop::{DECLINED, VISA, new_sku},
+    stack::{Letter, Stack},
+};
+use tokio::sync::RwLock;
+
+/// Tests that pause or kill consumers, or empty queues, hold them alone.
+static CONSUMERS: RwLock<()> = RwLock::const_new(());
+
+/// Hears everything that the topic says while the test runs.
+struct Ear {
+    stack: Stack,
+    queue_url: String,
+    subscription: String,
+}
+
+impl Ear {
+    async fn at(stack: &Stack) -> Result<Self> {
+        let name = format!("ear-{:08x}.fifo", fastrand::u32(..));
+        let attributes = json!({"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"});
+        let created = stack.engine.call("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name, "Attributes": attributes})).await?;
+        let queue_url = created["QueueUrl"].as_str().context("no QueueUrl")?.to_owned();
+        let topic = stack.state.output("OrderEventsTopicArn")?;
+        let arn = topic.replace(":sns:", ":sqs:").rsplit_once(':').map(|(account, _)| format!("{account}:{name}")).context("no ARN")?;
+        let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage", "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}]});
+        let input = json!({"QueueUrl": queue_url, "Attributes": {"Policy": policy.to_string()}});
+        stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await?;
+        let form = [
+            ("Action", "Subscribe"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", topic),
+            ("Protocol", "sqs"),
+            ("Endpoint", &arn),
+            ("ReturnSubscriptionArn", "true"),
+            ("Attributes.entry.1.key", "RawMessageDelivery"),
+            ("Attributes.entry.1.value", "true"),
+        ];
+        let answer = stack.engine.query("sns", &form).await?;
+        let subscription = answer.split_once("<SubscriptionArn>").and_then(|(_, rest)| rest.split_once('<')).context("no SubscriptionArn")?.0;
+        Ok(Self { stack: stack.clone(), queue_url, subscription: subscription.to_owned() })
+    }
+
+    /// Every event about these orders, by its id, until there have been `enough` different ones.
+    async fn heard(&self, orders: &[String], enough: usize) -> Result<BTreeMap<String, CloudEvent>> {
+        let mut events = BTreeMap::new();
+        let input = json!({"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
+        self.stack
+            .wait_for(&format!("{enough} different events"), async || {
+                let received = self.stack.engine.call("sqs", "AmazonSQS.ReceiveMessage", &input).await?;
+                for message in received["Messages"].as_array().into_iter().flatten() {
+                    let event = CloudEvent::parse(message["Body"].as_str().unwrap_or_default())?;
+                    if orders.contains(&event.subject.to_string()) {
+                        events.insert(event.id(), event);
+                    }
+                    // Taken, so that the rest of its group can be heard.
+                    let receipt = json!({"QueueUrl": self.queue_url, "ReceiptHandle": message["ReceiptHandle"]});
+                    self.stack.engine.call("sqs", "AmazonSQS.DeleteMessage", &receipt).await?;
+                }
+                Ok((events.len() >= enough).then_some(()))
+            })
+            .await?;
+        Ok(events)
+    }
+
+    async fn leave(self) -> Result<()> {
+        self.stack.engine.query("sns", &[("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", &self.subscription)]).await?;
+        self.stack.engine.call("sqs", "AmazonSQS.DeleteQueue", &json!({"QueueUrl": self.queue_url})).await.map(drop)
+    }
+}
+
+/// Everything that is stored and booked about an order, but for what grows harmlessly.
+async fn books(stack: &Stack, order_id: &str, sku: &str) -> Result<Value> {
+    Ok(json!({
+        "seen": stack.look(order_id).await?.json()?,
+        "payment": stack.item("PaymentsTable", "order_id", order_id).await?,
+        "reservation": stack.item("ReservationsTable", "order_id", order_id).await?,
+        "provider": stack.book(order_id).await?,
+        "available": stack.available(sku).await?,
+    }))
+}
+
+async fn about(stack: &Stack, queue: &str, text: &str) -> Result<Vec<Letter>> {
+    Ok(stack.peek(queue).await?.into_iter().filter(|letter| letter.body.contains(text)).collect())
+}
+
+const DEAD_LETTER_QUEUES: [&str; 6] = [
+    "PaymentDeadLetterQueue",
+    "InventoryDeadLetterQueue",
+    "ShippingDeadLetterQueue",
+    "OrderTrackingDeadLetterQueue",
+    "OrderDeadlineDeadLetterQueue",
+    "UndeliveredQueue",
+];
+
+#[tokio::test]
+async fn every_event_delivered_again_changes_nothing() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _shared = CONSUMERS.read().await;
+    let ear = Ear::at(&stack).await?;
+    let sku = new_sku("TWICE");
+    stack.stock_up(&sku, 1200, 5).await?;
+    let shipped = stack.place(&[(&sku, 1)], VISA).await?;
+    let declined = stack.place(&[(&sku, 1)], DECLINED).await?;
+    let rejected = stack.place(&[(&sku, 9)], VISA).await?;
+    let orders = [shipped, declined, rejected];
+    let mut before = Vec::new();
+    for order_id in &orders {
+        stack.ended(order_id).await?;
+        before.push(books(&stack, order_id, &sku).await?);
+    }
+    // Six events end an order; 18 in all.
+    let events = ear.heard(&orders, 18).await?;
+    for _ in 0..2 {
+        for event in events.values() {
+            stack.publish(&event.subject.to_string(), event.event.event_type().as_str(), &event.to_json()).await?;
+        }
+    }
+    // Shipping's queue is FIFO, and its answers come after what it heard: when the last echo of each order is through,
+    // so is what came before it.
+    stack.wait_for("the queues to be empty", async || Ok(idle(&stack).await?.then_some(()))).await?;
+    for (order_id, before) in orders.iter().zip(before) {
+        assert_eq!(books(&stack, order_id, &sku).await?, before);
+        for queue in DEAD_LETTER_QUEUES {
+            assert!(about(&stack, queue, order_id).await?.is_empty(), "{queue} holds something about {order_id}");
+        }
+    }
+    ear.leave().await
+}
+
+/// Whether no consumer's queue holds or handles anything, but for the deadline's, whose messages wait by design.
+async fn idle(stack: &Stack) -> Result<bool> {
+    for queue in ["Payment", "Inventory", "Shipping", "OrderTracking"] {
+        let url = stack.state.output(&format!("{queue}QueueUrl"))?;
+        let answer = stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &json!({"QueueUrl": url, "AttributeNames": ["All"]})).await?;
+        let waits = |name: &str| answer["Attributes"][name] != "0";
+        if waits("ApproximateNumberOfMessages") || waits("ApproximateNumberOfMessagesNotVisible") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[tokio::test]
+async fn poison_in_a_batch_is_parked_with_its_reason_and_the_others_go_through() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let sku = new_sku("POISON");
+    stack.stock_up(&sku, 1200, 50).await?;
+    // Held back, so that poison and orders lie in the queue together.
+    stack.set_consumer("PaymentFunction", false).await?;
+    let prepared = async {
+        let mut orders = Vec::new();
+        for n in 0..6 {
+            orders.push(stack.place(&[(&sku, 1)], VISA).await?);
+            stack.send("PaymentQueue", "poison", &format!("poison {n} of {sku}, not JSON")).await?;
+        }
+        Ok::<_, anyhow::Error>(orders)
+    };
+    let orders = prepared.await;
+    stack.set_consumer("PaymentFunction", true).await?;
+    for order_id in orders? {
+        let seen = stack.ended(&order_id).await?;
+        assert_eq!(seen["status"], "completed", "{seen:#}");
+    }
+    let letters = stack
+        .wait_for("six parked messages", async || {
+            let letters = about(&stack, "PaymentDeadLetterQueue", &sku).await?;
+            Ok((letters.len() == 6).then_some(letters))
+        })
+        .await?;
+    for letter in letters {
+        assert_eq!(letter.attributes["ErrorType"], "UnreadableEvent");
+        assert!(letter.attributes["ErrorMessage"].contains("not JSON"), "{letter:?}");
+        for name in ["SourceQueue", "OriginalMessageId", "FailedAt"] {
+            assert!(!letter.attributes[name].is_empty());
+        }
+        assert!(!letter.attributes["ErrorMessage"].contains(&sku), "a reason never quotes a body");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_type_is_parked_and_an_unknown_version_waits() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _shared = CONSUMERS.read().await;
+    let order_id = "aef753cd-ba7e-587f-b823-e93918496790";
+    let marker = new_sku("MARK");
+    let body = |event_type: &str| {
+        json!({"specversion": "1.0", "id": format!("{order_id}/{event_type}"), "source": "/test", "type": event_type, "subject": order_id,
+            "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json", "data": {"marker": marker}})
+        .to_string()
+    };
+    // Through the topic: the filter goes by prefix, so that an unknown version is delivered and seen, never filtered away.
+    stack.publish(order_id, "order.placed.v99", &body("order.placed.v99")).await?;
+    stack.send("PaymentQueue", order_id, &body("order.vanished.v1")).await?;
+    stack
+        .wait_for("the unknown type to be parked", async || {
+            let letters = about(&stack, "PaymentDeadLetterQueue", &marker).await?;
+            Ok(letters.into_iter().find(|letter| letter.attributes.get("ErrorType").is_some_and(|kind| kind == "UnknownEventType")))
+        })
+        .await?;
+    // Tried more than once, and still nobody has given it up.
+    for queue in ["Payment", "Inventory"] {
+        stack
+            .wait_for("the unknown version to be tried again", async || {
+                ensure!(about(&stack, &format!("{queue}DeadLetterQueue"), "order.placed.v99").await?.is_empty(), "given up");
+                let waiting = about(&stack, &format!("{queue}Queue"), &marker).await?;
+                Ok(waiting.into_iter().find(|letter| letter.body.contains("order.placed.v99") && letter.receive_count >= 2))
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_parked_redriven_and_parked_again_within_five_minutes_is_not_swallowed() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _shared = CONSUMERS.read().await;
+    let body = format!("{} is no event", new_sku("FIFO"));
+    stack.send("ShippingQueue", "aef753cd-ba7e-587f-b823-e93918496790", &body).await?;
+    let parked = async || {
+        stack.wait_for("the parked message", async || Ok(about(&stack, "ShippingDeadLetterQueue", &body).await?.into_iter().next())).await
+    };
+    let first = parked().await?;
+    assert_eq!(first.group_id.as_deref(), Some("aef753cd-ba7e-587f-b823-e93918496790"), "the group is kept");
+    // Redriven as an operator would: sent before it is deleted, with the message id as deduplication id.
+    let source = stack.state.output("ShippingQueueUrl")?;
+    let input = json!({"QueueUrl": source, "MessageBody": first.body, "MessageGroupId": first.group_id, "MessageDeduplicationId": first.message_id});
+    stack.engine.call("sqs", "AmazonSQS.SendMessage", &input).await?;
+    stack.delete("ShippingDeadLetterQueue", &first.message_id).await?;
+    stack
+        .wait_for("the same message to be parked again", async || {
+            let letters = about(&stack, "ShippingDeadLetterQueue", &body).await?;
+            Ok(letters.into_iter().find(|letter| letter.message_id != first.message_id))
+        })
+        .await?;
+    Ok(())
+}
+
+/// The healing invariant, live: all messages of an order are lost, and the clock's nudge alone brings it to its end.
+#[tokio::test]
+async fn an_order_whose_messages_were_all_lost_heals_by_one_nudge() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let sku = new_sku("LOST");
+    stack.stock_up(&sku, 1200, 5).await?;
+    let consumers = ["PaymentFunction", "InventoryFunction", "ShippingFunction"];
+    for consumer in consumers {
+        stack.set_consumer(consumer, false).await?;
+    }
+    let lost = async {
+        let order_id = stack.place(&[(&sku, 1)], VISA).await?;
+        for queue in ["Payment", "Inventory", "Shipping"] {
+            let url = stack.state.output(&format!("{queue}QueueUrl"))?;
+            stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &json!({"QueueUrl": url})).await?;
+        }
+        Ok::<_, anyhow::Error>(order_id)
+    };
+    let order_id = lost.await;
+    for consumer in consumers {
+        stack.set_consumer(consumer, true).await?;
+    }
+    let order_id = order_id?;
+    let seen = stack.ended(&order_id).await?;
+    assert_eq!(seen["status"], "completed", "{seen:#}");
+    assert_eq!(stack.book(&order_id).await?, [("succeeded".to_owned(), 1200)]);
+    Ok(())
+}
+
+/// SIGKILL, again and again, to whichever function process is at work while orders flow.
+#[tokio::test]
+async fn consumers_killed_in_the_middle_lose_and_double_nothing() -> Result<()> {
+    /// Enough to hit every function at work several times.
+    const KILLS: usize = 40;
+    const ORDERS: usize = 20;
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let sku = new_sku("KILL");
+    stack.stock_up(&sku, 1200, 100).await?;
+    let place = async {
+        let mut orders = Vec::new();
+        for _ in 0..ORDERS {
+            // Intake is killed too: a customer who hears nothing asks again with the same key.
+            let (key, order) = (testkit::shop::new_key(), testkit::shop::order(&[(&sku, 1)], VISA));
+            let order_id = stack
+                .wait_for("a 202", async || {
+                    let answer = stack.post_order(&key, &order).await?;
+                    Ok(if answer.status == 202 { answer.json()?["order_id"].as_str().map(str::to_owned) } else { None })
+                })
+                .await?;
+            orders.push(order_id);
+        }
+        Ok::<_, anyhow::Error>(orders)
+    };
+    let kill = async {
+        let mut killed = 0;
+        let give_up = Instant::now() + Duration::from_secs(30);
+        while killed < KILLS && Instant::now() < give_up {
+            for pid in functions_of(stack.state.engine_pid) {
+                if fastrand::bool() && Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|status| status.success()) {
+                    killed += 1;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(120)).await;
+        }
+        killed
+    };
+    let (orders, killed) = tokio::join!(place, kill);
+    let orders = orders?;
+    assert!(killed > 0, "no function process was found to kill");
+    let mut shipped = 0;
+    for order_id in &orders {
+        let seen = stack.ended(order_id).await?;
+        let book = stack.book(order_id).await?;
+        let collected = book.iter().filter(|(status, _)| status == "succeeded").count();
+        ensure!(!book.iter().any(|(status, _)| status == "requires_capture"), "still held: {book:?}");
+        match seen["status"].as_str() {
+            Some("completed") => {
+                shipped += 1;
+                assert_eq!(collected, 1, "{book:?}");
+            }
+            // What was killed comes back after its visibility timeout, which is longer than the local deadline.
+            Some("cancelled") => assert_eq!(collected, 0, "{book:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(stack.available(&sku).await?, 100 - shipped, "stock adds up");
+    Ok(())
+}
+
+/// The function processes that the engine started.
+fn functions_of(engine_pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut parents = vec![engine_pid];
+    while let Some(parent) = parents.pop() {
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        let of_threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let of_threads: String = of_threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
+        for pid in children.split_whitespace().chain(of_threads.split_whitespace()).filter_map(|pid| pid.parse().ok()) {
+            if !found.contains(&pid) {
+                found.push(pid);
+                parents.push(pid);
+            }
+        }
+    }
+    found.retain(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("bootstrap")));
+    found
+}
+
+#[tokio::test]
+async fn a_forged_event_about_an_order_that_never_was_is_not_acted_on() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _shared = CONSUMERS.read().await;
+    let order_id = testkit::shop::new_key().replacen("-4", "-5", 1);
+    let event = CloudEvent {
+        source: "/forged".into(),
+        subject: Subject::Order(order_id.parse()?),
+        time: "2026-01-01T00:00:00Z".parse()?,
+        traceparent: None,
+        event: domain::event::PaymentAuthorized {
+            payment: domain::event::PaymentRef("pi_forged".into()),
+            amount: domain::Money { amount_minor: 1, currency: domain::Currency::EUR },
+            capture_before: "2030-01-01T00:00:00Z".parse()?,
+        }
+        .into(),
+    };
+    stack.publish(&order_id, EventType::PaymentAuthorized.as_str(), &event.to_json()).await?;
+    stack
+        .wait_for("tracking to have heard it", async || Ok(stack.item("OrdersTable", "order_id", &order_id).await?.map(drop)))
+        .await?;
+    assert_eq!(stack.look(&order_id).await?.status, 404, "facts alone are no order");
+    assert!(stack.book(&order_id).await?.is_empty());
+    Ok(())
+}

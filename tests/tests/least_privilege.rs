@@ -1,0 +1,264 @@
+//! Least privilege, proven: every action of every role is taken out of the deployed role, the function's story is seen to
+//! fail, and the action is put back. A right that nothing misses is a right too many.
+//!
+//! Runs alone and last: it breaks the stack on purpose, one right at a time.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and their report")]
+
+use anyhow::{Context, Result, ensure};
+use domain::{
+    CloudEvent, Currency, Event, Money, Subject,
+    event::{CancelReason, InventoryReserved, OrderCancelled, OrderPlaced, OrderShipped, PaymentAuthorized, PaymentRef},
+    order::{Item, Line},
+};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, process::Command};
+use testkit::{
+    shop::{DECLINED, VISA, new_key, new_sku, order},
+    stack::Stack,
+};
+
+/// Rights that the local engine does not ask for, so that taking them away shows nothing. `tests/tests/template.rs` holds
+/// them to exactly this list and to the function's own resources.
+const NOT_ENFORCED: [(&str, &str); 6] = [
+    ("logs:", "the engine collects what functions print"),
+    ("kms:", "the engine encrypts nothing"),
+    ("sqs:ReceiveMessage", "the engine's event source mappings read as the engine"),
+    ("sqs:DeleteMessage", "the same"),
+    ("sqs:GetQueueAttributes", "the same"),
+    ("xray:", "the engine traces nothing"),
+];
+
+/// What a refused call looks like in a function's log.
+const REFUSED: [&str; 4] = ["AccessDenied", "AuthorizationError", "not authorized", "Forbidden"];
+
+struct Function {
+    stack: Stack,
+    stem: &'static str,
+    name: String,
+    role: String,
+    queue: Option<String>,
+}
+
+impl Function {
+    async fn find(stack: &Stack, stem: &'static str) -> Result<Self> {
+        let logical_id = stem.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<String>();
+        let functions = stack.engine.functions().await?;
+        let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&format!("{logical_id}Function"))));
+        let deployed = deployed.with_context(|| format!("{stem} is not deployed"))?;
+        let role = deployed["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("no role")?.to_owned();
+        let queue = stack.state.outputs.get(&format!("{logical_id}QueueUrl")).and_then(|url| url.rsplit('/').next()).map(str::to_owned);
+        Ok(Self { stack: stack.clone(), stem, name: deployed["FunctionName"].as_str().unwrap_or_default().to_owned(), role, queue })
+    }
+
+    /// Delivers bodies as its queue would; returns how many were reported as failed. A refused call is an error even where
+    /// the function bears it.
+    async fn deliver(&self, bodies: &[String]) -> Result<usize> {
+        let queue = self.queue.as_deref().context("it has no queue")?;
+        let record = |(n, body): (usize, &String)| {
+            let group = serde_json::from_str::<Value>(body).ok().and_then(|event| event["subject"].as_str().map(str::to_owned)).unwrap_or("g".into());
+            json!({"messageId": format!("{:08x}-{n}", fastrand::u32(..)), "receiptHandle": "of no delivery", "body": body,
+                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group}, "messageAttributes": {}, "md5OfBody": "",
+                "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"), "awsRegion": "us-east-1"})
+        };
+        let event = json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()});
+        let (answer, tail) = self.stack.engine.invoke(&self.name, &event).await?;
+        let refused = tail.lines().find(|line| REFUSED.iter().any(|word| line.contains(word)));
+        ensure!(refused.is_none(), "a call was refused: {}", refused.unwrap_or_default());
+        Ok(answer["batchItemFailures"].as_array().with_context(|| format!("no batch response: {answer}; {tail}"))?.len())
+    }
+
+    async fn passes(&self, events: &[CloudEvent]) -> Result<()> {
+        let bodies: Vec<_> = events.iter().map(CloudEvent::to_json).collect();
+        let failed = self.deliver(&bodies).await?;
+        ensure!(failed == 0, "{failed} of {} messages failed", bodies.len());
+        Ok(())
+    }
+
+    /// What every consumer does: park what can never pass, hide what has to wait.
+    async fn parks_and_hides(&self) -> Result<()> {
+        ensure!(self.deliver(&["poison, not JSON".to_owned()]).await? == 0, "poison was not parked");
+        let mut unknown: Value = serde_json::from_str(&event(&new_order(), now(), placed("X", 1, VISA)).to_json())?;
+        unknown["type"] = "order.placed.v99".into();
+        ensure!(self.deliver(&[unknown.to_string()]).await? == 1, "an unknown version has to wait");
+        Ok(())
+    }
+
+    /// Ends the function's processes, so that the next invocation starts cold.
+    fn cool_down(&self) {
+        let children = |pid: u32| {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            let lists: Vec<_> = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok()).collect();
+            lists.join(" ").split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()).collect::<Vec<_>>()
+        };
+        for pid in children(self.stack.state.engine_pid) {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            if String::from_utf8_lossy(&environment).contains(&self.name) {
+                Command::new("kill").args(["-KILL", &pid.to_string()]).status().ok();
+            }
+        }
+    }
+
+    async fn story(&self) -> Result<()> {
+        let stack = &self.stack;
+        let sku = new_sku("RIGHTS");
+        stack.stock_up(&sku, 1200, 100).await?;
+        match self.stem {
+            "order-intake" => {
+                let placed = stack.post_order(&new_key(), &order(&[(&sku, 1)], VISA)).await?;
+                ensure!(placed.status == 202, "{}", placed.body);
+                let order_id = placed.json()?["order_id"].as_str().context("no order_id")?.to_owned();
+                // Of an order that nobody handles, so that shipping cannot forestall the cancellation.
+                let asked = stack.cancel(&order_id).await?;
+                ensure!(matches!(asked.status, 202 | 409), "{}", asked.body);
+                let refused = stack.post_order(&new_key(), &order(&[("NEVER-HEARD-OF", 1)], VISA)).await?;
+                ensure!(refused.status == 422, "{}", refused.body);
+            }
+            "order-status" => {
+                let seen = stack.look(&new_order()).await?;
+                ensure!(seen.status == 404, "{}", seen.body);
+            }
+            "order-tracking" => {
+                self.passes(&[event(&new_order(), now(), placed(&sku, 1, VISA))]).await?;
+                self.parks_and_hides().await?;
+            }
+            "order-deadline" => {
+                // An order that lies in the table and that nobody was told of: the nudge announces it.
+                let order_id = new_order();
+                stack.put("OrdersTable", stored_order(&order_id, &sku)).await?;
+                let nudged = self.deliver(&[event(&order_id, now(), placed(&sku, 1, VISA)).to_json()]).await?;
+                ensure!(nudged == 1, "it has to look again");
+                self.parks_and_hides().await?;
+            }
+            "payment" => {
+                self.cool_down();
+                // Fresh, so that nothing is read first; declined, so that no money has to be found again.
+                self.passes(&[event(&new_order(), now(), placed(&sku, 1, DECLINED))]).await?;
+                // Old, so that the record is looked up before the provider is called.
+                self.passes(&[event(&new_order(), "2026-01-01T00:00:00Z".parse()?, cancelled(None))]).await?;
+                self.parks_and_hides().await?;
+            }
+            "inventory" => {
+                let order_id = new_order();
+                let items = vec![Item { sku: sku.parse()?, quantity: 1 }];
+                self.passes(&[event(&order_id, now(), placed(&sku, 1, VISA))]).await?;
+                let shipped = OrderShipped { tracking_number: "OP1".into(), payment: PaymentRef("pi_1".into()), items };
+                self.passes(&[event(&order_id, now(), shipped)]).await?;
+                self.passes(&[event(&new_order(), now(), placed(&sku, 1000, VISA))]).await?;
+                self.parks_and_hides().await?;
+            }
+            "shipping" => {
+                let order_id = new_order();
+                let amount = Money { amount_minor: 1200, currency: Currency::EUR };
+                let capture_before = "2036-01-01T00:00:00Z".parse()?;
+                let authorized = PaymentAuthorized { payment: PaymentRef("pi_none".into()), amount, capture_before };
+                self.passes(&[event(&order_id, now(), authorized)]).await?;
+                // Rejected rather than reserved: nothing else is set in motion by it.
+                self.passes(&[event(&new_order(), now(), domain::event::InventoryRejected { short: vec![] })]).await?;
+                self.passes(&[event(&new_order(), now(), InventoryReserved { items: vec![] })]).await?;
+                self.parks_and_hides().await?;
+            }
+            other => anyhow::bail!("{other} has no story here: add one that uses each of its rights"),
+        }
+        Ok(())
+    }
+}
+
+fn new_order() -> String {
+    new_key().replacen("-4", "-5", 1)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the deployed functions run by the real clock")]
+fn now() -> domain::Timestamp {
+    domain::Timestamp::now()
+}
+
+fn event(order_id: &str, time: domain::Timestamp, event: impl Into<Event>) -> CloudEvent {
+    let subject = Subject::Order(order_id.parse().unwrap());
+    CloudEvent { source: "/test".into(), subject, time, traceparent: None, event: event.into() }
+}
+
+fn placed(sku: &str, quantity: u32, payment_method: &str) -> OrderPlaced {
+    let line = Line { sku: sku.parse().unwrap(), quantity, unit_price_minor: 1200 };
+    let total = Money { amount_minor: 1200 * u64::from(quantity), currency: Currency::EUR };
+    OrderPlaced { lines: vec![line], total, payment_method: payment_method.into() }
+}
+
+fn cancelled(payment: Option<PaymentRef>) -> OrderCancelled {
+    OrderCancelled { reason: CancelReason::CustomerAsked, payment, items: None }
+}
+
+/// An order as intake stores it, in DynamoDB's JSON.
+fn stored_order(order_id: &str, sku: &str) -> Value {
+    let text = |text: &str| json!({"S": text});
+    let line = json!({"M": {"sku": text(sku), "quantity": {"N": "1"}, "unit_price_minor": {"N": "1200"}}});
+    let address = json!({"M": {"line1": text("x"), "city": text("x"), "postal_code": text("x"), "country": text("DE")}});
+    json!({"order_id": text(order_id), "received_at": text(&now().to_string()), "fingerprint": text("x"), "lines": {"L": [line]},
+        "total": {"M": {"amount_minor": {"N": "1200"}, "currency": text("EUR")}}, "payment_method": text(VISA),
+        "customer": {"M": {"name": text("x"), "email": text("x@example.com")}}, "shipping_address": address})
+}
+
+/// The policy without one action of one statement.
+fn without(policy: &Value, statement: usize, action: &str) -> Value {
+    let mut policy = policy.clone();
+    let statements = policy["Statement"].as_array_mut().unwrap();
+    let left: Vec<_> = actions(&statements[statement]).into_iter().filter(|other| other != action).collect();
+    if left.is_empty() {
+        statements.remove(statement);
+    } else {
+        statements[statement]["Action"] = left.into();
+    }
+    policy
+}
+
+fn actions(statement: &Value) -> Vec<String> {
+    match &statement["Action"] {
+        Value::String(one) => vec![one.clone()],
+        Value::Array(list) => list.iter().filter_map(|action| Some(action.as_str()?.to_owned())).collect(),
+        _ => vec![],
+    }
+}
+
+#[tokio::test]
+async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let mut faults = Vec::new();
+    let (mut missed, mut not_enforced) = (0, BTreeMap::<&str, usize>::new());
+    for stem in functions_of_the_template() {
+        let function = Function::find(&stack, stem).await?;
+        function.story().await.with_context(|| format!("{stem} with all its rights"))?;
+        for (name, policy) in stack.engine.role_policies(&function.role).await? {
+            for (place, statement) in policy["Statement"].as_array().context("no statements")?.iter().enumerate() {
+                for action in actions(statement) {
+                    if let Some((_, why)) = NOT_ENFORCED.iter().find(|(prefix, _)| action.starts_with(prefix)) {
+                        *not_enforced.entry(why).or_default() += 1;
+                        continue;
+                    }
+                    stack.engine.put_role_policy(&function.role, &name, &without(&policy, place, &action)).await?;
+                    let told = function.story().await;
+                    stack.engine.put_role_policy(&function.role, &name, &policy).await?;
+                    let sid = statement["Sid"].as_str().unwrap_or_default();
+                    match told {
+                        Ok(()) => faults.push(format!("{stem} never misses {action} ({sid})")),
+                        Err(error) => {
+                            missed += 1;
+                            println!("{stem:<16} {sid:<26} {action:<32} missed: {}", format!("{error:#}").chars().take(100).collect::<String>());
+                        }
+                    }
+                }
+            }
+        }
+        function.story().await.with_context(|| format!("{stem} with all its rights given back"))?;
+    }
+    println!("{missed} rights were missed; not enforced by the engine: {not_enforced:?}");
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(missed >= 20, "only {missed} rights were tried: the roles were not found");
+    Ok(())
+}
+
+/// The functions, by their folders.
+fn functions_of_the_template() -> Vec<&'static str> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
+    let mut stems: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    stems.sort();
+    stems.into_iter().map(|stem| &*stem.leak()).collect()
+}

@@ -1,0 +1,617 @@
+//! The contracts in files: sample invocation events, the event catalogue, and the API descriptions.
+//!
+//! Each sample is read as the type its function is invoked with, and does what its name says: a name that promises
+//! nothing known fails here. Together the samples tell of one order that ships and one that its customer cancels.
+//! Needs no stack and no account.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is not as these tests expect fails them, helpers included")]
+
+use aws_lambda_events::{
+    apigw::ApiGatewayV2httpRequest,
+    sqs::{SqsEvent, SqsMessage},
+};
+use domain::{
+    CloudEvent, Event, EventType, IdempotencyKey, OrderId, ParseError, Subject,
+    event::{OrderCancelRequested, OrderPlaced},
+    order::{self, Item, Line, QUANTITY_MAX},
+    shipping::{Fact, Shipment, StoredFact},
+    tracking::{self, Facts, Status},
+};
+use end_to_end::template::{Template, entries, items, target, workspace_root};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
+
+/// A sample invocation event.
+struct Sample {
+    /// The folder it lies in: the function's name.
+    function: String,
+    /// The file's name without `.json`: what the sample promises.
+    name: String,
+    json: Value,
+}
+
+/// Every sample, in a steady order.
+fn samples() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for function in folders("events").into_iter().filter(|folder| folder != "schemas") {
+        for name in files(&format!("events/{function}")) {
+            let json = read_json(&format!("events/{function}/{name}.json"));
+            samples.push(Sample { function: function.clone(), name, json });
+        }
+    }
+    samples
+}
+
+impl Sample {
+    fn at(&self) -> String {
+        format!("events/{}/{}.json", self.function, self.name)
+    }
+    fn records(&self) -> Vec<SqsMessage> {
+        serde_json::from_value::<SqsEvent>(self.json.clone()).unwrap_or_else(|e| panic!("{}: {e}", self.at())).records
+    }
+    fn request(&self) -> ApiGatewayV2httpRequest {
+        serde_json::from_value(self.json.clone()).unwrap_or_else(|e| panic!("{}: {e}", self.at()))
+    }
+    /// What the function reads from its queue.
+    fn parsed(&self) -> Vec<Result<CloudEvent, ParseError>> {
+        self.records().iter().map(|record| CloudEvent::parse(record.body.as_deref().unwrap())).collect()
+    }
+}
+
+/// The sample of this path under `events/`.
+fn sample(function: &str, name: &str) -> Sample {
+    samples().into_iter().find(|it| it.function == function && it.name == name).unwrap_or_else(|| panic!("no sample {function}/{name}"))
+}
+
+/// The one event that a sample holds.
+fn event(function: &str, name: &str) -> CloudEvent {
+    let [Ok(event)] = &sample(function, name).parsed()[..] else { panic!("{function}/{name} is not one event") };
+    event.clone()
+}
+
+/// What a function hears, without versions; of a function behind the HTTP API, nothing.
+fn hears(template: &Template, function: &str) -> BTreeSet<String> {
+    let queues = template.sources().filter(|source| stem(source.function.body) == function).map(|source| source.queue.id);
+    queues.flat_map(|queue| heard_at(template, queue)).collect()
+}
+
+/// What a queue is subscribed to, without versions.
+fn heard_at(template: &Template, queue: &str) -> BTreeSet<String> {
+    let subscriptions = template.subscriptions().filter(|subscription| target(subscription.at("/Endpoint")) == Some(queue));
+    let prefixes = subscriptions.flat_map(|subscription| items(subscription.at("/FilterPolicy/type")));
+    prefixes.map(|rule| rule["prefix"].as_str().unwrap().trim_end_matches('.').to_owned()).collect()
+}
+
+/// A function's name: its binary's.
+fn stem(function: &Value) -> &str {
+    function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap()
+}
+
+/// The routes of the HTTP API, `POST /orders`, with the function behind each.
+fn routes(template: &Template) -> BTreeMap<String, String> {
+    let of = |body: &Value| {
+        let events = entries(&body["Properties"]["Events"]).filter(|(_, event)| event["Type"] == "HttpApi");
+        let route = |event: &Value| {
+            format!("{} {}", event["Properties"]["Method"].as_str().unwrap(), event["Properties"]["Path"].as_str().unwrap())
+        };
+        events.map(|(_, event)| (route(event), stem(body).to_owned())).collect::<Vec<_>>()
+    };
+    template.functions().flat_map(|function| of(function.body)).collect()
+}
+
+// ── every sample ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn every_function_has_at_least_two_samples_and_every_sample_a_function() {
+    let mut functions = folders("functions");
+    for function in &functions {
+        assert!(files(&format!("events/{function}")).len() >= 2, "events/{function} needs a good case and a telling bad one");
+    }
+    functions.insert("schemas".to_owned());
+    assert_eq!(folders("events"), functions);
+}
+
+#[test]
+fn every_sample_does_what_its_name_says() {
+    let template = Template::read().unwrap();
+    let routes = routes(&template);
+    for sample in samples() {
+        let heard = hears(&template, &sample.function);
+        if heard.is_empty() {
+            let request = sample.request();
+            let route = request.route_key.clone().unwrap();
+            assert_eq!(routes.get(&route), Some(&sample.function), "{}: {route}", sample.at());
+            request_does_what_its_name_says(&sample, &request);
+        } else {
+            batch_does_what_its_name_says(&sample, &heard);
+        }
+    }
+}
+
+fn batch_does_what_its_name_says(sample: &Sample, heard: &BTreeSet<String>) {
+    let (at, parsed) = (sample.at(), sample.parsed());
+    let good = |parsed: &Result<CloudEvent, ParseError>| parsed.as_ref().is_ok_and(|event| heard.contains(event.event.event_type().stem()));
+    let unreadable = |parsed: &Result<CloudEvent, ParseError>| matches!(parsed, Err(ParseError::Unreadable(_)));
+    let kept = match (sample.name.as_str(), &parsed[..]) {
+        ("unreadable-body", [one]) => unreadable(one),
+        ("unknown-type", [Err(ParseError::UnknownType(_))]) => true,
+        ("unknown-version", [Err(ParseError::UnknownVersion(version))]) => heard.contains(version.rsplit_once('.').unwrap().0),
+        ("not-for-this-function", [Ok(event)]) => !heard.contains(event.event.event_type().stem()),
+        ("duplicate", [first, second]) => good(first) && first == second,
+        ("poison-in-batch", [first, middle @ .., last]) => good(first) && middle.iter().any(unreadable) && good(last),
+        ("whole-story", all) => all.iter().all(good) && told(all).status() == Status::Completed && told(all).ended(),
+        (name, [Ok(event)]) => good(&parsed[0]) && event.event.event_type().stem().replace(['.', '_'], "-") == name,
+        _ => false,
+    };
+    assert!(kept, "{at} is not what it is called: {parsed:?}");
+    let ids: BTreeSet<_> = sample.records().into_iter().map(|record| record.message_id).collect();
+    assert_eq!(ids.len(), parsed.len(), "{at}: two messages with one id");
+}
+
+/// What order-tracking knows once it has heard these.
+fn told(events: &[Result<CloudEvent, ParseError>]) -> Facts {
+    let mut facts = Facts::default();
+    for event in events.iter().flatten() {
+        facts.insert(event.event.event_type(), tracking::Fact::from_event(&event.event, event.time).unwrap());
+    }
+    facts
+}
+
+fn request_does_what_its_name_says(sample: &Sample, request: &ApiGatewayV2httpRequest) {
+    let at = sample.at();
+    let is_json = |body: &str| serde_json::from_str::<Value>(body).is_ok();
+    let asked = || request.path_parameters["order_id"].clone();
+    match sample.name.as_str() {
+        "place-order" | "place-order-to-cancel" => assert!(key(request).is_some() && is_json(&body(request)), "{at}"),
+        "base64-body" => {
+            let plain = self::sample("order-intake", "place-order").request();
+            assert!(request.is_base64_encoded && !plain.is_base64_encoded, "{at}");
+            assert_eq!((body(request), key(request)), (body(&plain), key(&plain)), "{at}: the same request, encoded");
+        }
+        "same-key-other-body" => {
+            let first = self::sample("order-intake", "place-order").request();
+            assert_eq!(key(request), key(&first), "{at}");
+            assert!(is_json(&body(request)) && body(request) != body(&first), "{at}");
+        }
+        "no-idempotency-key" => {
+            assert!(!request.headers.contains_key("idempotency-key"), "{at}");
+            assert!(is_json(&body(request)), "{at}: nothing else is wrong with it");
+        }
+        "unreadable-body" => assert!(key(request).is_some() && !is_json(&body(request)), "{at}"),
+        "several-faults" => {
+            let body: Value = serde_json::from_str(&body(request)).unwrap();
+            let lines = body["lines"].as_array().unwrap();
+            assert!(key(request).is_some() && body.get("coupon").is_some(), "{at}: a field that orders do not have");
+            assert!(!body["customer"]["email"].as_str().unwrap().contains('@'), "{at}");
+            assert_eq!(lines[0]["quantity"], 0, "{at}");
+            assert!(lines[1]["quantity"].as_u64() > Some(u64::from(QUANTITY_MAX)), "{at}");
+            assert_eq!(lines[0]["sku"], lines[1]["sku"], "{at}: the same SKU twice");
+        }
+        "cancel-order" => assert_eq!(asked(), order_of("place-order-to-cancel").to_string(), "{at}"),
+        "read-order" => assert_eq!(asked(), order_of("place-order").to_string(), "{at}"),
+        "unknown-order" => {
+            let id: OrderId = asked().parse().unwrap();
+            assert!(every_event().keys().all(|event_id| !event_id.starts_with(&id.to_string())), "{at}: there is such an order");
+        }
+        "malformed-order-id" => assert!(asked().parse::<OrderId>().is_err(), "{at}"),
+        _ => panic!("{at}: say in this test what the name promises"),
+    }
+}
+
+#[test]
+fn every_queue_sample_has_the_shape_that_lambda_hands_over() {
+    let template = Template::read().unwrap();
+    for sample in samples() {
+        for (record, json) in sample.json["Records"].as_array().into_iter().flatten().map(|json| (parse::<SqsMessage>(json), json)) {
+            let at = sample.at();
+            let queue = template.sources().find(|source| stem(source.function.body) == sample.function).unwrap().queue;
+            let arn = record.event_source_arn.as_deref().unwrap();
+            assert!(arn.starts_with("arn:aws:sqs:us-east-1:123456789012:order-pipeline-"), "{at}: {arn} is no one's");
+            assert_eq!(arn.ends_with(".fifo"), queue.is_fifo(), "{at}: {arn}");
+            // As `sam local generate-event sqs receive-message` writes them.
+            let shape = [
+                "attributes",
+                "awsRegion",
+                "body",
+                "eventSource",
+                "eventSourceARN",
+                "md5OfBody",
+                "messageAttributes",
+                "messageId",
+                "receiptHandle",
+            ];
+            assert_eq!(keys(json), shape, "{at}");
+            let mut attributes = vec!["ApproximateFirstReceiveTimestamp", "ApproximateReceiveCount", "SenderId", "SentTimestamp"];
+            if queue.is_fifo() {
+                attributes.extend(["MessageDeduplicationId", "MessageGroupId", "SequenceNumber"]);
+                attributes.sort_unstable();
+            }
+            assert_eq!(keys(&json["attributes"]), attributes, "{at}");
+            // Raw delivery hands the topic's attributes on; the filters look at this one.
+            let told = record.message_attributes["type"].string_value.as_deref().unwrap();
+            match CloudEvent::parse(record.body.as_deref().unwrap()) {
+                Ok(event) => {
+                    assert_eq!(told, event.event.event_type().as_str(), "{at}");
+                    if queue.is_fifo() {
+                        assert_eq!(record.attributes["MessageGroupId"], event.subject.to_string(), "{at}");
+                        assert_eq!(record.attributes["MessageDeduplicationId"], event.id(), "{at}");
+                    }
+                }
+                Err(ParseError::UnknownType(foreign) | ParseError::UnknownVersion(foreign)) => assert_eq!(told, foreign, "{at}"),
+                Err(ParseError::Unreadable(_)) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn every_http_sample_says_the_same_thing_wherever_it_says_it() {
+    for sample in samples().into_iter().filter(|sample| sample.json.get("Records").is_none()) {
+        let (at, request) = (sample.at(), sample.request());
+        let (context, path) = (&request.request_context, request.raw_path.as_deref().unwrap());
+        let route = request.route_key.as_deref().unwrap();
+        assert_eq!(request.version.as_deref(), Some("2.0"), "{at}");
+        assert_eq!((context.route_key.as_deref(), context.account_id.as_deref()), (Some(route), Some("123456789012")), "{at}");
+        let filled =
+            request.path_parameters.iter().fold(route.to_owned(), |route, (name, value)| route.replace(&format!("{{{name}}}"), value));
+        assert_eq!(format!("{} {path}", context.http.method), filled, "{at}");
+        assert_eq!(context.http.path.as_deref(), Some(path), "{at}");
+        assert!(
+            keys(&sample.json["headers"]).iter().all(|name| *name == name.to_lowercase()),
+            "{at}: HTTP APIs hand over lower-case names"
+        );
+    }
+}
+
+// ── one story ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Every event of every sample and of every example in a schema, by its id.
+fn every_event() -> BTreeMap<String, CloudEvent> {
+    let schemas = files("events/schemas").into_iter().map(|name| read_json(&format!("events/schemas/{name}.json")));
+    let examples = schemas.flat_map(|schema| schema["examples"].as_array().cloned().unwrap_or_default());
+    let examples = examples.map(|example| CloudEvent::parse(&example.to_string()).unwrap());
+    let sent = samples().into_iter().filter(|sample| sample.json.get("Records").is_some()).flat_map(|sample| sample.parsed()).flatten();
+    let mut known = BTreeMap::<String, CloudEvent>::new();
+    for event in examples.chain(sent) {
+        let first = known.entry(event.id()).or_insert_with(|| event.clone());
+        assert_eq!(*first, event, "one id, two events");
+    }
+    known
+}
+
+/// The order that this sample of order-intake places.
+fn order_of(name: &str) -> OrderId {
+    OrderId::from_key(&key(&sample("order-intake", name).request()).unwrap(), None)
+}
+
+#[test]
+fn the_samples_tell_of_one_order_that_ships() {
+    let request = sample("order-intake", "place-order").request();
+    let (asked, id): (Value, _) = (serde_json::from_str(&body(&request)).unwrap(), order_of("place-order"));
+    let all = every_event();
+    let story = |event_type: EventType| &all[&format!("{id}/{event_type}")];
+
+    let placed = story(EventType::OrderPlaced);
+    let Event::OrderPlaced(OrderPlaced { lines, total, payment_method }) = &placed.event else { panic!() };
+    assert_eq!(lines, &priced(&asked["lines"]), "at the prices of the catalogue");
+    assert_eq!(total.amount_minor, lines.iter().map(|line| line.unit_price_minor * u64::from(line.quantity)).sum::<u64>());
+    assert_eq!(
+        (total.currency.code(), payment_method.as_str()),
+        (asked["currency"].as_str().unwrap(), asked["payment_method"].as_str().unwrap())
+    );
+
+    let (reserved, authorized) = (story(EventType::InventoryReserved), story(EventType::PaymentAuthorized));
+    let Event::InventoryReserved(set_aside) = &reserved.event else { panic!() };
+    let Event::PaymentAuthorized(hold) = &authorized.event else { panic!() };
+    assert_eq!((&set_aside.items, &hold.amount), (&order::items(lines), total));
+
+    let shipped = story(EventType::OrderShipped);
+    let stored = [(reserved, reserved.time), (authorized, shipped.time)];
+    let facts = stored.map(|(event, at)| StoredFact { at, fact: Fact::from_event(&event.event).unwrap() });
+    assert_eq!(Shipment { order_id: id, facts: facts.to_vec() }.decision(), Some((shipped.event.clone(), shipped.time)));
+
+    let (committed, captured) = (story(EventType::InventoryCommitted), story(EventType::PaymentCaptured));
+    let Event::InventoryCommitted(left) = &committed.event else { panic!() };
+    let Event::PaymentCaptured(collected) = &captured.event else { panic!() };
+    assert_eq!((&left.items, &collected.amount), (&order::items(lines), total));
+
+    for pair in [placed, reserved, authorized, shipped, committed, captured].windows(2) {
+        assert!(pair[0].time < pair[1].time, "{} before {}", pair[0].id(), pair[1].id());
+    }
+    let trace = |traceparent: &str| traceparent.split('-').nth(1).unwrap().to_owned();
+    let told = all.values().filter(|event| event.subject == Subject::Order(id)).map(|event| trace(event.traceparent.as_deref().unwrap()));
+    assert_eq!(told.collect::<BTreeSet<_>>(), BTreeSet::from([trace(request.headers["traceparent"].to_str().unwrap())]), "one trace");
+}
+
+#[test]
+fn the_samples_tell_of_one_order_that_its_customer_cancels() {
+    let id = order_of("place-order-to-cancel");
+    let requested = event("shipping", "order-cancel-requested");
+    let cancelled = event("payment", "order-cancelled");
+    assert_eq!((requested.subject, cancelled.subject), (Subject::Order(id), Subject::Order(id)));
+    let Event::OrderCancelRequested(OrderCancelRequested { reason }) = requested.event else { panic!() };
+    let facts = vec![StoredFact { at: cancelled.time, fact: Fact::CancelRequested { reason } }];
+    assert_eq!(Shipment { order_id: id, facts }.decision(), Some((cancelled.event.clone(), cancelled.time)));
+    assert_eq!(event("inventory", "order-cancelled"), cancelled);
+}
+
+#[test]
+fn no_order_of_a_sample_is_both_shipped_and_cancelled() {
+    let subjects = |wanted: &[EventType]| -> BTreeSet<String> {
+        let of = |event: &&CloudEvent| wanted.contains(&event.event.event_type());
+        every_event().values().filter(of).map(|event| event.subject.to_string()).collect()
+    };
+    use EventType as T;
+    let shipped = subjects(&[T::OrderShipped, T::PaymentCaptured, T::PaymentCaptureFailed, T::InventoryCommitted]);
+    let cancelled = subjects(&[T::OrderCancelled, T::PaymentVoided, T::InventoryReleased]);
+    assert!(!shipped.is_empty() && !cancelled.is_empty());
+    assert_eq!(shipped.intersection(&cancelled).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// What was asked for, at the prices of the catalogue that the local run seeds.
+fn priced(asked: &Value) -> Vec<Line> {
+    let catalogue = read_json("local/seed/catalogue.json");
+    let price =
+        |sku: &str| catalogue.as_array().unwrap().iter().find(|item| item["sku"] == sku).unwrap()["unit_price_minor"].as_u64().unwrap();
+    let items: Vec<Item> = parse(asked);
+    items.into_iter().map(|Item { sku, quantity }| Line { unit_price_minor: price(sku.as_str()), sku, quantity }).collect()
+}
+
+// ── the catalogue ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Who publishes what. Code decides that, and no template shows it.
+const PRODUCERS: &[(&str, &[&str])] = &[
+    ("customer.signed_up.v1", &["customer-signup"]),
+    ("order.placed.v1", &["order-intake"]),
+    ("payment.authorized.v1", &["payment"]),
+    ("payment.declined.v1", &["payment"]),
+    ("inventory.reserved.v1", &["inventory"]),
+    ("inventory.rejected.v1", &["inventory"]),
+    ("order.cancel_requested.v1", &["order-intake", "order-deadline"]),
+    ("order.shipped.v1", &["shipping"]),
+    ("order.cancelled.v1", &["shipping"]),
+    ("payment.captured.v1", &["payment"]),
+    ("payment.capture_failed.v1", &["payment"]),
+    ("payment.voided.v1", &["payment"]),
+    ("inventory.committed.v1", &["inventory"]),
+    ("inventory.released.v1", &["inventory"]),
+];
+
+/// Consumers of the design that are still to come. Once a function's folder is there, its row must say so.
+const TO_COME: &[(&str, &[&str])] = &[
+    ("customer.signed_up.v1", &["welcome-email"]),
+    ("order.placed.v1", &["order-email"]),
+    ("order.shipped.v1", &["order-email"]),
+    ("order.cancelled.v1", &["order-email"]),
+];
+
+/// The rows of the catalogue's table: event, meaning, producers, consumers, schema, example.
+fn catalogue() -> Vec<[String; 6]> {
+    let text = read("events/README.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `") && line.contains(".v1` |"));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    rows.map(|line| cells(line).try_into().unwrap_or_else(|cells| panic!("six cells: {cells:?}"))).collect()
+}
+
+/// The names in a cell: those between `mark`s.
+fn marked(cell: &str, mark: char) -> BTreeSet<String> {
+    cell.split(mark).skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_catalogue_lists_every_event_with_its_producers_and_consumers() {
+    let (template, functions) = (Template::read().unwrap(), folders("functions"));
+    let listed: Vec<_> = catalogue().iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    assert_eq!(listed, EventType::ALL.iter().map(|known| known.as_str()).collect::<Vec<_>>(), "in the order in which an order meets them");
+    for ([_, meaning, producers, consumers, ..], event_type) in catalogue().iter().zip(EventType::ALL) {
+        let of = |list: &[(&str, &[&str])]| -> BTreeSet<String> {
+            list.iter()
+                .filter(|(event, _)| *event == event_type.as_str())
+                .flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()))
+                .collect()
+        };
+        assert!(meaning.ends_with('.'), "{event_type}");
+        let (here, to_come) = of(PRODUCERS).into_iter().partition(|name| functions.contains(name));
+        assert_eq!((marked(producers, '`'), marked(producers, '*')), (here, to_come), "producers of {event_type}");
+        // A queue that no function consumes is there for people.
+        let queues = template.queues().filter(|queue| heard_at(&template, queue.id).contains(event_type.stem()));
+        let consumer =
+            |queue: &str| template.sources().find(|source| source.queue.id == queue).map(|source| stem(source.function.body).to_owned());
+        let subscribed: BTreeSet<_> = queues.map(|queue| consumer(queue.id).unwrap_or_else(|| queue.id.to_owned())).collect();
+        assert_eq!(marked(consumers, '`'), subscribed, "consumers of {event_type}");
+        assert_eq!(marked(consumers, '*'), of(TO_COME), "consumers to come of {event_type}");
+        assert!(of(TO_COME).is_disjoint(&functions), "{event_type}: one of them is here");
+    }
+}
+
+#[test]
+fn whoever_publishes_may_publish_and_examples_name_their_producer() {
+    let template = Template::read().unwrap();
+    let publishers = template.functions().filter(|function| !function.at("/Environment/Variables/ORDER_EVENTS_TOPIC_ARN").is_null());
+    let publishers: BTreeSet<_> = publishers.map(|function| stem(function.body).to_owned()).collect();
+    let producers: BTreeSet<_> = PRODUCERS.iter().flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())).collect();
+    let here: BTreeSet<_> = producers.intersection(&folders("functions")).cloned().collect();
+    assert_eq!(publishers, here);
+    for event in every_event().values() {
+        let (_, names) = PRODUCERS.iter().find(|(listed, _)| *listed == event.event.event_type().as_str()).unwrap();
+        assert!(names.iter().any(|name| event.source == format!("/{name}")), "{} comes from {}", event.id(), event.source);
+    }
+}
+
+#[test]
+fn schema_and_example_of_every_row_are_of_its_event() {
+    for [event, .., schema, example] in catalogue() {
+        let (event, schema, example) = (event.trim_matches('`'), link(&schema), link(&example));
+        assert_eq!(schema, format!("schemas/{event}.json"));
+        let json = read_json(&format!("events/{example}"));
+        if example == schema {
+            assert!(!json["examples"].as_array().unwrap().is_empty());
+        } else {
+            let record = &parse::<SqsEvent>(&json).records[0];
+            assert_eq!(CloudEvent::parse(record.body.as_deref().unwrap()).unwrap().event.event_type().as_str(), event);
+        }
+    }
+}
+
+#[test]
+fn every_link_between_these_pages_resolves() {
+    let pages = ["events/README.md".to_owned(), "docs/architecture.md".to_owned()].into_iter();
+    let decisions =
+        fs::read_dir(workspace_root().join("docs/decisions")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for page in pages.chain(decisions.map(|name| format!("docs/decisions/{name}"))) {
+        let text = read(&page);
+        for target in text.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
+            let local = target.split('#').next().unwrap();
+            let found =
+                local.is_empty() || local.starts_with("https://") || workspace_root().join(&page).parent().unwrap().join(local).exists();
+            assert!(found, "{page} links to {target}");
+        }
+    }
+}
+
+/// The target of the one link in a cell.
+fn link(cell: &str) -> String {
+    cell.split_once("](").unwrap().1.trim_end_matches(')').to_owned()
+}
+
+// ── the API descriptions ────────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn the_openapi_description_has_the_routes_of_the_template_and_the_limits_of_the_domain() {
+    let api = read_yaml("docs/api/openapi.yaml");
+    let methods = |path: &str, item: &Value| -> Vec<String> {
+        keys(item).into_iter().filter(|key| *key != "parameters").map(|method| format!("{} {path}", method.to_uppercase())).collect()
+    };
+    let described: BTreeSet<_> = entries(&api["paths"]).flat_map(|(path, item)| methods(path, item)).collect();
+    assert_eq!(described, routes(&Template::read().unwrap()).into_keys().collect());
+
+    let schemas = &api["components"]["schemas"];
+    assert_eq!(schemas["Quantity"]["maximum"], QUANTITY_MAX);
+    assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["maxItems"], order::LINES_MAX);
+    assert_eq!(schemas["Money"]["properties"]["amount_minor"]["maximum"], domain::money::AMOUNT_MINOR_MAX);
+    let known = [Status::Received, Status::Processing, Status::Cancelled, Status::Shipped, Status::Uncollected, Status::Completed];
+    assert_eq!(schemas["Status"]["enum"], serde_json::to_value(known).unwrap());
+    every_reference_resolves(&api, "docs/api/openapi.yaml");
+}
+
+#[test]
+fn the_openapi_description_accepts_the_good_orders_among_the_samples_and_refuses_the_faulty() {
+    let api = read_yaml("docs/api/openapi.yaml");
+    let schema = serde_json::json!({ "$ref": "#/components/schemas/OrderRequest", "components": api["components"] });
+    let validator = jsonschema::options().offline().should_validate_formats(true).build(&schema).unwrap();
+    let asked = |name: &str| serde_json::from_str::<Value>(&body(&sample("order-intake", name).request())).unwrap();
+    for good in ["place-order", "place-order-to-cancel", "base64-body", "same-key-other-body", "no-idempotency-key"] {
+        validator.validate(&asked(good)).unwrap_or_else(|e| panic!("{good}: {e}"));
+    }
+    let faults = validator.iter_errors(&asked("several-faults")).map(|fault| fault.instance_path().to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(faults, ["", "/customer/email", "/lines/0/quantity", "/lines/1/quantity"].map(str::to_owned).into());
+}
+
+#[test]
+fn the_asyncapi_description_lists_every_event_and_who_sends_and_receives_it() {
+    let api = read_yaml("docs/api/asyncapi.yaml");
+    let known: BTreeSet<_> = EventType::ALL.iter().map(|known| known.as_str()).collect();
+    for messages in [&api["components"]["messages"], &api["channels"]["orderEvents"]["messages"]] {
+        assert_eq!(keys(messages).into_iter().collect::<BTreeSet<_>>(), known);
+    }
+    for (name, message) in entries(&api["components"]["messages"]) {
+        assert_eq!(message["payload"]["schema"]["$ref"], format!("../../events/schemas/{name}.json"));
+        assert_eq!(message["name"], name);
+    }
+    let (template, functions) = (Template::read().unwrap(), folders("functions"));
+    for function in &functions {
+        let (mut sends, mut receives) = (BTreeSet::new(), BTreeSet::new());
+        for operation in api["operations"].as_object().unwrap().values().filter(|operation| operation["tags"][0]["name"] == **function) {
+            let messages = operation["messages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|message| message["$ref"].as_str().unwrap().rsplit_once('/').unwrap().1);
+            if operation["action"] == "send" { sends.extend(messages) } else { receives.extend(messages) }
+        }
+        let heard = hears(&template, function);
+        let expected: BTreeSet<_> =
+            EventType::ALL.iter().filter(|known| heard.contains(known.stem())).map(|known| known.as_str()).collect();
+        assert_eq!(receives, expected, "{function} receives");
+        let mut published: BTreeSet<_> =
+            PRODUCERS.iter().filter(|(_, names)| names.contains(&function.as_str())).map(|(event, _)| *event).collect();
+        if function == "order-deadline" {
+            published.insert("order.placed.v1"); // the nudge
+        }
+        assert_eq!(sends, published, "{function} sends");
+    }
+    every_reference_resolves(&api, "docs/api/asyncapi.yaml");
+}
+
+/// Every `$ref` in `document` leads somewhere: inside, or to a file beside it.
+fn every_reference_resolves(document: &Value, path: &str) {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        if let Some(map) = value.as_object() {
+            found.extend(map.get("$ref").and_then(Value::as_str));
+            map.values().for_each(|inner| references(inner, found));
+        }
+        value.as_array().into_iter().flatten().for_each(|inner| references(inner, found));
+    }
+    let mut found = Vec::new();
+    references(document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        let resolves = match reference.strip_prefix('#') {
+            Some(pointer) => document.pointer(pointer).is_some(),
+            None => workspace_root().join(path).parent().unwrap().join(reference).exists(),
+        };
+        assert!(resolves, "{path}: {reference}");
+    }
+}
+
+// ── reading files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+fn read(path: &str) -> String {
+    fs::read_to_string(workspace_root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+fn read_json(path: &str) -> Value {
+    serde_json::from_str(&read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+fn read_yaml(path: &str) -> Value {
+    yaml_serde::from_str(&read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+fn parse<T: serde::de::DeserializeOwned>(json: &Value) -> T {
+    T::deserialize(json).unwrap()
+}
+/// The names of the folders in a folder.
+fn folders(path: &str) -> BTreeSet<String> {
+    list(path).into_iter().filter(|entry| entry.is_dir()).map(|entry| name_of(entry.file_name())).collect()
+}
+/// The names of the JSON files in a folder, without `.json`.
+fn files(path: &str) -> BTreeSet<String> {
+    let is_json = |entry: &PathBuf| entry.extension().is_some_and(|extension| extension == "json");
+    list(path).into_iter().filter(is_json).map(|entry| name_of(entry.file_stem())).collect()
+}
+fn list(path: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(workspace_root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+fn name_of(part: Option<&std::ffi::OsStr>) -> String {
+    part.unwrap().to_str().unwrap().to_owned()
+}
+/// The keys of an object, sorted.
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = entries(value).map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys
+}
+/// The body of a request, decoded.
+fn body(request: &ApiGatewayV2httpRequest) -> String {
+    let body = request.body.clone().unwrap_or_default();
+    if !request.is_base64_encoded {
+        return body;
+    }
+    String::from_utf8(base64_simd::STANDARD.decode_to_vec(body).unwrap()).unwrap()
+}
+/// The idempotency key of a request.
+fn key(request: &ApiGatewayV2httpRequest) -> Option<IdempotencyKey> {
+    request.headers.get("idempotency-key").map(|value| value.to_str().unwrap().parse().unwrap())
+}

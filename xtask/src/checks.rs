@@ -1,0 +1,275 @@
+//! The one list of checks, from formatting to the end-to-end tests with IAM enforced. People and CI run the same one.
+//! It stops at the first failure and says how to run that step alone. It leaves a stack of `up` in peace: the end-to-end steps
+//! get a fresh one on free ports, which ends with them.
+
+use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
+use crate::processes::{Group, Services, Start};
+use crate::progress::{Progress, bold, dim, log_of, red, shown};
+use crate::stack::{self, LOOPBACK};
+use crate::state::State;
+use crate::{build, sam_local, setup};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::time::Instant;
+use tokio::process::Command;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Run this step alone; may be given several times
+    #[arg(long, value_enum)]
+    only: Vec<Step>,
+    /// Name the steps and end
+    #[arg(long)]
+    list: bool,
+}
+
+/// In the order in which they run: what fails fastest first, what disturbs the others last.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
+enum Step {
+    Fmt,
+    Clippy,
+    Unit,
+    Doc,
+    Template,
+    Engine,
+    BadRequests,
+    Stories,
+    Faults,
+    Calls,
+    SamLocal,
+    LeastPrivilege,
+}
+
+impl Step {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Fmt => "cargo fmt --check",
+            Self::Clippy => "cargo clippy, warnings are errors",
+            Self::Unit => "unit, template and schema tests of the whole workspace",
+            Self::Doc => "cargo doc, warnings are errors",
+            Self::Template => "sam validate --lint",
+            Self::Engine => "contract tests of the local engine: what we lean on, and each gap that we mend",
+            Self::BadRequests => "end to end: bad requests at the front door",
+            Self::Stories => "end to end: every story of an order",
+            Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
+            Self::Calls => "end to end: AWS calls counted",
+            Self::SamLocal => "sam local invoke with every sample event",
+            Self::LeastPrivilege => "end to end: each action taken out of each role, one by one",
+        }
+    }
+    fn name(self) -> String {
+        use clap::ValueEnum;
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+    /// The test binary of the package `end-to-end`, for the steps that need a stack.
+    fn test_binary(self) -> Option<&'static str> {
+        match self {
+            Self::BadRequests => Some("bad_requests"),
+            Self::Stories => Some("stories"),
+            Self::Faults => Some("faults"),
+            Self::Calls => Some("calls"),
+            Self::LeastPrivilege => Some("least_privilege"),
+            _ => None,
+        }
+    }
+    fn needs_stack(self) -> bool {
+        self.test_binary().is_some() || self == Self::SamLocal
+    }
+}
+
+const ALL: [Step; 12] = [
+    Step::Fmt,
+    Step::Clippy,
+    Step::Unit,
+    Step::Doc,
+    Step::Template,
+    Step::Engine,
+    Step::BadRequests,
+    Step::Stories,
+    Step::Faults,
+    Step::Calls,
+    Step::SamLocal,
+    Step::LeastPrivilege,
+];
+
+pub async fn run(repository: &Repository, options: Options, progress: &mut Progress) -> Result<()> {
+    if options.list {
+        for step in ALL {
+            println!("{:<18} {}", step.name(), step.what());
+        }
+        return Ok(());
+    }
+    require_linux()?;
+    require_cargo()?;
+    require_compiler()?;
+    let steps: Vec<Step> = ALL.into_iter().filter(|step| options.only.is_empty() || options.only.contains(step)).collect();
+    let mut checks = Checks { repository, progress, stack: None, skipped: Vec::new() };
+    let count = steps.len();
+    for step in steps {
+        if let Err(error) = checks.step(step).await {
+            println!("\n{}", red(&format!("✗ {}", step.what())));
+            return Err(error.context(format!("the step {0} failed; run it alone with: cargo xtask test --only {0}", step.name())));
+        }
+    }
+    checks.end()?;
+    let skipped = std::mem::take(&mut checks.skipped);
+    for (step, why) in &skipped {
+        println!("{}", dim(&format!("skipped: {} ({why})", step.what())));
+    }
+    println!("{} of {count} steps passed in {}.", count - skipped.len(), shown(progress.elapsed()));
+    Ok(())
+}
+
+struct Checks<'a> {
+    repository: &'a Repository,
+    progress: &'a mut Progress,
+    /// Started by the first step that needs it.
+    stack: Option<(Services, State)>,
+    skipped: Vec<(Step, String)>,
+}
+
+impl Checks<'_> {
+    async fn step(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Fmt => self.cargo(step, &["fmt", "--all", "--check"]).await,
+            Step::Clippy => self.cargo(step, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
+            Step::Unit => self.shown(step, cargo(self.repository, &["test", "--workspace"])).await,
+            Step::Doc => {
+                let mut doc = cargo(self.repository, &["doc", "--workspace", "--no-deps"]);
+                doc.env("RUSTDOCFLAGS", "-D warnings");
+                self.quiet(step, doc).await
+            }
+            Step::Template => {
+                setup::run(self.repository, self.progress).await?;
+                let mut sam = build::tool(self.repository, "sam");
+                sam.args(["validate", "--lint", "--template-file", "template.yaml"]);
+                self.quiet(step, sam).await
+            }
+            Step::Engine => {
+                setup::run(self.repository, self.progress).await?;
+                let mut python = build::tool(self.repository, "python");
+                python.args(["-B", "-m", "unittest", "--verbose", "engine_test"]).current_dir(self.repository.root.join("local"));
+                python.env("TMPDIR", self.temporary()?);
+                self.shown(step, python).await
+            }
+            Step::SamLocal => match sam_local::available(self.repository) {
+                Ok(containers) => {
+                    self.require_stack().await?;
+                    let state = State::path(&self.folder());
+                    let command = containers.command(self.repository, &state)?;
+                    self.shown(step, command).await
+                }
+                Err(why) => {
+                    self.progress.skipped(step.what(), &why);
+                    self.skipped.push((step, why));
+                    Ok(())
+                }
+            },
+            Step::BadRequests | Step::Stories | Step::Faults | Step::Calls | Step::LeastPrivilege => self.end_to_end(step).await,
+        }
+    }
+
+    async fn end_to_end(&mut self, step: Step) -> Result<()> {
+        let Some(binary) = step.test_binary() else { bail!("{} is no end-to-end step", step.name()) };
+        if !self.repository.root.join(format!("tests/tests/{binary}.rs")).is_file() {
+            bail!("tests/tests/{binary}.rs is missing");
+        }
+        self.require_stack().await?;
+        let mut test = cargo(self.repository, &["test", "--package", "end-to-end", "--test", binary]);
+        if step == Step::LeastPrivilege {
+            // It takes rights away from running functions: one test at a time, or they would see each other's holes.
+            test.args(["--", "--test-threads", "1"]);
+        }
+        test.env("PIPELINE_STATE", State::path(&self.folder()));
+        self.shown(step, test).await
+    }
+
+    /// Starts the stack of the end-to-end steps, unless it runs.
+    async fn require_stack(&mut self) -> Result<()> {
+        if let Some((services, _)) = &mut self.stack {
+            return services.require_alive();
+        }
+        setup::run(self.repository, self.progress).await?;
+        let built = build::run(self.repository, self.progress).await?;
+        let folder = self.folder();
+        std::fs::create_dir_all(&folder)?;
+        // Containers reach this machine over their bridge, not over the loopback interface.
+        let host = if sam_local::available(self.repository).is_ok() { "0.0.0.0" } else { LOOPBACK };
+        let start = Start { port: free_ports()?, folder: &folder, lifeline: true, host };
+        self.stack = Some(stack::fresh(self.repository, start, &built, self.progress).await?);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.stack.take().is_some() {
+            stack::remove_temporary(&self.folder())?;
+            State::remove(&self.folder())?;
+        }
+        Ok(())
+    }
+
+    /// The folder of this run's stack, beside that of `up`.
+    fn folder(&self) -> PathBuf {
+        self.repository.local().join("test")
+    }
+    fn temporary(&self) -> Result<PathBuf> {
+        let folder = self.folder().join("tmp");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    async fn cargo(&mut self, step: Step, arguments: &[&str]) -> Result<()> {
+        let command = cargo(self.repository, arguments);
+        self.quiet(step, command).await
+    }
+
+    /// A step whose output matters only when it fails.
+    async fn quiet(&mut self, step: Step, command: Command) -> Result<()> {
+        let log = log_of(&self.folder(), &step.name());
+        self.progress.run(step.what(), command, &log, self.repository).await.map(drop)
+    }
+
+    /// A step whose output is the report.
+    async fn shown(&mut self, step: Step, command: Command) -> Result<()> {
+        println!("\n{}", bold(step.what()));
+        let started = Instant::now();
+        let mut command = command;
+        command.stdin(std::process::Stdio::null());
+        let mut group = Group::start(command)?;
+        let finished = async { Ok(group.wait().await?) };
+        let status = match &mut self.stack {
+            Some((services, _)) => services.while_alive(finished).await?,
+            None => finished.await?,
+        };
+        if !status.success() {
+            let logs = if step.needs_stack() { format!("; the engine's log is {}", self.repository.shown(&self.folder().join("engine.log"))) } else { String::new() };
+            bail!("{status}{logs}");
+        }
+        self.progress.done(step.what(), started, "");
+        Ok(())
+    }
+}
+
+fn cargo(repository: &Repository, arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(&repository.root);
+    // Set by the cargo that runs this program, about this package: tests of others would read them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_runs_and_the_one_that_takes_rights_away_runs_last() {
+        use clap::ValueEnum;
+        assert_eq!(ALL.as_slice(), Step::value_variants());
+        assert_eq!(ALL.last(), Some(&Step::LeastPrivilege));
+    }
+}

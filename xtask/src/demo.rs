@@ -1,0 +1,304 @@
+//! Six orders from set-up to the end, each told as it happens, then what was charged and what is in stock.
+//! Every story goes over HTTP and is judged by what a customer, the payment provider's book and the stock table say.
+//! A stack that `up` left running is used and left running; otherwise everything started here is stopped here.
+
+use crate::engine::{Engine, provider};
+use crate::machine::{Repository, require_free_port};
+use crate::processes::{Services, Start, provider_port};
+use crate::progress::{Progress, bold, dim, green, red, shown};
+use crate::seed::{self, CatalogueItem};
+use crate::stack::{self, LOOPBACK};
+use crate::state::State;
+use crate::story::{self, Expected, Seen, Teller, basket, judge, money};
+use crate::{build, deploy, setup};
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// An order that nobody holds up is through in a second or two; on a busy machine with cold functions in ten.
+const USUAL_LIMIT: Duration = Duration::from_secs(60);
+/// The local time-out is 30 s; then the order still has to be undone.
+const TIMED_OUT_LIMIT: Duration = Duration::from_secs(120);
+/// Where the hold-back waits for what is already on its way to the payment function.
+const PAYMENT: &str = "PaymentFunction";
+
+/// What is special about a story.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Twist {
+    None,
+    SentTwice,
+    /// The customer asks for it as soon as it is placed.
+    Cancelled,
+    /// Nobody asks for anything; the clock does.
+    TimesOut,
+}
+
+struct Story {
+    title: &'static str,
+    lines: &'static [(&'static str, u32)],
+    payment_method: &'static str,
+    twist: Twist,
+    expected: Expected,
+}
+
+const SHIPPED: &[&str] = &["order.placed", "payment.authorized", "inventory.reserved", "order.shipped", "payment.captured", "inventory.committed"];
+const VISA: &str = "pm_card_visa";
+
+/// The four that run their course.
+const RUNNING: [Story; 4] = [
+    Story {
+        title: "ships",
+        lines: &[("MUG-BLUE", 2), ("TEAPOT", 1)],
+        payment_method: VISA,
+        twist: Twist::None,
+        expected: Expected { status: "completed", facts: SHIPPED, charged_minor: 6900 },
+    },
+    Story {
+        title: "card is declined",
+        lines: &[("MUG-RED", 1)],
+        payment_method: "pm_card_visa_chargeDeclined",
+        twist: Twist::None,
+        expected: Expected { status: "cancelled", facts: &["payment.declined", "order.cancelled", "inventory.released"], charged_minor: 0 },
+    },
+    Story {
+        title: "too little stock",
+        lines: &[("MUG-BLUE", 1), ("LAMP", 1)],
+        payment_method: VISA,
+        twist: Twist::None,
+        expected: Expected { status: "cancelled", facts: &["inventory.rejected", "order.cancelled", "payment.voided"], charged_minor: 0 },
+    },
+    Story {
+        title: "sent twice",
+        lines: &[("HOT-CAKE", 4)],
+        payment_method: VISA,
+        twist: Twist::SentTwice,
+        expected: Expected { status: "completed", facts: SHIPPED, charged_minor: 1200 },
+    },
+];
+
+/// The two that need the payment held back: so that "in time" is certain and not a race, and so that the clock has something to end.
+const HELD_BACK: [Story; 2] = [
+    Story {
+        title: "cancelled in time",
+        lines: &[("TEAPOT", 2)],
+        payment_method: VISA,
+        twist: Twist::Cancelled,
+        expected: Expected { status: "cancelled", facts: &["order.cancelled", "payment.voided", "inventory.released"], charged_minor: 0 },
+    },
+    Story {
+        title: "payment held back",
+        lines: &[("MUG-RED", 3)],
+        payment_method: VISA,
+        twist: Twist::TimesOut,
+        expected: Expected { status: "cancelled", facts: &["order.cancelled", "payment.voided", "inventory.released"], charged_minor: 0 },
+    },
+];
+
+/// How one story went.
+struct Outcome {
+    order_id: String,
+    seen: Seen,
+    teller: Teller,
+}
+
+pub async fn run(repository: &Repository, port: u16) -> Result<()> {
+    let mut progress = Progress::new();
+    let folder = repository.local();
+    let running = State::of_running(repository, &folder)?;
+    if let Some(running) = &running {
+        stack::require_port(running, port)?;
+        println!("  {}", dim("using the stack that `cargo xtask up` left running, and leaving it so"));
+    } else {
+        // Said now, and not after ten minutes of building.
+        require_free_port(port, "the engine")?;
+        require_free_port(provider_port(port), "the payment provider")?;
+    }
+    setup::run(repository, &mut progress).await?;
+    let built = build::run(repository, &mut progress).await?;
+
+    if let Some(running) = running {
+        let pids = (running.engine_pid, running.stripe_pid);
+        let state = deploy::run(repository, &built, port, pids, &folder, &mut progress).await?;
+        return tell(repository, &state, &mut progress).await;
+    }
+    let start = Start { port, folder: &folder, lifeline: true, host: LOOPBACK };
+    let (mut services, state) = stack::fresh(repository, start, &built, &mut progress).await?;
+    let told = services.while_alive(tell(repository, &state, &mut progress)).await;
+    end(repository, services)?;
+    told
+}
+
+/// Stops what the demo started and forgets it.
+fn end(repository: &Repository, services: Services) -> Result<()> {
+    drop(services);
+    State::remove(&repository.local())?;
+    stack::remove_temporary(&repository.local())
+}
+
+/// The stories, the table and the verdict.
+async fn tell(repository: &Repository, state: &State, progress: &mut Progress) -> Result<()> {
+    let started = Instant::now();
+    let engine = Engine::new(&state.endpoint_url);
+    let catalogue = seed::catalogue(repository)?;
+    let before = stock(&engine, state).await?;
+
+    println!("\n{}", bold("Four orders at once"));
+    let [ships, declined, rejected, twice] = &RUNNING;
+    let (a, b, c, d) = tokio::join!(
+        live(ships, 0, state, &catalogue),
+        live(declined, 1, state, &catalogue),
+        live(rejected, 2, state, &catalogue),
+        live(twice, 3, state, &catalogue),
+    );
+
+    println!("\n{}", bold("Two orders whose payment message is held back"));
+    let [cancelled, timed_out] = &HELD_BACK;
+    let (e, f) = held_back(&engine, async {
+        tokio::join!(live_held_back(cancelled, 4, state, &catalogue), live_held_back(timed_out, 5, state, &catalogue))
+    })
+    .await?;
+    let (e, f) = tokio::join!(finish(e, state), finish(f, state));
+    progress.done("Live through six stories", started, "");
+
+    let stories = RUNNING.iter().chain(&HELD_BACK);
+    let outcomes: Vec<(&Story, Result<Outcome>)> = stories.zip([a, b, c, d, e, f]).collect();
+    let faults = verdict(&outcomes, state, &engine, &before, &catalogue).await?;
+
+    println!("\n{}", bold("Where the time went"));
+    for (step, took) in progress.longest() {
+        println!("  {step:<44} {:>10}", shown(took));
+    }
+    println!("  {:<44} {:>10}", "in all", shown(progress.elapsed()));
+    if faults > 0 {
+        bail!("{faults} of {} stories or stocks ended wrongly. Look further with: cargo xtask up, then order, status and logs", outcomes.len());
+    }
+    println!("\n{}", green("All six stories ended as they should."));
+    Ok(())
+}
+
+/// Places a story's order and follows it to its end.
+async fn live(story: &Story, colour: usize, state: &State, catalogue: &[CatalogueItem]) -> Result<Outcome> {
+    let mut teller = Teller::new(story.title, colour);
+    let order_id = place(story, &teller, state, catalogue).await?;
+    let seen = story::follow(&state.api_url, &order_id, &mut teller, USUAL_LIMIT, Seen::has_ended).await?;
+    teller.say(&bold(&seen.status));
+    Ok(Outcome { order_id, seen, teller })
+}
+
+/// Places a story's order and follows it until it is decided, while payment hears nothing.
+async fn live_held_back(story: &Story, colour: usize, state: &State, catalogue: &[CatalogueItem]) -> Result<Outcome> {
+    let mut teller = Teller::new(story.title, colour);
+    let order_id = place(story, &teller, state, catalogue).await?;
+    if story.twist == Twist::Cancelled {
+        story::cancel(&state.api_url, &order_id).await?;
+        teller.say("POST /orders/{order_id}/cancel → asked");
+    } else {
+        teller.say(&dim("(waiting for the order's deadline)"));
+    }
+    let seen = story::follow(&state.api_url, &order_id, &mut teller, TIMED_OUT_LIMIT, |seen| seen.has("order.cancelled")).await?;
+    Ok(Outcome { order_id, seen, teller })
+}
+
+/// Follows a held-back order to its end, once payment hears again.
+async fn finish(decided: Result<Outcome>, state: &State) -> Result<Outcome> {
+    let Outcome { order_id, mut teller, .. } = decided?;
+    let seen = story::follow(&state.api_url, &order_id, &mut teller, USUAL_LIMIT, Seen::has_ended).await?;
+    teller.say(&bold(&seen.status));
+    Ok(Outcome { order_id, seen, teller })
+}
+
+/// Runs `work` while no message reaches the payment function, and lets them through again however it went.
+async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T> {
+    engine.set_event_source(PAYMENT, false).await?;
+    let result = work.await;
+    engine.set_event_source(PAYMENT, true).await?;
+    println!("  {}", dim("(the payment messages are let through)"));
+    Ok(result)
+}
+
+async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[CatalogueItem]) -> Result<String> {
+    let lines: Vec<(String, u32)> = story.lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect();
+    let (key, order) = (story::new_key(), story::order(&lines, "EUR", story.payment_method));
+    let placed = story::place(&state.api_url, &key, &order).await?;
+    let total = money(placed.body["total"]["amount_minor"].as_i64().unwrap_or_default(), "EUR");
+    teller.say(&format!("POST /orders → 202  {}, {total}  {}", basket(&lines, catalogue), dim(&placed.order_id)));
+    if story.twist == Twist::SentTwice {
+        let again = story::place(&state.api_url, &key, &order).await?;
+        if again.order_id != placed.order_id || !again.replayed {
+            bail!("the same request sent again was not answered as a replay: order {} instead of {}", again.order_id, placed.order_id);
+        }
+        teller.say("POST /orders → 202  the same order, replayed");
+    }
+    Ok(placed.order_id)
+}
+
+/// How many are available of every SKU that the stories touch.
+async fn stock(engine: &Engine, state: &State) -> Result<BTreeMap<&'static str, i64>> {
+    let mut stock = BTreeMap::new();
+    for (sku, _) in RUNNING.iter().chain(&HELD_BACK).flat_map(|story| story.lines) {
+        stock.insert(*sku, seed::available(engine, state, sku).await?);
+    }
+    Ok(stock)
+}
+
+/// What the payment provider's own book says was charged for an order, over all its payments.
+pub async fn charged(state: &State, order_id: &str) -> Result<i64> {
+    let mut charged = 0;
+    let mut path = "/v1/payment_intents?limit=100".to_owned();
+    loop {
+        let page = provider(&state.stripe_url, &path).await?;
+        let payments = page["data"].as_array().cloned().unwrap_or_default();
+        let paid = payments.iter().filter(|p| p["metadata"]["order_id"] == order_id && p["status"] == "succeeded");
+        charged += paid.filter_map(|p| p["amount"].as_i64()).sum::<i64>();
+        match payments.last().and_then(|p| p["id"].as_str()) {
+            Some(last) if page["has_more"] == true => path = format!("/v1/payment_intents?limit=100&starting_after={last}"),
+            _ => return Ok(charged),
+        }
+    }
+}
+
+/// Prints what was charged and what is in stock, and counts what is not as it should be.
+async fn verdict(
+    outcomes: &[(&Story, Result<Outcome>)],
+    state: &State,
+    engine: &Engine,
+    before: &BTreeMap<&'static str, i64>,
+    catalogue: &[CatalogueItem],
+) -> Result<usize> {
+    let mut wrong = 0;
+    let mut sold: BTreeMap<&str, i64> = BTreeMap::new();
+    println!("\n{}", bold(&format!("  {:<20}{:<12}{:<12}{:>12}{:>14}", "story", "expected", "got", "charged", "expected")));
+    for (story, outcome) in outcomes {
+        let expected = &story.expected;
+        let (got, charged_minor, faults, order_id) = match outcome {
+            Ok(Outcome { order_id, seen, .. }) => {
+                let charged_minor = charged(state, order_id).await?;
+                (seen.status.as_str(), charged_minor, judge(expected, seen, charged_minor), order_id.as_str())
+            }
+            Err(error) => ("no answer", 0, vec![format!("{error:#}")], "unknown"),
+        };
+        if expected.status == "completed" {
+            for (sku, quantity) in story.lines {
+                *sold.entry(*sku).or_default() += i64::from(*quantity);
+            }
+        }
+        let mark = if faults.is_empty() { green("✓") } else { red("✗") };
+        let (charged, due) = (money(charged_minor, "EUR"), money(expected.charged_minor, "EUR"));
+        println!("{mark} {:<20}{:<12}{got:<12}{charged:>12}{due:>14}", story.title, expected.status);
+        wrong += usize::from(!faults.is_empty());
+        for fault in &faults {
+            println!("    {}", red(fault));
+        }
+        if !faults.is_empty() {
+            println!("    {}", dim(&format!("order {order_id}: GET {}/orders/{order_id} · functions' logs: {}", state.api_url, "target/local/engine.log")));
+        }
+    }
+    println!("\n{}", bold(&format!("  {:<32}{:>10}{:>10}{:>12}", "in stock", "before", "now", "expected")));
+    for (sku, now) in stock(engine, state).await? {
+        let (before, name) = (before[sku], basket(&[(sku.to_owned(), 1)], catalogue).replacen("1 × ", "", 1));
+        let expected = before - sold.get(sku).copied().unwrap_or(0);
+        wrong += usize::from(now != expected);
+        println!("{} {name:<32}{before:>10}{now:>10}{expected:>12}", if now == expected { green("✓") } else { red("✗") });
+    }
+    Ok(wrong)
+}
