@@ -7,7 +7,6 @@ hears. It never outlives that by more than GRACE_SECONDS, and it does not watch 
 
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -21,7 +20,8 @@ def end_with_starter() -> None:
 
 
 def _watch() -> None:
-    while sys.stdin.buffer.read(1):
+    # Not by sys.stdin, whose lock would keep the interpreter from ending in any other way.
+    while os.read(0, 1):
         pass
     # The group, not the process: functions that the engine started belong to it.
     os.killpg(os.getpgrp(), signal.SIGTERM)

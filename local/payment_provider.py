@@ -4,7 +4,7 @@ Run by `cargo xtask up|demo|test`. It is not part of this project (GPL): it is s
 imported by anything that ships. Its command line knows a port but neither the loopback interface nor a place for its
 state, so this file gives it both before it runs.
 
-    python payment_provider.py PORT HOST [--lifeline]
+    python payment_provider.py [--lifeline] PORT HOST
 """
 
 import builtins
@@ -31,11 +31,12 @@ def open_without_state(path, *rest, **named):
     return open_file(os.devnull if path == STATE_FILE else path, *rest, **named)
 
 
-port, host = sys.argv[1:3]
 if "--lifeline" in sys.argv:
+    sys.argv.remove("--lifeline")
     import lifeline
 
     lifeline.end_with_starter()
+port, host = sys.argv[1:]
 open_file, builtins.open = builtins.open, open_without_state
 socket.socket = OneInterfaceSocket
 sys.argv = ["localstripe", "--port", port, "--from-scratch"]

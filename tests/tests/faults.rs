@@ -48,7 +48,8 @@ impl Ear {
             ("Attributes.entry.1.value", "true"),
         ];
         let answer = stack.engine.query("sns", &form).await?;
-        let subscription = answer.split_once("<SubscriptionArn>").and_then(|(_, rest)| rest.split_once('<')).context("no SubscriptionArn")?.0;
+        let subscription =
+            answer.split_once("<SubscriptionArn>").and_then(|(_, rest)| rest.split_once('<')).context("no SubscriptionArn")?.0;
         Ok(Self { stack: stack.clone(), queue_url, subscription: subscription.to_owned() })
     }
 
@@ -75,7 +76,10 @@ impl Ear {
     }
 
     async fn leave(self) -> Result<()> {
-        self.stack.engine.query("sns", &[("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", &self.subscription)]).await?;
+        self.stack
+            .engine
+            .query("sns", &[("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", &self.subscription)])
+            .await?;
         self.stack.engine.call("sqs", "AmazonSQS.DeleteQueue", &json!({"QueueUrl": self.queue_url})).await.map(drop)
     }
 }
@@ -309,7 +313,8 @@ async fn consumers_killed_in_the_middle_lose_and_double_nothing() -> Result<()> 
         let give_up = Instant::now() + Duration::from_secs(30);
         while killed < KILLS && Instant::now() < give_up {
             for pid in functions_of(stack.state.engine_pid) {
-                if fastrand::bool() && Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|status| status.success()) {
+                if fastrand::bool() && Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|status| status.success())
+                {
                     killed += 1;
                 }
             }
@@ -377,9 +382,7 @@ async fn a_forged_event_about_an_order_that_never_was_is_not_acted_on() -> Resul
         .into(),
     };
     stack.publish(&order_id, EventType::PaymentAuthorized.as_str(), &event.to_json()).await?;
-    stack
-        .wait_for("tracking to have heard it", async || Ok(stack.item("OrdersTable", "order_id", &order_id).await?.map(drop)))
-        .await?;
+    stack.wait_for("tracking to have heard it", async || Ok(stack.item("OrdersTable", "order_id", &order_id).await?.map(drop))).await?;
     assert_eq!(stack.look(&order_id).await?.status, 404, "facts alone are no order");
     assert!(stack.book(&order_id).await?.is_empty());
     Ok(())

@@ -43,7 +43,8 @@ impl Function {
     async fn find(stack: &Stack, stem: &'static str) -> Result<Self> {
         let logical_id = stem.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<String>();
         let functions = stack.engine.functions().await?;
-        let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&format!("{logical_id}Function"))));
+        let deployed =
+            functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&format!("{logical_id}Function"))));
         let deployed = deployed.with_context(|| format!("{stem} is not deployed"))?;
         let role = deployed["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("no role")?.to_owned();
         let queue = stack.state.outputs.get(&format!("{logical_id}QueueUrl")).and_then(|url| url.rsplit('/').next()).map(str::to_owned);
@@ -55,7 +56,10 @@ impl Function {
     async fn deliver(&self, bodies: &[String]) -> Result<usize> {
         let queue = self.queue.as_deref().context("it has no queue")?;
         let record = |(n, body): (usize, &String)| {
-            let group = serde_json::from_str::<Value>(body).ok().and_then(|event| event["subject"].as_str().map(str::to_owned)).unwrap_or("g".into());
+            let group = serde_json::from_str::<Value>(body)
+                .ok()
+                .and_then(|event| event["subject"].as_str().map(str::to_owned))
+                .unwrap_or("g".into());
             json!({"messageId": format!("{:08x}-{n}", fastrand::u32(..)), "receiptHandle": "of no delivery", "body": body,
                 "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group}, "messageAttributes": {}, "md5OfBody": "",
                 "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"), "awsRegion": "us-east-1"})
@@ -241,7 +245,10 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
                         Ok(()) => faults.push(format!("{stem} never misses {action} ({sid})")),
                         Err(error) => {
                             missed += 1;
-                            println!("{stem:<16} {sid:<26} {action:<32} missed: {}", format!("{error:#}").chars().take(100).collect::<String>());
+                            println!(
+                                "{stem:<16} {sid:<26} {action:<32} missed: {}",
+                                format!("{error:#}").chars().take(100).collect::<String>()
+                            );
                         }
                     }
                 }

@@ -10,16 +10,30 @@ use aws_lambda_events::{
     sqs::{SqsEvent, SqsMessage},
 };
 use domain::{
-    CloudEvent, Event, EventType, IdempotencyKey, OrderId, ParseError, Subject,
+    CloudEvent, Currency, Event, EventType, IdempotencyKey, Order, OrderId, ParseError, Sku, Subject, Timestamp,
     event::{OrderCancelRequested, OrderPlaced},
     order::{self, Item, Line, QUANTITY_MAX},
     shipping::{Fact, Shipment, StoredFact},
     tracking::{self, Facts, Status},
 };
 use end_to_end::template::{Template, entries, items, target, workspace_root};
+use lambda_kit::{
+    Ambient, Failure,
+    dynamodb::Created,
+    http::{Request, Response, answer},
+    message::Outgoing,
+    publish::{PublishError, Publisher},
+};
+use order_intake::{
+    OrderIntake,
+    catalogue::{Catalogue, Price},
+};
+use order_status::OrderStatus;
+use pipeline::orders::CancelAsked;
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::PathBuf,
 };
@@ -266,6 +280,130 @@ fn every_http_sample_says_the_same_thing_wherever_it_says_it() {
     }
 }
 
+/// A shop in memory, at a time that a test sets. No stage answers in it: what is announced is only kept.
+#[derive(Default)]
+struct Shop {
+    now: Cell<Timestamp>,
+    orders: RefCell<BTreeMap<OrderId, Order>>,
+    announced: RefCell<Vec<CloudEvent>>,
+}
+
+impl Ambient for Shop {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+    fn random(&self) -> u64 {
+        self.announced.borrow().len() as u64
+    }
+}
+impl Catalogue for &Shop {
+    async fn prices(&self, skus: &[Sku]) -> Result<HashMap<Sku, Price>, Failure> {
+        Ok(skus.iter().map(|sku| (sku.clone(), Price { unit_price_minor: price(sku), currency: Currency::EUR })).collect())
+    }
+}
+impl order_intake::Orders for &Shop {
+    async fn create(&self, order: &Order) -> Result<Created<Order>, Failure> {
+        let stored = self.orders.borrow_mut().insert(order.order_id, order.clone());
+        Ok(stored.map_or(Created::New, |first| {
+            self.orders.borrow_mut().insert(order.order_id, first.clone());
+            Created::Exists(first)
+        }))
+    }
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        Ok(self.orders.borrow().get(id).cloned())
+    }
+    async fn request_cancel(&self, id: &OrderId, now: Timestamp) -> Result<CancelAsked, Failure> {
+        let known = self.orders.borrow().contains_key(id);
+        Ok(if known { CancelAsked::Since(now) } else { CancelAsked::NoSuchOrder })
+    }
+}
+impl order_status::Orders for &Shop {
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        Ok(self.orders.borrow().get(id).cloned())
+    }
+}
+impl Publisher for &Shop {
+    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), PublishError>> {
+        self.announced.borrow_mut().extend(batch.iter().map(|message| CloudEvent::parse(&message.body).unwrap()));
+        batch.iter().map(|_| Ok(())).collect()
+    }
+}
+
+/// The functions themselves answer, in the order of the story, and the OpenAPI description has each answer.
+#[tokio::test]
+async fn the_functions_answer_http_samples_as_their_names_say_and_as_the_openapi_description_has_it() {
+    let story = [
+        ("order-intake", "place-order", 202),
+        ("order-intake", "base64-body", 202),
+        ("order-intake", "same-key-other-body", 422),
+        ("order-intake", "no-idempotency-key", 400),
+        ("order-intake", "unreadable-body", 400),
+        ("order-intake", "several-faults", 422),
+        ("order-status", "read-order", 200),
+        ("order-status", "unknown-order", 404),
+        ("order-status", "malformed-order-id", 404),
+        ("order-intake", "place-order-to-cancel", 202),
+        ("order-intake", "cancel-order", 202),
+    ];
+    let of_http = samples().into_iter().filter(|sample| sample.json.get("Records").is_none()).map(|sample| sample.at());
+    let told: BTreeSet<_> = story.iter().map(|(function, name, _)| sample(function, name).at()).collect();
+    assert_eq!(told, of_http.collect(), "every HTTP sample is in the story");
+
+    let (api, shop, mut answers) = (read_yaml("docs/api/openapi.yaml"), Shop::default(), BTreeMap::new());
+    let intake = OrderIntake { catalogue: &shop, orders: &shop, topic: &shop, ambient: &shop };
+    let status = OrderStatus { orders: &shop };
+    for (function, name, expected) in story {
+        let sample = sample(function, name);
+        shop.now.set(Timestamp::from_millisecond(sample.request().request_context.time_epoch).unwrap());
+        let response = if function == "order-intake" {
+            answer(sample.json.clone(), Timestamp::MAX, &shop, &async |request: &Request| intake.handle(request).await).await
+        } else {
+            answer(sample.json.clone(), Timestamp::MAX, &shop, &async |request: &Request| status.handle(request).await).await
+        };
+        assert_eq!(response.status(), expected, "{}: {}", sample.at(), response.body());
+        let body: Value = serde_json::from_str(response.body()).unwrap();
+        let schema = described(&api, sample.request().route_key.as_deref().unwrap(), &response);
+        let validator = jsonschema::options().offline().should_validate_formats(true).build(&schema).unwrap();
+        validator.validate(&body).unwrap_or_else(|e| panic!("{}: {e}: {body}", sample.at()));
+        answers.insert(name, (response, body));
+    }
+    let (placed, replayed) = (&answers["place-order"], &answers["base64-body"]);
+    assert_eq!(placed.0.header("Location"), Some(&*format!("/orders/{}", order_of("place-order"))));
+    assert_eq!((placed.0.header("Idempotency-Replayed"), replayed.0.header("Idempotency-Replayed")), (None, Some("true")));
+    assert_eq!(placed.1, replayed.1);
+    assert_ne!(answers["no-idempotency-key"].1["type"], answers["unreadable-body"].1["type"]);
+    assert_ne!(answers["same-key-other-body"].1["type"], answers["several-faults"].1["type"]);
+    let faults: BTreeSet<_> =
+        answers["several-faults"].1["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    let expected = ["#/coupon", "#/customer/email", "#/lines/0/quantity", "#/lines/1/quantity", "#/lines/1/sku"];
+    assert_eq!(faults, expected.into());
+
+    // What intake announces are the events of the samples that follow; only the span of the trace is made up anew.
+    let without_span = |event: &CloudEvent| CloudEvent { traceparent: event.traceparent.as_deref().map(trace), ..event.clone() };
+    let known = every_event();
+    let announced = shop.announced.borrow();
+    for event in announced.iter() {
+        assert_eq!(known.get(&event.id()).map(without_span), Some(without_span(event)));
+    }
+    let types: Vec<_> = announced.iter().map(|event| event.event.event_type().stem()).collect();
+    assert_eq!(types, ["order.placed", "order.placed", "order.placed", "order.cancel_requested"], "a replay announces again");
+}
+
+/// What the description says of this answer's body.
+fn described(api: &Value, route: &str, response: &Response) -> Value {
+    let (method, path) = route.split_once(' ').unwrap();
+    let answer = &api["paths"][path][method.to_lowercase()]["responses"][response.status().to_string()];
+    let answer = answer["$ref"].as_str().map_or(answer, |reference| api.pointer(&reference[1..]).unwrap());
+    let schema = &answer["content"][response.header("Content-Type").unwrap()]["schema"]["$ref"];
+    assert!(schema.is_string(), "{route} {}: the description does not have this answer", response.status());
+    serde_json::json!({ "$ref": schema, "components": api["components"] })
+}
+
+/// The trace id of a `traceparent`.
+fn trace(traceparent: &str) -> String {
+    traceparent.split('-').nth(1).unwrap().to_owned()
+}
+
 // ── one story ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Every event of every sample and of every example in a schema, by its id.
@@ -321,7 +459,6 @@ fn the_samples_tell_of_one_order_that_ships() {
     for pair in [placed, reserved, authorized, shipped, committed, captured].windows(2) {
         assert!(pair[0].time < pair[1].time, "{} before {}", pair[0].id(), pair[1].id());
     }
-    let trace = |traceparent: &str| traceparent.split('-').nth(1).unwrap().to_owned();
     let told = all.values().filter(|event| event.subject == Subject::Order(id)).map(|event| trace(event.traceparent.as_deref().unwrap()));
     assert_eq!(told.collect::<BTreeSet<_>>(), BTreeSet::from([trace(request.headers["traceparent"].to_str().unwrap())]), "one trace");
 }
@@ -353,11 +490,16 @@ fn no_order_of_a_sample_is_both_shipped_and_cancelled() {
 
 /// What was asked for, at the prices of the catalogue that the local run seeds.
 fn priced(asked: &Value) -> Vec<Line> {
-    let catalogue = read_json("local/seed/catalogue.json");
-    let price =
-        |sku: &str| catalogue.as_array().unwrap().iter().find(|item| item["sku"] == sku).unwrap()["unit_price_minor"].as_u64().unwrap();
     let items: Vec<Item> = parse(asked);
-    items.into_iter().map(|Item { sku, quantity }| Line { unit_price_minor: price(sku.as_str()), sku, quantity }).collect()
+    items.into_iter().map(|Item { sku, quantity }| Line { unit_price_minor: price(&sku), sku, quantity }).collect()
+}
+
+/// The price in the catalogue that the local run seeds.
+fn price(sku: &Sku) -> u64 {
+    let catalogue = read_json("local/seed/catalogue.json");
+    let item = catalogue.as_array().unwrap().iter().find(|item| item["sku"] == sku.as_str()).unwrap();
+    assert_eq!(item["currency"], "EUR");
+    item["unit_price_minor"].as_u64().unwrap()
 }
 
 // ── the catalogue ───────────────────────────────────────────────────────────────────────────────────────────────────

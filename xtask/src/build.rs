@@ -30,8 +30,9 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Bui
     let functions = repository.functions()?;
     let mut cargo = tool(repository, "cargo-lambda");
     cargo.args(["lambda", "build", "--release"]);
+    // `--bin` and not `--package`, as sam will say it: cargo chooses features by the packages named, and would build twice.
     for function in &functions {
-        cargo.args(["--package", function]);
+        cargo.args(["--bin", function]);
     }
     quick_profile(&mut cargo, repository);
     let title = format!("Build {} functions", functions.len());

@@ -111,7 +111,8 @@ pub async fn run(repository: &Repository, options: Options, progress: &mut Progr
             return Err(error.context(format!("the step {0} failed; run it alone with: cargo xtask test --only {0}", step.name())));
         }
     }
-    checks.end()?;
+    // Before the last word, so that it is the last.
+    checks.stack = None;
     let skipped = std::mem::take(&mut checks.skipped);
     for (step, why) in &skipped {
         println!("{}", dim(&format!("skipped: {} ({why})", step.what())));
@@ -200,20 +201,12 @@ impl Checks<'_> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<()> {
-        if self.stack.take().is_some() {
-            stack::remove_temporary(&self.folder())?;
-            State::remove(&self.folder())?;
-        }
-        Ok(())
-    }
-
     /// The folder of this run's stack, beside that of `up`.
     fn folder(&self) -> PathBuf {
         self.repository.local().join("test")
     }
     fn temporary(&self) -> Result<PathBuf> {
-        let folder = self.folder().join("tmp");
+        let folder = self.folder().join("contract");
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
     }
@@ -242,7 +235,11 @@ impl Checks<'_> {
             None => finished.await?,
         };
         if !status.success() {
-            let logs = if step.needs_stack() { format!("; the engine's log is {}", self.repository.shown(&self.folder().join("engine.log"))) } else { String::new() };
+            let logs = if step.needs_stack() {
+                format!("; the engine's log is {}", self.repository.shown(&self.folder().join("engine.log")))
+            } else {
+                String::new()
+            };
             bail!("{status}{logs}");
         }
         self.progress.done(step.what(), started, "");

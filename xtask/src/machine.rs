@@ -89,7 +89,9 @@ pub fn require_compiler() -> Result<()> {
     if answers("cc", "--version") || answers("gcc", "--version") || answers("clang", "--version") {
         return Ok(());
     }
-    missing("no C compiler was found, and the TLS library needs one: install gcc (Debian, Ubuntu: apt install gcc; Fedora: dnf install gcc).")
+    missing(
+        "no C compiler was found, and the TLS library needs one: install gcc (Debian, Ubuntu: apt install gcc; Fedora: dnf install gcc).",
+    )
 }
 
 pub fn require_cargo() -> Result<()> {

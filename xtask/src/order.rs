@@ -21,7 +21,7 @@ pub struct Options {
     /// ISO 4217 code in which the total is paid
     #[arg(long, default_value = "EUR", conflicts_with = "file")]
     currency: String,
-    /// How it is paid: pm_card_visa, or pm_card_visa_chargeDeclined
+    /// How it is paid: pm_card_visa, or pm_card_chargeCustomerFail, which is declined
     #[arg(long, default_value = "pm_card_visa", conflicts_with = "file")]
     payment_method: String,
     /// Idempotency key, a UUID v4 or v7; the same key is the same order

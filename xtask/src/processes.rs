@@ -4,6 +4,7 @@
 //! It never ends a process by name: only groups it started, or a pid that still is what the state file says.
 
 use crate::machine::{Repository, command_line, require_free_port};
+use crate::state::State;
 use crate::{engine, progress};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -139,11 +140,40 @@ impl Service {
     }
 }
 
-/// The engine and the payment provider, started by this command.
+/// The engine and the payment provider, started by this command. Fields are dropped in this order: first both programs end.
 pub struct Services {
     engine: Group,
     provider: Group,
+    traces: Traces,
+}
+
+/// What a stack leaves in its folder beside its logs: it goes when the stack ends, and before a new one starts.
+struct Traces {
     folder: PathBuf,
+    stay: bool,
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if !self.stay
+            && let Err(error) = remove_traces(&self.folder)
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Removes the state file, and what the engine unpacked the functions into.
+pub fn remove_traces(folder: &Path) -> Result<()> {
+    State::remove(folder)?;
+    match std::fs::remove_dir_all(temporary(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("the engine's temporary folder cannot be removed"),
+        _ => Ok(()),
+    }
+}
+
+fn temporary(folder: &Path) -> PathBuf {
+    folder.join("tmp")
 }
 
 /// How the services are started.
@@ -168,8 +198,11 @@ impl Services {
         let port = start.port;
         require_free_port(port, "the engine")?;
         require_free_port(provider_port(port), "the payment provider")?;
-        let temporary = start.folder.join("tmp");
+        remove_traces(start.folder)?;
+        let temporary = temporary(start.folder);
         std::fs::create_dir_all(&temporary)?;
+        // Made first, so that it goes last, however far this comes.
+        let traces = Traces { folder: start.folder.to_owned(), stay: false };
 
         let mut engine = service(Service::Engine, repository, &start)?;
         // Functions inherit the engine's whole environment, so it is made from nothing: no credentials of this machine, no proxy.
@@ -196,7 +229,7 @@ impl Services {
         provider.arg(provider_port(port).to_string()).arg(start.host);
         let provider = Group::start(provider)?;
 
-        let mut services = Self { engine, provider, folder: start.folder.to_owned() };
+        let mut services = Self { engine, provider, traces };
         progress
             .wait("Start the engine and the payment provider", async {
                 let deadline = Instant::now() + START_LIMIT;
@@ -217,10 +250,10 @@ impl Services {
     pub fn require_alive(&mut self) -> Result<()> {
         for (service, group) in [(Service::Engine, &mut self.engine), (Service::PaymentProvider, &mut self.provider)] {
             if let Some(status) = group.has_ended() {
-                let log = std::fs::read_to_string(service.log(&self.folder)).unwrap_or_default();
+                let log = std::fs::read_to_string(service.log(&self.traces.folder)).unwrap_or_default();
                 let last: Vec<&str> = log.lines().rev().take(5).collect();
                 let said: String = last.into_iter().rev().map(|line| format!("\n  {line}")).collect();
-                bail!("{} has ended ({status}). The end of {}:{said}", service.name(), service.log(&self.folder).display());
+                bail!("{} has ended ({status}). The end of {}:{said}", service.name(), service.log(&self.traces.folder).display());
             }
         }
         Ok(())
@@ -250,10 +283,11 @@ impl Services {
     pub fn stay(mut self) {
         self.engine.stay();
         self.provider.stay();
+        self.traces.stay = true;
     }
 
     fn logs(&self, repository: &Repository) -> String {
-        let [engine, provider] = [Service::Engine, Service::PaymentProvider].map(|s| s.log(&self.folder));
+        let [engine, provider] = [Service::Engine, Service::PaymentProvider].map(|s| s.log(&self.traces.folder));
         format!("{} and {}", repository.shown(&engine), repository.shown(&provider))
     }
 }
@@ -284,13 +318,16 @@ mod tests {
 
     #[tokio::test]
     async fn dropping_a_group_ends_what_its_program_started() {
+        let told = std::env::temp_dir().join(format!("xtask-group-{}", std::process::id()));
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped());
-        let mut group = Group::start(command).unwrap();
-        let mut line = String::new();
-        let mut out = tokio::io::BufReader::new(group.child.stdout.take().unwrap());
-        tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
-        let grandchild: u32 = line.trim().parse().unwrap();
+        command.args(["-c", "sleep 600 & echo $! > $0.new; mv $0.new $0; wait"]).arg(&told);
+        let group = Group::start(command).unwrap();
+        let deadline = Instant::now() + START_LIMIT;
+        while !told.exists() && Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
+        let grandchild: u32 = std::fs::read_to_string(&told).unwrap().trim().parse().unwrap();
+        std::fs::remove_file(told).unwrap();
         assert!(command_line(grandchild).is_some());
         let pid = group.pid;
         drop(group);

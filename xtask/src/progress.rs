@@ -26,7 +26,6 @@ pub struct Progress {
 }
 
 impl Progress {
-    #[expect(clippy::new_without_default, reason = "it starts a clock")]
     pub fn new() -> Self {
         Self { started: Instant::now(), steps: Vec::new() }
     }
@@ -176,7 +175,11 @@ pub fn nth_colour(n: usize, text: &str) -> String {
 
 fn coloured(code: &str, text: &str) -> String {
     // https://no-color.org
-    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// The file that a step's output goes to.

@@ -3,12 +3,12 @@
 //! It needs containers: a Docker that answers, or a program named by `SAM_LOCAL_WRAPPER` that makes one for the command it is
 //! given (with the engine's port in `EMULATOR_PORT`). Where there is neither, the step says so and is skipped.
 
+use crate::build;
 use crate::build::tool;
 use crate::engine::Engine;
 use crate::machine::{Repository, logical_id};
 use crate::progress::{green, red};
 use crate::state::State;
-use crate::build;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
@@ -78,7 +78,8 @@ pub async fn run(repository: &Repository, state: &Path, host: &str) -> Result<()
     let mut wrong = 0;
     for (function, event) in events(repository)? {
         let mut sam = tool(repository, "sam");
-        sam.args(["local", "invoke", &logical_id(&function), "--skip-pull-image", "--template"]).arg(build::folder(repository).join("template.yaml"));
+        sam.args(["local", "invoke", &logical_id(&function), "--skip-pull-image", "--template"])
+            .arg(build::folder(repository).join("template.yaml"));
         sam.arg("--event").arg(&event).arg("--env-vars").arg(&environment);
         // Kept from the wrapper or from Docker's own configuration.
         sam.env("AWS_ENDPOINT_URL", &state.endpoint_url).stdin(Stdio::null()).kill_on_drop(true);

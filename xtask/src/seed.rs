@@ -30,7 +30,8 @@ pub async fn run(repository: &Repository, state: &State) -> Result<()> {
     let engine = Engine::new(&state.endpoint_url);
     for item in catalogue(repository)? {
         let number = json!({ "N": item.unit_price_minor.to_string() });
-        let row = json!({ "sku": { "S": item.sku }, "name": { "S": item.name }, "unit_price_minor": number, "currency": { "S": item.currency } });
+        let row =
+            json!({ "sku": { "S": item.sku }, "name": { "S": item.name }, "unit_price_minor": number, "currency": { "S": item.currency } });
         put_new(&engine, state.output("CatalogueTableName")?, row).await?;
     }
     for item in read::<StockItem>(repository, "stock.json")? {

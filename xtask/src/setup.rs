@@ -88,7 +88,9 @@ async fn find_python() -> Result<String> {
     }
     let (major, minor) = OLDEST_PYTHON;
     let found = too_old.map_or_else(|| "none was found".into(), |version| format!("only {version} was found"));
-    missing(format!("the local run needs Python {major}.{minor} or newer on the PATH, and {found}: install it from your package manager or python.org."))
+    missing(format!(
+        "the local run needs Python {major}.{minor} or newer on the PATH, and {found}: install it from your package manager or python.org."
+    ))
 }
 
 /// What a Python program prints, if it succeeds.

@@ -3,13 +3,12 @@
 
 use crate::engine::{self, Engine};
 use crate::machine::{Repository, logical_id, missing};
-use crate::processes::{Service, Services, Start};
+use crate::processes::{Service, Services, Start, remove_traces};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::state::State;
 use crate::{build, deploy, setup};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use std::path::Path;
 use std::time::Duration;
 
 /// The address at which everything listens unless containers have to reach it: this machine alone.
@@ -33,14 +32,15 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
         state
     };
     println!("\nUp in {}. Orders go to {}", shown(progress.elapsed()), bold(&format!("{}/orders", state.api_url)));
-    println!("  place one    cargo xtask order --line MUG-BLUE=2\n  see inside   cargo xtask status · cargo xtask logs payment\n  stop it      cargo xtask down");
+    println!(
+        "  place one    cargo xtask order --line MUG-BLUE=2\n  see inside   cargo xtask status · cargo xtask logs payment\n  stop it      cargo xtask down"
+    );
     Ok(())
 }
 
 /// A fresh stack that ends with its [`Services`].
 pub async fn fresh(repository: &Repository, start: Start<'_>, built: &build::Built, progress: &mut Progress) -> Result<(Services, State)> {
     let (port, folder) = (start.port, start.folder);
-    State::remove(folder)?;
     let mut services = Services::start(repository, start, progress).await?;
     let pids = (services.engine_pid(), services.provider_pid());
     let state = services.while_alive(deploy::run(repository, built, port, pids, folder, progress)).await?;
@@ -56,21 +56,12 @@ pub async fn down(repository: &Repository) -> Result<()> {
             stopped.push(format!("{} (process {pid})", service.name()));
         }
     }
-    State::remove(&folder)?;
-    remove_temporary(&folder)?;
+    remove_traces(&folder)?;
     match stopped.as_slice() {
         [] => println!("Nothing was running."),
         services => println!("Stopped {}.", services.join(" and ")),
     }
     Ok(())
-}
-
-/// What the engine unpacked the functions into.
-pub fn remove_temporary(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder.join("tmp")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// The running stack answers at its own port: another one asked for is a misunderstanding.

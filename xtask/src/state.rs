@@ -29,7 +29,8 @@ impl State {
     /// What an earlier command left, if it is still running.
     pub fn of_running(repository: &Repository, folder: &Path) -> Result<Option<Self>> {
         let state = Self::read(folder)?;
-        Ok(state.filter(|s| Service::Engine.runs_as(s.engine_pid, repository) && Service::PaymentProvider.runs_as(s.stripe_pid, repository)))
+        Ok(state
+            .filter(|s| Service::Engine.runs_as(s.engine_pid, repository) && Service::PaymentProvider.runs_as(s.stripe_pid, repository)))
     }
 
     /// The running stack of `up`, or the sentence that there is none.

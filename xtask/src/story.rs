@@ -128,7 +128,8 @@ impl Seen {
         for entry in body["timeline"].as_array().context("the order has no timeline")? {
             let text = |name: &str| entry[name].as_str().with_context(|| format!("a fact of the timeline has no {name}"));
             let others = entry.as_object().into_iter().flatten().filter(|(name, _)| *name != "event" && *name != "at");
-            let remark: Vec<String> = others.filter_map(|(name, value)| Some(format!("{}: {}", name.replace('_', " "), value.as_str()?))).collect();
+            let remark: Vec<String> =
+                others.filter_map(|(name, value)| Some(format!("{}: {}", name.replace('_', " "), value.as_str()?))).collect();
             events.push(Event { name: text("event")?.to_owned(), at: text("at")?.parse()?, remark: remark.join(", ") });
         }
         Ok(Self { status: body["status"].as_str().context("the order has no status")?.to_owned(), events })
@@ -177,7 +178,11 @@ pub struct Expected {
 pub fn judge(expected: &Expected, seen: &Seen, charged_minor: i64) -> Vec<String> {
     let mut faults = Vec::new();
     if seen.status != expected.status {
-        faults.push(format!("expected it to be {}, and it is {}", expected.status, if seen.status.is_empty() { "unknown" } else { &seen.status }));
+        faults.push(format!(
+            "expected it to be {}, and it is {}",
+            expected.status,
+            if seen.status.is_empty() { "unknown" } else { &seen.status }
+        ));
     }
     for fact in expected.facts.iter().filter(|fact| !seen.has(fact)) {
         faults.push(format!("expected {fact} in its timeline, and it is not there"));
@@ -191,7 +196,8 @@ pub fn judge(expected: &Expected, seen: &Seen, charged_minor: i64) -> Vec<String
         faults.push("it has not ended: some stage has not done its part".into());
     }
     if charged_minor != expected.charged_minor {
-        faults.push(format!("expected {} to be charged, and the provider's book says {charged_minor} (minor units)", expected.charged_minor));
+        faults
+            .push(format!("expected {} to be charged, and the provider's book says {charged_minor} (minor units)", expected.charged_minor));
     }
     faults
 }

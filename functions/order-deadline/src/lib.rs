@@ -44,7 +44,8 @@ impl<O: Orders, A: Ambient> Stage for OrderDeadline<O, A> {
         let Event::OrderPlaced(_) = event.event else { return Err(not_for(Self::NAME, event)) };
         let id = order_id(event)?;
         // Intake writes before it publishes and nobody deletes: an order that is not there was lost, and by us.
-        let order = self.orders.find(&id).await?.ok_or_else(|| Failure::bug("OrderMissing", "an announced order is not in the orders table"))?;
+        let order =
+            self.orders.find(&id).await?.ok_or_else(|| Failure::bug("OrderMissing", "an announced order is not in the orders table"))?;
         match look(&order, self.ambient.now(), &self.deadlines) {
             Look::Ended => Ok(Reply::nothing()),
             Look::Nudge => Ok(self.repeat(Announcement { event: order.placed().into(), time: order.received_at, again: true })),
@@ -57,7 +58,9 @@ impl<O: Orders, A: Ambient> Stage for OrderDeadline<O, A> {
             }
             Look::Park => {
                 let age_s = self.ambient.now().duration_since(order.received_at).as_secs();
-                let message = format!("after {age_s} s the order has neither shipped nor been cancelled everywhere; its dead letters say where it stands");
+                let message = format!(
+                    "after {age_s} s the order has neither shipped nor been cancelled everywhere; its dead letters say where it stands"
+                );
                 Err(Failure::permanent("OrderDidNotEnd", message))
             }
         }

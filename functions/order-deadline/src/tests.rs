@@ -53,7 +53,13 @@ fn order(facts: &[EventType]) -> Order {
 }
 
 fn about(event: Event) -> CloudEvent {
-    CloudEvent { source: "/order-intake".into(), subject: Subject::Order(ID.parse().unwrap()), time: received_at(), traceparent: None, event }
+    CloudEvent {
+        source: "/order-intake".into(),
+        subject: Subject::Order(ID.parse().unwrap()),
+        time: received_at(),
+        traceparent: None,
+        event,
+    }
 }
 
 async fn look_at(order: Option<Order>, age_s: i64) -> Result<Reply, Failure> {

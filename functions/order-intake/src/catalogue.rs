@@ -121,7 +121,8 @@ impl<A: Ambient> CatalogueTable<A> {
     fn keys(skus: &[Sku]) -> Result<KeysAndAttributes, BuildError> {
         let key = |sku: &Sku| HashMap::from([("sku".to_owned(), AttributeValue::S(sku.to_string()))]);
         // Names stand apart from the expression, so that none can ever be a reserved word.
-        let names = [("#s", "sku"), ("#p", "unit_price_minor"), ("#c", "currency")].map(|(short, name)| (short.to_owned(), name.to_owned()));
+        let names =
+            [("#s", "sku"), ("#p", "unit_price_minor"), ("#c", "currency")].map(|(short, name)| (short.to_owned(), name.to_owned()));
         KeysAndAttributes::builder()
             .set_keys(Some(skus.iter().map(key).collect()))
             .projection_expression("#s, #p, #c")

@@ -166,7 +166,10 @@ impl Shape {
         if fits && EmailAddress::parse_with_options(email, options).is_ok() {
             Some(Personal(email.to_owned()))
         } else {
-            self.refuse(&node.at, format!("must be an e-mail address in ASCII, of at most {EMAIL_BYTES_MAX} characters, such as ada@example.com"))
+            self.refuse(
+                &node.at,
+                format!("must be an e-mail address in ASCII, of at most {EMAIL_BYTES_MAX} characters, such as name@example.com"),
+            )
         }
     }
 
@@ -199,14 +202,17 @@ impl Shape {
         let mut first_at = HashMap::new();
         // Lines beyond the limit are not read: a body of 64 KiB has room for thousands, and for as many faults.
         let lines = lines.iter().enumerate().take(LINES_MAX);
-        let items: Vec<_> = lines.map(|(index, value)| self.line(index, &Node { at: node.at.element(index), value: Some(value) }, &mut first_at)).collect();
+        let items: Vec<_> =
+            lines.map(|(index, value)| self.line(index, &Node { at: node.at.element(index), value: Some(value) }, &mut first_at)).collect();
         items.into_iter().collect()
     }
 
     fn line(&mut self, index: usize, node: &Node<'_>, first_at: &mut HashMap<Sku, usize>) -> Option<Item> {
         let line = self.object(node, &["sku", "quantity"])?;
         let sku_node = line.get("sku");
-        let sku = self.string(&sku_node).and_then(|sku| sku.parse::<Sku>().map_err(|fault| self.refuse::<()>(&sku_node.at, fault.to_string())).ok());
+        let sku = self
+            .string(&sku_node)
+            .and_then(|sku| sku.parse::<Sku>().map_err(|fault| self.refuse::<()>(&sku_node.at, fault.to_string())).ok());
         if let Some(sku) = &sku {
             let first = *first_at.entry(sku.clone()).or_insert(index);
             if first != index {

@@ -21,7 +21,11 @@ struct Table {
 impl Orders for Table {
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
         self.reads.set(self.reads.get() + 1);
-        if self.down { Err(Failure::transient("ThrottlingException", "GetItem failed")) } else { Ok(self.order.clone().filter(|order| order.order_id == *id)) }
+        if self.down {
+            Err(Failure::transient("ThrottlingException", "GetItem failed"))
+        } else {
+            Ok(self.order.clone().filter(|order| order.order_id == *id))
+        }
     }
 }
 
@@ -92,11 +96,21 @@ async fn a_new_order_is_there_before_tracking_has_heard_of_it() {
 #[tokio::test]
 async fn a_shipped_order_shows_its_timeline_in_order_and_its_tracking_number() {
     use EventType as T;
-    let facts = [(T::InventoryCommitted, 5), (T::OrderShipped, 3), (T::OrderPlaced, 0), (T::PaymentCaptured, 4), (T::PaymentAuthorized, 2), (T::InventoryReserved, 1)];
+    let facts = [
+        (T::InventoryCommitted, 5),
+        (T::OrderShipped, 3),
+        (T::OrderPlaced, 0),
+        (T::PaymentCaptured, 4),
+        (T::PaymentAuthorized, 2),
+        (T::InventoryReserved, 1),
+    ];
     let shown = shown(order(&facts)).await;
     assert_eq!((&shown["status"], &shown["tracking_number"]), (&json!("completed"), &json!("OP000000000001")));
     let events: Vec<_> = shown["timeline"].as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["order.placed", "inventory.reserved", "payment.authorized", "order.shipped", "payment.captured", "inventory.committed"]);
+    assert_eq!(
+        events,
+        ["order.placed", "inventory.reserved", "payment.authorized", "order.shipped", "payment.captured", "inventory.committed"]
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@
 //!
 //! Locally `localstripe` stands in (plain HTTP to this machine). It differs in ways that this code bears: it knows no
 //! idempotency keys; a payment method that does not exist is a 404 without `code` and `param`; most refusals have no
-//! `code`; a charge has no `capture_before`; and it refuses `error_on_requires_action` as unexpected.
+//! `code`; capturing what is not confirmed is a 500; a charge has no `capture_before`; and it refuses
+//! `error_on_requires_action` as unexpected.
 
 mod http;
 #[cfg(test)]
@@ -101,11 +102,8 @@ impl<V: Vault> Stripe<V> {
             Err(trouble) => match self.look(&path, order_id).await? {
                 Ok(intent) => (intent, Some(trouble)),
                 Err(missing) if missing.status == Some(404) => {
-                    let known = Failure::transient(
-                        "UnknownPaymentIntent",
-                        format_args!("{missing}; is the key of another account, or of test mode?"),
-                    );
-                    return Ok(Outcome::Contradicts(known));
+                    let message = format_args!("{missing}; is the key of another account, or of test mode?");
+                    return Ok(Outcome::Contradicts(Failure::transient("UnknownPaymentIntent", message)));
                 }
                 Err(trouble) => return Err(trouble.into_failure()),
             },
@@ -225,9 +223,9 @@ fn verdict(operation: Operation, intent: Intent, trouble: Option<Trouble>) -> Re
 
         (Capture, Status::Succeeded) => Outcome::Captured,
         // The hold lapsed, or somebody freed it by hand.
-        (Capture, Status::Canceled) => Outcome::Uncollected {
-            code: intent.cancellation_reason.as_deref().and_then(clean).or_else(code).unwrap_or_else(|| "canceled".into()),
-        },
+        (Capture, Status::Canceled) => {
+            Outcome::Uncollected { code: intent.cancellation_reason.as_deref().and_then(clean).unwrap_or_else(|| "canceled".into()) }
+        }
         (Capture, Status::RequiresCapture) if blame == Blame::Bank => Outcome::Uncollected { code: code().unwrap_or_else(declined) },
         (Capture, Status::RequiresPaymentMethod | Status::RequiresAction | Status::RequiresConfirmation) => {
             contradiction("was never confirmed")
@@ -241,13 +239,8 @@ fn verdict(operation: Operation, intent: Intent, trouble: Option<Trouble>) -> Re
         | (Capture, Status::RequiresCapture)
         | (Cancel, Status::RequiresPaymentMethod | Status::RequiresAction | Status::RequiresConfirmation | Status::RequiresCapture)
         | (_, Status::Processing) => {
-            let waiting = || {
-                Failure::transient(
-                    "StripePending",
-                    format_args!("the PaymentIntent is still {:?} after {}", intent.status, operation.verb()),
-                )
-            };
-            return Err(trouble.map_or_else(waiting, Trouble::into_failure));
+            let pending = format!("the PaymentIntent is still {:?} after {}", intent.status, operation.verb());
+            return Err(trouble.map_or_else(|| Failure::transient("StripePending", pending), Trouble::into_failure));
         }
         (_, Status::Unknown) => {
             return Err(Failure::bug("UnknownStatus", "the PaymentIntent has a status that this API version does not have"));

@@ -322,6 +322,10 @@ impl CloudEvent {
         }
         let event_type = parse_type(&wire.r#type)?;
         let subject = event_type.parse_subject(&wire.subject)?;
+        // serde would also take a list for a struct, field by field.
+        if !wire.data.is_object() {
+            return Err(ParseError::unreadable("`data` is no object"));
+        }
         let event = Event::from_data(event_type, wire.data).map_err(|e| ParseError::Unreadable(format!("`data`: {}", describe(e))))?;
         let parsed = Self { source: wire.source, subject, time: wire.time, traceparent: wire.traceparent, event };
         if parsed.id() != wire.id {
@@ -419,5 +423,6 @@ mod tests {
         unreadable(changed(|json| json["time"] = "secret".into()));
         unreadable(changed(|json| json["data"] = serde_json::json!({"code": {"secret": 1}})));
         unreadable(changed(|json| json["data"] = "secret".into()));
+        unreadable(changed(|json| json["data"] = serde_json::json!(["secret"])));
     }
 }

@@ -144,11 +144,9 @@ mod tests {
 
     #[test]
     fn keys_are_uuids_of_version_4_or_7_in_hyphenated_form() {
-        for good in [
-            "0190b5a8-3f61-7c51-9d2e-8f4f5a1b2c3d",
-            "9F1B4C1E-7A0B-4D3C-8E2F-1A2B3C4D5E6F",
-            "\"9f1b4c1e-7a0b-4d3c-8e2f-1a2b3c4d5e6f\"",
-        ] {
+        for good in
+            ["0190b5a8-3f61-7c51-9d2e-8f4f5a1b2c3d", "9F1B4C1E-7A0B-4D3C-8E2F-1A2B3C4D5E6F", "\"9f1b4c1e-7a0b-4d3c-8e2f-1a2b3c4d5e6f\""]
+        {
             assert!(good.parse::<IdempotencyKey>().is_ok(), "{good}");
         }
         for bad in [

@@ -5,7 +5,9 @@
 
 use crate::{
     Asked, Impossible,
-    event::{CancelReason, Event, InventoryCommitted, InventoryRejected, InventoryReleased, InventoryReserved, OrderCancelled, OrderShipped},
+    event::{
+        CancelReason, Event, InventoryCommitted, InventoryRejected, InventoryReleased, InventoryReserved, OrderCancelled, OrderShipped,
+    },
     id::{OrderId, Sku},
     order::Item,
 };
@@ -168,8 +170,12 @@ pub fn answers(state: &State, asked: Asked) -> Result<(Event, Timestamp), Imposs
             (InventoryReserved { items: items.clone() }.into(), *reserved_at)
         }
         (Asked::Placed, State::Rejected { short, rejected_at }) => (InventoryRejected { short: short.clone() }.into(), *rejected_at),
-        (Asked::Shipped, State::Committed { items, committed_at, .. }) => (InventoryCommitted { items: items.clone() }.into(), *committed_at),
-        (Asked::Placed | Asked::Cancelled, State::Released { released_at: at } | State::Closed { closed_at: at }) => (InventoryReleased {}.into(), *at),
+        (Asked::Shipped, State::Committed { items, committed_at, .. }) => {
+            (InventoryCommitted { items: items.clone() }.into(), *committed_at)
+        }
+        (Asked::Placed | Asked::Cancelled, State::Released { released_at: at } | State::Closed { closed_at: at }) => {
+            (InventoryReleased {}.into(), *at)
+        }
         (Asked::Shipped | Asked::Cancelled, _) => return Err(impossible(&Known::from(state), asked)),
     })
 }

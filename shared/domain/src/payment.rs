@@ -5,7 +5,10 @@
 
 use crate::{
     Asked, Impossible,
-    event::{CancelReason, Event, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRef, PaymentVoided},
+    event::{
+        CancelReason, Event, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
+        PaymentRef, PaymentVoided,
+    },
     id::OrderId,
     money::Money,
 };
@@ -253,7 +256,9 @@ pub fn answers(state: &State, asked: Asked) -> Result<Option<(Event, Timestamp)>
         (Asked::Shipped, State::Uncollected { hold, capture_code, uncollected_at }) => {
             Some((PaymentCaptureFailed { amount: hold.amount, code: capture_code.clone() }.into(), *uncollected_at))
         }
-        (Asked::Placed | Asked::Cancelled, State::Voided { voided_at: at } | State::Closed { closed_at: at }) => Some((PaymentVoided {}.into(), *at)),
+        (Asked::Placed | Asked::Cancelled, State::Voided { voided_at: at } | State::Closed { closed_at: at }) => {
+            Some((PaymentVoided {}.into(), *at))
+        }
         (Asked::Shipped | Asked::Cancelled, _) => return Err(impossible(&Known::from(state), asked)),
     })
 }

@@ -147,10 +147,22 @@ mod tests {
     }
     /// Every history that the saga allows, in its usual order.
     const HISTORIES: &[(&[EventType], Status)] = &[
-        (&[T::OrderPlaced, T::PaymentAuthorized, T::InventoryReserved, T::OrderShipped, T::PaymentCaptured, T::InventoryCommitted], Status::Completed),
-        (&[T::OrderPlaced, T::InventoryReserved, T::PaymentAuthorized, T::OrderShipped, T::InventoryCommitted, T::PaymentCaptureFailed], Status::Uncollected),
-        (&[T::OrderPlaced, T::PaymentDeclined, T::InventoryReserved, T::OrderCancelled, T::PaymentVoided, T::InventoryReleased], Status::Cancelled),
-        (&[T::OrderPlaced, T::PaymentAuthorized, T::InventoryRejected, T::OrderCancelled, T::PaymentVoided, T::InventoryReleased], Status::Cancelled),
+        (
+            &[T::OrderPlaced, T::PaymentAuthorized, T::InventoryReserved, T::OrderShipped, T::PaymentCaptured, T::InventoryCommitted],
+            Status::Completed,
+        ),
+        (
+            &[T::OrderPlaced, T::InventoryReserved, T::PaymentAuthorized, T::OrderShipped, T::InventoryCommitted, T::PaymentCaptureFailed],
+            Status::Uncollected,
+        ),
+        (
+            &[T::OrderPlaced, T::PaymentDeclined, T::InventoryReserved, T::OrderCancelled, T::PaymentVoided, T::InventoryReleased],
+            Status::Cancelled,
+        ),
+        (
+            &[T::OrderPlaced, T::PaymentAuthorized, T::InventoryRejected, T::OrderCancelled, T::PaymentVoided, T::InventoryReleased],
+            Status::Cancelled,
+        ),
     ];
 
     fn permutations(of: &[EventType]) -> Vec<Vec<EventType>> {

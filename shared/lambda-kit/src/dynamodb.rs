@@ -289,9 +289,15 @@ impl Table {
         let call = self.client.update_item().table_name(&self.name).key(self.key, string(key));
         let call = call.update_expression(expression).set_condition_expression(condition);
         let call = call.set_expression_attribute_names(Some(names)).set_expression_attribute_values((!values.is_empty()).then_some(values));
-        let call = call.return_values(ReturnValue::AllNew).return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let call =
+            call.return_values(ReturnValue::AllNew).return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match call.send().await {
-            Ok(output) => output.attributes.map(record).transpose()?.map(Updated::Now).ok_or_else(|| Failure::bug("NoImage", "UpdateItem returned no image")),
+            Ok(output) => output
+                .attributes
+                .map(record)
+                .transpose()?
+                .map(Updated::Now)
+                .ok_or_else(|| Failure::bug("NoImage", "UpdateItem returned no image")),
             Err(SdkError::ServiceError(context)) if context.err().is_conditional_check_failed_exception() => match context.into_err() {
                 UpdateItemError::ConditionalCheckFailedException(refused) => refused.item.map(record).transpose().map(Updated::Refused),
                 other => Err(Failure::bug("Unexpected", other)),
@@ -349,7 +355,8 @@ pub fn number(value: u64) -> AttributeValue {
 /// # Errors
 /// A bug: the type does not serialize to a map of attributes.
 pub fn item(record: &impl Serialize) -> Result<Item, Failure> {
-    serde_dynamo::aws_sdk_dynamodb_1::to_item(record).map_err(|error| Failure::bug("UnwritableRecord", "a record cannot be written").caused_by(error))
+    serde_dynamo::aws_sdk_dynamodb_1::to_item(record)
+        .map_err(|error| Failure::bug("UnwritableRecord", "a record cannot be written").caused_by(error))
 }
 
 /// A value as an attribute.
@@ -366,8 +373,11 @@ pub fn attribute(value: &impl Serialize) -> Result<AttributeValue, Failure> {
 /// # Errors
 /// A bug: a stored record that this build cannot read waits until somebody has looked; its values are not quoted.
 pub fn record<T: DeserializeOwned>(item: Item) -> Result<T, Failure> {
-    serde_dynamo::aws_sdk_dynamodb_1::from_item(item)
-        .map_err(|error| Failure::bug("UnreadableRecord", "a stored record cannot be read by this build").caused_by(error))
+    // The error itself quotes values, and a record may hold a name or an address.
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|_| {
+        let wanted = std::any::type_name::<T>();
+        Failure::bug("UnreadableRecord", format_args!("a stored record cannot be read by this build as {wanted}"))
+    })
 }
 
 fn unbuildable(error: aws_sdk_dynamodb::error::BuildError) -> Failure {
@@ -410,17 +420,15 @@ mod tests {
             .if_exists("a")
             .if_absent("b");
         let (expression, condition, names, values) = update.into_parts();
-        assert_eq!(
-            expression,
-            "SET #n0 = :v0, #n1 = if_not_exists(#n1, :v1), #n2 = list_append(if_not_exists(#n2, :v2), :v3) ADD #n3 :v4"
-        );
+        assert_eq!(expression, "SET #n0 = :v0, #n1 = if_not_exists(#n1, :v1), #n2 = list_append(if_not_exists(#n2, :v2), :v3) ADD #n3 :v4");
         assert_eq!(condition.unwrap(), "#n0 = :v5 AND NOT contains(#n3, :v6) AND attribute_exists(#n4) AND attribute_not_exists(#n5)");
         assert_eq!((names["#n1"].as_str(), names.len(), values.len()), ("order.placed", 6, 7));
     }
 
     #[test]
     fn arithmetic_guards_itself_and_alternatives_stay_together() {
-        let (expression, condition, ..) = Update::new().take("available", 2).if_absent_or_equals("state", string("open")).if_exists("a").into_parts();
+        let (expression, condition, ..) =
+            Update::new().take("available", 2).if_absent_or_equals("state", string("open")).if_exists("a").into_parts();
         assert_eq!(expression, "SET #n0 = #n0 - :v0");
         assert_eq!(condition.unwrap(), "#n0 >= :v0 AND (attribute_not_exists(#n1) OR #n1 = :v1) AND attribute_exists(#n2)");
         let (expression, condition, ..) = Update::new().add("available", 2).into_parts();

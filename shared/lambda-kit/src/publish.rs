@@ -118,7 +118,8 @@ mod sns {
                         SdkError::DispatchFailure(_) => "NoConnection".to_owned(),
                         _ => "NoResponse".to_owned(),
                     };
-                    let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("PublishBatch failed").to_owned();
+                    let message =
+                        error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("PublishBatch failed").to_owned();
                     PublishError { code, message }
                 }
             };

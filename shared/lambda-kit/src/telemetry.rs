@@ -11,8 +11,21 @@ use tracing_subscriber::{Layer as _, filter::Targets, fmt, layer::SubscriberExt 
 /// client's debug lines show headers and bodies.
 pub fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|text| text.parse::<Level>().ok()).unwrap_or(Level::INFO);
-    let quiet = ["aws_config", "aws_credential_types", "aws_runtime", "aws_sigv4", "aws_smithy", "h2", "hyper", "hyper_util", "lambda_runtime", "rustls", "tower"];
-    let filter = quiet.iter().fold(Targets::new().with_default(level), |filter, library| filter.with_target(*library, level.min(Level::WARN)));
+    let quiet = [
+        "aws_config",
+        "aws_credential_types",
+        "aws_runtime",
+        "aws_sigv4",
+        "aws_smithy",
+        "h2",
+        "hyper",
+        "hyper_util",
+        "lambda_runtime",
+        "rustls",
+        "tower",
+    ];
+    let filter =
+        quiet.iter().fold(Targets::new().with_default(level), |filter, library| filter.with_target(*library, level.min(Level::WARN)));
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
     let installed = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
     if let Err(error) = installed {

@@ -28,7 +28,8 @@ fn parse(traceparent: &str) -> Option<(&str, &str)> {
     let hex = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let set = |text: &str| text.bytes().any(|b| b != b'0');
     let ends_well = version != "00" || parts.next().is_none();
-    let valid = hex(version, 2) && version != "ff" && hex(trace_id, 32) && set(trace_id) && hex(parent_id, 16) && set(parent_id) && hex(flags, 2);
+    let valid =
+        hex(version, 2) && version != "ff" && hex(trace_id, 32) && set(trace_id) && hex(parent_id, 16) && set(parent_id) && hex(flags, 2);
     (valid && ends_well).then_some((trace_id, flags))
 }
 

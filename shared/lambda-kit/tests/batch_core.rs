@@ -138,13 +138,17 @@ async fn a_parked_message_has_at_most_ten_attributes_and_its_reasons_come_first(
     let core = core();
     let mut record = does("a", "permanent");
     for n in 0..10 {
-        record["messageAttributes"][format!("own{n}")] = json!({"dataType": "String", "stringValue": "x", "stringListValues": [], "binaryListValues": []});
+        record["messageAttributes"][format!("own{n}")] =
+            json!({"dataType": "String", "stringValue": "x", "stringListValues": [], "binaryListValues": []});
     }
     record["messageAttributes"]["empty"] = json!({"dataType": "String", "stringValue": "", "stringListValues": [], "binaryListValues": []});
     assert_eq!(run(&core, [record]).await, NONE);
     let parked = core.queue.parked.borrow();
     let names: Vec<_> = parked[0].attributes.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["ErrorType", "ErrorMessage", "SourceQueue", "OriginalMessageId", "FailedAt", "traceparent", "own0", "own1", "own2", "own3"]);
+    assert_eq!(
+        names,
+        ["ErrorType", "ErrorMessage", "SourceQueue", "OriginalMessageId", "FailedAt", "traceparent", "own0", "own1", "own2", "own3"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +211,14 @@ async fn a_deadline_that_is_already_near_reports_everything_unhandled() {
 async fn a_fifo_group_is_handled_in_order_and_its_rest_reported_after_the_first_failure() {
     let core = core();
     let step = |group: &str, id: &str, what: &str| fifo(group, json!({"id": id, "what": what, "takes_ms": 10}));
-    let records = [step("x", "x1", ""), step("y", "y1", "transient"), step("x", "x2", "bug"), step("y", "y2", ""), step("x", "x3", ""), step("z", "z1", "")];
+    let records = [
+        step("x", "x1", ""),
+        step("y", "y1", "transient"),
+        step("x", "x2", "bug"),
+        step("y", "y2", ""),
+        step("x", "x3", ""),
+        step("z", "z1", ""),
+    ];
     let failed = run(&core, records).await;
     assert_eq!(failed, ["m-y1", "m-x2", "m-y2", "m-x3"]);
     assert_eq!(*core.consumer.ended.borrow(), ["x1", "y1", "z1", "x2"], "what comes after a failure is not handled");
@@ -217,7 +228,8 @@ async fn a_fifo_group_is_handled_in_order_and_its_rest_reported_after_the_first_
 #[tokio::test(start_paused = true)]
 async fn a_fifo_group_comes_back_together() {
     let core = core();
-    let records = [attempt(fifo("x", json!({"id": "a", "what": "transient"})), 6), fifo("x", json!({"id": "b"})), fifo("x", json!({"id": "c"}))];
+    let records =
+        [attempt(fifo("x", json!({"id": "a", "what": "transient"})), 6), fifo("x", json!({"id": "b"})), fifo("x", json!({"id": "c"}))];
     assert_eq!(run(&core, records).await, ["m-a", "m-b", "m-c"]);
     assert_eq!(["r-a", "r-b", "r-c"].map(|receipt| core.queue.hidden_for(receipt)), [Some(32); 3]);
 }

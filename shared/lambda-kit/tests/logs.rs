@@ -35,9 +35,14 @@ async fn lines_of(records: Vec<Value>) -> Vec<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn one_json_line_per_message_with_the_fields_that_operators_search_by() {
-    let lines = lines_of(vec![record(json!({"id": "a", "takes_ms": 12})), attempt(does("b", "transient"), 3), does("c", "permanent")]).await;
+    let lines =
+        lines_of(vec![record(json!({"id": "a", "takes_ms": 12})), attempt(does("b", "transient"), 3), does("c", "permanent")]).await;
     assert_eq!(lines.len(), 3);
-    let show = |line: &Value| ["level", "event_id", "message_id", "attempt", "outcome", "error_type"].map(|field| line[field].to_string().replace('"', "")).join(" ");
+    let show = |line: &Value| {
+        ["level", "event_id", "message_id", "attempt", "outcome", "error_type"]
+            .map(|field| line[field].to_string().replace('"', ""))
+            .join(" ")
+    };
     assert_eq!(show(&lines[0]), "INFO a m-a 1 done null");
     assert_eq!(show(&lines[1]), "WARN b m-b 3 retry Throttled");
     assert_eq!(show(&lines[2]), "ERROR c m-c 1 parked NeverPasses");

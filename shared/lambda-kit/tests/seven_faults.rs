@@ -35,7 +35,8 @@ async fn fault_3_an_error_of_the_handler_the_publisher_or_the_parking_is_never_s
     let mut core = core();
     core.queue.refuses_parking = true;
     core.publisher.refuses.insert("p/0".into());
-    let failed = run(&core, [does("t", "transient"), does("b", "bug"), does("n", "permanent"), record(json!({"id": "p", "publish": 1}))]).await;
+    let failed =
+        run(&core, [does("t", "transient"), does("b", "bug"), does("n", "permanent"), record(json!({"id": "p", "publish": 1}))]).await;
     assert_eq!(failed, ["m-t", "m-b", "m-n", "m-p"]);
 }
 
@@ -70,7 +71,8 @@ async fn fault_7_a_record_without_body_or_message_id_is_parked_or_reported_never
         record[field] = value;
         record
     };
-    let bad = [without("body", Value::Null), without("messageId", Value::Null), without("messageId", "".into()), without("body", "".into())];
+    let bad =
+        [without("body", Value::Null), without("messageId", Value::Null), without("messageId", "".into()), without("body", "".into())];
     let core = core();
     assert_eq!(run(&core, bad.clone()).await, [""; 0]);
     assert_eq!(core.queue.parked.borrow().len(), bad.len());

@@ -48,8 +48,9 @@ impl<S: Stage, A: Ambient> Consumer for Consume<S, A> {
                 traceparent: Some(trace::child(event.traceparent.as_deref(), &self.ambient)),
                 event: announcement.event,
             };
-            // Unique per delivery, and the same if this delivery's publish is tried twice.
-            let fresh = announcement.again.then(|| format!("{}/{}", delivery.message_id, delivery.attempt));
+            // Unique per delivery and type, and the same if this delivery's publish is tried twice.
+            let event_type = follows.event.event_type();
+            let fresh = announcement.again.then(|| format!("{}/{}/{event_type}", delivery.message_id, delivery.attempt));
             outgoing(&follows, fresh)
         });
         Ok(Handled { publish: publish.collect(), look_again_after: reply.look_again_after })
@@ -63,4 +64,3 @@ impl<S: Stage, A: Ambient> Consumer for Consume<S, A> {
 pub async fn run<S: Stage, P: Publisher>(stage: S, publisher: P, queue: SqsQueue) -> Result<(), lambda_kit::Error> {
     lambda_kit::batch::run(Consume { stage, ambient: Real }, publisher, queue, Real).await
 }
-

@@ -234,7 +234,10 @@ mod tests {
             asked["ConditionExpression"],
             "attribute_exists(#n1) AND attribute_not_exists(#n2) AND attribute_not_exists(#n3) AND attribute_not_exists(#n4) AND attribute_not_exists(#n5)"
         );
-        assert_eq!((&asked["ExpressionAttributeNames"]["#n1"], &asked["ExpressionAttributeValues"][":v0"]), (&json!("received_at"), &json!({"S": NOW})));
+        assert_eq!(
+            (&asked["ExpressionAttributeNames"]["#n1"], &asked["ExpressionAttributeValues"][":v0"]),
+            (&json!("received_at"), &json!({"S": NOW}))
+        );
     }
 
     #[tokio::test]

@@ -159,7 +159,13 @@ impl Engine {
     /// Where the engine refuses.
     pub async fn put_role_policy(&self, role: &str, name: &str, document: &Value) -> Result<()> {
         let document = document.to_string();
-        let form = [("Action", "PutRolePolicy"), ("Version", "2010-05-08"), ("RoleName", role), ("PolicyName", name), ("PolicyDocument", &document)];
+        let form = [
+            ("Action", "PutRolePolicy"),
+            ("Version", "2010-05-08"),
+            ("RoleName", role),
+            ("PolicyName", name),
+            ("PolicyDocument", &document),
+        ];
         self.query("iam", &form).await.map(drop)
     }
 
@@ -215,7 +221,9 @@ fn authorization(service: &str) -> String {
 
 /// Percent-encoding for a form: everything but the unreserved characters.
 pub(crate) fn encode(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Undoes percent-encoding.

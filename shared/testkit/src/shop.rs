@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 /// A card that the provider accepts.
 pub const VISA: &str = "pm_card_visa";
-/// A card that the provider declines.
-pub const DECLINED: &str = "pm_card_visa_chargeDeclined";
+/// A card that the provider declines when it is charged. (`pm_card_visa_chargeDeclined` is declined by Stripe too, but the
+/// local provider only refuses to attach it to a customer, and then charges it.)
+pub const DECLINED: &str = "pm_card_chargeCustomerFail";
 
 /// A new idempotency key: a random UUID of version 4.
 pub fn new_key() -> String {

@@ -116,7 +116,8 @@ impl Stack {
     /// Where the engine refuses.
     pub async fn stock_up(&self, sku: &str, unit_price_minor: u64, available: u64) -> Result<()> {
         let number = |n: u64| json!({"N": n.to_string()});
-        let catalogue = json!({"sku": {"S": sku}, "name": {"S": sku}, "unit_price_minor": number(unit_price_minor), "currency": {"S": "EUR"}});
+        let catalogue =
+            json!({"sku": {"S": sku}, "name": {"S": sku}, "unit_price_minor": number(unit_price_minor), "currency": {"S": "EUR"}});
         self.put("CatalogueTable", catalogue).await?;
         self.put("StockTable", json!({"sku": {"S": sku}, "available": number(available)})).await
     }
@@ -202,7 +203,11 @@ impl Stack {
         let path = format!("/_ministack/sqs/messages?QueueUrl={}", encode(self.state.output(&format!("{queue}Url"))?));
         let all = self.engine.rest("sqs", "GET", &path, "").await?.json()?;
         let accounts = all["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
-        let queues = accounts.filter_map(Value::as_object).flat_map(|regions| regions.values()).filter_map(Value::as_object).flat_map(|queues| queues.values());
+        let queues = accounts
+            .filter_map(Value::as_object)
+            .flat_map(|regions| regions.values())
+            .filter_map(Value::as_object)
+            .flat_map(|queues| queues.values());
         Ok(queues.filter_map(Value::as_array).flatten().map(Letter::read).collect())
     }
 

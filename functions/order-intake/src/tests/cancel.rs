@@ -17,7 +17,10 @@ async fn asking_to_cancel_is_noted_announced_and_answered_with_202() {
     assert_eq!(*world.calls.borrow(), ["UpdateItem", "Publish"]);
     let asked = world.events().pop().unwrap();
     assert_eq!(asked.event, OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into());
-    assert_eq!((asked.id().as_str(), asked.time.to_string().as_str()), (format!("{ORDER}/order.cancel_requested.v1").as_str(), "2026-05-04T10:11:17.345Z"));
+    assert_eq!(
+        (asked.id().as_str(), asked.time.to_string().as_str()),
+        (format!("{ORDER}/order.cancel_requested.v1").as_str(), "2026-05-04T10:11:17.345Z")
+    );
 }
 
 #[tokio::test]

@@ -35,7 +35,10 @@ async fn it_is_stored_as_asked_and_announced_under_its_own_id_at_the_stored_time
     assert_eq!((events.len(), &events[0].event), (1, &Event::OrderPlaced(stored.placed())));
     assert_eq!((events[0].time, events[0].source.as_str()), (stored.received_at, "/order-intake"));
     let message = &world.published.borrow()[0];
-    assert_eq!((message.group_id.as_str(), message.deduplication_id.as_str()), (ORDER, "aef753cd-ba7e-587f-b823-e93918496790/order.placed.v1"));
+    assert_eq!(
+        (message.group_id.as_str(), message.deduplication_id.as_str()),
+        (ORDER, "aef753cd-ba7e-587f-b823-e93918496790/order.placed.v1")
+    );
     assert_eq!(message.attributes, [("type", "order.placed.v1".to_owned())]);
 }
 
@@ -103,10 +106,14 @@ impl HttpConnector for Aws {
             "BatchGetItem" => json!({"Responses": {"catalogue": [
                 {"sku": {"S": "MUG-BLUE"}, "unit_price_minor": {"N": "1200"}, "currency": {"S": "EUR"}},
                 {"sku": {"S": "TEAPOT"}, "unit_price_minor": {"N": "4500"}, "currency": {"S": "EUR"}}
-            ]}, "UnprocessedKeys": {}}).to_string(),
+            ]}, "UnprocessedKeys": {}})
+            .to_string(),
             "PutItem" => "{}".to_owned(),
-            "PublishBatch" => "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishBatchResult><Failed/><Successful>\
-                <member><Id>0</Id><MessageId>m-1</MessageId></member></Successful></PublishBatchResult></PublishBatchResponse>".to_owned(),
+            "PublishBatch" => {
+                "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishBatchResult><Failed/><Successful>\
+                <member><Id>0</Id><MessageId>m-1</MessageId></member></Successful></PublishBatchResult></PublishBatchResponse>"
+                    .to_owned()
+            }
             other => panic!("{other}"),
         };
         self.0.lock().unwrap().push(action);

@@ -495,6 +495,23 @@ fn the_key_goes_to_https_or_to_this_machine_alone() {
 }
 
 #[test]
+fn the_longest_way_of_placing_an_order_fits_into_the_budget() {
+    let Timeouts { change, look, .. } = Timeouts::default();
+    assert!(2 * change + look < crate::PROVIDER_BUDGET);
+}
+
+#[test]
+fn why_a_hold_is_gone_is_told() {
+    let capture = |reason: &str| {
+        let text = format!("{{\"id\":\"pi_1\",\"status\":\"canceled\",\"created\":1,\"cancellation_reason\":{reason}}}");
+        short(verdict(Operation::Capture, serde_json::from_str(&text).unwrap(), None))
+    };
+    assert_eq!(capture("\"expired\""), "uncollected expired");
+    assert_eq!(capture("null"), "uncollected canceled");
+    assert_eq!(capture("\"a long story\""), "uncollected canceled");
+}
+
+#[test]
 fn amounts_are_in_the_unit_that_stripe_counts_in() {
     let sent = |amount_minor, currency| smallest_unit(Money { amount_minor, currency });
     assert_eq!(sent(1250, Currency::EUR), Some(1250));

@@ -191,7 +191,13 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
     }
 
     /// Handles the records of a lane one after the other.
-    async fn work_through(&self, lane: &[usize], records: &[Record<C::Message>], progress: &[RefCell<Progress>], sender: mpsc::UnboundedSender<Queued>) {
+    async fn work_through(
+        &self,
+        lane: &[usize],
+        records: &[Record<C::Message>],
+        progress: &[RefCell<Progress>],
+        sender: mpsc::UnboundedSender<Queued>,
+    ) {
         for &index in lane {
             let (record, cell) = (&records[index], &progress[index]);
             let started = Instant::now();
@@ -286,7 +292,9 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
             let mut progress = progress[place].borrow_mut();
             match result {
                 Ok(()) => progress.unpublished -= 1,
-                Err(error) => progress.fate = Some(Fate::Retry(Failure::transient(error.code, format_args!("publishing failed: {}", error.message)))),
+                Err(error) => {
+                    progress.fate = Some(Fate::Retry(Failure::transient(error.code, format_args!("publishing failed: {}", error.message))))
+                }
             }
         }
     }
@@ -326,7 +334,8 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
 
 /// The fate that a record ends with.
 fn settle(progress: Progress, finished: bool) -> (Fate, Duration) {
-    let out_of_time = || Fate::Retry(Failure::transient("OutOfTime", "the invocation's deadline came before the message was handled and published"));
+    let out_of_time =
+        || Fate::Retry(Failure::transient("OutOfTime", "the invocation's deadline came before the message was handled and published"));
     let not_begun = || Fate::Retry(Failure::transient("HeldBack", "an earlier message of its group failed"));
     let fate = match (progress.fate, finished) {
         (Some(Fate::Retry(failure)), _) => Fate::Retry(failure),

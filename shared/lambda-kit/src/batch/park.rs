@@ -52,7 +52,8 @@ impl Attribute {
     /// A text that SQS takes whatever it held: without control characters, cut to [`ATTRIBUTE_TEXT_MAX`], never empty.
     pub fn text(value: &str) -> Self {
         let mut clean: String = value.chars().map(|c| if is_legal(c) { c } else { ' ' }).collect();
-        let end = clean.char_indices().map(|(start, c)| start + c.len_utf8()).take_while(|end| *end <= ATTRIBUTE_TEXT_MAX).last().unwrap_or(0);
+        let end =
+            clean.char_indices().map(|(start, c)| start + c.len_utf8()).take_while(|end| *end <= ATTRIBUTE_TEXT_MAX).last().unwrap_or(0);
         clean.truncate(end);
         let clean = if clean.trim().is_empty() { "unknown" } else { clean.trim() };
         Attribute::Text { data_type: "String".into(), value: clean.into() }

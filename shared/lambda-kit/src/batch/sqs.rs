@@ -47,7 +47,10 @@ impl Queue for SqsQueue {
         match call.send().await {
             Ok(output) => {
                 let failed = |index: usize| output.failed().iter().find(|failed| failed.id() == index.to_string());
-                let result = |index| failed(index).map_or(Ok(()), |failed| Err(QueueError(format!("{}: {}", failed.code(), failed.message().unwrap_or_default()))));
+                let result = |index| {
+                    failed(index)
+                        .map_or(Ok(()), |failed| Err(QueueError(format!("{}: {}", failed.code(), failed.message().unwrap_or_default()))))
+                };
                 (0..messages.len()).map(result).collect()
             }
             Err(error) => {
@@ -62,7 +65,9 @@ impl Queue for SqsQueue {
         for (name, attribute) in parked.attributes {
             let value = match attribute {
                 Attribute::Text { data_type, value } => MessageAttributeValue::builder().data_type(data_type).string_value(value),
-                Attribute::Binary { data_type, value } => MessageAttributeValue::builder().data_type(data_type).binary_value(Blob::new(value)),
+                Attribute::Binary { data_type, value } => {
+                    MessageAttributeValue::builder().data_type(data_type).binary_value(Blob::new(value))
+                }
             };
             call = call.message_attributes(name, value.build().map_err(|error| QueueError(error.to_string()))?);
         }
@@ -75,7 +80,12 @@ impl Queue for SqsQueue {
 ///
 /// # Errors
 /// Only the runtime's own; a batch never fails, it reports its records.
-pub async fn run<C: Consumer, P: Publisher, A: Ambient>(consumer: C, publisher: P, queue: SqsQueue, ambient: A) -> Result<(), lambda_runtime::Error> {
+pub async fn run<C: Consumer, P: Publisher, A: Ambient>(
+    consumer: C,
+    publisher: P,
+    queue: SqsQueue,
+    ambient: A,
+) -> Result<(), lambda_runtime::Error> {
     let batch = Batch { consumer, publisher, queue, ambient };
     let batch = &batch;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {

@@ -91,7 +91,8 @@ impl Request {
     /// # Errors
     /// 404 where no path matches, 405 with `Allow` where only the method does not.
     pub fn route<T: Copy>(&self, routes: &[(&str, &'static str, T)]) -> Result<(T, Vec<&str>), Problem> {
-        let known: Vec<_> = routes.iter().filter_map(|(method, path, to)| Some((*method, *path, *to, captures(path, &self.path)?))).collect();
+        let known: Vec<_> =
+            routes.iter().filter_map(|(method, path, to)| Some((*method, *path, *to, captures(path, &self.path)?))).collect();
         let Some((_, path, _, _)) = known.first() else {
             return Err(Problem::of(404, "There is nothing at this path."));
         };
@@ -178,7 +179,9 @@ fn captures<'p>(template: &str, path: &'p str) -> Option<Vec<&'p str>> {
 /// The trace that the request belongs to: the caller's `traceparent`, else the one that API Gateway began.
 fn incoming_trace(headers: &HeaderMap) -> Option<String> {
     let valid = |value: &String| trace::trace_id(value).is_some();
-    header(headers, "traceparent").filter(valid).or_else(|| header(headers, "x-amzn-trace-id").and_then(|value| from_xray(&value)).filter(valid))
+    header(headers, "traceparent")
+        .filter(valid)
+        .or_else(|| header(headers, "x-amzn-trace-id").and_then(|value| from_xray(&value)).filter(valid))
 }
 
 /// X-Ray's `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=0|1` as a `traceparent`. The two parts of the root are the
@@ -245,7 +248,14 @@ mod tests {
         ] {
             assert!(is_json(good), "{good}");
         }
-        for bad in ["", "text/plain", "application/jsonx", "application/merge-patch+json", "application/json; charset=latin1", "application/json, text/plain"] {
+        for bad in [
+            "",
+            "text/plain",
+            "application/jsonx",
+            "application/merge-patch+json",
+            "application/json; charset=latin1",
+            "application/json, text/plain",
+        ] {
             assert!(!is_json(bad), "{bad}");
         }
         assert_eq!(status(request(|e| e["headers"] = json!({})).json()), 415);
@@ -320,7 +330,8 @@ mod tests {
     #[test]
     fn the_caller_is_the_subject_of_a_checked_token_and_nobody_else() {
         assert_eq!(request(|_| {}).caller(), None);
-        let signed = request(|e| e["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": "u-1", "iss": "i"}, "scopes": null}}));
+        let signed =
+            request(|e| e["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": "u-1", "iss": "i"}, "scopes": null}}));
         assert_eq!(signed.caller(), Some("u-1"));
         assert_eq!(request(|e| e["headers"]["sub"] = json!("u-1")).caller(), None);
     }

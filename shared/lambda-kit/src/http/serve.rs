@@ -17,7 +17,10 @@ const RESERVE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Where the Lambda runtime cannot be reached. No request ends it.
-pub async fn run<A: Ambient>(ambient: A, handler: impl AsyncFn(&Request) -> Result<Response, Refused>) -> Result<(), lambda_runtime::Error> {
+pub async fn run<A: Ambient>(
+    ambient: A,
+    handler: impl AsyncFn(&Request) -> Result<Response, Refused>,
+) -> Result<(), lambda_runtime::Error> {
     let (ambient, handler) = (&ambient, &handler);
     let service = service_fn(move |invocation: LambdaEvent<serde_json::Value>| async move {
         let deadline = i64::try_from(invocation.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -128,7 +131,11 @@ mod tests {
     }
 
     /// The answer, and every line that was logged on the way.
-    async fn served(event: Value, seconds_left: i64, handler: impl AsyncFn(&Request) -> Result<Response, Refused>) -> (Response, Vec<Value>) {
+    async fn served(
+        event: Value,
+        seconds_left: i64,
+        handler: impl AsyncFn(&Request) -> Result<Response, Refused>,
+    ) -> (Response, Vec<Value>) {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
@@ -150,7 +157,10 @@ mod tests {
         .await;
         assert_eq!((response.status(), lines.len()), (202, 1));
         let line = &lines[0];
-        assert_eq!((&line["level"], &line["method"], &line["route"]), (&json!("INFO"), &json!("POST"), &json!("/orders/{order_id}/cancel")));
+        assert_eq!(
+            (&line["level"], &line["method"], &line["route"]),
+            (&json!("INFO"), &json!("POST"), &json!("/orders/{order_id}/cancel"))
+        );
         assert_eq!((&line["status"], &line["request_id"], &line["order_id"]), (&json!(202), &json!("req-1"), &json!("o-1")));
         assert!(line["duration_ms"].is_u64() && line["trace_id"].as_str().unwrap().len() == 32);
     }
@@ -176,7 +186,10 @@ mod tests {
             for internal in ["PutItem", "Throttling", "inner", "Record"] {
                 assert!(!response.body().contains(internal), "{}", response.body());
             }
-            assert_eq!((lines.len(), lines[0]["level"].as_str(), lines[0]["error_type"].as_str()), (1, Some(level), Some(failure.error_type.as_str())));
+            assert_eq!(
+                (lines.len(), lines[0]["level"].as_str(), lines[0]["error_type"].as_str()),
+                (1, Some(level), Some(failure.error_type.as_str()))
+            );
             assert!(lines[0]["error"].as_str().unwrap().starts_with("PutItem failed"));
         }
     }

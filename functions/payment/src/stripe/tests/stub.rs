@@ -212,7 +212,7 @@ impl World {
                 id.clone(),
                 Intent { status: "requires_confirmation", order_id, payment_method, error: Value::Null, capture_before: None },
             );
-            return (200, self.show(&id));
+            return (200, self.show(&id, false));
         }
         let Some(intent) = self.intents.get_mut(&id) else { return refused(404, "resource_missing", Some("intent")) };
         let card_error = |code: &str, decline_code: Option<&str>| json!({"type": "card_error", "code": code, "decline_code": decline_code, "message": "Secret words"});
@@ -241,14 +241,20 @@ impl World {
             }
             _ => return refused(400, "payment_intent_unexpected_state", None),
         }
-        (200, self.show(&id))
+        let expands =
+            call.line.contains("expand%5B%5D=latest_charge") || call.form.get("expand[]").is_some_and(|field| field == "latest_charge");
+        (200, self.show(&id, expands))
     }
 
-    fn show(&self, id: &str) -> Value {
+    fn show(&self, id: &str, expands: bool) -> Value {
         let intent = &self.intents[id];
-        let charge = intent
-            .capture_before
-            .map(|capture_before| json!({"id": "ch_1", "payment_method_details": {"card": {"capture_before": capture_before}}}));
+        let charge = match intent.capture_before {
+            None => Value::Null,
+            Some(capture_before) if expands => {
+                json!({"id": "ch_1", "payment_method_details": {"card": {"capture_before": capture_before}}})
+            }
+            Some(_) => json!("ch_1"),
+        };
         json!({
             "id": id, "object": "payment_intent", "status": intent.status, "created": CREATED, "metadata": {"order_id": intent.order_id},
             "latest_charge": charge, "last_payment_error": intent.error, "cancellation_reason": null,

@@ -1,0 +1,240 @@
+//! What an order costs in AWS calls: the real stages under the real batch core, against the deployed tables, with every
+//! call that leaves the SDK counted.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use anyhow::{Context, Result};
+use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef,
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{interceptors::dyn_dispatch_hint, orchestrator::Metadata},
+};
+use domain::{
+    CloudEvent, Currency, Event, Money, OrderId, Subject, Timestamp,
+    event::{OrderPlaced, OrderShipped, PaymentAuthorized, PaymentDeclined, PaymentRef},
+    order::{Item, Line},
+};
+use lambda_kit::{
+    Real,
+    batch::{Batch, SqsQueue},
+    dynamodb::Table,
+    http,
+    publish::SnsTopic,
+};
+use pipeline::{Consume, Stage};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use testkit::{
+    shop::{VISA, new_key, new_sku, order},
+    stack::Stack,
+};
+use tokio::time::Instant;
+
+/// Counts every attempt of every call, retries of the SDK included.
+#[derive(Debug, Clone, Default)]
+struct Counter(Arc<Mutex<BTreeMap<String, usize>>>);
+
+#[dyn_dispatch_hint]
+impl Intercept for Counter {
+    fn name(&self) -> &'static str {
+        "counter"
+    }
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let operation = bag.load::<Metadata>().map_or("unknown", Metadata::name).to_owned();
+        *self.0.lock().unwrap().entry(operation).or_default() += 1;
+        Ok(())
+    }
+}
+
+/// Clients of the deployed stack whose calls are counted, and a topic of the test's own, so that nothing follows.
+struct Counted {
+    stack: Stack,
+    counter: Counter,
+    aws: aws_config::SdkConfig,
+    topic_arn: String,
+}
+
+impl Counted {
+    async fn of_tests() -> Result<Option<Self>> {
+        let Some(stack) = Stack::of_tests()? else { return Ok(None) };
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let region = Region::new(stack.state.region.clone());
+        let aws = aws_config::defaults(BehaviorVersion::latest()).credentials_provider(credentials).region(region);
+        let aws = aws.endpoint_url(&stack.state.endpoint_url).load().await;
+        let name = format!("calls-{:08x}.fifo", fastrand::u32(..));
+        let form = [
+            ("Action", "CreateTopic"),
+            ("Version", "2010-03-31"),
+            ("Name", &*name),
+            ("Attributes.entry.1.key", "FifoTopic"),
+            ("Attributes.entry.1.value", "true"),
+        ];
+        let answer = stack.engine.query("sns", &form).await?;
+        let topic_arn = answer.split_once("<TopicArn>").and_then(|(_, rest)| rest.split_once('<')).context("no TopicArn")?.0.to_owned();
+        Ok(Some(Self { stack, counter: Counter::default(), aws, topic_arn }))
+    }
+
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&self.aws).interceptor(self.counter.clone()).build())
+    }
+    fn topic(&self) -> SnsTopic {
+        let config = aws_sdk_sns::config::Builder::from(&self.aws).interceptor(self.counter.clone()).build();
+        SnsTopic::new(aws_sdk_sns::Client::from_conf(config), &self.topic_arn)
+    }
+    fn queue(&self) -> SqsQueue {
+        let config = aws_sdk_sqs::config::Builder::from(&self.aws).interceptor(self.counter.clone()).build();
+        SqsQueue::new(aws_sdk_sqs::Client::from_conf(config), "http://127.0.0.1:1/no-queue", "http://127.0.0.1:1/no-queue")
+    }
+    fn table(&self, output: &str) -> String {
+        self.stack.state.output(&format!("{output}Name")).unwrap().to_owned()
+    }
+    fn core<S: Stage>(&self, stage: S) -> Batch<Consume<S, Real>, SnsTopic, SqsQueue, Real> {
+        Batch { consumer: Consume { stage, ambient: Real }, publisher: self.topic(), queue: self.queue(), ambient: Real }
+    }
+
+    /// The calls that handling these events in one batch takes, by operation.
+    async fn calls<S: Stage>(&self, core: &Batch<Consume<S, Real>, SnsTopic, SqsQueue, Real>, events: &[CloudEvent]) -> String {
+        let record = |(n, event): (usize, &CloudEvent)| {
+            json!({"messageId": format!("m-{n}"), "receiptHandle": format!("r-{n}"), "body": event.to_json(),
+                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": event.subject.to_string()}, "messageAttributes": {},
+                "md5OfBody": "", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:calls", "awsRegion": "us-east-1"})
+        };
+        let batch: SqsEvent =
+            serde_json::from_value(json!({"Records": events.iter().enumerate().map(record).collect::<Vec<_>>()})).unwrap();
+        self.counter.0.lock().unwrap().clear();
+        let response = core.handle(batch, Instant::now() + Duration::from_secs(60)).await;
+        assert!(response.batch_item_failures.is_empty(), "{response:?}");
+        self.counted()
+    }
+    fn counted(&self) -> String {
+        let counted = std::mem::take(&mut *self.counter.0.lock().unwrap());
+        counted.into_iter().map(|(operation, calls)| format!("{operation} {calls}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn orders<const N: usize>() -> [OrderId; N] {
+    std::array::from_fn(|_| new_key().replacen("-4", "-5", 1).parse().unwrap())
+}
+
+#[expect(clippy::disallowed_methods, reason = "an event that is fresh by the clock of the stage under test")]
+fn event(order_id: &OrderId, event: impl Into<Event>) -> CloudEvent {
+    CloudEvent {
+        source: "/test".into(),
+        subject: Subject::Order(*order_id),
+        time: Timestamp::now(),
+        traceparent: None,
+        event: event.into(),
+    }
+}
+
+fn placed(sku: &str) -> OrderPlaced {
+    let line = Line { sku: sku.parse().unwrap(), quantity: 1, unit_price_minor: 1200 };
+    OrderPlaced { lines: vec![line], total: Money { amount_minor: 1200, currency: Currency::EUR }, payment_method: VISA.into() }
+}
+
+fn shipped(sku: &str, payment: PaymentRef) -> OrderShipped {
+    OrderShipped { tracking_number: "OP1".into(), payment, items: vec![Item { sku: sku.parse().unwrap(), quantity: 1 }] }
+}
+
+#[tokio::test]
+async fn intake_takes_one_write_and_one_publish_when_the_catalogue_is_cached() -> Result<()> {
+    let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
+    let sku = new_sku("CALLS");
+    counted.stack.stock_up(&sku, 1200, 100).await?;
+    let catalogue = order_intake::catalogue::CatalogueTable::new(counted.dynamodb(), counted.table("CatalogueTable"), Real);
+    let intake = order_intake::OrderIntake {
+        catalogue: order_intake::catalogue::Cached::new(catalogue, Real),
+        orders: pipeline::orders::Orders::new(counted.dynamodb(), counted.table("OrdersTable")),
+        topic: counted.topic(),
+        ambient: Real,
+    };
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let request: Value = json!({"version": "2.0", "routeKey": "POST /orders", "rawPath": "/orders", "isBase64Encoded": false,
+            "headers": {"content-type": "application/json", "idempotency-key": new_key()}, "body": order(&[(&sku, 1)], VISA).to_string(),
+            "requestContext": {"http": {"method": "POST", "path": "/orders"}, "requestId": "r", "stage": "$default"}});
+        let response = http::answer(request, Timestamp::MAX, &Real, &async |request: &http::Request| intake.handle(request).await).await;
+        assert_eq!(response.status(), 202);
+        calls.push(counted.counted());
+    }
+    assert_eq!(calls, ["BatchGetItem 1, PublishBatch 1, PutItem 1", "PublishBatch 1, PutItem 1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn payment_takes_two_writes_to_authorize_one_to_capture_and_reads_nothing() -> Result<()> {
+    let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
+    let arn = counted.stack.state.output("StripeKeySecretArn")?.to_owned();
+    let vault = payment::key::SecretsManager { client: aws_sdk_secretsmanager::Client::new(&counted.aws), arn };
+    let provider = payment::stripe::Stripe::new(
+        counted.stack.state.stripe_url.parse()?,
+        payment::key::StripeKey::new(vault),
+        payment::stripe::Timeouts::default(),
+    );
+    let table = counted.table("PaymentsTable");
+    let ledger = payment::ledger::Payments(Table::new(counted.dynamodb(), &table, payment::ledger::KEY));
+    let core = counted.core(payment::Payment { ledger, provider, ambient: Real });
+    let orders = orders::<10>();
+    let all = orders.map(|order_id| event(&order_id, placed("MUG")));
+    assert_eq!(counted.calls(&core, &all).await, "PublishBatch 1, PutItem 10, UpdateItem 10");
+    let mut ships = Vec::new();
+    for order_id in &orders {
+        let record = counted.stack.item("PaymentsTable", "order_id", &order_id.to_string()).await?.context("no record")?;
+        ships.push(event(order_id, shipped("MUG", PaymentRef(record["payment"].as_str().context("no payment")?.to_owned()))));
+    }
+    assert_eq!(counted.calls(&core, &ships).await, "PublishBatch 1, UpdateItem 10");
+    Ok(())
+}
+
+#[tokio::test]
+async fn inventory_takes_one_transaction_to_reserve_and_one_update_to_commit() -> Result<()> {
+    let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
+    let warehouse =
+        inventory::warehouse::WarehouseTables::new(counted.dynamodb(), counted.table("StockTable"), counted.table("ReservationsTable"));
+    let core = counted.core(inventory::Inventory { warehouse, ambient: Real });
+    let sku = new_sku("CALLS");
+    counted.stack.stock_up(&sku, 1200, 100).await?;
+    let orders = orders::<10>();
+    let all = orders.map(|order_id| event(&order_id, placed(&sku)));
+    // One SKU for all: they are handled one after the other, and still share a publish where the window allows.
+    let reserved = counted.calls(&core, &all).await;
+    assert!(reserved.contains("TransactWriteItems 10") && !reserved.contains("Get"), "{reserved}");
+    let ships = orders.map(|order_id| event(&order_id, shipped(&sku, PaymentRef("pi_1".into()))));
+    assert_eq!(counted.calls(&core, &ships).await, "PublishBatch 1, UpdateItem 10");
+    assert_eq!(counted.stack.available(&sku).await?, 90);
+    Ok(())
+}
+
+#[tokio::test]
+async fn shipping_and_tracking_take_one_update_an_event() -> Result<()> {
+    let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
+    let shipments = shipping::shipments::ShipmentsTable::new(counted.dynamodb(), counted.table("ShipmentsTable"));
+    let core = counted.core(shipping::Shipping { shipments, ambient: Real });
+    let orders = orders::<10>();
+    let declined = orders.map(|order_id| event(&order_id, PaymentDeclined { code: "card_declined".into() }));
+    assert_eq!(counted.calls(&core, &declined).await, "PublishBatch 1, UpdateItem 10", "each decides, all are announced at once");
+    let undecided = self::orders::<10>().map(|order_id| {
+        let amount = Money { amount_minor: 1200, currency: Currency::EUR };
+        event(
+            &order_id,
+            PaymentAuthorized { payment: PaymentRef("pi_1".into()), amount, capture_before: "2036-01-01T00:00:00Z".parse().unwrap() },
+        )
+    });
+    assert_eq!(counted.calls(&core, &undecided).await, "UpdateItem 10");
+
+    let timelines = order_tracking::timelines::OrdersTable::new(counted.dynamodb(), counted.table("OrdersTable"));
+    let core = counted.core(order_tracking::OrderTracking { timelines });
+    assert_eq!(counted.calls(&core, &declined).await, "UpdateItem 10");
+    Ok(())
+}
