@@ -140,7 +140,8 @@ impl Stack {
         row["available"].as_u64().with_context(|| format!("{sku} has no number of available units"))
     }
 
-    /// What the provider's own book holds for an order: status and amount of each of its payments.
+    /// What the provider's own book holds for an order: status and amount of each of its payments. Those that were never
+    /// confirmed hold nothing and are left out: a copy of `order.placed` may prepare one before it finds the record.
     ///
     /// # Errors
     /// Where the provider refuses.
@@ -150,7 +151,8 @@ impl Stack {
         loop {
             let page = provider(&self.state.stripe_url, &path).await?;
             let payments = page["data"].as_array().cloned().unwrap_or_default();
-            for payment in payments.iter().filter(|payment| payment["metadata"]["order_id"] == order_id) {
+            let confirmed = |payment: &&Value| payment["metadata"]["order_id"] == order_id && payment["status"] != "requires_confirmation";
+            for payment in payments.iter().filter(confirmed) {
                 book.push((payment["status"].as_str().unwrap_or_default().to_owned(), payment["amount"].as_i64().unwrap_or_default()));
             }
             match payments.last().and_then(|payment| payment["id"].as_str()) {
