@@ -11,7 +11,7 @@ use domain::{
     order::{Item, Line},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, process::Command};
+use std::{cell::Cell, collections::BTreeMap, process::Command};
 use testkit::{
     shop::{DECLINED, VISA, new_key, new_sku, order},
     stack::Stack,
@@ -31,12 +31,18 @@ const NOT_ENFORCED: [(&str, &str); 6] = [
 /// What a refused call looks like in a function's log.
 const REFUSED: [&str; 4] = ["AccessDenied", "AuthorizationError", "not authorized", "Forbidden"];
 
+/// How a story ends that missed a right: in the log of a queue function, or in the answer of an HTTP function.
+const CALL_REFUSED: &str = "a call was refused:";
+const UNAVAILABLE: &str = "\"status\":503";
+
 struct Function {
     stack: Stack,
     stem: &'static str,
     name: String,
     role: String,
     queue: Option<String>,
+    /// Whether its processes were ended on purpose since the last invocation.
+    cooled: Cell<bool>,
 }
 
 impl Function {
@@ -48,7 +54,7 @@ impl Function {
         let deployed = deployed.with_context(|| format!("{stem} is not deployed"))?;
         let role = deployed["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("no role")?.to_owned();
         let queue = stack.state.outputs.get(&format!("{logical_id}QueueUrl")).and_then(|url| url.rsplit('/').next()).map(str::to_owned);
-        Ok(Self { stack: stack.clone(), stem, name: deployed["FunctionName"].as_str().unwrap_or_default().to_owned(), role, queue })
+        Ok(Self { stack: stack.clone(), stem, name: deployed["FunctionName"].as_str().unwrap_or_default().to_owned(), role, queue, cooled: Cell::new(false) })
     }
 
     /// Delivers bodies as its queue would; returns how many were reported as failed. A refused call is an error even where
@@ -65,9 +71,17 @@ impl Function {
                 "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"), "awsRegion": "us-east-1"})
         };
         let event = json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()});
-        let (answer, tail) = self.stack.engine.invoke(&self.name, &event).await?;
-        let refused = tail.lines().find(|line| REFUSED.iter().any(|word| line.contains(word)));
-        ensure!(refused.is_none(), "a call was refused: {}", refused.unwrap_or_default());
+        let (answer, tail) = loop {
+            let (answer, tail) = self.stack.engine.invoke(&self.name, &event).await?;
+            // The engine may hand the event to a process that this test has just ended, once for each.
+            if !answer["errorType"].as_str().is_some_and(|kind| kind.starts_with("Runtime.")) || !self.cooled.take() {
+                break (answer, tail);
+            }
+        };
+        if let Some(line) = tail.lines().find(|line| REFUSED.iter().any(|word| line.contains(word))) {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            anyhow::bail!("{CALL_REFUSED} {} {}", line["error_type"].as_str().unwrap_or_default(), line["error"].as_str().unwrap_or_default());
+        }
         Ok(answer["batchItemFailures"].as_array().with_context(|| format!("no batch response: {answer}; {tail}"))?.len())
     }
 
@@ -89,6 +103,7 @@ impl Function {
 
     /// Ends the function's processes, so that the next invocation starts cold.
     fn cool_down(&self) {
+        self.cooled.set(true);
         let children = |pid: u32| {
             let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
             let lists: Vec<_> = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok()).collect();
@@ -241,14 +256,14 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
                     let told = function.story().await;
                     stack.engine.put_role_policy(&function.role, &name, &policy).await?;
                     let sid = statement["Sid"].as_str().unwrap_or_default();
-                    match told {
+                    match told.map_err(|error| format!("{error:#}")) {
                         Ok(()) => faults.push(format!("{stem} never misses {action} ({sid})")),
-                        Err(error) => {
+                        Err(why) if !why.contains(CALL_REFUSED) && !why.contains(UNAVAILABLE) => {
+                            faults.push(format!("{stem} without {action} ({sid}) failed, but not for want of it: {why}"));
+                        }
+                        Err(why) => {
                             missed += 1;
-                            println!(
-                                "{stem:<16} {sid:<26} {action:<32} missed: {}",
-                                format!("{error:#}").chars().take(100).collect::<String>()
-                            );
+                            println!("{stem:<16} {sid:<26} {action:<32} missed: {}", why.chars().take(110).collect::<String>());
                         }
                     }
                 }

@@ -179,7 +179,7 @@ impl Checks<'_> {
         let mut test = cargo(self.repository, &["test", "--package", "end-to-end", "--test", binary]);
         if step == Step::LeastPrivilege {
             // It takes rights away from running functions: one test at a time, or they would see each other's holes.
-            test.args(["--", "--test-threads", "1"]);
+            test.args(["--", "--test-threads", "1", "--nocapture"]);
         }
         test.env("PIPELINE_STATE", State::path(&self.folder()));
         self.shown(step, test).await

@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::{build, deploy, setup};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The address at which everything listens unless containers have to reach it: this machine alone.
@@ -120,9 +121,11 @@ pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Resu
     let default_group = format!("/aws/lambda/{}", deployed["FunctionName"].as_str().unwrap_or_default());
     let group = deployed["LoggingConfig"]["LogGroup"].as_str().unwrap_or(&default_group).to_owned();
 
-    let mut seen = std::collections::HashSet::new();
+    let mut printed = HashSet::new();
     loop {
         let mut token = None;
+        // The engine's events have no id: an event is what it says, when, and how often that was said before.
+        let mut said: HashMap<String, u32> = HashMap::new();
         loop {
             let mut input = json!({ "logGroupName": group });
             if let Some(token) = token {
@@ -133,7 +136,8 @@ pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Resu
                 page => page?,
             };
             for event in page["events"].as_array().into_iter().flatten() {
-                if seen.insert(event["eventId"].as_str().unwrap_or_default().to_owned()) {
+                let times = said.entry(event.to_string()).and_modify(|times| *times += 1).or_default();
+                if printed.insert((event.to_string(), *times)) {
                     println!("{}", event["message"].as_str().unwrap_or_default().trim_end());
                 }
             }
@@ -147,7 +151,7 @@ pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Resu
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    if seen.is_empty() {
+    if printed.is_empty() {
         println!("{}", dim(&format!("{folder} has logged nothing yet.")));
     }
     Ok(())
