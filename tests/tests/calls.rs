@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::{
 use domain::{
     CloudEvent, Currency, Event, Money, OrderId, Subject, Timestamp,
     event::{OrderPlaced, OrderShipped, PaymentAuthorized, PaymentDeclined, PaymentRef},
-    order::{Item, Line},
+    line::{Item, Line},
 };
 use lambda_kit::{
     Real,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use domain::{
     CloudEvent, Currency, Event, Money, Subject,
     event::{CancelReason, InventoryReserved, OrderCancelled, OrderPlaced, OrderShipped, PaymentAuthorized, PaymentRef},
-    order::{Item, Line},
+    line::{Item, Line},
 };
 use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
@@ -54,7 +54,14 @@ impl Function {
         let deployed = deployed.with_context(|| format!("{stem} is not deployed"))?;
         let role = deployed["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("no role")?.to_owned();
         let queue = stack.state.outputs.get(&format!("{logical_id}QueueUrl")).and_then(|url| url.rsplit('/').next()).map(str::to_owned);
-        Ok(Self { stack: stack.clone(), stem, name: deployed["FunctionName"].as_str().unwrap_or_default().to_owned(), role, queue, cooled: Cell::new(false) })
+        Ok(Self {
+            stack: stack.clone(),
+            stem,
+            name: deployed["FunctionName"].as_str().unwrap_or_default().to_owned(),
+            role,
+            queue,
+            cooled: Cell::new(false),
+        })
     }
 
     /// Delivers bodies as its queue would; returns how many were reported as failed. A refused call is an error even where
@@ -80,7 +87,11 @@ impl Function {
         };
         if let Some(line) = tail.lines().find(|line| REFUSED.iter().any(|word| line.contains(word))) {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
-            anyhow::bail!("{CALL_REFUSED} {} {}", line["error_type"].as_str().unwrap_or_default(), line["error"].as_str().unwrap_or_default());
+            anyhow::bail!(
+                "{CALL_REFUSED} {} {}",
+                line["error_type"].as_str().unwrap_or_default(),
+                line["error"].as_str().unwrap_or_default()
+            );
         }
         Ok(answer["batchItemFailures"].as_array().with_context(|| format!("no batch response: {answer}; {tail}"))?.len())
     }

@@ -12,7 +12,7 @@ use aws_lambda_events::{
 use domain::{
     CloudEvent, Currency, Event, EventType, IdempotencyKey, Order, OrderId, ParseError, Sku, Subject, Timestamp,
     event::{OrderCancelRequested, OrderPlaced},
-    order::{self, Item, Line, QUANTITY_MAX},
+    line::{self, Item, Line, QUANTITY_MAX},
     shipping::{Fact, Shipment, StoredFact},
     tracking::{self, Facts, Status},
 };
@@ -444,7 +444,7 @@ fn the_samples_tell_of_one_order_that_ships() {
     let (reserved, authorized) = (story(EventType::InventoryReserved), story(EventType::PaymentAuthorized));
     let Event::InventoryReserved(set_aside) = &reserved.event else { panic!() };
     let Event::PaymentAuthorized(hold) = &authorized.event else { panic!() };
-    assert_eq!((&set_aside.items, &hold.amount), (&order::items(lines), total));
+    assert_eq!((&set_aside.items, &hold.amount), (&line::items(lines), total));
 
     let shipped = story(EventType::OrderShipped);
     let stored = [(reserved, reserved.time), (authorized, shipped.time)];
@@ -454,7 +454,7 @@ fn the_samples_tell_of_one_order_that_ships() {
     let (committed, captured) = (story(EventType::InventoryCommitted), story(EventType::PaymentCaptured));
     let Event::InventoryCommitted(left) = &committed.event else { panic!() };
     let Event::PaymentCaptured(collected) = &captured.event else { panic!() };
-    assert_eq!((&left.items, &collected.amount), (&order::items(lines), total));
+    assert_eq!((&left.items, &collected.amount), (&line::items(lines), total));
 
     for pair in [placed, reserved, authorized, shipped, committed, captured].windows(2) {
         assert!(pair[0].time < pair[1].time, "{} before {}", pair[0].id(), pair[1].id());
@@ -632,7 +632,7 @@ fn the_openapi_description_has_the_routes_of_the_template_and_the_limits_of_the_
 
     let schemas = &api["components"]["schemas"];
     assert_eq!(schemas["Quantity"]["maximum"], QUANTITY_MAX);
-    assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["maxItems"], order::LINES_MAX);
+    assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["maxItems"], line::LINES_MAX);
     assert_eq!(schemas["Money"]["properties"]["amount_minor"]["maximum"], domain::money::AMOUNT_MINOR_MAX);
     let known = [Status::Received, Status::Processing, Status::Cancelled, Status::Shipped, Status::Uncollected, Status::Completed];
     assert_eq!(schemas["Status"]["enum"], serde_json::to_value(known).unwrap());

@@ -9,7 +9,7 @@ pub mod warehouse;
 use domain::{
     Asked, CloudEvent, Event, OrderId, Sku,
     inventory::{self as table, Known, State, Step},
-    order::{Item, items},
+    line::{Item, items},
 };
 use lambda_kit::{
     Ambient, Failure,

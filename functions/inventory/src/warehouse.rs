@@ -9,7 +9,7 @@
 use domain::{
     OrderId, Sku, Timestamp,
     inventory::{Reservation, State},
-    order::Item,
+    line::Item,
 };
 use lambda_kit::{
     Failure,

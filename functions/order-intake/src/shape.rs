@@ -6,7 +6,8 @@
 use crate::catalogue::Price;
 use domain::{
     Currency, Item, Line, Money, Personal, Sku,
-    order::{Address, Customer, LINES_MAX, QUANTITY_MAX},
+    line::{LINES_MAX, QUANTITY_MAX},
+    order::{Address, Customer},
 };
 use email_address::{EmailAddress, Options};
 use lambda_kit::{

@@ -6,8 +6,8 @@
 
 use crate::{
     id::{CustomerId, OrderId, Sku},
+    line::{Item, Line},
     money::Money,
-    order::{Item, Line},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ events! {
     }
     /// An order was accepted.
     OrderPlaced "order.placed" "v1" of Order {
-        /// What was bought, at which prices: 1 to [`LINES_MAX`](crate::order::LINES_MAX) lines.
+        /// What was bought, at which prices: 1 to [`LINES_MAX`](crate::line::LINES_MAX) lines.
         lines: Vec<Line>,
         /// Sum of the lines.
         total: Money,

@@ -9,7 +9,7 @@ use crate::{
         CancelReason, Event, InventoryCommitted, InventoryRejected, InventoryReleased, InventoryReserved, OrderCancelled, OrderShipped,
     },
     id::{OrderId, Sku},
-    order::Item,
+    line::Item,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`id`], [`money`], [`order`] | values that parse once and are then right |
+//! | [`id`], [`money`], [`line`], [`order`] | values that parse once and are then right |
 //! | [`event`] | the CloudEvents envelope and every event |
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |
@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod event;
 pub mod id;
 pub mod inventory;
+pub mod line;
 pub mod money;
 pub mod order;
 pub mod payment;
@@ -25,8 +26,9 @@ pub mod tracking;
 pub use event::{CloudEvent, Event, EventType, ParseError, Subject};
 pub use id::{CustomerId, IdempotencyKey, OrderId, Sku};
 pub use jiff::Timestamp;
+pub use line::{Item, Line};
 pub use money::{Currency, Money};
-pub use order::{Item, Line, Order};
+pub use order::Order;
 pub use personal::Personal;
 
 /// The column of the answer table: which event asks payment and inventory.

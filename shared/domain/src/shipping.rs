@@ -7,7 +7,7 @@
 use crate::{
     event::{CancelReason, CancelRequest, Event, OrderCancelled, OrderShipped, PaymentRef},
     id::OrderId,
-    order::Item,
+    line::Item,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

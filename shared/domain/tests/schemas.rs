@@ -9,8 +9,8 @@ use domain::{
     CloudEvent, CustomerId, Event, EventType, Item, Line, Money, OrderId, Sku, Subject, Timestamp,
     event::{self, CancelReason, CancelRequest, PaymentRef},
     id::SKU_MAX_LEN,
+    line::{LINES_MAX, QUANTITY_MAX},
     money::{AMOUNT_MINOR_MAX, Currency},
-    order::{LINES_MAX, QUANTITY_MAX},
 };
 use jsonschema::{Registry, Validator};
 use proptest::{

@@ -99,11 +99,16 @@ async fn hiding_goes_ten_at_a_time_and_never_costs_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_version_waits_and_is_not_parked() {
+async fn an_unknown_version_waits_and_passes_once_the_code_knows_it() {
     let core = core();
-    assert_eq!(run(&core, [attempt(does("a", "unknown version"), 7), ok("b")]).await, ["m-a"]);
-    assert_eq!(core.queue.hidden_for("r-a"), Some(64));
+    for n in 1..=7 {
+        assert_eq!(run(&core, [attempt(does("a", "unknown version"), n), ok("b")]).await, ["m-a"]);
+    }
+    assert!(core.queue.hidden.borrow().iter().any(|hide| hide.seconds == 64), "with back-off");
     assert!(core.queue.parked.borrow().is_empty());
+    core.consumer.knows_the_version.set(true);
+    assert_eq!(run(&core, [attempt(does("a", "unknown version"), 8)]).await, NONE);
+    assert_eq!(core.consumer.ended.borrow().last().unwrap(), "a");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,14 +10,16 @@
 //!                                  └─ one after the other within a FIFO group, or among records that contend for a row
 //! ```
 
+mod attribute;
 mod back_off;
 mod lanes;
 mod park;
 mod record;
 mod sqs;
 
+pub use attribute::{ATTRIBUTE_TEXT_MAX, Attribute};
 pub use back_off::{BACK_OFF_FIRST, BACK_OFF_MAX, back_off};
-pub use park::{ATTRIBUTE_TEXT_MAX, ATTRIBUTES_MAX, Attribute, EMPTY_BODY, Parked};
+pub use park::{ATTRIBUTES_MAX, EMPTY_BODY, Parked};
 pub use sqs::{SqsQueue, run};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! A record of an SQS event, taken apart.
 
-use super::park::Attribute;
+use super::attribute::Attribute;
 use crate::{
     Failure,
     message::{Delivery, Incoming},
