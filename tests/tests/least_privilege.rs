@@ -1,5 +1,6 @@
 //! Least privilege, proven: every action of every role is taken out of the deployed role, the function's story is seen to
-//! fail, and the action is put back. A right that nothing misses is a right too many.
+//! fail, and the action is put back. A right that nothing misses is a right too many. And when all has been done that the
+//! end-to-end tests do, no log of any function names a customer.
 //!
 //! Runs alone and last: it breaks the stack on purpose, one right at a time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and their report")]
@@ -13,7 +14,7 @@ use domain::{
 use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
 use testkit::{
-    shop::{DECLINED, VISA, new_key, new_sku, order},
+    shop::{DECLINED, EMAIL, NAME, VISA, new_key, new_sku, order},
     stack::Stack,
 };
 
@@ -40,6 +41,7 @@ struct Function {
     stem: &'static str,
     name: String,
     role: String,
+    log_group: String,
     queue: Option<String>,
     /// Whether its processes were ended on purpose since the last invocation.
     cooled: Cell<bool>,
@@ -54,14 +56,9 @@ impl Function {
         let deployed = deployed.with_context(|| format!("{stem} is not deployed"))?;
         let role = deployed["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("no role")?.to_owned();
         let queue = stack.state.outputs.get(&format!("{logical_id}QueueUrl")).and_then(|url| url.rsplit('/').next()).map(str::to_owned);
-        Ok(Self {
-            stack: stack.clone(),
-            stem,
-            name: deployed["FunctionName"].as_str().unwrap_or_default().to_owned(),
-            role,
-            queue,
-            cooled: Cell::new(false),
-        })
+        let name = deployed["FunctionName"].as_str().unwrap_or_default().to_owned();
+        let log_group = deployed["LoggingConfig"]["LogGroup"].as_str().map_or_else(|| format!("/aws/lambda/{name}"), str::to_owned);
+        Ok(Self { stack: stack.clone(), stem, name, role, log_group, queue, cooled: Cell::new(false) })
     }
 
     /// Delivers bodies as its queue would; returns how many were reported as failed. A refused call is an error even where
@@ -94,6 +91,21 @@ impl Function {
             );
         }
         Ok(answer["batchItemFailures"].as_array().with_context(|| format!("no batch response: {answer}; {tail}"))?.len())
+    }
+
+    /// Every line that it has logged.
+    async fn log(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let mut input = json!({"logGroupName": self.log_group});
+        loop {
+            let page = self.stack.engine.call("logs", "Logs_20140328.FilterLogEvents", &input).await?;
+            let messages = page["events"].as_array().into_iter().flatten();
+            lines.extend(messages.filter_map(|event| Some(event["message"].as_str()?.to_owned())));
+            match page["nextToken"].as_str() {
+                Some(token) => input["nextToken"] = token.into(),
+                None => return Ok(lines),
+            }
+        }
     }
 
     async fn passes(&self, events: &[CloudEvent]) -> Result<()> {
@@ -285,6 +297,27 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
     println!("{missed} rights were missed; not enforced by the engine: {not_enforced:?}");
     assert!(faults.is_empty(), "{faults:#?}");
     assert!(missed >= 20, "only {missed} rights were tried: the roles were not found");
+    Ok(())
+}
+
+/// Runs after the stories, the faults and the stories without rights: failures log most.
+#[tokio::test]
+async fn no_log_line_of_any_function_names_a_customer() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    // Whatever else ran before, one order of the customer whose name is looked for.
+    let sku = new_sku("PRIVATE");
+    stack.stock_up(&sku, 1200, 1).await?;
+    stack.ended(&stack.place(&[(&sku, 1)], VISA).await?).await?;
+    for stem in functions_of_the_template() {
+        let lines = Function::find(&stack, stem).await?.log().await?;
+        ensure!(!lines.is_empty(), "{stem} has logged nothing: its log group was not found");
+        for line in lines {
+            for personal in [NAME, EMAIL, "Sample Street", "10115"] {
+                assert!(!line.contains(personal), "{stem} logged {personal}: {line}");
+            }
+            assert!(!line.contains("sk_test"), "{stem} logged the provider's key");
+        }
+    }
     Ok(())
 }
 

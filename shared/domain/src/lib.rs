@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`id`], [`money`], [`line`], [`order`] | values that parse once and are then right |
+//! | [`id`], [`money`], [`mod@line`], [`order`] | values that parse once and are then right |
 //! | [`event`] | the CloudEvents envelope and every event |
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |

@@ -157,7 +157,7 @@ pub fn every_function_has_a_role_of_its_own(template: &Template) -> Complaints {
     complaints
 }
 
-/// No action but named ones and [`FAMILIES`], on resources of this template. The local engine knows SES's resource only
+/// No action but named ones and `FAMILIES`, on resources of this template. The local engine knows SES's resource only
 /// as `*`, which may stand where the stack is local.
 pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
     let mut complaints = vec![];
@@ -188,7 +188,7 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
     complaints
 }
 
-/// Every role allows what [`GRANTS`] lists, no less and no more.
+/// Every role allows what `GRANTS` lists, no less and no more.
 pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for function in template.functions() {

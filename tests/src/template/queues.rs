@@ -261,7 +261,7 @@ fn is_prefix_of_an_event(rule: &Value) -> bool {
     rule.as_object().is_some_and(|rule| rule.len() == 1) && EventType::ALL.iter().any(|event| Some(event.stem()) == stem)
 }
 
-/// Who hears what stands in [`HEARS`]; what a stage does not expect it would park. A delayed queue looks again by being
+/// Who hears what stands in `HEARS`; what a stage does not expect it would park. A delayed queue looks again by being
 /// received again, so it must not hear its own nudges: Lambda stops chains that feed themselves.
 pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
     let mut complaints = vec![];
