@@ -10,7 +10,7 @@ async fn main() -> Result<(), Error> {
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let warehouse = WarehouseTables::new(client, env.required("STOCK_TABLE"), env.required("RESERVATIONS_TABLE"));
-    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
     pipeline::run(Inventory { warehouse, ambient: Real }, topic, queue).await

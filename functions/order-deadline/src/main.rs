@@ -10,7 +10,7 @@ async fn main() -> Result<(), Error> {
     let config = lambda_kit::aws_config().await;
     let mut env = Env::process();
     let orders = Orders::new(aws_sdk_dynamodb::Client::new(&config), env.required("ORDERS_TABLE"));
-    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     let [nudge, time_out, park] = ["NUDGE_AFTER_SECONDS", "TIME_OUT_AFTER_SECONDS", "PARK_AFTER_SECONDS"].map(|name| env.parsed(name));
     env.finish()?;

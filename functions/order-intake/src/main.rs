@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     let mut env = Env::process();
     let catalogue = Cached::new(CatalogueTable::new(dynamodb.clone(), env.required("CATALOGUE_TABLE"), Real), Real);
     let orders = Orders::new(dynamodb, env.required("ORDERS_TABLE"));
-    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     env.finish()?;
     let function = OrderIntake { catalogue, orders, topic, ambient: Real };
     http::run(Real, async |request: &http::Request| function.handle(request).await).await

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let ledger = Payments(Table::new(aws_sdk_dynamodb::Client::new(&config), env.required("PAYMENTS_TABLE"), KEY));
     let vault = SecretsManager { client: aws_sdk_secretsmanager::Client::new(&config), arn: env.required("STRIPE_KEY_SECRET_ARN") };
     let provider = Stripe::new(env.parsed("STRIPE_API_URL"), StripeKey::new(vault), Timeouts::default());
-    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
     pipeline::run(Payment { ledger, provider, ambient: Real }, topic, queue).await

@@ -9,7 +9,7 @@ async fn main() -> Result<(), Error> {
     let config = lambda_kit::aws_config().await;
     let mut env = Env::process();
     let shipments = ShipmentsTable::new(aws_sdk_dynamodb::Client::new(&config), env.required("SHIPMENTS_TABLE"));
-    let topic = SnsTopic::new(aws_sdk_sns::Client::new(&config), env.required("ORDER_EVENTS_TOPIC_ARN"));
+    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
     pipeline::run(Shipping { shipments, ambient: Real }, topic, queue).await
