@@ -7,7 +7,7 @@ use crate::machine::{Repository, require_free_port};
 use crate::processes::{Start, provider_port};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::seed::{self, CatalogueItem};
-use crate::stack::{self, LOOPBACK};
+use crate::stack;
 use crate::state::State;
 use crate::story::{self, Expected, Seen, Teller, basket, judge, money};
 use crate::{build, deploy, setup};
@@ -124,7 +124,7 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
         let state = deploy::run(repository, &built, port, pids, &folder, &mut progress).await?;
         return tell(repository, &state, &mut progress).await;
     }
-    let start = Start { port, folder: &folder, lifeline: true, host: LOOPBACK };
+    let start = Start { port, folder: &folder, lifeline: true };
     let (mut services, state) = stack::fresh(repository, start, &built, &mut progress).await?;
     services.while_alive(tell(repository, &state, &mut progress)).await
 }

@@ -70,8 +70,6 @@ enum Command {
     SamLocal {
         /// The state file of the stack whose tables and queues the functions shall use
         state: PathBuf,
-        /// The address at which containers reach this machine
-        host: String,
     },
 }
 
@@ -95,6 +93,7 @@ impl std::error::Error for Interrupted {}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     let cli = Cli::parse();
     // Dropping the command's future drops its guards, and those stop what it started.
     let result = tokio::select! {
@@ -127,8 +126,19 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Status => stack::status(&repository).await,
         Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
-        Command::SamLocal { state, host } => sam_local::run(&repository, &state, &host).await,
+        Command::SamLocal { state } => sam_local::run(&repository, &state).await,
     }
+}
+
+/// `cargo xtask logs payment | head` closes the pipe. `println!` panics then, which stops everything as it should; only the
+/// report of it is left out.
+fn end_quietly_when_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(|what| what.contains("Broken pipe")) {
+            report(panic);
+        }
+    }));
 }
 
 /// Ends with the first signal that asks this program to stop.

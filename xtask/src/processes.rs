@@ -184,8 +184,6 @@ pub struct Start<'a> {
     pub folder: &'a Path,
     /// Whether they end with this program. Those of `up` do not.
     pub lifeline: bool,
-    /// The address they listen on.
-    pub host: &'a str,
 }
 
 pub fn provider_port(port: u16) -> u16 {
@@ -208,7 +206,7 @@ impl Services {
         // Functions inherit the engine's whole environment, so it is made from nothing: no credentials of this machine, no proxy.
         for (name, value) in [
             ("GATEWAY_PORT", port.to_string()),
-            ("BIND_HOST", start.host.into()),
+            ("BIND_HOST", "127.0.0.1".into()),
             ("AUTH", "true".into()),
             ("AWS_ENDPOINT_URL", engine::url(port)),
             ("AWS_ACCESS_KEY_ID", engine::ROOT_KEY.into()),
@@ -226,7 +224,7 @@ impl Services {
         let engine = Group::start(engine)?;
 
         let mut provider = service(Service::PaymentProvider, repository, &start)?;
-        provider.arg(provider_port(port).to_string()).arg(start.host);
+        provider.arg(provider_port(port).to_string());
         let provider = Group::start(provider)?;
 
         let mut services = Self { engine, provider, traces };

@@ -1,64 +1,48 @@
 //! `sam local invoke` with every sample event, against the tables and queues of a running stack.
 //!
-//! It needs containers: a Docker that answers, or a program named by `SAM_LOCAL_WRAPPER` that makes one for the command it is
-//! given (with the engine's port in `EMULATOR_PORT`). Where there is neither, the step says so and is skipped.
+//! It needs containers whose functions find the engine, and `sam local invoke` hands a function only the variables that the
+//! template declares: a plain Docker would send them to the real AWS. So it takes a program, named by `SAM_LOCAL_WRAPPER`, that
+//! runs the command it is given where the Lambda image sets `AWS_ENDPOINT_URL` to this machine (with the engine's port in
+//! `EMULATOR_PORT`). Without one the step says so and is skipped.
 
-use crate::build;
-use crate::build::tool;
+use crate::build::{self, tool};
 use crate::engine::Engine;
 use crate::machine::{Repository, logical_id};
 use crate::progress::{green, red};
 use crate::state::State;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-/// Where containers find this machine: Docker's own bridge, and the one of a wrapper.
-const DOCKER_HOST_ADDRESS: &str = "172.17.0.1";
-const WRAPPER_HOST_ADDRESS: &str = "172.29.0.1";
+/// This machine as the containers see it, unless `SAM_LOCAL_HOST` says otherwise: the wrapper's own bridge.
+const HOST: &str = "172.29.0.1";
 
-/// What can start containers here.
-pub enum Containers {
-    Docker,
-    Wrapper(OsString),
+/// The program that makes containers possible, or a sentence why the step is skipped.
+pub fn wrapper() -> Result<OsString, String> {
+    let wrapper = std::env::var_os("SAM_LOCAL_WRAPPER").filter(|wrapper| !wrapper.is_empty());
+    wrapper.ok_or_else(|| "SAM_LOCAL_WRAPPER names no program that runs it in containers that reach the engine".into())
 }
 
-/// What can start containers here, or a sentence why nothing can.
-pub fn available(_repository: &Repository) -> Result<Containers, String> {
-    if let Some(wrapper) = std::env::var_os("SAM_LOCAL_WRAPPER").filter(|wrapper| !wrapper.is_empty()) {
-        return Ok(Containers::Wrapper(wrapper));
-    }
-    let docker = std::process::Command::new("docker").arg("info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if docker.is_ok_and(|status| status.success()) { Ok(Containers::Docker) } else { Err("no Docker answers on this machine".into()) }
+/// This program's own command for the step, inside the wrapper.
+pub fn command(wrapper: &OsStr, repository: &Repository, state: &Path) -> Result<Command> {
+    // The wrapper looks for sam on the PATH.
+    let mut command = tool_from(repository, wrapper);
+    command.arg(std::env::current_exe()?).arg("sam-local").arg(state);
+    let state: State = serde_json::from_str(&std::fs::read_to_string(state)?)?;
+    command.env("EMULATOR_PORT", port_of(&state)?.to_string()).env("AWS_ENDPOINT_URL", state.endpoint_url);
+    Ok(command)
 }
 
-impl Containers {
-    /// This program's own command for the step, inside whatever makes containers possible.
-    pub fn command(&self, repository: &Repository, state: &Path) -> Result<Command> {
-        let this = std::env::current_exe()?;
-        // The wrapper looks for sam on the PATH.
-        let mut command = match self {
-            Self::Docker => tool_from(repository, this.as_os_str()),
-            Self::Wrapper(wrapper) => {
-                let mut command = tool_from(repository, wrapper);
-                command.arg(this);
-                command
-            }
-        };
-        let host = if matches!(self, Self::Docker) { DOCKER_HOST_ADDRESS } else { WRAPPER_HOST_ADDRESS };
-        command.arg("sam-local").arg(state).arg(host);
-        let state: State = serde_json::from_str(&std::fs::read_to_string(state)?)?;
-        let port = state.endpoint_url.rsplit(':').next().unwrap_or_default().to_owned();
-        command.env("EMULATOR_PORT", port).env("AWS_ENDPOINT_URL", state.endpoint_url);
-        Ok(command)
-    }
+fn port_of(state: &State) -> Result<u16> {
+    state.endpoint_url.rsplit(':').next().and_then(|port| port.parse().ok()).context("the state file names no port")
 }
 
 /// Any program, with the environment of the tools.
-fn tool_from(repository: &Repository, program: &std::ffi::OsStr) -> Command {
+fn tool_from(repository: &Repository, program: &OsStr) -> Command {
     let tool = tool(repository, "sam");
     let mut command = Command::new(program);
     command.current_dir(&repository.root);
@@ -71,10 +55,33 @@ fn tool_from(repository: &Repository, program: &std::ffi::OsStr) -> Command {
     command
 }
 
-/// Invokes every sample event. `host` is this machine as containers see it.
-pub async fn run(repository: &Repository, state: &Path, host: &str) -> Result<()> {
+/// Invokes every sample event.
+pub async fn run(repository: &Repository, state: &Path) -> Result<()> {
     let state: State = serde_json::from_str(&std::fs::read_to_string(state)?).context("not a state file")?;
-    let environment = environment(&state, host, repository).await?;
+    let host = std::env::var("SAM_LOCAL_HOST").unwrap_or_else(|_| HOST.into());
+    let port = port_of(&state)?;
+    let bridge = TcpListener::bind((&*host, port)).await;
+    let bridge = bridge.with_context(|| format!("containers should reach this machine at {host}, and nothing can listen there"))?;
+    tokio::select! {
+        result = invoke_all(repository, &state, &host) => result,
+        result = forward(bridge, port) => result,
+    }
+}
+
+/// Lets the containers' bridge, and no other network, reach the engine, which listens on the loopback interface.
+async fn forward(bridge: TcpListener, port: u16) -> Result<()> {
+    loop {
+        let (mut container, _) = bridge.accept().await?;
+        // A connection that breaks shows in the container, whose function then fails; here there is nobody to tell.
+        tokio::spawn(async move {
+            let mut engine = TcpStream::connect(("127.0.0.1", port)).await?;
+            tokio::io::copy_bidirectional(&mut container, &mut engine).await
+        });
+    }
+}
+
+async fn invoke_all(repository: &Repository, state: &State, host: &str) -> Result<()> {
+    let environment = environment(state, host, repository).await?;
     let mut wrong = 0;
     for (function, event) in events(repository)? {
         let mut sam = tool(repository, "sam");
@@ -134,14 +141,21 @@ fn events(repository: &Repository) -> Result<Vec<(String, PathBuf)>> {
 
 /// The environment that the deployed functions have, with the addresses that containers need: locally a `!Ref` is a logical id.
 async fn environment(state: &State, host: &str, repository: &Repository) -> Result<PathBuf> {
+    // The payment provider stays where it is, out of a container's reach: payment refuses to speak plain HTTP to anything but the
+    // loopback interface, and answers that its message has to come back.
+    const LEFT_ALONE: &str = "STRIPE_API_URL";
     let mut all = Map::new();
     let functions = Engine::new(&state.endpoint_url).functions().await?;
     for function in repository.functions()? {
         let id = logical_id(&function);
         let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&id)));
-        let variables = deployed.with_context(|| format!("{id} is not deployed"))?["Environment"]["Variables"].to_string();
-        let reachable = variables.replace("127.0.0.1", host).replace("localhost", host);
-        all.insert(id, serde_json::from_str(&reachable)?);
+        let mut variables = deployed.with_context(|| format!("{id} is not deployed"))?["Environment"]["Variables"].clone();
+        for (name, value) in variables.as_object_mut().into_iter().flatten() {
+            if let (Some(text), true) = (value.as_str(), name != LEFT_ALONE) {
+                *value = text.replace("127.0.0.1", host).replace("localhost", host).into();
+            }
+        }
+        all.insert(id, variables);
     }
     let path = repository.local().join("test/sam-local-environment.json");
     std::fs::write(&path, json!(all).to_string())?;

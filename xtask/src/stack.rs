@@ -12,9 +12,6 @@ use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// The address at which everything listens unless containers have to reach it: this machine alone.
-pub const LOOPBACK: &str = "127.0.0.1";
-
 pub async fn up(repository: &Repository, port: u16) -> Result<()> {
     let mut progress = Progress::new();
     setup::run(repository, &mut progress).await?;
@@ -24,7 +21,7 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
         require_port(&running, port)?;
         deploy::run(repository, &built, port, (running.engine_pid, running.stripe_pid), &folder, &mut progress).await?
     } else {
-        let start = Start { port, folder: &folder, lifeline: false, host: LOOPBACK };
+        let start = Start { port, folder: &folder, lifeline: false };
         let mut services = Services::start(repository, start, &mut progress).await?;
         let pids = (services.engine_pid(), services.provider_pid());
         let deployed = deploy::run(repository, &built, port, pids, &folder, &mut progress);
