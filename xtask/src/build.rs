@@ -4,13 +4,13 @@
 //! a target folder and a profile of the local run costs a fraction; `sam build` then only copies. What goes to AWS is built by
 //! `sam build` alone, into another folder: nothing here can be deployed there by accident.
 
-use crate::engine;
 use crate::machine::{Repository, logical_id};
 use crate::progress::{Progress, log_of};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use testkit::engine;
 use tokio::process::Command;
 
 /// The name of the environment in samconfig.toml.

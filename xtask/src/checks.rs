@@ -6,11 +6,11 @@ use crate::machine::{Repository, free_ports, require_cargo, require_compiler, re
 use crate::processes::{Group, Services, Start};
 use crate::progress::{Progress, bold, dim, log_of, red, shown};
 use crate::stack;
-use crate::state::State;
 use crate::{build, sam_local, setup};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::time::Instant;
+use testkit::stack::State;
 use tokio::process::Command;
 
 #[derive(clap::Args)]

@@ -2,18 +2,19 @@
 //! Every story goes over HTTP and is judged by what a customer, the payment provider's book and the stock table say.
 //! A stack that `up` left running is used and left running; otherwise everything started here is stopped here.
 
-use crate::engine::{Engine, provider};
 use crate::machine::{Repository, require_free_port};
 use crate::processes::{Start, provider_port};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::seed::{self, CatalogueItem};
 use crate::stack;
-use crate::state::State;
+use crate::state;
 use crate::story::{self, Expected, Seen, Teller, basket, judge, money};
 use crate::{build, deploy, setup};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use testkit::engine::{Engine, provider};
+use testkit::stack::State;
 
 /// An order that nobody holds up is through in a second or two; on a busy machine with cold functions in ten.
 const USUAL_LIMIT: Duration = Duration::from_secs(60);
@@ -107,7 +108,7 @@ struct Outcome {
 pub async fn run(repository: &Repository, port: u16) -> Result<()> {
     let mut progress = Progress::new();
     let folder = repository.local();
-    let running = State::of_running(repository, &folder)?;
+    let running = state::of_running(repository, &folder)?;
     if let Some(running) = &running {
         stack::require_port(running, port)?;
         println!("  {}", dim("using the stack that `cargo xtask up` left running, and leaving it so"));
@@ -215,7 +216,7 @@ async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<
 
 async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[CatalogueItem]) -> Result<String> {
     let lines: Vec<(String, u32)> = story.lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect();
-    let (key, order) = (story::new_key(), story::order(&lines, "EUR", story.payment_method));
+    let (key, order) = (testkit::shop::new_key(), story::order(&lines, "EUR", story.payment_method));
     let placed = story::place(&state.api_url, &key, &order).await?;
     let total = money(placed.body["total"]["amount_minor"].as_i64().unwrap_or_default(), "EUR");
     teller.say(&format!("POST /orders → 202  {}, {total}  {}", basket(&lines, catalogue), dim(&placed.order_id)));

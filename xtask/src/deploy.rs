@@ -2,18 +2,18 @@
 //! It does nothing that a deployment to AWS would not need as well, but for the bucket, which AWS's sam makes by itself.
 
 use crate::build::{Built, CONFIG_ENV, architecture_override, tool};
-use crate::engine::{self, Engine, PROVIDER_KEY};
 use crate::machine::Repository;
 use crate::processes::provider_port;
 use crate::progress::{Progress, dim, log_of};
 use crate::seed;
-use crate::state::State;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
+use testkit::engine::{self, Engine, PROVIDER_KEY};
+use testkit::stack::State;
 
 /// sam looks at the stack every five seconds unless told otherwise; the engine is done in a tenth of one.
 const SAM_POLL_SECONDS: &str = "0.2";

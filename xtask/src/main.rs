@@ -8,7 +8,6 @@ mod build;
 mod checks;
 mod demo;
 mod deploy;
-mod engine;
 mod machine;
 mod order;
 mod processes;

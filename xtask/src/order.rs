@@ -2,7 +2,7 @@
 
 use crate::machine::Repository;
 use crate::progress::bold;
-use crate::state::State;
+use crate::state;
 use crate::story::{self, Seen, Teller, basket, money};
 use crate::{demo, seed};
 use anyhow::{Context, Result, bail};
@@ -42,7 +42,7 @@ fn line(text: &str) -> Result<(String, u32), String> {
 }
 
 pub async fn run(repository: &Repository, options: Options) -> Result<()> {
-    let state = State::require(repository)?;
+    let state = state::require(repository)?;
     let order = match &options.file {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;

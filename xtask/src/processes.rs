@@ -4,8 +4,7 @@
 //! It never ends a process by name: only groups it started, or a pid that still is what the state file says.
 
 use crate::machine::{Repository, command_line, require_free_port};
-use crate::state::State;
-use crate::{engine, progress};
+use crate::progress;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::fs::File;
@@ -13,6 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use testkit::engine;
+use testkit::stack::State;
 use tokio::process::{Child, Command};
 
 /// How long a group may take to end by itself: the engine gives its functions two seconds.

@@ -6,15 +6,15 @@
 //! `EMULATOR_PORT`). Without one the step says so and is skipped.
 
 use crate::build::{self, tool};
-use crate::engine::Engine;
 use crate::machine::{Repository, logical_id};
 use crate::progress::{green, red};
-use crate::state::State;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use testkit::engine::Engine;
+use testkit::stack::State;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 

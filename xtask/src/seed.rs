@@ -1,12 +1,12 @@
 //! Fills the catalogue and the stock of a fresh stack. A row that is there is left alone, so that a second `up` takes nothing
 //! back that was sold.
 
-use crate::engine::Engine;
 use crate::machine::Repository;
-use crate::state::State;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use testkit::engine::Engine;
+use testkit::stack::State;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct CatalogueItem {

@@ -1,23 +1,24 @@
 //! The stack of daily work: `up`, `down`, `status` and `logs`, and the start of a stack that `demo` and `test` share.
 //! At most one stack of `up` runs per checkout; `test` starts another beside it.
 
-use crate::engine::{self, Engine};
 use crate::machine::{Repository, logical_id, missing};
 use crate::processes::{Service, Services, Start, remove_traces};
 use crate::progress::{Progress, bold, dim, green, red, shown};
-use crate::state::State;
+use crate::state;
 use crate::{build, deploy, setup};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use testkit::engine::{self, Engine};
+use testkit::stack::State;
 
 pub async fn up(repository: &Repository, port: u16) -> Result<()> {
     let mut progress = Progress::new();
     setup::run(repository, &mut progress).await?;
     let built = build::run(repository, &mut progress).await?;
     let folder = repository.local();
-    let state = if let Some(running) = State::of_running(repository, &folder)? {
+    let state = if let Some(running) = state::of_running(repository, &folder)? {
         require_port(&running, port)?;
         deploy::run(repository, &built, port, (running.engine_pid, running.stripe_pid), &folder, &mut progress).await?
     } else {
@@ -71,7 +72,7 @@ pub fn require_port(running: &State, port: u16) -> Result<()> {
 }
 
 pub async fn status(repository: &Repository) -> Result<()> {
-    let state = State::require(repository)?;
+    let state = state::require(repository)?;
     let engine = Engine::new(&state.endpoint_url);
     println!("{} the engine            {}  process {}", green("●"), state.endpoint_url, state.engine_pid);
     println!("{} the payment provider  {}  process {}", green("●"), state.stripe_url, state.stripe_pid);
@@ -110,7 +111,7 @@ pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Resu
     let Some(folder) = known.iter().find(|name| *name == function || logical_id(name) == function) else {
         bail!("there is no function {function}; there are {}", known.join(", "));
     };
-    let state = State::require(repository)?;
+    let state = state::require(repository)?;
     let engine = Engine::new(&state.endpoint_url);
     let functions = engine.functions().await?;
     let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&logical_id(folder))));

@@ -1,13 +1,13 @@
 //! One order's story: placed over HTTP, followed by its own timeline, and judged by how it ended.
 //! It sees what a customer sees, `GET /orders/{order_id}`, and looks into no table.
 
-use crate::engine::{Answer, request};
 use crate::progress::{dim, nth_colour};
 use crate::seed::CatalogueItem;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::engine::{Answer, request};
 
 /// How often an order is asked for while it moves: no fact is late by more than the eye sees.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
@@ -41,11 +41,6 @@ impl Teller {
             }
         }
     }
-}
-
-/// A new idempotency key: a random UUID. The order's id derives from it.
-pub fn new_key() -> String {
-    uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string()
 }
 
 /// A request body as a shop would send it. `lines` are SKUs and quantities.
@@ -269,11 +264,5 @@ mod tests {
         assert_eq!(money(6905, "EUR"), "69.05 EUR");
         let catalogue = [CatalogueItem { sku: "TEAPOT".into(), name: "Teapot".into(), unit_price_minor: 1, currency: "EUR".into() }];
         assert_eq!(basket(&[("TEAPOT".into(), 2), ("X".into(), 1)], &catalogue), "2 × Teapot, 1 × X");
-    }
-
-    #[test]
-    fn a_new_key_is_a_version_4_uuid() {
-        let key: uuid::Uuid = new_key().parse().unwrap();
-        assert_eq!(key.get_version_num(), 4);
     }
 }

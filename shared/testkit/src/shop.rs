@@ -108,3 +108,14 @@ impl Stack {
 pub fn heard(seen: &Value, event: &str) -> bool {
     seen["timeline"].as_array().is_some_and(|timeline| timeline.iter().any(|entry| entry["event"] == event))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_one_that_intake_takes() {
+        let key: uuid::Uuid = new_key().parse().unwrap();
+        assert_eq!((key.get_version_num(), key.get_variant()), (4, uuid::Variant::RFC4122));
+    }
+}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,48 @@ pub struct State {
 }
 
 impl State {
+    /// Where a stack whose state lies in `folder` is described.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join("state.json")
+    }
+
+    /// What `folder` says; [`None`] where it says nothing that can be read.
+    ///
+    /// # Errors
+    /// Where the file is there and cannot be read.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = Self::path(folder);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        };
+        // One that an older build wrote, or that was cut off, describes nothing that could be stopped safely.
+        Ok(serde_json::from_str(&text).ok())
+    }
+
+    /// Written aside and moved into place, so that nobody reads half of it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = Self::path(folder);
+        let aside = path.with_extension("json.new");
+        std::fs::write(&aside, serde_json::to_string_pretty(self)? + "\n")?;
+        std::fs::rename(&aside, &path).with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Forgets the stack.
+    ///
+    /// # Errors
+    /// Where the file cannot be removed.
+    pub fn remove(folder: &Path) -> Result<()> {
+        match std::fs::remove_file(Self::path(folder)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// The output `key` of the template.
     ///
     /// # Errors
