@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 use testkit::engine::{self, Engine, PROVIDER_KEY};
+use testkit::shop::new_key;
 use testkit::stack::State;
 
 /// sam looks at the stack every five seconds unless told otherwise; the engine is done in a tenth of one.
@@ -86,7 +87,8 @@ pub async fn run(
         engine_pid: pids.0,
         stripe_pid: pids.1,
     };
-    let secret = json!({ "SecretId": state.output("StripeKeySecretArn")?, "SecretString": PROVIDER_KEY, "ClientRequestToken": token() });
+    // The token: any will do, but Secrets Manager wants one from clients that are not its SDK.
+    let secret = json!({ "SecretId": state.output("StripeKeySecretArn")?, "SecretString": PROVIDER_KEY, "ClientRequestToken": new_key() });
     engine.call("secretsmanager", "secretsmanager.PutSecretValue", &secret).await?;
     seed::run(repository, &state).await?;
     state.write(folder)?;
@@ -115,11 +117,6 @@ fn overrides(configured: &[String], stripe_url: &str) -> Vec<String> {
     let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
     let kept = configured.iter().filter(|c| !own.iter().any(|o| name(o) == name(c))).cloned();
     kept.chain(own.iter().cloned()).collect()
-}
-
-/// Any will do; Secrets Manager wants one from clients that are not its SDK.
-fn token() -> String {
-    uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string()
 }
 
 /// What the change set did, by operation, as `sam deploy` lists it: `* Modify   PaymentFunction   AWS::Lambda::Function`.

@@ -50,7 +50,7 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
         }
         None => story::order(&options.lines, &options.currency, &options.payment_method),
     };
-    let key = options.key.unwrap_or_else(story::new_key);
+    let key = options.key.unwrap_or_else(testkit::shop::new_key);
     let mut teller = Teller::new("order", 0);
     let placed = story::place(&state.api_url, &key, &order).await?;
     let lines: Vec<(String, u32)> = order["lines"].as_array().into_iter().flatten().filter_map(ordered).collect();
