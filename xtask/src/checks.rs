@@ -154,18 +154,21 @@ impl Checks<'_> {
                 python.env("TMPDIR", self.temporary()?);
                 self.shown(step, python).await
             }
-            Step::SamLocal => match sam_local::wrapper() {
-                Ok(wrapper) => {
-                    self.require_stack().await?;
-                    let command = sam_local::command(&wrapper, self.repository, &State::path(&self.folder()))?;
-                    self.shown(step, command).await
+            Step::SamLocal => {
+                setup::run(self.repository, self.progress).await?;
+                match sam_local::wrapper(self.repository).await {
+                    Ok(wrapper) => {
+                        self.require_stack().await?;
+                        let command = sam_local::command(&wrapper, self.repository, &State::path(&self.folder()))?;
+                        self.shown(step, command).await
+                    }
+                    Err(why) => {
+                        self.progress.skipped(step.what(), &why);
+                        self.skipped.push((step, why));
+                        Ok(())
+                    }
                 }
-                Err(why) => {
-                    self.progress.skipped(step.what(), &why);
-                    self.skipped.push((step, why));
-                    Ok(())
-                }
-            },
+            }
             Step::BadRequests | Step::Stories | Step::Faults | Step::Calls | Step::LeastPrivilege => self.end_to_end(step).await,
         }
     }

@@ -21,10 +21,21 @@ use tokio::process::Command;
 /// This machine as the containers see it, unless `SAM_LOCAL_HOST` says otherwise: the wrapper's own bridge.
 const HOST: &str = "172.29.0.1";
 
-/// The program that makes containers possible, or a sentence why the step is skipped.
-pub fn wrapper() -> Result<OsString, String> {
+/// The program that makes containers possible, or a sentence why the step is skipped. Asked once the tools are set up: the
+/// program looks for them.
+pub async fn wrapper(repository: &Repository) -> Result<OsString, String> {
     let wrapper = std::env::var_os("SAM_LOCAL_WRAPPER").filter(|wrapper| !wrapper.is_empty());
-    wrapper.ok_or_else(|| "SAM_LOCAL_WRAPPER names no program that runs it in containers that reach the engine".into())
+    let wrapper = wrapper.ok_or("SAM_LOCAL_WRAPPER names no program that runs it in containers that reach the engine")?;
+    // A machine on which no container can start at all is no fault of an event.
+    let probe = tool_from(repository, &wrapper).arg("true").stdin(Stdio::null()).output().await;
+    match probe {
+        Ok(output) if output.status.success() => Ok(wrapper),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(format!("SAM_LOCAL_WRAPPER cannot start containers here: {}", said.lines().last().unwrap_or("it does not say why")))
+        }
+        Err(error) => Err(format!("SAM_LOCAL_WRAPPER cannot be run: {error}")),
+    }
 }
 
 /// This program's own command for the step, inside the wrapper.
