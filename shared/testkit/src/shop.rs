@@ -28,12 +28,15 @@ pub const NAME: &str = "Ada Examplova";
 /// The mail address that every test customer bears. No log line may ever hold it.
 pub const EMAIL: &str = "ada.examplova@example.com";
 
+/// Where every test customer lives. No log line may ever hold it.
+pub const STREET: &str = "1 Exampleton Street";
+
 /// A request body as a shop would send it. `lines` are SKUs and quantities.
 pub fn order(lines: &[(&str, u32)], payment_method: &str) -> Value {
     json!({
         "currency": "EUR",
         "customer": {"name": NAME, "email": EMAIL},
-        "shipping_address": {"line1": "1 Sample Street", "city": "Berlin", "postal_code": "10115", "country": "DE"},
+        "shipping_address": {"line1": STREET, "city": "Berlin", "postal_code": "10115", "country": "DE"},
         "lines": lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>(),
         "payment_method": payment_method,
     })
