@@ -300,6 +300,32 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
     Ok(())
 }
 
+/// Stored and not announced is the one half-done state there is, and the customer's own retry mends it.
+#[tokio::test]
+async fn an_order_whose_announcement_is_refused_is_503_and_the_same_key_mends_it() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let intake = Function::find(&stack, "order-intake").await?;
+    let sku = new_sku("MENDED");
+    stack.stock_up(&sku, 1200, 5).await?;
+    let (key, order) = (new_key(), order(&[(&sku, 1)], VISA));
+    let policies = stack.engine.role_policies(&intake.role).await?;
+    let (name, policy) = policies.first_key_value().context("intake has no policy")?;
+    let statements = policy["Statement"].as_array().context("no statements")?;
+    let place = statements.iter().position(|statement| statement["Sid"] == "Announce").context("intake announces nothing")?;
+    stack.engine.put_role_policy(&intake.role, name, &without(policy, place, "sns:Publish*")).await?;
+    let refused = stack.post_order(&key, &order).await;
+    stack.engine.put_role_policy(&intake.role, name, policy).await?;
+    let refused = refused?;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert!(refused.header("Retry-After").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
+    let mended = stack.post_order(&key, &order).await?;
+    assert_eq!((mended.status, mended.header("Idempotency-Replayed")), (202, Some("true")), "{}", mended.body);
+    let order_id = mended.json()?["order_id"].as_str().context("no order_id")?.to_owned();
+    assert_eq!(stack.ended(&order_id).await?["status"], "completed");
+    assert_eq!(stack.book(&order_id).await?, [("succeeded".to_owned(), 1200)]);
+    Ok(())
+}
+
 /// Runs after the stories, the faults and the stories without rights: failures log most.
 #[tokio::test]
 async fn no_log_line_of_any_function_names_a_customer() -> Result<()> {
