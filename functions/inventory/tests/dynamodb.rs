@@ -1,12 +1,8 @@
 //! Stock and reservations against a real engine, where `DYNAMODB_ENDPOINT_URL` names one: the same stage and store as in
 //! production, over tables of their own.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::{BehaviorVersion, Credentials, Region},
-    types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
-};
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use domain::{
     CloudEvent, Currency, Event, Item, Line, Money, OrderId, Sku, Subject, Timestamp,
     event::{CancelReason, InventoryRejected, InventoryReserved, OrderCancelled, OrderPlaced, OrderShipped, PaymentRef},
@@ -30,21 +26,9 @@ struct Scratch {
 
 /// Tables with this stock, or nothing and a word why.
 async fn scratch(test: &str, stock: &[(&str, u64)]) -> Option<Scratch> {
-    let Some(endpoint) = std::env::var("DYNAMODB_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
-        println!("skipped: DYNAMODB_ENDPOINT_URL names no engine");
-        return None;
-    };
-    let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-east-1"));
-    let client =
-        Client::from_conf(config.endpoint_url(endpoint).credentials_provider(Credentials::new("test", "test", None, None, "test")).build());
-    let name = |table: &str| format!("{table}-{test}-{}", std::process::id());
-    let (stock_table, reservations) = (name("stock"), name("reservations"));
-    for (table, key) in [(&stock_table, "sku"), (&reservations, "order_id")] {
-        let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build().unwrap();
-        let attribute = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build().unwrap();
-        let create = client.create_table().table_name(table).key_schema(schema).attribute_definitions(attribute);
-        create.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
-    }
+    let client = testkit::scratch::client()?;
+    let stock_table = testkit::scratch::table(&client, "stock", test, "sku").await.unwrap();
+    let reservations = testkit::scratch::table(&client, "reservations", test, "order_id").await.unwrap();
     for (code, available) in stock {
         let put = client.put_item().table_name(&stock_table).item("sku", AttributeValue::S((*code).to_owned()));
         put.item("available", AttributeValue::N(available.to_string())).send().await.unwrap();

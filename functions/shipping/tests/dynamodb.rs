@@ -1,11 +1,7 @@
 //! The shipments table against a real engine, where `DYNAMODB_ENDPOINT_URL` names one.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::{BehaviorVersion, Credentials, Region},
-    types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
-};
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use domain::{
     Event, OrderId, Timestamp,
     event::{CancelRequest, PaymentRef},
@@ -18,18 +14,8 @@ const ORDER: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
 
 /// A client of the engine and a table of its own, or nothing and a word why.
 async fn scratch(test: &str) -> Option<(Client, String)> {
-    let Some(endpoint) = std::env::var("DYNAMODB_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
-        println!("skipped: DYNAMODB_ENDPOINT_URL names no engine");
-        return None;
-    };
-    let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-east-1"));
-    let client =
-        Client::from_conf(config.endpoint_url(endpoint).credentials_provider(Credentials::new("test", "test", None, None, "test")).build());
-    let table = format!("shipments-{test}-{}", std::process::id());
-    let key = KeySchemaElement::builder().attribute_name("order_id").key_type(KeyType::Hash).build().unwrap();
-    let attribute = AttributeDefinition::builder().attribute_name("order_id").attribute_type(ScalarAttributeType::S).build().unwrap();
-    let create = client.create_table().table_name(&table).key_schema(key).attribute_definitions(attribute);
-    create.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
+    let client = testkit::scratch::client()?;
+    let table = testkit::scratch::table(&client, "shipments", test, "order_id").await.unwrap();
     Some((client, table))
 }
 

@@ -2,5 +2,7 @@
 //! customer sees it. Never part of a function.
 
 pub mod engine;
+#[cfg(feature = "scratch")]
+pub mod scratch;
 pub mod shop;
 pub mod stack;
