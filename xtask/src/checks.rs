@@ -33,6 +33,7 @@ enum Step {
     Doc,
     Template,
     Engine,
+    Ports,
     Calls,
     BadRequests,
     Stories,
@@ -50,6 +51,7 @@ impl Step {
             Self::Doc => "cargo doc, warnings are errors",
             Self::Template => "sam validate --lint",
             Self::Engine => "contract tests of the local engine: what we lean on, and each gap that we mend",
+            Self::Ports => "stores and provider client against the engine and the payment provider",
             Self::BadRequests => "end to end: bad requests at the front door",
             Self::Stories => "end to end: every story of an order",
             Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
@@ -74,17 +76,18 @@ impl Step {
         }
     }
     fn needs_stack(self) -> bool {
-        self.test_binary().is_some() || self == Self::SamLocal
+        self.test_binary().is_some() || matches!(self, Self::Ports | Self::SamLocal)
     }
 }
 
-const ALL: [Step; 12] = [
+const ALL: [Step; 13] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
     Step::Doc,
     Step::Template,
     Step::Engine,
+    Step::Ports,
     Step::Calls,
     Step::BadRequests,
     Step::Stories,
@@ -154,6 +157,7 @@ impl Checks<'_> {
                 python.env("TMPDIR", self.temporary()?);
                 self.shown(step, python).await
             }
+            Step::Ports => self.ports(step).await,
             Step::SamLocal => {
                 setup::run(self.repository, self.progress).await?;
                 match sam_local::wrapper(self.repository).await {
@@ -173,13 +177,27 @@ impl Checks<'_> {
         }
     }
 
+    /// The tests that pass with a printed reason where nothing runs, now that something does.
+    async fn ports(&mut self, step: Step) -> Result<()> {
+        self.require_stack().await?;
+        let Some((_, state)) = &self.stack else { bail!("the stack was started and is gone") };
+        let (endpoint_url, stripe_url) = (state.endpoint_url.clone(), state.stripe_url.clone());
+        let mut stores = cargo(self.repository, &["test", "--workspace", "--test", "dynamodb"]);
+        stores.env("DYNAMODB_ENDPOINT_URL", endpoint_url);
+        self.shown(step, stores).await?;
+        let mut provider = cargo(self.repository, &["test", "--workspace", "--lib", "localstripe"]);
+        provider.env("LOCALSTRIPE_URL", stripe_url);
+        self.shown(step, provider).await
+    }
+
     async fn end_to_end(&mut self, step: Step) -> Result<()> {
         let Some(binary) = step.test_binary() else { bail!("{} is no end-to-end step", step.name()) };
         if !self.repository.root.join(format!("tests/tests/{binary}.rs")).is_file() {
             bail!("tests/tests/{binary}.rs is missing");
         }
         self.require_stack().await?;
-        let mut test = cargo(self.repository, &["test", "--package", "end-to-end", "--test", binary]);
+        // `--workspace`, as the unit tests are built: one package alone gets other features, and everything is built again.
+        let mut test = cargo(self.repository, &["test", "--workspace", "--test", binary]);
         // One test at a time: where events are published by time as well as by number, and neighbours cost time; and where rights
         // are taken from running functions, and neighbours would see the holes.
         if matches!(step, Step::Calls | Step::LeastPrivilege) {
