@@ -6,6 +6,7 @@
 //! A stock row holds only `available`. What is reserved or committed is the sum over reservations, so that no crash can
 //! make the two disagree: units change hands in one transaction or not at all.
 
+use aws_sdk_dynamodb::Client;
 use domain::{
     OrderId, Sku, Timestamp,
     inventory::{Reservation, State},
@@ -13,7 +14,7 @@ use domain::{
 };
 use lambda_kit::{
     Failure,
-    dynamodb::{self, Created, Fate, Table, Transacted, Update, Updated, attribute, string, transact},
+    dynamodb::{self, Created, DynamoDb, Fate, Table, Transacted, Update, Updated, attribute, string, transact},
 };
 
 /// What became of a transaction.
@@ -50,22 +51,22 @@ pub trait Warehouse {
 
 /// The stock table (key `sku`) and the reservations table (key `order_id`).
 #[derive(Debug, Clone)]
-pub struct WarehouseTables {
-    client: aws_sdk_dynamodb::Client,
-    stock: Table,
-    reservations: Table,
+pub struct WarehouseTables<D = Client> {
+    client: D,
+    stock: Table<D>,
+    reservations: Table<D>,
 }
 
-impl WarehouseTables {
+impl<D: DynamoDb + Clone> WarehouseTables<D> {
     /// A handle on the tables of these names.
-    pub fn new(client: aws_sdk_dynamodb::Client, stock: impl Into<String>, reservations: impl Into<String>) -> Self {
+    pub fn new(client: D, stock: impl Into<String>, reservations: impl Into<String>) -> Self {
         let stock = Table::new(client.clone(), stock, "sku");
         let reservations = Table::new(client.clone(), reservations, "order_id");
         Self { client, stock, reservations }
     }
 }
 
-impl Warehouse for WarehouseTables {
+impl<D: DynamoDb> Warehouse for WarehouseTables<D> {
     async fn reserve(&self, order_id: &OrderId, items: &[Item], at: Timestamp) -> Result<Attempt<Taken>, Failure> {
         let state = State::Reserved { items: items.to_vec(), reserved_at: at };
         // The reservation goes first, here and in `release`: its fate is the first of a cancellation's.
@@ -109,7 +110,7 @@ impl Warehouse for WarehouseTables {
     }
 }
 
-impl WarehouseTables {
+impl<D: DynamoDb> WarehouseTables<D> {
     async fn update(&self, order_id: &OrderId, update: Update) -> Result<Updated<State>, Failure> {
         Ok(match self.reservations.update::<Reservation>(&order_id.to_string(), update).await? {
             Updated::Now(now) => Updated::Now(now.state),

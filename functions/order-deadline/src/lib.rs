@@ -10,7 +10,7 @@ use domain::{
     event::{CancelRequest, OrderCancelRequested},
 };
 use jiff::SignedDuration;
-use lambda_kit::{Ambient, Failure, config::ConfigError, message::Delivery};
+use lambda_kit::{Ambient, Failure, config::ConfigError, dynamodb::DynamoDb, message::Delivery};
 use pipeline::{Announcement, Reply, Stage, not_for, order_id};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub trait Orders {
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
 }
 
-impl Orders for pipeline::orders::Orders {
+impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
         self.find(id).await
     }

@@ -16,7 +16,7 @@ use domain::{
 };
 use lambda_kit::{
     Ambient, Failure,
-    dynamodb::Created,
+    dynamodb::{Created, DynamoDb},
     http::{Fault, Problem, Refused, Request, Response},
     publish::Publisher,
     trace,
@@ -35,7 +35,7 @@ pub trait Orders {
     async fn request_cancel(&self, id: &OrderId, now: Timestamp) -> Result<CancelAsked, Failure>;
 }
 
-impl Orders for pipeline::orders::Orders {
+impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
     async fn create(&self, order: &Order) -> Result<Created<Order>, Failure> {
         self.create(order).await
     }

@@ -11,6 +11,7 @@ use domain::{
 };
 use lambda_kit::{
     Failure,
+    dynamodb::DynamoDb,
     http::{Problem, Refused, Request, Response},
 };
 use serde::Serialize;
@@ -23,7 +24,7 @@ pub trait Orders {
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
 }
 
-impl Orders for pipeline::orders::Orders {
+impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
         self.find(id).await
     }

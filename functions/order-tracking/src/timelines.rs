@@ -3,10 +3,11 @@
 //! [`OrderTracking`](crate::OrderTracking) calls it, once per event. It refuses to look at the order: nothing in the item
 //! could change what is to be written.
 
+use aws_sdk_dynamodb::Client;
 use domain::{EventType, OrderId, tracking::Fact};
 use lambda_kit::{
     Failure,
-    dynamodb::{Table, Update, attribute},
+    dynamodb::{DynamoDb, Table, Update, attribute},
 };
 
 /// The facts of each order: one per event type, as it was first heard.
@@ -17,16 +18,16 @@ pub trait Timelines {
 
 /// The orders table, whose items intake creates.
 #[derive(Debug, Clone)]
-pub struct OrdersTable(Table);
+pub struct OrdersTable<D = Client>(Table<D>);
 
-impl OrdersTable {
+impl<D: DynamoDb> OrdersTable<D> {
     /// A handle on the table of this name.
-    pub fn new(client: aws_sdk_dynamodb::Client, name: impl Into<String>) -> Self {
+    pub fn new(client: D, name: impl Into<String>) -> Self {
         Self(Table::new(client, name, pipeline::orders::KEY))
     }
 }
 
-impl Timelines for OrdersTable {
+impl<D: DynamoDb> Timelines for OrdersTable<D> {
     /// Unconditional. Intake stores an order before anyone hears of it, so a condition that the item exists could only
     /// fail for an order that was deleted, and would then park each of its facts; without it they leave an item that has
     /// no `received_at`, which readers take for no order.

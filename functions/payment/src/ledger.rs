@@ -3,13 +3,14 @@
 //! Called by the stage through [`Ledger`]. It refuses unconditional writes: each says which record it was decided for.
 
 use crate::Ledger;
+use aws_sdk_dynamodb::Client;
 use domain::{
     OrderId,
     payment::{Change, Known, Payment as Record, State},
 };
 use lambda_kit::{
     Failure,
-    dynamodb::{Created, Table, Update, Updated, attribute, string},
+    dynamodb::{Created, DynamoDb, Table, Update, Updated, attribute, string},
 };
 
 /// The partition key.
@@ -17,9 +18,9 @@ pub const KEY: &str = "order_id";
 
 /// The table, keyed by [`KEY`].
 #[derive(Debug)]
-pub struct Payments(pub Table);
+pub struct Payments<D = Client>(pub Table<D>);
 
-impl Ledger for Payments {
+impl<D: DynamoDb> Ledger for Payments<D> {
     async fn get(&self, order_id: OrderId) -> Result<Option<State>, Failure> {
         let record: Option<Record> = self.0.get(&order_id.to_string()).await?;
         Ok(record.map(|record| record.state))

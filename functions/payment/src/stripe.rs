@@ -19,6 +19,7 @@ use crate::{
     key::{StripeKey, Vault},
 };
 use ::http::StatusCode;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use domain::{
     Currency, Money, OrderId, Timestamp,
     event::{OrderPlaced, PaymentRef},
@@ -71,6 +72,11 @@ impl<V: Vault> Stripe<V> {
     /// A client of the API at `base`, with the key that `key` keeps.
     pub fn new(base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
         Self { http: Http::new(base, timeouts), key }
+    }
+
+    /// The same, over another way to send requests: a simulated Stripe, for instance.
+    pub fn over(connector: SharedHttpConnector, base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
+        Self { http: Http::over(connector, base, timeouts), key }
     }
 
     /// Does `operation`, and finds out what stands then.

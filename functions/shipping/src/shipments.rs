@@ -2,13 +2,14 @@
 //!
 //! [`Shipping`](crate::Shipping) calls it, once per event. It refuses to know what the facts decide.
 
+use aws_sdk_dynamodb::Client;
 use domain::{
     OrderId,
     shipping::{Shipment, StoredFact},
 };
 use lambda_kit::{
     Failure,
-    dynamodb::{Table, Update, Updated, attribute},
+    dynamodb::{DynamoDb, Table, Update, Updated, attribute},
 };
 
 /// The facts of each order, in the order in which they were stored.
@@ -19,16 +20,16 @@ pub trait Shipments {
 
 /// The shipments table (key `order_id`).
 #[derive(Debug, Clone)]
-pub struct ShipmentsTable(Table);
+pub struct ShipmentsTable<D = Client>(Table<D>);
 
-impl ShipmentsTable {
+impl<D: DynamoDb> ShipmentsTable<D> {
     /// A handle on the table of this name.
-    pub fn new(client: aws_sdk_dynamodb::Client, name: impl Into<String>) -> Self {
+    pub fn new(client: D, name: impl Into<String>) -> Self {
         Self(Table::new(client, name, "order_id"))
     }
 }
 
-impl Shipments for ShipmentsTable {
+impl<D: DynamoDb> Shipments for ShipmentsTable<D> {
     /// A list has an order but no condition can look into its maps; a set has a condition but no order. So the kinds lie
     /// beside the facts, and one write changes both: the item never has the one without the other.
     ///

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use domain::{Order, OrderId, Timestamp};
 use lambda_kit::{
     Failure,
-    dynamodb::{Created, Table, Update, Updated, string},
+    dynamodb::{Created, DynamoDb, Table, Update, Updated, string},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -23,7 +23,7 @@ const SHIPPED: [&str; 4] = ["order.shipped", "payment.captured", "payment.captur
 
 /// The orders table.
 #[derive(Debug, Clone)]
-pub struct Orders(Table);
+pub struct Orders<D = Client>(Table<D>);
 
 /// What became of a customer's wish to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub enum CancelAsked {
     NoSuchOrder,
 }
 
-impl Orders {
+impl<D: DynamoDb> Orders<D> {
     /// A handle on the table `name`.
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
+    pub fn new(client: D, name: impl Into<String>) -> Self {
         Self(Table::new(client, name, KEY))
     }
 

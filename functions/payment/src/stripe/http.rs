@@ -9,7 +9,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector as _, HttpConnectorSettings},
+    http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector},
     orchestrator::HttpRequest,
     result::ConnectorError,
 };
@@ -110,7 +110,7 @@ pub(super) enum NoAnswer {
 /// A client of one API.
 #[derive(Debug)]
 pub(super) struct Http {
-    connector: Connector,
+    connector: SharedHttpConnector,
     pub(super) base: BaseUrl,
     timeouts: Timeouts,
 }
@@ -120,6 +120,10 @@ impl Http {
         let settings = HttpConnectorSettings::builder().connect_timeout(timeouts.connect).build();
         // The provider and the certificates are those that the SDK loads anyway.
         let connector = Connector::builder().connector_settings(settings).tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
+        Self::over(SharedHttpConnector::new(connector), base, timeouts)
+    }
+
+    pub(super) fn over(connector: SharedHttpConnector, base: BaseUrl, timeouts: Timeouts) -> Self {
         Self { connector, base, timeouts }
     }
 
