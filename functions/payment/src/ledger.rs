@@ -47,13 +47,15 @@ impl<D: DynamoDb> Ledger for Payments<D> {
 pub(crate) fn update(onto: &Known, change: &Change) -> Result<Update, Failure> {
     let condition = Update::new().if_equals("state", string(onto.name()));
     let condition = match onto {
-        Known::Claimed(payment) | Known::Authorized(payment) => condition.if_equals("payment", string(&payment.0)),
-        Known::None | Known::Declined | Known::Captured | Known::Uncollected | Known::Voided | Known::Closed => condition,
+        Known::Claimed(payment) | Known::Authorized(payment) | Known::Uncollected(payment) | Known::Declined(Some(payment)) => {
+            condition.if_equals("payment", string(&payment.0))
+        }
+        Known::None | Known::Declined(None) | Known::Captured | Known::Voided | Known::Closed => condition,
     };
     match change.clone() {
         Change::Claimed { payment, .. } => condition.set_all(&State::Claimed { payment }),
         Change::Authorized(hold) => condition.set_all(&State::Authorized(hold)),
-        Change::Declined { code, at } => condition.set_all(&State::Declined { code, declined_at: at }),
+        Change::Declined { code, at } => condition.set_all(&State::Declined { payment: None, code, declined_at: at }),
         Change::Voided { at } => condition.set_all(&State::Voided { voided_at: at }),
         Change::Closed { at } => condition.set_all(&State::Closed { closed_at: at }),
         // The hold is in the record already, and must stay as it is.

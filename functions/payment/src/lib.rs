@@ -132,6 +132,8 @@ impl Found {
 enum Next {
     Put(State),
     Update(Change),
+    /// The provider refuses once more what the record says is refused.
+    Stands,
     /// The provider contradicts what was assumed or read: look into the record, and if it still says so, fail with this.
     LookAgain(Failure),
 }
@@ -169,12 +171,13 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
         let mut found =
             if self.is_fresh(event, delivery) { Found::Assumed(assumed) } else { Found::Stored(self.ledger.get(order_id).await?) };
 
+        // What the provider has just refused for good is not asked for again, until the event comes again.
+        let mut is_refused = false;
         for _ in 0..ROUNDS_MAX {
             let known = found.known();
             let step = match (decide(&known, asked), &found) {
-                (Ok(Step::Answer), Found::Stored(Some(state))) => {
-                    return Ok(answers(state, asked).map_err(pipeline::impossible)?.map_or_else(Reply::nothing, Reply::announce));
-                }
+                (Ok(Step::Answer), Found::Stored(Some(state))) => return reply(state, asked),
+                (Ok(Step::Capture(_)), Found::Stored(Some(state @ State::Uncollected { .. }))) if is_refused => return reply(state, asked),
                 (Err(error), Found::Stored(_)) => return Err(pipeline::impossible(error)),
                 // An assumption neither answers nor convicts: only the record does.
                 (Ok(Step::Answer) | Err(_), _) => {
@@ -185,7 +188,14 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
             };
             found = Found::Stored(match self.carry_out(step, &known, order_id, event, delivery, deadline).await? {
                 Next::Put(state) => Some(self.ledger.put(Record { order_id, state }).await?),
-                Next::Update(change) => self.ledger.update(order_id, &known, &change).await?,
+                Next::Update(change) => {
+                    is_refused |= matches!(change, Change::Uncollected { .. });
+                    self.ledger.update(order_id, &known, &change).await?
+                }
+                Next::Stands => {
+                    is_refused = true;
+                    continue;
+                }
                 Next::LookAgain(contradiction) => {
                     let looked = Found::Stored(self.ledger.get(order_id).await?);
                     if looked.known() == known {
@@ -222,7 +232,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
                 let prepared = within(deadline, self.provider.create(order_id, delivery, placed(event)?)).await?;
                 return Ok(Next::Put(match prepared {
                     Prepared::Unconfirmed(payment) => State::Claimed { payment },
-                    Prepared::Declined { code } => State::Declined { code, declined_at: self.ambient.now() },
+                    Prepared::Declined { code } => State::Declined { payment: None, code, declined_at: self.ambient.now() },
                 }));
             }
             Step::Close => {
@@ -270,11 +280,18 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
             }
             (Outcome::Declined { code }, _) => Change::Declined { code, at },
             (Outcome::Captured, _) => Change::Captured { at },
+            // Its code and time are announced already, and an announcement never changes.
+            (Outcome::Uncollected { .. }, _) if matches!(known, Known::Uncollected(_)) => return Ok(Next::Stands),
             (Outcome::Uncollected { code }, _) => Change::Uncollected { code, at },
             (Outcome::Voided, _) => Change::Voided { at },
             (Outcome::Contradicts(failure), _) => return Ok(Next::LookAgain(failure)),
         }))
     }
+}
+
+/// What the record answers.
+fn reply(state: &State, asked: Asked) -> Result<Reply, Failure> {
+    Ok(answers(state, asked).map_err(pipeline::impossible)?.map_or_else(Reply::nothing, Reply::announce))
 }
 
 /// The order's data, where the event has them: steps that need them follow from `order.placed` alone.

@@ -6,8 +6,8 @@
 use crate::{
     Asked, Impossible,
     event::{
-        CancelReason, Event, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
-        PaymentRef, PaymentVoided,
+        Event, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRef,
+        PaymentVoided,
     },
     id::OrderId,
     money::Money,
@@ -38,6 +38,9 @@ pub enum State {
     Authorized(Hold),
     /// The provider refused.
     Declined {
+        /// The hold that was refused; none where not even one could be prepared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payment: Option<PaymentRef>,
         /// Decline code.
         code: String,
         /// When.
@@ -99,11 +102,11 @@ pub enum Known {
     /// [`State::Authorized`]
     Authorized(PaymentRef),
     /// [`State::Declined`]
-    Declined,
+    Declined(Option<PaymentRef>),
     /// [`State::Captured`]
     Captured,
     /// [`State::Uncollected`]
-    Uncollected,
+    Uncollected(PaymentRef),
     /// [`State::Voided`]
     Voided,
     /// [`State::Closed`]
@@ -117,9 +120,9 @@ impl Known {
             Known::None => "none",
             Known::Claimed(_) => "claimed",
             Known::Authorized(_) => "authorized",
-            Known::Declined => "declined",
+            Known::Declined(_) => "declined",
             Known::Captured => "captured",
-            Known::Uncollected => "uncollected",
+            Known::Uncollected(_) => "uncollected",
             Known::Voided => "voided",
             Known::Closed => "closed",
         }
@@ -131,9 +134,9 @@ impl From<&State> for Known {
         match state {
             State::Claimed { payment } => Known::Claimed(payment.clone()),
             State::Authorized(hold) => Known::Authorized(hold.payment.clone()),
-            State::Declined { .. } => Known::Declined,
+            State::Declined { payment, .. } => Known::Declined(payment.clone()),
             State::Captured { .. } => Known::Captured,
-            State::Uncollected { .. } => Known::Uncollected,
+            State::Uncollected { hold, .. } => Known::Uncollected(hold.payment.clone()),
             State::Voided { .. } => Known::Voided,
             State::Closed { .. } => Known::Closed,
         }
@@ -148,13 +151,10 @@ pub fn shipped_finds(event: &OrderShipped) -> Known {
     Known::Authorized(event.payment.clone())
 }
 
-/// What the record most likely is when `order.cancelled` arrives, from what shipping knew when it decided.
+/// What the record most likely is when `order.cancelled` arrives, from what shipping knew when it decided. A declined one
+/// is not assumed: only the record names the hold that was refused.
 pub fn cancelled_finds(event: &OrderCancelled) -> Known {
-    match (&event.payment, event.reason) {
-        (Some(payment), _) => Known::Authorized(payment.clone()),
-        (None, CancelReason::PaymentDeclined) => Known::Declined,
-        (None, _) => Known::None,
-    }
+    event.payment.clone().map_or(Known::None, Known::Authorized)
 }
 
 /// The one thing to do next.
@@ -176,6 +176,20 @@ pub enum Step {
 
 /// Decides what to do when `asked` meets `known`.
 ///
+/// A refusal is one copy's experience, and another copy of the same event may have fared better, before or after the first
+/// wrote it down. So what was refused is looked at again: an uncollected hold is captured once more whenever `order.shipped`
+/// comes again, and a declined one is cancelled, not left alone.
+///
+/// ```text
+/// one copy                          another copy
+/// capture: refused by the bank
+///                                   capture: taken
+/// update uncollected
+///                                   update captured: refused, finds uncollected
+///                                   capture: is taken already
+///                                   update captured, onto uncollected
+/// ```
+///
 /// # Errors
 /// [`Impossible`] for the ✗ cells.
 pub fn decide(known: &Known, asked: Asked) -> Result<Step, Impossible> {
@@ -185,14 +199,14 @@ pub fn decide(known: &Known, asked: Asked) -> Result<Step, Impossible> {
         (Asked::Placed, K::Claimed(payment)) => Step::Confirm(payment.clone()),
         (Asked::Placed, _) => Step::Answer,
 
-        (Asked::Shipped, K::Authorized(payment)) => Step::Capture(payment.clone()),
-        (Asked::Shipped, K::Captured | K::Uncollected) => Step::Answer,
-        (Asked::Shipped, K::None | K::Claimed(_) | K::Declined | K::Voided | K::Closed) => return Err(impossible(known, asked)),
+        (Asked::Shipped, K::Authorized(payment) | K::Uncollected(payment)) => Step::Capture(payment.clone()),
+        (Asked::Shipped, K::Captured) => Step::Answer,
+        (Asked::Shipped, K::None | K::Claimed(_) | K::Declined(_) | K::Voided | K::Closed) => return Err(impossible(known, asked)),
 
-        (Asked::Cancelled, K::None | K::Declined) => Step::Close,
-        (Asked::Cancelled, K::Claimed(payment) | K::Authorized(payment)) => Step::Cancel(payment.clone()),
+        (Asked::Cancelled, K::None | K::Declined(None)) => Step::Close,
+        (Asked::Cancelled, K::Claimed(payment) | K::Authorized(payment) | K::Declined(Some(payment))) => Step::Cancel(payment.clone()),
         (Asked::Cancelled, K::Voided | K::Closed) => Step::Answer,
-        (Asked::Cancelled, K::Captured | K::Uncollected) => return Err(impossible(known, asked)),
+        (Asked::Cancelled, K::Captured | K::Uncollected(_)) => return Err(impossible(known, asked)),
     })
 }
 
@@ -251,7 +265,7 @@ pub fn answers(state: &State, asked: Asked) -> Result<Option<(Event, Timestamp)>
     Ok(match (asked, state) {
         (Asked::Placed, State::Claimed { .. }) => None,
         (Asked::Placed, State::Authorized(hold) | State::Captured { hold, .. } | State::Uncollected { hold, .. }) => authorized(hold),
-        (Asked::Placed, State::Declined { code, declined_at }) => Some((PaymentDeclined { code: code.clone() }.into(), *declined_at)),
+        (Asked::Placed, State::Declined { code, declined_at, .. }) => Some((PaymentDeclined { code: code.clone() }.into(), *declined_at)),
         (Asked::Shipped, State::Captured { hold, captured_at }) => Some((PaymentCaptured { amount: hold.amount }.into(), *captured_at)),
         (Asked::Shipped, State::Uncollected { hold, capture_code, uncollected_at }) => {
             Some((PaymentCaptureFailed { amount: hold.amount, code: capture_code.clone() }.into(), *uncollected_at))
@@ -270,6 +284,7 @@ fn impossible(known: &Known, asked: Asked) -> Impossible {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::CancelReason;
 
     fn hold() -> Hold {
         Hold {
@@ -286,7 +301,7 @@ mod tests {
         vec![
             State::Claimed { payment: PaymentRef("pi_1".into()) },
             State::Authorized(hold()),
-            State::Declined { code: "card_declined".into(), declined_at: at() },
+            State::Declined { payment: Some(PaymentRef("pi_1".into())), code: "card_declined".into(), declined_at: at() },
             State::Captured { hold: hold(), captured_at: at() },
             State::Uncollected { hold: hold(), capture_code: "expired".into(), uncollected_at: at() },
             State::Voided { voided_at: at() },
@@ -315,9 +330,9 @@ mod tests {
             ("none", "claim", "✗", "close"),
             ("claimed", "confirm", "✗", "cancel"),
             ("authorized", "payment.authorized", "capture", "cancel"),
-            ("declined", "payment.declined", "✗", "close"),
+            ("declined", "payment.declined", "✗", "cancel"),
             ("captured", "payment.authorized", "payment.captured", "✗"),
-            ("uncollected", "payment.authorized", "payment.capture_failed", "✗"),
+            ("uncollected", "payment.authorized", "capture", "✗"),
             ("voided", "payment.voided", "✗", "payment.voided"),
             ("closed", "payment.voided", "✗", "payment.voided"),
         ];
@@ -362,7 +377,7 @@ mod tests {
     fn what_shipping_knew_is_what_payment_assumes() {
         let cancelled = |reason, payment| cancelled_finds(&OrderCancelled { reason, payment, items: None });
         assert_eq!(cancelled(CancelReason::OutOfStock, Some(PaymentRef("pi_1".into()))), Known::Authorized(PaymentRef("pi_1".into())));
-        assert_eq!(cancelled(CancelReason::PaymentDeclined, None), Known::Declined);
+        assert_eq!(cancelled(CancelReason::PaymentDeclined, None), Known::None);
         assert_eq!(cancelled(CancelReason::CustomerAsked, None), Known::None);
     }
 }

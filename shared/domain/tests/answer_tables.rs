@@ -68,7 +68,7 @@ fn the_payment_table_of_the_page_is_the_one_of_the_code() {
     let states = [
         State::Claimed { payment: hold.payment.clone() },
         State::Authorized(hold.clone()),
-        State::Declined { code: code(), declined_at: at },
+        State::Declined { payment: Some(hold.payment.clone()), code: code(), declined_at: at },
         State::Captured { hold: hold.clone(), captured_at: at },
         State::Uncollected { hold, capture_code: code(), uncollected_at: at },
         State::Voided { voided_at: at },
