@@ -1,3 +1,3 @@
-//! Under construction.
+//! What is known of the deployment before anything is deployed: its template, read.
 
 pub mod template;

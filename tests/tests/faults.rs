@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 use testkit::{
+    engine::{FunctionProcess, function_processes},
     shop::{DECLINED, VISA, new_sku},
     stack::{Letter, Stack},
 };
@@ -310,7 +311,7 @@ async fn consumers_killed_in_the_middle_lose_and_double_nothing() -> Result<()> 
         let mut killed = 0;
         let give_up = Instant::now() + Duration::from_secs(30);
         while killed < KILLS && Instant::now() < give_up {
-            for pid in functions_of(stack.state.engine_pid) {
+            for FunctionProcess { pid, .. } in function_processes(stack.state.engine_pid) {
                 if fastrand::bool() && Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|status| status.success())
                 {
                     killed += 1;
@@ -341,25 +342,6 @@ async fn consumers_killed_in_the_middle_lose_and_double_nothing() -> Result<()> 
     }
     assert_eq!(stack.available(&sku).await?, 100 - shipped, "stock adds up");
     Ok(())
-}
-
-/// The function processes that the engine started.
-fn functions_of(engine_pid: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut parents = vec![engine_pid];
-    while let Some(parent) = parents.pop() {
-        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-        let of_threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let of_threads: String = of_threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
-        for pid in children.split_whitespace().chain(of_threads.split_whitespace()).filter_map(|pid| pid.parse().ok()) {
-            if !found.contains(&pid) {
-                found.push(pid);
-                parents.push(pid);
-            }
-        }
-    }
-    found.retain(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("bootstrap")));
-    found
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use domain::{
 use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
 use testkit::{
+    engine::function_processes,
     shop::{DECLINED, EMAIL, NAME, STREET, VISA, new_key, new_sku, order},
     stack::Stack,
 };
@@ -127,16 +128,8 @@ impl Function {
     /// Ends the function's processes, so that the next invocation starts cold.
     fn cool_down(&self) {
         self.cooled.set(true);
-        let children = |pid: u32| {
-            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-            let lists: Vec<_> = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok()).collect();
-            lists.join(" ").split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()).collect::<Vec<_>>()
-        };
-        for pid in children(self.stack.state.engine_pid) {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            if String::from_utf8_lossy(&environment).contains(&self.name) {
-                Command::new("kill").args(["-KILL", &pid.to_string()]).status().ok();
-            }
+        for process in function_processes(self.stack.state.engine_pid).iter().filter(|process| process.function == self.name) {
+            Command::new("kill").args(["-KILL", &process.pid.to_string()]).status().ok();
         }
     }
 

@@ -13,8 +13,9 @@ use crate::{build, deploy, setup};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use testkit::engine::{Engine, provider};
-use testkit::stack::State;
+use testkit::engine::Engine;
+use testkit::shop::{DECLINED, VISA};
+use testkit::stack::{Stack, State};
 
 /// An order that nobody holds up is through in a second or two; on a busy machine with cold functions in ten.
 const USUAL_LIMIT: Duration = Duration::from_secs(60);
@@ -44,9 +45,6 @@ struct Story {
 
 const SHIPPED: &[&str] =
     &["order.placed", "payment.authorized", "inventory.reserved", "order.shipped", "payment.captured", "inventory.committed"];
-const VISA: &str = "pm_card_visa";
-/// Stripe has several declined cards; this is one that its local stand-in declines when it is charged, too.
-const DECLINED: &str = "pm_card_chargeCustomerFail";
 
 /// The four that run their course.
 const RUNNING: [Story; 4] = [
@@ -122,11 +120,12 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
 
     if let Some(running) = running {
         let pids = (running.engine_pid, running.stripe_pid);
-        let state = deploy::run(repository, &built, port, pids, &folder, &mut progress).await?;
+        let target = deploy::Target { port, pids, folder: &folder, parameters: &[] };
+        let state = deploy::run(repository, &built, target, &mut progress).await?;
         return tell(repository, &state, &mut progress).await;
     }
     let start = Start { port, folder: &folder, lifeline: true };
-    let (mut services, state) = stack::fresh(repository, start, &built, &mut progress).await?;
+    let (mut services, state) = stack::fresh(repository, start, &built, &[], &mut progress).await?;
     services.while_alive(tell(repository, &state, &mut progress)).await
 }
 
@@ -241,18 +240,8 @@ async fn stock(engine: &Engine, state: &State) -> Result<BTreeMap<&'static str, 
 
 /// What the payment provider's own book says was charged for an order, over all its payments.
 pub async fn charged(state: &State, order_id: &str) -> Result<i64> {
-    let mut charged = 0;
-    let mut path = "/v1/payment_intents?limit=100".to_owned();
-    loop {
-        let page = provider(&state.stripe_url, &path).await?;
-        let payments = page["data"].as_array().cloned().unwrap_or_default();
-        let paid = payments.iter().filter(|p| p["metadata"]["order_id"] == order_id && p["status"] == "succeeded");
-        charged += paid.filter_map(|p| p["amount"].as_i64()).sum::<i64>();
-        match payments.last().and_then(|p| p["id"].as_str()) {
-            Some(last) if page["has_more"] == true => path = format!("/v1/payment_intents?limit=100&starting_after={last}"),
-            _ => return Ok(charged),
-        }
-    }
+    let book = Stack::of(state.clone()).book(order_id).await?;
+    Ok(book.iter().filter(|(status, _)| status == "succeeded").map(|(_, amount_minor)| amount_minor).sum())
 }
 
 /// Prints what was charged and what is in stock, and counts what is not as it should be.

@@ -45,15 +45,21 @@ struct Deploy {
     parameter_overrides: Vec<String>,
 }
 
-/// Deploys, sets the payment provider's key, seeds, and writes the state file into `folder`.
-pub async fn run(
-    repository: &Repository,
-    built: &Built,
-    port: u16,
-    pids: (u32, u32),
-    folder: &Path,
-    progress: &mut Progress,
-) -> Result<State> {
+/// The services that a stack is deployed to.
+pub struct Target<'a> {
+    /// Of the engine.
+    pub port: u16,
+    /// Of the engine and of the payment provider.
+    pub pids: (u32, u32),
+    /// Where the state file goes.
+    pub folder: &'a Path,
+    /// Parameters in place of those of samconfig.toml, as `Name=Value`.
+    pub parameters: &'a [&'a str],
+}
+
+/// Deploys, sets the payment provider's key, seeds, and writes the state file.
+pub async fn run(repository: &Repository, built: &Built, target: Target<'_>, progress: &mut Progress) -> Result<State> {
+    let Target { port, pids, folder, parameters } = target;
     let config = config(repository)?;
     let engine = Engine::new(&engine::url(port));
     let stripe_url = engine::url(provider_port(port));
@@ -67,7 +73,7 @@ pub async fn run(
     let mut sam = tool(repository, "sam");
     sam.args(["deploy", "--config-env", CONFIG_ENV, "--config-file"]).arg(repository.root.join("samconfig.toml"));
     sam.arg("--template-file").arg(&built.template).args(["--no-progressbar", "--parameter-overrides"]);
-    sam.args(overrides(&config.local.deploy.parameters.parameter_overrides, &stripe_url));
+    sam.args(overrides(&config.local.deploy.parameters.parameter_overrides, &stripe_url, parameters));
     sam.env("AWS_ENDPOINT_URL", engine::url(port)).env("SAM_CLI_POLL_DELAY", SAM_POLL_SECONDS).env("COLUMNS", SAM_COLUMNS);
     let said = progress.run("Deploy by sam", sam, &log_of(folder, "sam-deploy"), repository).await?;
     if before.is_some() {
@@ -111,9 +117,9 @@ fn config(repository: &Repository) -> Result<Config> {
 }
 
 /// Given on the command line the parameters replace those of samconfig.toml, so all of them are said, with this run's own ports.
-fn overrides(configured: &[String], stripe_url: &str) -> Vec<String> {
+fn overrides(configured: &[String], stripe_url: &str, parameters: &[&str]) -> Vec<String> {
     let own = [Some(format!("StripeApiUrl={stripe_url}")), architecture_override().map(str::to_owned)];
-    let own: Vec<String> = own.into_iter().flatten().collect();
+    let own: Vec<String> = own.into_iter().flatten().chain(parameters.iter().map(|&parameter| parameter.to_owned())).collect();
     let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
     let kept = configured.iter().filter(|c| !own.iter().any(|o| name(o) == name(c))).cloned();
     kept.chain(own.iter().cloned()).collect()
@@ -152,11 +158,12 @@ mod tests {
 
     #[test]
     fn this_runs_parameters_replace_those_of_the_file() {
-        let configured = ["Stage=local".to_owned(), "StripeApiUrl=http://127.0.0.1:4567".to_owned()];
-        let overridden = overrides(&configured, "http://127.0.0.1:9999");
+        let configured = ["Stage=local".to_owned(), "StripeApiUrl=http://127.0.0.1:4567".to_owned(), "NudgeAfterSeconds=3".to_owned()];
+        let overridden = overrides(&configured, "http://127.0.0.1:9999", &["NudgeAfterSeconds=5"]);
         assert_eq!(overridden[0], "Stage=local");
         assert_eq!(overridden[1], "StripeApiUrl=http://127.0.0.1:9999");
-        assert!(!overridden.contains(&configured[1]));
+        assert!(overridden.contains(&"NudgeAfterSeconds=5".to_owned()));
+        assert!(!overridden.contains(&configured[1]) && !overridden.contains(&configured[2]));
     }
 
     #[test]

@@ -41,8 +41,16 @@ impl Progress {
     /// Waits for something that is not a program, showing that it is alive.
     pub async fn wait<T>(&mut self, title: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let started = Instant::now();
-        let result = alive(title, started, None, work).await?;
+        let result = alive(title, started, String::new, work).await?;
         self.done(title, started, "");
+        Ok(result)
+    }
+
+    /// Waits as [`Progress::wait`] does, and shows how far the work has come.
+    pub async fn watch<T>(&mut self, title: &str, remark: impl Fn() -> String, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let started = Instant::now();
+        let result = alive(title, started, &remark, work).await?;
+        self.done(title, started, &remark());
         Ok(result)
     }
 
@@ -79,7 +87,7 @@ async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &
     let file = File::create(log)?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let mut group = Group::start(command)?;
-    let status = alive(title, Instant::now(), Some(log), async { Ok(group.wait().await?) }).await?;
+    let status = alive(title, Instant::now(), || last_line(log), async { Ok(group.wait().await?) }).await?;
     let output = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
     if !status.success() {
         clear_line();
@@ -93,8 +101,8 @@ async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &
     Ok(output)
 }
 
-/// Awaits `work` and says meanwhile that it is alive, with the last line of `log`.
-async fn alive<T>(title: &str, started: Instant, log: Option<&Path>, work: impl Future<Output = Result<T>>) -> Result<T> {
+/// Awaits `work` and says meanwhile that it is alive, with a `remark`.
+async fn alive<T>(title: &str, started: Instant, remark: impl Fn() -> String, work: impl Future<Output = Result<T>>) -> Result<T> {
     let terminal = std::io::stdout().is_terminal();
     let mut ticks = tokio::time::interval(if terminal { TERMINAL_TICK } else { PIPE_TICK });
     ticks.tick().await;
@@ -106,12 +114,12 @@ async fn alive<T>(title: &str, started: Instant, log: Option<&Path>, work: impl 
                 return result;
             }
             _ = ticks.tick() => {
-                let last = log.map(last_line).unwrap_or_default();
+                let remark = remark();
                 let took = shown(started.elapsed());
                 if terminal {
-                    print!("\r\x1b[2K{} {title:<44} {took:>10}  {}", dim("…"), dim(&cut(&last, 60)));
+                    print!("\r\x1b[2K{} {title:<44} {took:>10}  {}", dim("…"), dim(&cut(&remark, 60)));
                 } else {
-                    println!("… {title:<44} {took:>10}  {}", cut(&last, 100));
+                    println!("… {title:<44} {took:>10}  {}", cut(&remark, 100));
                 }
                 std::io::stdout().flush()?;
             }

@@ -20,12 +20,14 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
     let folder = repository.local();
     let state = if let Some(running) = state::of_running(repository, &folder)? {
         require_port(&running, port)?;
-        deploy::run(repository, &built, port, (running.engine_pid, running.stripe_pid), &folder, &mut progress).await?
+        let target = deploy::Target { port, pids: (running.engine_pid, running.stripe_pid), folder: &folder, parameters: &[] };
+        deploy::run(repository, &built, target, &mut progress).await?
     } else {
         let start = Start { port, folder: &folder, lifeline: false };
         let mut services = Services::start(repository, start, &mut progress).await?;
         let pids = (services.engine_pid(), services.provider_pid());
-        let deployed = deploy::run(repository, &built, port, pids, &folder, &mut progress);
+        let target = deploy::Target { port, pids, folder: &folder, parameters: &[] };
+        let deployed = deploy::run(repository, &built, target, &mut progress);
         let state = services.while_alive(deployed).await?;
         services.stay();
         state
@@ -37,12 +39,19 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
     Ok(())
 }
 
-/// A fresh stack that ends with its [`Services`].
-pub async fn fresh(repository: &Repository, start: Start<'_>, built: &build::Built, progress: &mut Progress) -> Result<(Services, State)> {
+/// A fresh stack that ends with its [`Services`]; `parameters` stand in place of those of samconfig.toml.
+pub async fn fresh(
+    repository: &Repository,
+    start: Start<'_>,
+    built: &build::Built,
+    parameters: &[&str],
+    progress: &mut Progress,
+) -> Result<(Services, State)> {
     let (port, folder) = (start.port, start.folder);
     let mut services = Services::start(repository, start, progress).await?;
     let pids = (services.engine_pid(), services.provider_pid());
-    let state = services.while_alive(deploy::run(repository, built, port, pids, folder, progress)).await?;
+    let target = deploy::Target { port, pids, folder, parameters };
+    let state = services.while_alive(deploy::run(repository, built, target, progress)).await?;
     Ok((services, state))
 }
 

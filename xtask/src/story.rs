@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testkit::engine::{Answer, request};
+use testkit::shop;
 
 /// How often an order is asked for while it moves: no fact is late by more than the eye sees.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
@@ -134,8 +135,7 @@ impl Seen {
     }
     /// Whether every stage has done its part: nothing will follow.
     pub fn has_ended(&self) -> bool {
-        let paid = self.has("payment.captured") || self.has("payment.capture_failed");
-        (paid && self.has("inventory.committed")) || (self.has("payment.voided") && self.has("inventory.released"))
+        shop::has_ended(|event| self.has(event))
     }
 }
 

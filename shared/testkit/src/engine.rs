@@ -199,6 +199,39 @@ impl Engine {
     }
 }
 
+/// A process of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// The name of the function that it runs.
+    pub function: String,
+}
+
+/// The processes that the engine runs functions in: its descendants, whichever of its threads started them.
+pub fn function_processes(engine_pid: u32) -> Vec<FunctionProcess> {
+    let mut found: Vec<u32> = Vec::new();
+    let mut parents = vec![engine_pid];
+    while let Some(parent) = parents.pop() {
+        let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let children: Vec<_> = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
+        for pid in children.iter().flat_map(|line| line.split_whitespace()).filter_map(|pid| pid.parse().ok()) {
+            if !found.contains(&pid) {
+                found.push(pid);
+                parents.push(pid);
+            }
+        }
+    }
+    let runs = |pid: u32| {
+        let is_function = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("bootstrap"));
+        let environment = is_function.then(|| std::fs::read(format!("/proc/{pid}/environ")).ok())??;
+        let mut variables = environment.split(|byte| *byte == 0);
+        let name = variables.find_map(|variable| variable.strip_prefix(b"AWS_LAMBDA_FUNCTION_NAME="))?;
+        Some(FunctionProcess { pid, function: String::from_utf8_lossy(name).into_owned() })
+    };
+    found.into_iter().filter_map(runs).collect()
+}
+
 /// Whether an engine answers at `port`.
 pub async fn is_healthy(port: u16) -> bool {
     request("GET", &format!("{}/_ministack/health", url(port)), &[], String::new()).await.is_ok_and(|answer| answer.status == 200)

@@ -15,7 +15,12 @@ pub const DECLINED: &str = "pm_card_chargeCustomerFail";
 
 /// A new idempotency key: a random UUID of version 4.
 pub fn new_key() -> String {
-    uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string()
+    key_of(fastrand::u128(..))
+}
+
+/// The idempotency key that follows from these random bits.
+pub fn key_of(random: u128) -> String {
+    uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string()
 }
 
 /// A SKU that no other test uses.
@@ -87,9 +92,7 @@ impl Stack {
             let seen = self.look(order_id).await?;
             ensure!(seen.status == 200, "GET /orders/{order_id} was answered with {}: {}", seen.status, seen.body);
             let seen = seen.json()?;
-            let has = |event: &str| heard(&seen, event);
-            let paid = has("payment.captured") || has("payment.capture_failed");
-            Ok(((paid && has("inventory.committed")) || (has("payment.voided") && has("inventory.released"))).then_some(seen))
+            Ok(has_ended(|event| heard(&seen, event)).then_some(seen))
         })
         .await
     }
@@ -105,6 +108,12 @@ impl Stack {
         })
         .await
     }
+}
+
+/// Whether every stage has done its part and nothing will follow, by the events that are known to have happened.
+pub fn has_ended(has: impl Fn(&str) -> bool) -> bool {
+    let paid = has("payment.captured") || has("payment.capture_failed");
+    (paid && has("inventory.committed")) || (has("payment.voided") && has("inventory.released"))
 }
 
 /// Whether the timeline of what a customer sees holds `event`.

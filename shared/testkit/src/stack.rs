@@ -95,8 +95,10 @@ pub struct Stack {
     pub engine: Engine,
 }
 
-/// How long a test waits for something that must happen. Generous: a slow machine is no fault of the pipeline.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a test waits for something that must happen: a minute more than payment's visibility timeout of 180 s, after
+/// which comes back what a killed process had taken. Nothing else brings it: within five minutes of an announcement the topic
+/// swallows its repetition.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Stack {
     /// The stack that the state file at `path` describes.
@@ -105,8 +107,12 @@ impl Stack {
     /// Where the file cannot be read.
     pub fn at(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let state: State = serde_json::from_str(&text).with_context(|| format!("{} is no state file", path.display()))?;
-        Ok(Self { engine: Engine::new(&state.endpoint_url), state })
+        Ok(Self::of(serde_json::from_str(&text).with_context(|| format!("{} is no state file", path.display()))?))
+    }
+
+    /// The stack that `state` describes.
+    pub fn of(state: State) -> Self {
+        Self { engine: Engine::new(&state.endpoint_url), state }
     }
 
     /// The stack that `PIPELINE_STATE` names; [`None`], and the reason printed, where it names none.
@@ -182,26 +188,49 @@ impl Stack {
         row["available"].as_u64().with_context(|| format!("{sku} has no number of available units"))
     }
 
+    /// Every item of the table whose output is `<table>Name`, in plain JSON.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn scan(&self, table: &str) -> Result<Vec<Value>> {
+        let mut input = json!({"TableName": self.state.output(&format!("{table}Name"))?, "ConsistentRead": true});
+        let mut items = Vec::new();
+        loop {
+            let page = self.engine.call("dynamodb", "DynamoDB_20120810.Scan", &input).await?;
+            items.extend(page["Items"].as_array().into_iter().flatten().map(|item| plain(&json!({"M": item}))));
+            match page.get("LastEvaluatedKey").filter(|key| key.is_object()) {
+                Some(key) => input["ExclusiveStartKey"] = key.clone(),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// The provider's own book: every payment that was ever prepared there.
+    ///
+    /// # Errors
+    /// Where the provider refuses.
+    pub async fn payments(&self) -> Result<Vec<Payment>> {
+        let mut book = Vec::new();
+        let mut path = "/v1/payment_intents?limit=100".to_owned();
+        loop {
+            let page = provider(&self.state.stripe_url, &path).await?;
+            book.extend(page["data"].as_array().into_iter().flatten().map(Payment::read));
+            match book.last() {
+                Some(last) if page["has_more"] == true => path = format!("/v1/payment_intents?limit=100&starting_after={}", last.id),
+                _ => return Ok(book),
+            }
+        }
+    }
+
     /// What the provider's own book holds for an order: status and amount of each of its payments. Those that were never
     /// confirmed hold nothing and are left out: a copy of `order.placed` may prepare one before it finds the record.
     ///
     /// # Errors
     /// Where the provider refuses.
     pub async fn book(&self, order_id: &str) -> Result<Vec<(String, i64)>> {
-        let mut book = Vec::new();
-        let mut path = "/v1/payment_intents?limit=100".to_owned();
-        loop {
-            let page = provider(&self.state.stripe_url, &path).await?;
-            let payments = page["data"].as_array().cloned().unwrap_or_default();
-            let confirmed = |payment: &&Value| payment["metadata"]["order_id"] == order_id && payment["status"] != "requires_confirmation";
-            for payment in payments.iter().filter(confirmed) {
-                book.push((payment["status"].as_str().unwrap_or_default().to_owned(), payment["amount"].as_i64().unwrap_or_default()));
-            }
-            match payments.last().and_then(|payment| payment["id"].as_str()) {
-                Some(last) if page["has_more"] == true => path = format!("/v1/payment_intents?limit=100&starting_after={last}"),
-                _ => return Ok(book),
-            }
-        }
+        let payments = self.payments().await?.into_iter();
+        let confirmed = payments.filter(|payment| payment.order_id == order_id && payment.status != Payment::UNCONFIRMED);
+        Ok(confirmed.map(|payment| (payment.status, payment.amount_minor)).collect())
     }
 
     /// Publishes a body to the topic as somebody would who repeats or forges it.
@@ -246,13 +275,52 @@ impl Stack {
     pub async fn peek(&self, queue: &str) -> Result<Vec<Letter>> {
         let path = format!("/_ministack/sqs/messages?QueueUrl={}", encode(self.state.output(&format!("{queue}Url"))?));
         let all = self.engine.rest("sqs", "GET", &path, "").await?.json()?;
-        let accounts = all["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
-        let queues = accounts
-            .filter_map(Value::as_object)
-            .flat_map(|regions| regions.values())
-            .filter_map(Value::as_object)
-            .flat_map(|queues| queues.values());
-        Ok(queues.filter_map(Value::as_array).flatten().map(Letter::read).collect())
+        Ok(letters_of(&all).flat_map(|(_, letters)| letters).collect())
+    }
+
+    /// What lies in every queue of the stack at one moment, hidden messages too, by output without `Url`. Of one moment,
+    /// because a message that is read in no queue may lie in one that was read too early.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn letters(&self) -> Result<BTreeMap<String, Vec<Letter>>> {
+        let all = self.engine.rest("sqs", "GET", "/_ministack/sqs/messages", "").await?.json()?;
+        let mut found: BTreeMap<_, _> = letters_of(&all).collect();
+        let outputs = self.state.outputs.iter();
+        let queues = outputs.filter_map(|(key, url)| Some((key.strip_suffix("Url").filter(|key| key.ends_with("Queue"))?, url)));
+        queues
+            .map(|(key, url)| Ok((key.to_owned(), found.remove(url).with_context(|| format!("the engine knows no queue {url}"))?)))
+            .collect()
+    }
+
+    /// Sends everything back from the dead-letter queue of `queue`, as an operator does once the cause is mended: sent
+    /// before it is deleted, and on FIFO queues under the message's own id, because SQS swallows an id that it has seen
+    /// within five minutes. (The engine has no StartMessageMoveTask, and AWS's knows no source for what was parked.)
+    /// Returns how many were sent.
+    ///
+    /// # Errors
+    /// Where the engine refuses. What was not deleted by then is sent again by the next redrive, which does no harm.
+    pub async fn redrive(&self, queue: &str, dead_letter_queue: &str) -> Result<usize> {
+        let (source, dead) = (self.state.output(&format!("{queue}Url"))?, self.state.output(&format!("{dead_letter_queue}Url"))?);
+        let receive = json!({"QueueUrl": dead, "MaxNumberOfMessages": 10, "AttributeNames": ["All"]});
+        // No more than there are now: what is given up again at once would be sent round for ever.
+        let (mut sent, all) = (0, self.peek(dead_letter_queue).await?.len());
+        while sent < all {
+            let received = self.engine.call("sqs", "AmazonSQS.ReceiveMessage", &receive).await?;
+            let Some(messages) = received["Messages"].as_array().filter(|messages| !messages.is_empty()) else { break };
+            for message in messages {
+                let mut input = json!({"QueueUrl": source, "MessageBody": message["Body"]});
+                if source.ends_with(".fifo") {
+                    input["MessageGroupId"] = message["Attributes"]["MessageGroupId"].clone();
+                    input["MessageDeduplicationId"] = message["MessageId"].clone();
+                }
+                self.engine.call("sqs", "AmazonSQS.SendMessage", &input).await?;
+                let taken = json!({"QueueUrl": dead, "ReceiptHandle": message["ReceiptHandle"]});
+                self.engine.call("sqs", "AmazonSQS.DeleteMessage", &taken).await?;
+                sent += 1;
+            }
+        }
+        Ok(sent)
     }
 
     /// Deletes one message of the queue whose output is `<queue>Url`, as an operator does after sending it on.
@@ -278,6 +346,42 @@ impl Stack {
     /// Where the engine refuses.
     pub async fn set_consumer(&self, logical_id: &str, enabled: bool) -> Result<()> {
         self.engine.set_event_source(logical_id, enabled).await
+    }
+}
+
+/// The queues of the engine's own answer, by URL: account, region, queue, messages.
+fn letters_of(all: &Value) -> impl Iterator<Item = (&String, Vec<Letter>)> {
+    let accounts = all["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
+    let regions = accounts.filter_map(Value::as_object).flat_map(|regions| regions.values());
+    let queues = regions.filter_map(Value::as_object).flatten();
+    queues.map(|(url, messages)| (url, messages.as_array().into_iter().flatten().map(Letter::read).collect()))
+}
+
+/// A payment in the provider's book.
+#[derive(Debug, Clone)]
+pub struct Payment {
+    /// The provider's id of it.
+    pub id: String,
+    /// The order that it was prepared for.
+    pub order_id: String,
+    /// As the Stripe API names it.
+    pub status: String,
+    /// The amount in minor units.
+    pub amount_minor: i64,
+}
+
+impl Payment {
+    /// The status of a payment that was prepared and never confirmed: it holds nothing.
+    pub const UNCONFIRMED: &str = "requires_confirmation";
+
+    fn read(payment: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
+            id: text(&payment["id"]),
+            order_id: text(&payment["metadata"]["order_id"]),
+            status: text(&payment["status"]),
+            amount_minor: payment["amount"].as_i64().unwrap_or_default(),
+        }
     }
 }
 
@@ -319,5 +423,21 @@ fn plain(attribute: &Value) -> Value {
         ("N", Value::String(number)) => serde_json::from_str(number).unwrap_or(Value::Null),
         ("NULL", _) => Value::Null,
         (_, value) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_letters_of_each_queue_are_told_apart() {
+        let parked =
+            json!({"MessageId": "1", "Body": "b", "ReceiveCount": 3, "MessageAttributes": {"ErrorType": {"StringValue": "Panic"}}});
+        let all = json!({"messages": {"000000000000": {"us-east-1": {"http://q/one": [parked], "http://q/two": []}}}});
+        let queues: BTreeMap<_, _> = letters_of(&all).collect();
+        let (one, two) = (&queues[&"http://q/one".to_owned()], &queues[&"http://q/two".to_owned()]);
+        assert_eq!((one.len(), two.len()), (1, 0));
+        assert_eq!((one[0].receive_count, one[0].attributes["ErrorType"].as_str()), (3, "Panic"));
     }
 }

@@ -1,0 +1,302 @@
+//! Holds every accepted order against what the customer sees, the tables, and the provider's own book; then the stock, and the
+//! queues. It judges records, not what happened: whatever was done to the pipeline, these must be true of it afterwards.
+
+use crate::chaos::Tally;
+use crate::chaos::customers::{Accepted, persist};
+use crate::chaos::plan::{Plan, Twist};
+use crate::chaos::settle::reason;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Instant;
+use testkit::shop::{DECLINED, has_ended, heard};
+use testkit::stack::{Payment, Stack};
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// How many orders came to which end.
+    pub ends: BTreeMap<String, usize>,
+    /// Payments that were prepared by a process that died, or by a second copy of a message; they never held anything.
+    pub never_confirmed: usize,
+    /// What must not be, a sentence each.
+    pub wrong: Vec<String>,
+}
+
+/// Everything that is recorded about one order.
+#[derive(Debug, Default)]
+struct Records {
+    /// What `GET /orders/{order_id}` answers.
+    seen: Value,
+    payment: Option<Value>,
+    reservation: Option<Value>,
+    shipment: Option<Value>,
+    /// What the provider's book holds.
+    book: Vec<Payment>,
+}
+
+impl fmt::Display for Records {
+    /// One record a line, below the line that says what is wrong.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "\n    seen         {}", self.seen)?;
+        for (name, record) in [("payment", &self.payment), ("reservation", &self.reservation), ("shipment", &self.shipment)] {
+            write!(f, "\n    {name:<12} {}", record.as_ref().unwrap_or(&Value::Null))?;
+        }
+        self.book.iter().try_for_each(|payment| write!(f, "\n    book         {payment:?}"))
+    }
+}
+
+/// Reads everything and judges it.
+pub async fn reach(stack: &Stack, plan: &Plan, orders: &[Accepted], tally: &Tally, deadline: Instant) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    let book = stack.payments().await?;
+    let mut payments = by_order(stack.scan("PaymentsTable").await?)?;
+    let mut reservations = by_order(stack.scan("ReservationsTable").await?)?;
+    let mut shipments = by_order(stack.scan("ShipmentsTable").await?)?;
+    verdict.never_confirmed = book.iter().filter(|payment| payment.status == Payment::UNCONFIRMED).count();
+
+    let mut available = BTreeMap::new();
+    for sku in plan.goods.keys() {
+        available.insert(*sku, stack.available(sku).await?);
+    }
+    verdict.wrong.extend(stock(plan, &available, &reservations));
+
+    let mut accepted = BTreeSet::new();
+    for order in orders {
+        let id = &order.order_id;
+        // The engine may still hand the request to a process that was killed while it was idle, once for each.
+        let seen = persist(tally, deadline, async || stack.look(id).await).await?;
+        let records = Records {
+            seen: if seen.status == 200 { seen.json()? } else { json!({"status": format!("GET was answered with {}", seen.status)}) },
+            payment: payments.remove(id),
+            reservation: reservations.remove(id),
+            shipment: shipments.remove(id),
+            book: book.iter().filter(|payment| payment.order_id == *id).cloned().collect(),
+        };
+        let faults = judge(order, &records);
+        if !faults.is_empty() {
+            verdict.wrong.push(format!("order {id} ({:?}): {}{records}", order.planned.twist, faults.join("; ")));
+        }
+        *verdict.ends.entry(end(&records.seen)).or_default() += 1;
+        if !accepted.insert(id) {
+            verdict.wrong.push(format!("order {id} was accepted under two keys"));
+        }
+    }
+    for (table, left) in [("payments", payments), ("reservations", reservations), ("shipments", shipments)] {
+        verdict.wrong.extend(left.keys().map(|id| format!("the table of {table} has a record of order {id}, which nobody placed")));
+    }
+    for payment in book.iter().filter(|payment| !accepted.contains(&payment.order_id)) {
+        verdict.wrong.push(format!("the provider's book has {payment:?}, for an order that nobody placed"));
+    }
+    for (queue, letters) in stack.letters().await? {
+        verdict.wrong.extend(letters.iter().map(|letter| format!("{queue} still holds a message ({}): {}", reason(letter), letter.body)));
+    }
+    Ok(verdict)
+}
+
+fn by_order(items: Vec<Value>) -> Result<BTreeMap<String, Value>> {
+    items.into_iter().map(|item| Ok((item["order_id"].as_str().context("a record without an order_id")?.to_owned(), item))).collect()
+}
+
+/// How an order ended, in words.
+fn end(seen: &Value) -> String {
+    match (seen["status"].as_str().unwrap_or("unknown"), why_cancelled(seen)) {
+        ("completed", _) => "shipped, captured and committed".to_owned(),
+        ("cancelled", Some(reason)) => format!("cancelled, {}", reason.replace('_', " ")),
+        (status, _) => status.to_owned(),
+    }
+}
+
+fn why_cancelled(seen: &Value) -> Option<&str> {
+    let mut timeline = seen["timeline"].as_array()?.iter();
+    timeline.find(|entry| entry["event"] == "order.cancelled")?["reason"].as_str()
+}
+
+/// What is wrong with an order, a clause each.
+fn judge(order: &Accepted, records: &Records) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut must = |holds: bool, otherwise: &dyn Fn() -> String| {
+        if !holds {
+            wrong.push(otherwise());
+        }
+    };
+    let Records { seen, payment, reservation, shipment, book } = records;
+    let state = |record: &Option<Value>| record.as_ref().and_then(|r| r["state"].as_str()).unwrap_or("none").to_owned();
+    let (money, units) = (state(payment), state(reservation));
+    let status = seen["status"].as_str().unwrap_or("unknown");
+    must(has_ended(|event| heard(seen, event)), &|| format!("has not ended, it is {status}"));
+    must(!(heard(seen, "order.shipped") && heard(seen, "order.cancelled")), &|| "is both shipped and cancelled".into());
+
+    // The order's own payment is the one that its record names; whatever else was prepared was never confirmed.
+    let own = payment.as_ref().and_then(|record| record["payment"].as_str());
+    for other in book.iter().filter(|p| Some(&*p.id) != own && p.status != Payment::UNCONFIRMED) {
+        must(false, &|| format!("{} is {}, and its record does not name it", other.id, other.status));
+    }
+    let with = |status: &str| book.iter().filter(|p| p.status == status).collect::<Vec<_>>();
+    let (charged, held) = (with("succeeded"), with("requires_capture"));
+    must(held.is_empty(), &|| format!("{held:?} is still held"));
+
+    let items = order.planned.lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>();
+    let twist = order.planned.twist;
+    match status {
+        "completed" => {
+            must(money == "captured", &|| format!("has shipped, and its payment is {money}"));
+            must(units == "committed", &|| format!("has shipped, and its units are {units}"));
+            must(reservation.as_ref().is_some_and(|r| r["items"] == json!(items)), &|| "other items were committed than ordered".into());
+            let due = order.planned.total_minor();
+            must(charged.len() == 1 && charged[0].amount_minor == due, &|| format!("{due} is due, and charged is {charged:?}"));
+            let facts = shipment.as_ref().and_then(|record| record["facts"].as_array()).into_iter().flatten();
+            let facts: Vec<_> = facts.filter_map(|fact| fact["fact"].as_str()).collect();
+            must(["authorized", "reserved"].iter().all(|fact| facts.contains(fact)), &|| format!("was shipped upon {facts:?}"));
+            must(order.planned.payment_method != DECLINED, &|| "has shipped, and its card is one that is declined".into());
+            must(twist != Twist::OutOfStock, &|| "has shipped, and there was none of it".into());
+        }
+        "cancelled" => {
+            must(["voided", "closed"].contains(&&*money), &|| format!("is cancelled, and its payment is {money}"));
+            must(["released", "closed"].contains(&&*units), &|| format!("is cancelled, and its units are {units}"));
+            must(charged.is_empty(), &|| format!("is cancelled, and charged is {charged:?}"));
+            let given_cause = match why_cancelled(seen) {
+                Some("payment_declined") => order.planned.payment_method == DECLINED,
+                Some("out_of_stock") => matches!(twist, Twist::OutOfStock | Twist::LastUnits),
+                Some("customer_asked") => matches!(twist, Twist::Cancels(_)),
+                reason => reason == Some("timed_out"),
+            };
+            must(given_cause, &|| format!("gave no cause to be cancelled for {:?}", why_cancelled(seen)));
+        }
+        // Uncollected is an end too, but no card of these customers is one whose capture is refused.
+        other => must(false, &|| format!("{other} is no end of an order of this run")),
+    }
+    wrong
+}
+
+/// Per SKU: available + reserved + committed must be what there was.
+fn stock(plan: &Plan, available: &BTreeMap<&str, u64>, reservations: &BTreeMap<String, Value>) -> Vec<String> {
+    let mut taken: BTreeMap<&str, u64> = BTreeMap::new();
+    let keeps = |reservation: &&Value| ["reserved", "committed"].contains(&reservation["state"].as_str().unwrap_or_default());
+    for item in reservations.values().filter(keeps).flat_map(|reservation| reservation["items"].as_array().into_iter().flatten()) {
+        *taken.entry(item["sku"].as_str().unwrap_or_default()).or_default() += item["quantity"].as_u64().unwrap_or_default();
+    }
+    let goods = plan.goods.iter().map(|(sku, (_, seeded))| {
+        let (available, taken) = (available.get(sku).copied().unwrap_or_default(), taken.get(sku).copied().unwrap_or_default());
+        (available + taken != *seeded).then(|| format!("of {sku} there were {seeded}, and now {available} are available and {taken} taken"))
+    });
+    goods.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::plan::Planned;
+    use std::time::Duration;
+    use testkit::shop::VISA;
+
+    fn order(twist: Twist) -> Accepted {
+        let payment_method = if twist == Twist::Declined { DECLINED } else { VISA };
+        let planned = Planned { key: String::new(), lines: vec![("CHAOS-CUP", 2)], payment_method, twist, pause: Duration::ZERO };
+        Accepted { order_id: "o".into(), planned }
+    }
+    fn paid(id: &str, status: &str, amount_minor: i64) -> Payment {
+        Payment { id: id.into(), order_id: "o".into(), status: status.into(), amount_minor }
+    }
+    fn seen(status: &str, events: &[&str], reason: &str) -> Value {
+        json!({"status": status, "timeline": events.iter().map(|event| json!({"event": event, "reason": reason})).collect::<Vec<_>>()})
+    }
+    fn shipped() -> Records {
+        Records {
+            seen: seen("completed", &["order.shipped", "payment.captured", "inventory.committed"], ""),
+            payment: Some(json!({"state": "captured", "payment": "pi_1"})),
+            reservation: Some(json!({"state": "committed", "items": [{"sku": "CHAOS-CUP", "quantity": 2}]})),
+            shipment: Some(json!({"facts": [{"fact": "reserved"}, {"fact": "authorized"}]})),
+            book: vec![paid("pi_1", "succeeded", 2400), paid("pi_2", Payment::UNCONFIRMED, 2400)],
+        }
+    }
+    fn cancelled(reason: &str) -> Records {
+        Records {
+            seen: seen("cancelled", &["order.cancelled", "payment.voided", "inventory.released"], reason),
+            payment: Some(json!({"state": "voided", "payment": "pi_1"})),
+            reservation: Some(json!({"state": "closed"})),
+            shipment: None,
+            book: vec![paid("pi_1", "canceled", 2400)],
+        }
+    }
+
+    #[test]
+    fn the_right_ends_are_right() {
+        assert_eq!(judge(&order(Twist::Good), &shipped()), Vec::<String>::new());
+        let cancels = Twist::Cancels(Duration::ZERO);
+        for (twist, reason) in [
+            (Twist::Declined, "payment_declined"),
+            (Twist::LastUnits, "out_of_stock"),
+            (cancels, "customer_asked"),
+            (Twist::Good, "timed_out"),
+        ] {
+            assert_eq!(judge(&order(twist), &cancelled(reason)), Vec::<String>::new());
+        }
+    }
+
+    /// A way to break what is right.
+    type Breakage = fn(&mut Records);
+
+    #[test]
+    fn every_broken_promise_is_found() {
+        let shipped_and: [Breakage; 10] = [
+            |r| r.book[1] = paid("pi_2", "succeeded", 2400),
+            |r| r.book[1] = paid("pi_2", "requires_capture", 2400),
+            |r| r.book[1] = paid("pi_2", "canceled", 2400),
+            |r| r.book[0] = paid("pi_1", "succeeded", 2399),
+            |r| r.book.clear(),
+            |r| r.payment = Some(json!({"state": "authorized", "payment": "pi_1"})),
+            |r| r.reservation = Some(json!({"state": "committed", "items": [{"sku": "CHAOS-CUP", "quantity": 3}]})),
+            |r| r.reservation = Some(json!({"state": "reserved", "items": [{"sku": "CHAOS-CUP", "quantity": 2}]})),
+            |r| r.shipment = Some(json!({"facts": [{"fact": "reserved"}]})),
+            |r| r.seen = seen("shipped", &["order.shipped", "payment.captured"], ""),
+        ];
+        for (place, breakage) in shipped_and.iter().enumerate() {
+            let mut records = shipped();
+            breakage(&mut records);
+            assert!(!judge(&order(Twist::Good), &records).is_empty(), "the breakage at {place} goes unseen");
+        }
+        let cancelled_and: [Breakage; 5] = [
+            |r| r.book[0] = paid("pi_1", "requires_capture", 2400),
+            |r| r.book[0] = paid("pi_1", "succeeded", 2400),
+            |r| r.payment = Some(json!({"state": "claimed", "payment": "pi_1"})),
+            |r| r.reservation = Some(json!({"state": "reserved", "items": [{"sku": "CHAOS-CUP", "quantity": 2}]})),
+            |r| r.seen = seen("cancelled", &["order.shipped", "order.cancelled", "payment.voided", "inventory.released"], "timed_out"),
+        ];
+        for (place, breakage) in cancelled_and.iter().enumerate() {
+            let mut records = cancelled("timed_out");
+            breakage(&mut records);
+            assert!(!judge(&order(Twist::Good), &records).is_empty(), "the breakage at {place} goes unseen");
+        }
+    }
+
+    #[test]
+    fn an_end_must_have_its_cause() {
+        for (twist, records) in [
+            (Twist::Declined, shipped()),
+            (Twist::OutOfStock, shipped()),
+            (Twist::Good, cancelled("payment_declined")),
+            (Twist::Good, cancelled("out_of_stock")),
+            (Twist::SendsTwice, cancelled("customer_asked")),
+            (Twist::Good, cancelled("authorization_expiring")),
+        ] {
+            assert_eq!(judge(&order(twist), &records).len(), 1, "{twist:?}");
+        }
+    }
+
+    #[test]
+    fn stock_that_does_not_add_up_is_found() {
+        let plan = Plan { orders: vec![], goods: BTreeMap::from([("CUP", (1, 10))]) };
+        let reservation = |state: &str| json!({"state": state, "items": [{"sku": "CUP", "quantity": 3}]});
+        let reservations = BTreeMap::from([
+            ("a".to_owned(), reservation("reserved")),
+            ("b".to_owned(), reservation("committed")),
+            ("c".to_owned(), reservation("released")),
+        ]);
+        assert_eq!(stock(&plan, &BTreeMap::from([("CUP", 4)]), &reservations), Vec::<String>::new());
+        for available in [3, 5] {
+            assert_eq!(stock(&plan, &BTreeMap::from([("CUP", available)]), &reservations).len(), 1);
+        }
+    }
+}
