@@ -3,7 +3,7 @@
 //! get a fresh one on free ports, which ends with them.
 
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
-use crate::processes::{Group, Services, Start};
+use crate::processes::{Group, Services, Start, cargo};
 use crate::progress::{Progress, bold, dim, log_of, red, shown};
 use crate::stack;
 use crate::{build, sam_local, setup};
@@ -138,9 +138,9 @@ impl Checks<'_> {
         match step {
             Step::Fmt => self.cargo(step, &["fmt", "--all", "--check"]).await,
             Step::Clippy => self.cargo(step, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
-            Step::Unit => self.shown(step, cargo(self.repository, &["test", "--workspace"])).await,
+            Step::Unit => self.shown(step, cargo(&self.repository.root, &["test", "--workspace"])).await,
             Step::Doc => {
-                let mut doc = cargo(self.repository, &["doc", "--workspace", "--no-deps"]);
+                let mut doc = cargo(&self.repository.root, &["doc", "--workspace", "--no-deps"]);
                 doc.env("RUSTDOCFLAGS", "-D warnings");
                 self.quiet(step, doc).await
             }
@@ -182,10 +182,10 @@ impl Checks<'_> {
         self.require_stack().await?;
         let Some((_, state)) = &self.stack else { bail!("the stack was started and is gone") };
         let (endpoint_url, stripe_url) = (state.endpoint_url.clone(), state.stripe_url.clone());
-        let mut stores = cargo(self.repository, &["test", "--workspace", "--test", "dynamodb"]);
+        let mut stores = cargo(&self.repository.root, &["test", "--workspace", "--test", "dynamodb"]);
         stores.env("DYNAMODB_ENDPOINT_URL", endpoint_url);
         self.shown(step, stores).await?;
-        let mut provider = cargo(self.repository, &["test", "--workspace", "--lib", "localstripe"]);
+        let mut provider = cargo(&self.repository.root, &["test", "--workspace", "--lib", "localstripe"]);
         provider.env("LOCALSTRIPE_URL", stripe_url);
         self.shown(step, provider).await
     }
@@ -197,7 +197,7 @@ impl Checks<'_> {
         }
         self.require_stack().await?;
         // `--workspace`, as the unit tests are built: one package alone gets other features, and everything is built again.
-        let mut test = cargo(self.repository, &["test", "--workspace", "--test", binary]);
+        let mut test = cargo(&self.repository.root, &["test", "--workspace", "--test", binary]);
         // One test at a time: where events are published by time as well as by number, and neighbours cost time; and where rights
         // are taken from running functions, and neighbours would see the holes.
         if matches!(step, Step::Calls | Step::LeastPrivilege) {
@@ -217,7 +217,7 @@ impl Checks<'_> {
         let folder = self.folder();
         std::fs::create_dir_all(&folder)?;
         let start = Start { port: free_ports()?, folder: &folder, lifeline: true };
-        self.stack = Some(stack::fresh(self.repository, start, &built, self.progress).await?);
+        self.stack = Some(stack::fresh(self.repository, start, &built, &[], self.progress).await?);
         Ok(())
     }
 
@@ -232,7 +232,7 @@ impl Checks<'_> {
     }
 
     async fn cargo(&mut self, step: Step, arguments: &[&str]) -> Result<()> {
-        let command = cargo(self.repository, arguments);
+        let command = cargo(&self.repository.root, arguments);
         self.quiet(step, command).await
     }
 
@@ -265,18 +265,6 @@ impl Checks<'_> {
         self.progress.done(step.what(), started, "");
         Ok(())
     }
-}
-
-fn cargo(repository: &Repository, arguments: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
-    command.args(arguments).current_dir(&repository.root);
-    // Set by the cargo that runs this program, about this package: tests of others would read them.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 #[cfg(test)]

@@ -67,6 +67,19 @@ impl Drop for Group {
     }
 }
 
+/// Cargo in the workspace at `root`.
+pub fn cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(root);
+    // Set by the cargo that runs this program, about this package: tests of others would read them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Asks a group to end, and makes it.
 #[expect(clippy::disallowed_methods, reason = "it polls with a deadline, where a destructor cannot await")]
 fn end_group(pid: Pid, mut collect: impl FnMut()) {

@@ -1,0 +1,65 @@
+//! The account in which a run takes place.
+
+use super::{functions::TABLES, scenario::Scenario, wiring::Wiring};
+use domain::{Timestamp, deadline::Deadlines};
+use jiff::SignedDuration;
+use lambda_kit::dynamodb::{number, string};
+use std::{cell::Cell, sync::Arc, time::Duration};
+use testkit::cloud::{Caller, Invocation, Lots, dynamodb::Tables, messaging::Messaging, stripe::Bank};
+
+/// How long `order-intake` may take: `Globals` of the template.
+const INTAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything that outlives an invocation.
+#[derive(Debug)]
+pub struct Cloud {
+    /// Chance, time and the story.
+    pub lots: Arc<Lots>,
+    /// DynamoDB.
+    pub tables: Tables,
+    /// SNS and SQS.
+    pub messaging: Messaging,
+    /// Stripe.
+    pub bank: Bank,
+    /// When the clock does what.
+    pub deadlines: Deadlines,
+    /// How long `order-intake` may take.
+    pub intake_timeout: Duration,
+    /// Invocations so far.
+    pub invocations: Cell<u64>,
+}
+
+impl Cloud {
+    /// A fresh account, with `scenario`'s stock.
+    pub fn new(wiring: &Wiring, scenario: &Scenario, lots: Arc<Lots>) -> Self {
+        let tables = Tables::default();
+        for (name, key) in TABLES {
+            tables.create(name, key);
+        }
+        for (sku, units) in &scenario.stock {
+            tables.seed("stock", sku, [("sku".to_owned(), string(*sku)), ("available".to_owned(), number(*units))].into());
+        }
+        let [nudge_after, time_out_after, park_after] = wiring.deadlines_s.map(|seconds| SignedDuration::from_secs(seconds.into()));
+        Self {
+            tables,
+            messaging: Messaging::new(Arc::clone(&lots), &wiring.queues, &wiring.subscriptions),
+            bank: Bank::default(),
+            deadlines: Deadlines { nudge_after, time_out_after, park_after },
+            intake_timeout: INTAKE_TIMEOUT,
+            invocations: Cell::new(0),
+            lots,
+        }
+    }
+
+    /// A new process of `function`.
+    pub fn start(&self, function: &str) -> Caller {
+        self.invocations.set(self.invocations.get() + 1);
+        let number = self.invocations.get();
+        Caller { lots: Arc::clone(&self.lots), invocation: Invocation::new(format!("{function}#{number}")) }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        lambda_kit::Ambient::now(&*self.lots)
+    }
+}

@@ -1,0 +1,147 @@
+//! What a run is about: who orders what, when, with which card, how bad the weather is. All of it drawn from the seed.
+
+use serde_json::{Value, json};
+use std::{fmt, time::Duration};
+use testkit::cloud::{Weather, stripe::card};
+
+/// What is sold: two SKUs, so that orders share them and one order has both.
+const SKUS: [&str; 2] = ["LAMP", "MUG"];
+/// The most units of a SKU in stock: the orders of a run ask for 1 to 6, so that at times the last unit is fought over.
+const STOCK_MAX: u64 = 6;
+/// How long a short hold lasts, in seconds: around the 24 hours within which nothing is shipped any more.
+const HOLD_S: std::ops::Range<u32> = 23 * 3600..27 * 3600;
+/// All orders come within this time, so that they meet.
+const ORDERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// A customer and what they do.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// The idempotency key.
+    pub key: String,
+    /// The body of the request.
+    pub order: Value,
+    /// When it is sent first.
+    pub places_after: Duration,
+    /// Whether it is sent twice at once.
+    pub is_impatient: bool,
+    /// How long after the answer they want to cancel, if they do.
+    pub cancels_after: Option<Duration>,
+}
+
+/// A deployment that panics at every message, until it is rolled back.
+#[derive(Debug, Clone)]
+pub struct BadDeployment {
+    /// Index of the mapping whose function it is.
+    pub mapping: usize,
+    /// From when.
+    pub from: Duration,
+    /// Until when.
+    pub until: Duration,
+}
+
+/// A run's plan.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// How much goes wrong by chance.
+    pub weather: Weather,
+    /// Units by SKU.
+    pub stock: Vec<(&'static str, u64)>,
+    /// Who orders.
+    pub customers: Vec<Customer>,
+    /// Whether somebody deploys something bad.
+    pub bad_deployment: Option<BadDeployment>,
+    /// When every message and every process is lost, if they are: from there the healing invariant has to bring everything
+    /// to its end.
+    pub loses_everything_after: Option<Duration>,
+}
+
+impl Scenario {
+    /// The plan of `seed`, for a pipeline with so many queue functions.
+    pub fn draw(seed: u64, mappings: usize) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let weather = match dice.u32(0..100) {
+            0..10 => Weather { per_mille: 0, faults: 0 },
+            10..50 => Weather { per_mille: 20, faults: dice.u32(1..6) },
+            50..85 => Weather { per_mille: 60, faults: dice.u32(1..16) },
+            _ => Weather { per_mille: 150, faults: dice.u32(1..41) },
+        };
+        let count = match dice.u32(0..100) {
+            0..55 => 1,
+            55..85 => 2,
+            _ => 3,
+        };
+        Self {
+            weather,
+            stock: SKUS.map(|sku| (sku, dice.u64(0..=STOCK_MAX))).to_vec(),
+            customers: (0..count).map(|_| customer(&mut dice)).collect(),
+            bad_deployment: (dice.u32(0..100) < 4).then(|| {
+                let from = within(&mut dice, ORDERS_WITHIN);
+                BadDeployment { mapping: dice.usize(0..mappings), from, until: from + within(&mut dice, Duration::from_secs(10 * 60)) }
+            }),
+            loses_everything_after: (dice.u32(0..100) < 15).then(|| within(&mut dice, 3 * ORDERS_WITHIN)),
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    /// The plan, a line for each of its parts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weather, stock, customers, bad_deployment, loses_everything_after } = self;
+        write!(f, "in stock {stock:?}; up to {} faults, {} of a thousand chances", weather.faults, weather.per_mille)?;
+        for Customer { order, places_after, is_impatient, cancels_after, .. } in customers {
+            let (lines, card) = (&order["lines"], &order["payment_method"]);
+            write!(f, "\n{:>12}a customer orders {lines} with {card} after {places_after:?}", "")?;
+            write!(f, "{}", if *is_impatient { ", twice at once" } else { "" })?;
+            cancels_after.iter().try_for_each(|after| write!(f, ", and cancels {after:?} later"))?;
+        }
+        if let Some(BadDeployment { mapping, from, until }) = bad_deployment {
+            write!(f, "\n{:>12}a bad deployment of function {mapping} from {from:?} until {until:?}", "")?;
+        }
+        loses_everything_after.iter().try_for_each(|after| write!(f, "\n{:>12}everything is lost after {after:?}", ""))
+    }
+}
+
+fn customer(dice: &mut fastrand::Rng) -> Customer {
+    let payment_method = match dice.u32(0..100) {
+        0..66 => card::GOOD.to_owned(),
+        66..78 => card::DECLINED.to_owned(),
+        78..84 => card::UNKNOWN.to_owned(),
+        84..92 => card::UNCAPTURABLE.to_owned(),
+        // Too short to ship, so short that the capture may come too late, or just long enough.
+        _ => format!("{}{}", card::HOLDS_FOR_S, dice.u32(HOLD_S)),
+    };
+    let skus = match dice.u32(0..4) {
+        0 => &SKUS[..],
+        1 => &SKUS[1..],
+        _ => &SKUS[..1],
+    };
+    let lines: Vec<_> = skus.iter().map(|sku| json!({"sku": sku, "quantity": dice.u32(1..3)})).collect();
+    Customer {
+        key: key(dice),
+        order: json!({
+            "currency": "EUR",
+            "customer": {"name": testkit::shop::NAME, "email": testkit::shop::EMAIL},
+            "shipping_address": {"line1": testkit::shop::STREET, "city": "Exampleton", "postal_code": "10115", "country": "DE"},
+            "lines": lines,
+            "payment_method": payment_method,
+        }),
+        places_after: within(dice, ORDERS_WITHIN),
+        is_impatient: dice.u32(0..10) == 0,
+        cancels_after: match dice.u32(0..100) {
+            0..28 => Some(within(dice, ORDERS_WITHIN)),
+            28..32 => Some(within(dice, Duration::from_secs(30 * 60))),
+            _ => None,
+        },
+    }
+}
+
+/// A UUID of version 4.
+fn key(dice: &mut fastrand::Rng) -> String {
+    let (high, low) = (dice.u64(..), dice.u64(..));
+    let node = low & 0xffff_ffff_ffff;
+    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{node:012x}", high >> 32, (high >> 16) & 0xffff, high & 0xfff, (low >> 48) & 0xfff)
+}
+
+fn within(dice: &mut fastrand::Rng, limit: Duration) -> Duration {
+    Duration::from_millis(dice.u64(0..u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)))
+}

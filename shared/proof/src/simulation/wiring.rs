@@ -1,0 +1,100 @@
+//! How the functions are wired, read from the template that is deployed: queues, time-outs, filters, concurrency.
+//!
+//! [`super::run`] builds its cloud from it, so that a filter that misses an event is a violation here too. It refuses a queue
+//! that it cannot understand.
+
+use anyhow::{Context as _, Result};
+use end_to_end::template::{Resource, Source, Template, branches, entries, items, target};
+use serde_json::Value;
+use std::time::Duration;
+use testkit::cloud::messaging::{QueueSpec, Subscription};
+
+/// An event source mapping and its function.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    /// The function's folder.
+    pub function: String,
+    /// The queue's name.
+    pub queue: String,
+    /// Most messages in a batch.
+    pub batch_size: usize,
+    /// Most invocations at once.
+    pub concurrency: usize,
+    /// The longest that an invocation may take.
+    pub timeout: Duration,
+}
+
+/// All that matters here of `template.yaml`.
+#[derive(Debug, Clone)]
+pub struct Wiring {
+    /// The stages' queues.
+    pub queues: Vec<QueueSpec>,
+    /// Their subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Their consumers.
+    pub mappings: Vec<Mapping>,
+    /// The three parameters of the clock: nudge, time out, park, in seconds.
+    pub deadlines_s: [u32; 3],
+}
+
+impl Wiring {
+    /// Reads the template.
+    ///
+    /// # Errors
+    /// Where a queue of a stage lacks what a simulation needs of it.
+    pub fn read() -> Result<Self> {
+        let template = Template::read()?;
+        let mut wiring = Self { queues: vec![], subscriptions: vec![], mappings: vec![], deadlines_s: deadlines(&template)? };
+        for Source { queue, function, mapping } in template.sources() {
+            let name = name(&queue);
+            wiring.queues.push(QueueSpec {
+                visibility_timeout: seconds(&template, queue.at("/VisibilityTimeout")).context("VisibilityTimeout")?,
+                delay: seconds(&template, queue.at("/DelaySeconds")).unwrap_or_default(),
+                max_receive_count: u32::try_from(queue.at("/RedrivePolicy/maxReceiveCount").as_u64().context("maxReceiveCount")?)?,
+                dead_letter_queue: dead_letter_queue(&template, &queue).with_context(|| format!("{name} has no dead-letter queue"))?,
+                name: name.clone(),
+            });
+            let to_it = |subscription: &Resource| target(subscription.at("/Endpoint")) == Some(queue.id);
+            let filters = template.subscriptions().filter(to_it).map(|subscription| subscription.at("/FilterPolicy"));
+            wiring.subscriptions.extend(filters.map(|filter| Subscription {
+                queue: name.clone(),
+                type_prefixes: items(&filter["type"]).filter_map(|item| item["prefix"].as_str()).map(str::to_owned).collect(),
+                without: entries(filter).find(|(_, rule)| rule[0]["exists"] == false).map(|(attribute, _)| attribute.to_owned()),
+            }));
+            let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"];
+            let concurrency = branches(concurrency).into_iter().filter_map(|branch| branch.value.as_u64()).min();
+            wiring.mappings.push(Mapping {
+                function: function.body["Metadata"]["BuildProperties"]["Binary"].as_str().context("Binary")?.to_owned(),
+                queue: name,
+                batch_size: usize::try_from(mapping["BatchSize"].as_u64().context("BatchSize")?)?,
+                concurrency: usize::try_from(concurrency.context("MaximumConcurrency")?)?,
+                timeout: seconds(&template, function.at("/Timeout")).context("Timeout")?,
+            });
+        }
+        Ok(wiring)
+    }
+}
+
+/// The logical id; SQS wants `.fifo` at the end where it matters.
+fn name(queue: &Resource) -> String {
+    if queue.is_fifo() { format!("{}.fifo", queue.id) } else { queue.id.to_owned() }
+}
+
+fn dead_letter_queue(template: &Template, queue: &Resource) -> Option<String> {
+    let target = queue.at("/RedrivePolicy/deadLetterTargetArn");
+    template.referred(target, "AWS::SQS::Queue").map(|dead| name(&dead))
+}
+
+/// A number of seconds, or the default of the parameter that stands for it.
+fn seconds(template: &Template, value: &Value) -> Option<Duration> {
+    let parameter = value["Ref"].as_str().map(|name| template.at(&format!("/Parameters/{name}/Default")));
+    parameter.unwrap_or(value).as_u64().map(Duration::from_secs)
+}
+
+fn deadlines(template: &Template) -> Result<[u32; 3]> {
+    let default = |name: &str| -> Result<u32> {
+        let value = template.at(&format!("/Parameters/{name}/Default")).as_u64();
+        Ok(u32::try_from(value.with_context(|| format!("{name} has no default"))?)?)
+    };
+    Ok([default("NudgeAfterSeconds")?, default("TimeOutAfterSeconds")?, default("ParkAfterSeconds")?])
+}

@@ -1,0 +1,287 @@
+//! DynamoDB's expressions, as far as the pipeline sends them: a condition that holds of an item or not, an update of it.
+//!
+//! The simulated tables evaluate them. It refuses what it does not know, with the text that DynamoDB would answer a mistake
+//! with: an expression that cannot be evaluated must never pass for one that holds.
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html>)
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use lambda_kit::dynamodb::Item;
+use std::collections::HashMap;
+
+/// What the placeholders of an expression stand for.
+#[derive(Clone, Copy)]
+pub struct Placeholders<'a> {
+    /// `#…`: names of attributes.
+    pub names: Option<&'a HashMap<String, String>>,
+    /// `:…`: values.
+    pub values: Option<&'a HashMap<String, AttributeValue>>,
+}
+
+/// Whether `condition` holds of `item`; a missing item has no attributes.
+pub fn holds(condition: &str, with: Placeholders, item: Option<&Item>) -> Result<bool, String> {
+    let mut parser = Parser { rest: condition, with, item };
+    let holds = parser.any()?;
+    parser.end()?;
+    Ok(holds)
+}
+
+/// What `expression` sets in `item`, by attribute. Every right-hand side sees the item as it was.
+pub fn assignments<'a>(
+    expression: &'a str,
+    with: Placeholders<'a>,
+    item: Option<&'a Item>,
+) -> Result<Vec<(&'a str, AttributeValue)>, String> {
+    let mut set = Vec::new();
+    let mut parser = Parser { rest: expression, with, item };
+    while let Some(clause) = parser.word() {
+        loop {
+            let name = parser.name()?;
+            let value = match clause {
+                "SET" => {
+                    parser.expect("=")?;
+                    parser.sum()?
+                }
+                "ADD" => parser.added(name)?,
+                other => return Err(format!("unknown clause {other}")),
+            };
+            set.push((name, value));
+            if !parser.take(",") {
+                break;
+            }
+        }
+    }
+    parser.end()?;
+    Ok(set)
+}
+
+/// `item` as `expression` leaves it; a new one has its key.
+pub fn updated(expression: &str, with: Placeholders, item: Option<&Item>, key: (&str, &str)) -> Result<Item, String> {
+    let mut new = item.cloned().unwrap_or_else(|| [(key.0.to_owned(), AttributeValue::S(key.1.to_owned()))].into());
+    new.extend(assignments(expression, with, item)?.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Ok(new)
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    with: Placeholders<'a>,
+    item: Option<&'a Item>,
+}
+
+impl<'a> Parser<'a> {
+    fn any(&mut self) -> Result<bool, String> {
+        let mut holds = self.all()?;
+        while self.take("OR ") {
+            holds |= self.all()?;
+        }
+        Ok(holds)
+    }
+    fn all(&mut self) -> Result<bool, String> {
+        let mut holds = self.one()?;
+        while self.take("AND ") {
+            holds &= self.one()?;
+        }
+        Ok(holds)
+    }
+    fn one(&mut self) -> Result<bool, String> {
+        if self.take("NOT ") {
+            return Ok(!self.one()?);
+        }
+        if self.take("(") {
+            let holds = self.any()?;
+            self.expect(")")?;
+            return Ok(holds);
+        }
+        for (function, exists) in [("attribute_exists(", true), ("attribute_not_exists(", false)] {
+            if self.take(function) {
+                let name = self.name()?;
+                self.expect(")")?;
+                return Ok(self.attribute(name).is_some() == exists);
+            }
+        }
+        if self.take("contains(") {
+            let name = self.name()?;
+            self.expect(",")?;
+            let member = self.value()?;
+            self.expect(")")?;
+            return match (self.attribute(name), member) {
+                (Some(AttributeValue::Ss(set)), AttributeValue::S(member)) => Ok(set.contains(member)),
+                (None, _) => Ok(false),
+                _ => Err("contains is known of string sets alone".to_owned()),
+            };
+        }
+        let left = self.operand()?;
+        let at_least = if self.take(">=") {
+            true
+        } else {
+            self.expect("=")?;
+            false
+        };
+        let right = self.operand()?;
+        // A comparison with what is not there does not hold.
+        let (Some(left), Some(right)) = (left, right) else { return Ok(false) };
+        if at_least { Ok(number(&left)? >= number(&right)?) } else { Ok(left == right) }
+    }
+
+    fn sum(&mut self) -> Result<AttributeValue, String> {
+        let missing = || "an operand does not exist".to_owned();
+        let left = self.operand()?.ok_or_else(missing)?;
+        let minus = if self.take("- ") {
+            true
+        } else if self.take("+ ") {
+            false
+        } else {
+            return Ok(left);
+        };
+        let right = number(&self.operand()?.ok_or_else(missing)?)?;
+        let left = number(&left)?;
+        Ok(AttributeValue::N(if minus { left - right } else { left + right }.to_string()))
+    }
+
+    fn operand(&mut self) -> Result<Option<AttributeValue>, String> {
+        if self.take("if_not_exists(") {
+            let name = self.name()?;
+            self.expect(",")?;
+            let otherwise = self.operand()?;
+            self.expect(")")?;
+            return Ok(self.attribute(name).cloned().or(otherwise));
+        }
+        if self.take("list_append(") {
+            let front = self.operand()?;
+            self.expect(",")?;
+            let back = self.operand()?;
+            self.expect(")")?;
+            return match (front, back) {
+                (Some(AttributeValue::L(mut front)), Some(AttributeValue::L(back))) => {
+                    front.extend(back);
+                    Ok(Some(AttributeValue::L(front)))
+                }
+                _ => Err("list_append takes two lists".to_owned()),
+            };
+        }
+        if self.rest.starts_with(':') {
+            return self.value().map(|value| Some(value.clone()));
+        }
+        let name = self.name()?;
+        Ok(self.attribute(name).cloned())
+    }
+
+    fn added(&mut self, name: &str) -> Result<AttributeValue, String> {
+        let value = self.value()?;
+        match (self.attribute(name), value) {
+            (None, value) => Ok(value.clone()),
+            (Some(AttributeValue::Ss(set)), AttributeValue::Ss(more)) => {
+                let mut set = set.clone();
+                set.extend(more.iter().filter(|member| !set.contains(member)).cloned().collect::<Vec<_>>());
+                Ok(AttributeValue::Ss(set))
+            }
+            (Some(old), more) => Ok(AttributeValue::N((number(old)? + number(more)?).to_string())),
+        }
+    }
+
+    fn attribute(&self, name: &str) -> Option<&'a AttributeValue> {
+        self.item?.get(name)
+    }
+    fn name(&mut self) -> Result<&'a str, String> {
+        let placeholder = self.placeholder('#')?;
+        let names = self.with.names.ok_or("no names were sent")?;
+        names.get(placeholder).map(String::as_str).ok_or_else(|| format!("{placeholder} stands for nothing"))
+    }
+    fn value(&mut self) -> Result<&'a AttributeValue, String> {
+        let placeholder = self.placeholder(':')?;
+        let values = self.with.values.ok_or("no values were sent")?;
+        values.get(placeholder).ok_or_else(|| format!("{placeholder} stands for nothing"))
+    }
+    fn placeholder(&mut self, sign: char) -> Result<&'a str, String> {
+        if !self.rest.starts_with(sign) {
+            return Err(format!("a placeholder {sign} is missing before: {}", self.rest));
+        }
+        let end = self.rest[1..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(self.rest.len(), |end| end + 1);
+        let (placeholder, rest) = self.rest.split_at(end);
+        self.rest = rest.trim_start();
+        Ok(placeholder)
+    }
+    fn word(&mut self) -> Option<&'a str> {
+        let (word, rest) = self.rest.split_once(' ')?;
+        self.rest = rest;
+        Some(word)
+    }
+    fn take(&mut self, text: &str) -> bool {
+        let taken = self.rest.strip_prefix(text);
+        if let Some(rest) = taken {
+            self.rest = rest.trim_start();
+        }
+        taken.is_some()
+    }
+    fn expect(&mut self, text: &str) -> Result<(), String> {
+        if self.take(text) { Ok(()) } else { Err(format!("{text} is missing before: {}", self.rest)) }
+    }
+    fn end(&self) -> Result<(), String> {
+        if self.rest.is_empty() { Ok(()) } else { Err(format!("not understood: {}", self.rest)) }
+    }
+}
+
+fn number(value: &AttributeValue) -> Result<i128, String> {
+    match value {
+        AttributeValue::N(digits) => digits.parse().map_err(|_| format!("{digits} is no whole number")),
+        _ => Err("a number is needed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_kit::dynamodb::{Update, number, string};
+
+    /// What an update makes of an item; [`None`] where its condition does not hold.
+    fn apply(update: Update, old: Option<&Item>) -> Option<Item> {
+        let (expression, condition, names, values) = update.into_parts();
+        let with = Placeholders { names: Some(&names), values: Some(&values) };
+        let fits = condition.is_none_or(|condition| holds(&condition, with, old).unwrap());
+        fits.then(|| updated(&expression, with, old, ("id", "1")).unwrap())
+    }
+    fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    #[test]
+    fn everything_that_an_update_can_say_does_what_it_says() {
+        let old =
+            item(&[("id", string("1")), ("state", string("open")), ("n", number(5)), ("kinds", AttributeValue::Ss(vec!["a".into()]))]);
+        let new = |update| apply(update, Some(&old));
+        assert_eq!(new(Update::new().set("state", string("shut"))).unwrap()["state"], string("shut"));
+        assert_eq!(new(Update::new().set_once("state", string("shut"))).unwrap()["state"], string("open"));
+        assert_eq!(new(Update::new().add("n", 2)).unwrap()["n"], number(7));
+        assert_eq!(new(Update::new().add("m", 2)).unwrap()["m"], number(2));
+        assert_eq!(new(Update::new().take("n", 5)).unwrap()["n"], number(0));
+        assert_eq!(new(Update::new().take("n", 6)), None);
+        assert_eq!(new(Update::new().take("m", 1)), None, "what is not there is not enough");
+        let listed = new(Update::new().append("facts", string("f")).add_to_set("kinds", "b").if_set_lacks("kinds", "b")).unwrap();
+        assert_eq!(listed["facts"], AttributeValue::L(vec![string("f")]));
+        assert_eq!(listed["kinds"], AttributeValue::Ss(vec!["a".into(), "b".into()]));
+        assert_eq!(new(Update::new().append("facts", string("f")).if_set_lacks("kinds", "a")), None);
+    }
+
+    #[test]
+    fn conditions_hold_or_fail_as_documented() {
+        let old = item(&[("state", string("open")), ("a", string("x"))]);
+        let fits = |update: Update, old: Option<&Item>| apply(update.set("z", string("z")), old).is_some();
+        for old in [Some(&old), None] {
+            let there = old.is_some();
+            assert_eq!(fits(Update::new().if_equals("state", string("open")), old), there);
+            assert!(!fits(Update::new().if_equals("state", string("shut")), old));
+            assert_eq!(fits(Update::new().if_exists("a").if_equals("state", string("open")), old), there);
+            assert_eq!(fits(Update::new().if_absent("a"), old), !there);
+            assert!(fits(Update::new().if_absent_or_equals("state", string("open")), old));
+            assert_eq!(fits(Update::new().if_absent_or_equals("state", string("shut")).if_absent("b"), old), !there);
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let with = Placeholders { names: None, values: None };
+        for nonsense in ["", "#n0 = :v0", "size(#n0) > :v0", "attribute_exists(a)"] {
+            assert!(holds(nonsense, with, None).is_err(), "{nonsense}");
+        }
+        assert!(assignments("REMOVE #n0", with, None).is_err());
+    }
+}

@@ -1,0 +1,457 @@
+//! A simulated FIFO topic and the queues behind it: filters, deduplication, visibility timeouts, receive counts, dead letters.
+//!
+//! Functions reach it through [`TopicClient`] and [`QueueClient`]; whoever drives the simulation delivers from it. It refuses
+//! to lose a message, and to promise an order: what is documented as at least once comes twice here.
+
+use super::{Caller, Fault, Lots, Trouble};
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
+use lambda_kit::{
+    batch::{Attribute, Hide, Parked, Queue, QueueError},
+    message::Outgoing,
+    publish::{PublishError, Publisher},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long SNS and SQS recognise a deduplication id.
+const DEDUPLICATION: Duration = Duration::from_secs(5 * 60);
+/// How long a message is under way from the topic to a queue, at most, when nothing is wrong.
+const TRANSIT: Duration = Duration::from_secs(1);
+/// How late a late message is, at most: past every visibility timeout, so that others overtake it.
+const LATE: Duration = Duration::from_secs(2 * 60 * 60);
+/// When a message that is delivered twice comes again, at most: often while the first copy is being handled.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Where a parked message says which message it was.
+const ORIGINAL_MESSAGE_ID: &str = "OriginalMessageId";
+/// A body that nobody can read.
+pub const POISON: &str = "{\"specversion\":\"1.0\",\"id\":";
+
+/// A queue, as the template describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// Its name, which ends in `.fifo` on FIFO queues.
+    pub name: String,
+    /// How long a received message is hidden.
+    pub visibility_timeout: Duration,
+    /// How long a new message is hidden.
+    pub delay: Duration,
+    /// A message that was received so often goes to the dead-letter queue instead.
+    pub max_receive_count: u32,
+    /// The dead-letter queue's name.
+    pub dead_letter_queue: String,
+}
+
+/// A subscription of a queue to the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The queue's name.
+    pub queue: String,
+    /// What the attribute `type` may begin with.
+    pub type_prefixes: Vec<String>,
+    /// An attribute that must not be there.
+    pub without: Option<String>,
+}
+
+/// A message in a queue.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its id in this queue.
+    pub id: String,
+    /// The body.
+    pub body: Arc<str>,
+    /// Message attributes, texts all of them.
+    pub attributes: Arc<BTreeMap<String, String>>,
+    /// On FIFO queues: the group.
+    pub group_id: Option<String>,
+    deduplication_id: Option<String>,
+    receives: u32,
+    visible_at: Instant,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    spec: Option<QueueSpec>,
+    is_fifo: bool,
+    messages: Vec<Message>,
+    seen: BTreeMap<(String, String), Instant>,
+}
+
+/// The topic and all queues.
+#[derive(Debug, Clone)]
+pub struct Messaging {
+    lots: Arc<Lots>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    subscriptions: Vec<Subscription>,
+    queues: BTreeMap<String, Waiting>,
+    in_transit: Vec<(Instant, String, Message)>,
+    seen: BTreeMap<(String, String), Instant>,
+    published: Vec<Outgoing>,
+    poisoned: usize,
+    swallowed: usize,
+    /// Which message was parked last under a queue's deduplication id.
+    parked: BTreeMap<(String, String), Option<String>>,
+    ids: u64,
+}
+
+impl Messaging {
+    /// An account with these queues, their dead-letter queues, and a topic with these subscriptions.
+    pub fn new(lots: Arc<Lots>, queues: &[QueueSpec], subscriptions: &[Subscription]) -> Self {
+        let waiting = |spec: Option<QueueSpec>, name: &str| Waiting {
+            is_fifo: name.ends_with(".fifo"),
+            spec,
+            messages: Vec::new(),
+            seen: BTreeMap::new(),
+        };
+        let sources = queues.iter().map(|spec| (spec.name.clone(), waiting(Some(spec.clone()), &spec.name)));
+        let dead = queues.iter().map(|spec| (spec.dead_letter_queue.clone(), waiting(None, &spec.dead_letter_queue)));
+        let state = State { subscriptions: subscriptions.to_vec(), queues: sources.chain(dead).collect(), ..State::default() };
+        Self { lots, state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The topic, as `caller` reaches it.
+    pub fn topic(&self, caller: &Caller) -> TopicClient {
+        TopicClient { messaging: self.clone(), caller: caller.clone() }
+    }
+    /// A queue and its dead-letter queue, as `caller` reaches them.
+    pub fn queue(&self, name: &str, caller: &Caller) -> QueueClient {
+        QueueClient { messaging: self.clone(), caller: caller.clone(), name: name.to_owned() }
+    }
+
+    /// Everything that the topic took, duplicates included.
+    pub fn published(&self) -> Vec<Outgoing> {
+        self.state().published.clone()
+    }
+    /// How many unreadable messages came in from outside.
+    pub fn poisoned(&self) -> usize {
+        self.state().poisoned
+    }
+
+    /// How many parked messages are lost: the dead-letter queue knew their deduplication ids, and swallowed them with success.
+    pub fn swallowed(&self) -> usize {
+        self.state().swallowed
+    }
+
+    /// What the topic does with a message that it takes.
+    fn take(&self, message: &Outgoing) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.published.push(message.clone());
+        let forgets = self.lots.fault(&[Fault::DeduplicationForgotten]).is_some();
+        if is_known(&mut state.seen, &message.group_id, &message.deduplication_id, now) && !forgets {
+            self.lots.tell(|| format!("{:<20} knows {}, and swallows it", "topic", message.deduplication_id));
+            return;
+        }
+        let attributes: BTreeMap<_, _> = message.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let (body, attributes) = (Arc::from(message.body.as_str()), Arc::new(attributes));
+        let matching: Vec<_> =
+            state.subscriptions.iter().filter(|subscription| subscription.wants(&attributes)).map(|s| s.queue.clone()).collect();
+        for queue in matching {
+            let copies = match self.lots.fault(&[Fault::Duplicate, Fault::Late, Fault::Poison]) {
+                Some(Fault::Duplicate) => vec![self.lots.within(TRANSIT), self.lots.within(LATE)],
+                Some(Fault::Late) => vec![self.lots.within(LATE)],
+                Some(Fault::Poison) => {
+                    let poison = state.message(POISON.into(), Arc::default(), Some(message.group_id.clone()), None, now);
+                    state.poisoned += 1;
+                    state.in_transit.push((now, queue.clone(), poison));
+                    vec![self.lots.within(TRANSIT)]
+                }
+                _ => vec![self.lots.within(TRANSIT)],
+            };
+            for (copy, late) in copies.into_iter().enumerate() {
+                // A second copy that the queue recognised would be none.
+                let id = if copy == 0 { message.deduplication_id.clone() } else { format!("{}+{copy}", message.deduplication_id) };
+                let sent = state.message(Arc::clone(&body), Arc::clone(&attributes), Some(message.group_id.clone()), Some(id), now);
+                state.in_transit.push((now + late, queue.clone(), sent));
+            }
+        }
+    }
+
+    /// Puts what has arrived into its queues.
+    pub fn arrive(&self) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let (arrived, waits): (Vec<_>, Vec<_>) = std::mem::take(&mut state.in_transit).into_iter().partition(|(at, ..)| *at <= now);
+        state.in_transit = waits;
+        for (_, queue, message) in arrived {
+            state.enqueue(&queue, message, now);
+        }
+    }
+
+    /// Receives up to `max` messages, and hides them.
+    pub fn receive(&self, queue: &str, max: usize) -> Vec<Message> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let Some(Waiting { spec: Some(spec), is_fifo, messages, .. }) = state.queues.get_mut(queue) else { return Vec::new() };
+        let (visibility_timeout, max_receive_count, is_fifo) = (spec.visibility_timeout, spec.max_receive_count, *is_fifo);
+        if !is_fifo && messages.len() > 1 {
+            // No order is promised, so none is kept.
+            let rotation = usize::try_from(self.lots.below(messages.len() as u64)).unwrap_or(0);
+            messages.rotate_left(rotation);
+        }
+        let (mut received, mut dead, mut blocked) = (Vec::new(), Vec::new(), BTreeSet::new());
+        messages.retain_mut(|message| {
+            let group = message.group_id.clone().filter(|_| is_fifo);
+            if message.visible_at > now || group.as_ref().is_some_and(|group| blocked.contains(group)) {
+                blocked.extend(group);
+                return true;
+            }
+            if received.len() == max {
+                return true;
+            }
+            message.receives += 1;
+            if message.receives > max_receive_count {
+                dead.push(message.clone());
+                return false;
+            }
+            let twice = self.lots.fault(&[Fault::Duplicate]).is_some();
+            message.visible_at = now + if twice { self.lots.within(AGAIN) } else { visibility_timeout };
+            received.push(message.clone());
+            true
+        });
+        let dead_letter_queue = if dead.is_empty() { String::new() } else { spec.dead_letter_queue.clone() };
+        for message in dead {
+            self.lots.tell(|| format!("{queue:<20} gives up on {} after {max_receive_count} receives", message.id));
+            state.enqueue(&dead_letter_queue, Message { deduplication_id: None, ..message }, now);
+        }
+        received
+    }
+
+    /// Deletes what was acknowledged, unless that fails.
+    pub fn delete(&self, queue: &str, ids: &[String]) {
+        if ids.is_empty() {
+            return;
+        }
+        if let Some(fault) = self.lots.fault(&[Fault::AcknowledgementLost]) {
+            self.lots.tell(|| format!("{queue:<20} {fault:?} {ids:?}"));
+            return;
+        }
+        if let Some(waiting) = self.state().queues.get_mut(queue) {
+            waiting.messages.retain(|message| !ids.contains(&message.id));
+        }
+    }
+
+    /// When something arrives, or the first message of one of `queues` can be received.
+    pub fn next(&self, queues: &[&str]) -> Option<Instant> {
+        let state = self.state();
+        let visible = queues.iter().filter_map(|queue| state.queues.get(*queue)?.next());
+        state.in_transit.iter().map(|(at, ..)| *at).chain(visible).min()
+    }
+
+    /// What lies in a queue.
+    pub fn messages(&self, queue: &str) -> Vec<Message> {
+        self.state().queues.get(queue).map(|waiting| waiting.messages.clone()).unwrap_or_default()
+    }
+
+    /// Moves what lies in a queue's dead-letter queue back into it, but for unreadable bodies. Returns how many.
+    pub fn redrive(&self, queue: &str) -> usize {
+        let now = Instant::now();
+        let mut state = self.state();
+        let Some(spec) = state.queues.get(queue).and_then(|waiting| waiting.spec.clone()) else { return 0 };
+        let Some(dead) = state.queues.get_mut(&spec.dead_letter_queue) else { return 0 };
+        let (stays, goes): (Vec<_>, Vec<_>) = std::mem::take(&mut dead.messages).into_iter().partition(|message| *message.body == *POISON);
+        dead.messages = stays;
+        let count = goes.len();
+        for message in goes {
+            // Under a fresh deduplication id: its own may still be known, and would be swallowed.
+            let fresh = state.message(message.body, message.attributes, message.group_id, None, now);
+            state.enqueue(queue, fresh, now);
+        }
+        count
+    }
+
+    /// Forgets everything that was sent but not handled, as if it had never been: messages in queues and under way.
+    pub fn lose_everything(&self) {
+        let mut state = self.state();
+        state.in_transit.clear();
+        state.seen.clear();
+        for waiting in state.queues.values_mut() {
+            waiting.messages.clear();
+            waiting.seen.clear();
+        }
+    }
+}
+
+impl Subscription {
+    fn wants(&self, attributes: &BTreeMap<String, String>) -> bool {
+        let kind = attributes.get("type").map_or("", String::as_str);
+        let refused = self.without.as_ref().is_some_and(|name| attributes.contains_key(name));
+        !refused && self.type_prefixes.iter().any(|prefix| kind.starts_with(prefix.as_str()))
+    }
+}
+
+impl State {
+    fn message(
+        &mut self,
+        body: Arc<str>,
+        attributes: Arc<BTreeMap<String, String>>,
+        group_id: Option<String>,
+        deduplication_id: Option<String>,
+        now: Instant,
+    ) -> Message {
+        self.ids += 1;
+        Message { id: format!("m{}", self.ids), body, attributes, group_id, deduplication_id, receives: 0, visible_at: now }
+    }
+
+    /// A FIFO queue swallows an id that it knows, with success: false, which no sender of SQS gets to see.
+    fn enqueue(&mut self, queue: &str, mut message: Message, now: Instant) -> bool {
+        let Some(waiting) = self.queues.get_mut(queue) else { return false };
+        if waiting.is_fifo
+            && let (Some(group), Some(id)) = (&message.group_id, &message.deduplication_id)
+            && is_known(&mut waiting.seen, group, id, now)
+        {
+            return false;
+        }
+        message.visible_at = now + waiting.spec.as_ref().map_or(Duration::ZERO, |spec| spec.delay);
+        waiting.messages.push(message);
+        true
+    }
+}
+
+impl Waiting {
+    /// The first of a group holds the others back, so they do not count.
+    fn next(&self) -> Option<Instant> {
+        let mut groups = BTreeSet::new();
+        let counts = |message: &&Message| !self.is_fifo || message.group_id.as_ref().is_none_or(|group| groups.insert(group.clone()));
+        self.messages.iter().filter(counts).map(|message| message.visible_at).min()
+    }
+}
+
+fn is_known(seen: &mut BTreeMap<(String, String), Instant>, group: &str, id: &str, now: Instant) -> bool {
+    let until = seen.entry((group.to_owned(), id.to_owned())).or_insert(now);
+    let known = *until > now;
+    if !known {
+        *until = now + DEDUPLICATION;
+    }
+    known
+}
+
+/// The records of an invocation.
+pub fn event(queue: &str, messages: &[Message]) -> SqsEvent {
+    let mut event = SqsEvent::default();
+    event.records = messages.iter().map(|message| record(queue, message)).collect();
+    event
+}
+
+fn record(queue: &str, message: &Message) -> SqsMessage {
+    let mut attributes = HashMap::from([("ApproximateReceiveCount".to_owned(), message.receives.to_string())]);
+    if let Some(group) = message.group_id.as_ref().filter(|_| queue.ends_with(".fifo")) {
+        attributes.insert("MessageGroupId".to_owned(), group.clone());
+    }
+    let mut record = SqsMessage::default();
+    record.message_id = Some(message.id.clone());
+    record.receipt_handle = Some(message.id.clone());
+    record.body = Some(message.body.as_ref().to_owned());
+    record.attributes = attributes;
+    record.event_source_arn = Some(format!("arn:aws:sqs:eu-central-1:000000000000:{queue}"));
+    record.message_attributes = message.attributes.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    record
+}
+
+fn text(value: &str) -> SqsMessageAttribute {
+    let mut attribute = SqsMessageAttribute::default();
+    attribute.data_type = Some("String".to_owned());
+    attribute.string_value = Some(value.to_owned());
+    attribute
+}
+
+/// What stands in for SNS, in one invocation.
+#[derive(Debug, Clone)]
+pub struct TopicClient {
+    messaging: Messaging,
+    caller: Caller,
+}
+
+impl Publisher for TopicClient {
+    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), PublishError>> {
+        let refuse = |code: &str| Err(PublishError { code: code.to_owned(), message: "a simulated fault".to_owned() });
+        let publish = || {
+            let one = |message: &Outgoing| {
+                let refused = self.caller.lots.fault(&[Fault::EntryRefused]).is_some();
+                self.caller.tell(format_args!("publishes {}{}", message.deduplication_id, if refused { ": EntryRefused" } else { "" }));
+                if refused {
+                    return refuse("InternalError");
+                }
+                self.messaging.take(message);
+                Ok(())
+            };
+            batch.iter().map(one).collect()
+        };
+        match self.caller.call("PublishBatch", publish).await {
+            Ok(results) => results,
+            Err(Trouble::Throttled) => batch.iter().map(|_| refuse("Throttled")).collect(),
+            Err(Trouble::NoAnswer) => batch.iter().map(|_| refuse("Timeout")).collect(),
+        }
+    }
+}
+
+/// What stands in for SQS, in one invocation.
+#[derive(Debug, Clone)]
+pub struct QueueClient {
+    messaging: Messaging,
+    caller: Caller,
+    name: String,
+}
+
+impl Queue for QueueClient {
+    async fn hide(&self, messages: &[Hide]) -> Vec<Result<(), QueueError>> {
+        let hide = || {
+            let now = Instant::now();
+            if let Some(waiting) = self.messaging.state().queues.get_mut(&self.name) {
+                for hide in messages {
+                    let found = waiting.messages.iter_mut().find(|message| message.id == hide.receipt_handle);
+                    if let Some(message) = found {
+                        message.visible_at = now + Duration::from_secs(hide.seconds.into());
+                    }
+                }
+            }
+        };
+        let hidden = self.caller.call(Hides(messages), hide).await.map_err(|trouble| QueueError(format!("{trouble:?}")));
+        messages.iter().map(|_| hidden.clone()).collect()
+    }
+
+    async fn park(&self, parked: Parked) -> Result<(), QueueError> {
+        let park = || {
+            let now = Instant::now();
+            let mut state = self.messaging.state();
+            let Some(spec) = state.queues.get(&self.name).and_then(|waiting| waiting.spec.clone()) else { return };
+            let text = |(name, attribute)| match attribute {
+                Attribute::Text { value, .. } => Some((name, value)),
+                Attribute::Binary { .. } => None,
+            };
+            let attributes = Arc::new(parked.attributes.into_iter().filter_map(text).collect());
+            let message = state.message(parked.body.into(), attributes, parked.group_id, parked.deduplication_id, now);
+            let (original, id) = (message.attributes.get(ORIGINAL_MESSAGE_ID).cloned(), message.deduplication_id.clone());
+            let enqueued = state.enqueue(&spec.dead_letter_queue, message, now);
+            let parked = state.parked.entry((spec.dead_letter_queue, id.unwrap_or_default()));
+            if enqueued {
+                parked.insert_entry(original);
+            } else if *parked.or_insert_with(|| original.clone()) != original {
+                // Under another message's id. The same message, parked twice, is there once, and nothing is lost.
+                state.swallowed += 1;
+            }
+        };
+        self.caller.call("parks a message", park).await.map_err(|trouble| QueueError(format!("{trouble:?}")))
+    }
+}
+
+/// What is hidden, in the words of a story.
+struct Hides<'a>(&'a [Hide]);
+
+impl std::fmt::Display for Hides<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("hides")?;
+        self.0.iter().try_for_each(|hide| write!(f, " {} for {} s", hide.receipt_handle, hide.seconds))
+    }
+}

@@ -1,0 +1,13 @@
+//! A simulated cloud in one process: tables, a topic, queues, a payment provider, and everything that goes wrong with them.
+//!
+//! `proof` runs the pipeline's own handlers on it. Every draw comes from one seed and time is tokio's paused clock, so a seed
+//! is a run, to the last line of its story. It refuses to know what an order is: it stores items, delivers messages and
+//! holds money, as AWS and Stripe document that they do.
+
+pub mod dynamodb;
+pub mod expression;
+mod lots;
+pub mod messaging;
+pub mod stripe;
+
+pub use lots::{Caller, Fault, Invocation, Lots, Trouble, Weather};

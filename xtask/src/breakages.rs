@@ -1,0 +1,186 @@
+//! `cargo xtask breakages`: breaks the code on purpose, one way at a time, and sees that the proof notices.
+//!
+//! The list is `shared/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is never
+//! touched. It refuses to pass over a breakage whose place it does not find: the list has to keep up with the code.
+
+use crate::machine::{Repository, require_cargo, require_compiler};
+use crate::processes::cargo;
+use crate::progress::{bold, dim, green, red, shown};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Instant;
+use tokio::process::Command;
+
+/// Runs of the simulation, at most: the rarest breakage shows within a tenth of them.
+const RUNS: &str = "20000";
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only those whose names contain this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    breakage: Vec<Breakage>,
+}
+
+/// A place in the sources, what is put there, and who has to notice.
+#[derive(Deserialize)]
+struct Breakage {
+    name: String,
+    why: String,
+    file: PathBuf,
+    find: String,
+    replace: String,
+    caught_by: Judge,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Judge {
+    Simulation,
+    Model,
+    Both,
+}
+
+impl Judge {
+    /// The binaries that have to fail, with their arguments.
+    fn programs(self) -> &'static [(&'static str, &'static [&'static str])] {
+        const SIMULATION: (&str, &[&str]) = ("simulate", &["--runs", RUNS]);
+        const MODEL: (&str, &[&str]) = ("model", &[]);
+        match self {
+            Self::Simulation => &[SIMULATION],
+            Self::Model => &[MODEL],
+            Self::Both => &[SIMULATION, MODEL],
+        }
+    }
+}
+
+fn list(repository: &Repository) -> Result<Vec<Breakage>> {
+    let path = repository.root.join("shared/proof/breakages.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(toml::from_str::<List>(&text)?.breakage)
+}
+
+impl Breakage {
+    /// The broken text of its file.
+    fn broken(&self, root: &Path) -> Result<String> {
+        let text =
+            fs::read_to_string(root.join(&self.file)).with_context(|| format!("{}: cannot read {}", self.name, self.file.display()))?;
+        let places = text.matches(&self.find).count();
+        ensure!(places == 1, "{}: its place stands {places} times in {}; it has to stand there once", self.name, self.file.display());
+        Ok(text.replace(&self.find, &self.replace))
+    }
+}
+
+pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
+    require_cargo()?;
+    require_compiler()?;
+    let wanted = |breakage: &Breakage| options.only.as_ref().is_none_or(|part| breakage.name.contains(part.as_str()));
+    let breakages: Vec<_> = list(repository)?.into_iter().filter(wanted).collect();
+    ensure!(!breakages.is_empty(), "no breakage has such a name");
+    let begun = Instant::now();
+    let copy = copy(repository)?;
+    println!("{}", bold("the code as it is"));
+    build(repository, &copy).await?;
+    let mut missed = Vec::new();
+    for breakage in &breakages {
+        println!("{} {}", bold(&breakage.name), dim(&format!("({})", breakage.why)));
+        let file = copy.join(&breakage.file);
+        let sound = fs::read_to_string(&file)?;
+        fs::write(&file, breakage.broken(&copy)?)?;
+        let noticed = match build(repository, &copy).await {
+            Ok(()) => notice(repository, breakage).await,
+            Err(error) => Err(error),
+        };
+        fs::write(&file, sound)?;
+        missed.extend(noticed?.into_iter().map(|program| format!("{} by {program}", breakage.name)));
+    }
+    if !missed.is_empty() {
+        bail!("not noticed: {}", missed.join("; "));
+    }
+    println!("{} breakages, each noticed by whoever has to, in {}.", breakages.len(), shown(begun.elapsed()));
+    Ok(())
+}
+
+/// Runs who has to notice; returns those who did not.
+async fn notice(repository: &Repository, breakage: &Breakage) -> Result<Vec<&'static str>> {
+    let mut missed = Vec::new();
+    for (program, arguments) in breakage.caught_by.programs() {
+        let begun = Instant::now();
+        let Output { status, stdout, stderr } = Command::new(folder(repository).join("debug").join(program))
+            .args(*arguments)
+            .current_dir(folder(repository))
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        let text = String::from_utf8_lossy(&stdout).into_owned();
+        match status.code() {
+            Some(0) => {
+                println!("  {}", red(&format!("✗ {program} noticed nothing in {}", shown(begun.elapsed()))));
+                missed.push(*program);
+            }
+            Some(1) => {
+                let said = text.lines().rev().find_map(|line| line.strip_prefix("✗ ")).unwrap_or("a promise was broken");
+                let said: String = said.chars().take(160).collect();
+                println!("  {} {}", green(&format!("✓ {program}, {}:", shown(begun.elapsed()))), said);
+            }
+            _ => bail!("{program} ended with {status}: {}", String::from_utf8_lossy(&stderr)),
+        }
+    }
+    Ok(missed)
+}
+
+fn folder(repository: &Repository) -> PathBuf {
+    repository.root.join("target/breakages")
+}
+
+/// Copies what git knows of the tree, and what is new in it. What has not changed keeps its time, so that it is not built again.
+fn copy(repository: &Repository) -> Result<PathBuf> {
+    let tree = folder(repository).join("tree");
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(&repository.root)
+        .output()?;
+    ensure!(listed.status.success(), "git cannot list the files of this tree");
+    for name in String::from_utf8(listed.stdout)?.split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (repository.root.join(name), tree.join(name));
+        // Deleted, and not yet committed so.
+        let Ok(text) = fs::read(&from) else { continue };
+        if fs::read(&to).is_ok_and(|there| there == text) {
+            continue;
+        }
+        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        fs::write(&to, text)?;
+    }
+    Ok(tree)
+}
+
+async fn build(repository: &Repository, copy: &Path) -> Result<()> {
+    let mut command = cargo(copy, &["build", "--workspace", "--bin", "simulate", "--bin", "model", "--quiet"]);
+    // The dependencies of the tree itself are good for the copy too; its programs are not.
+    command.env("CARGO_BUILD_BUILD_DIR", repository.root.join("target")).env("CARGO_TARGET_DIR", folder(repository));
+    let output = command.kill_on_drop(true).output().await?;
+    ensure!(output.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_breakage_finds_its_place() {
+        let repository = Repository::find().unwrap();
+        let breakages = list(&repository).unwrap();
+        assert!(breakages.len() >= 7);
+        for breakage in breakages {
+            assert_ne!(breakage.broken(&repository.root).unwrap(), "", "{}", breakage.why);
+        }
+    }
+}
