@@ -6,7 +6,7 @@ use crate::machine::{Repository, free_ports, require_cargo, require_compiler, re
 use crate::processes::{Group, Services, Start, cargo};
 use crate::progress::{Progress, bold, dim, log_of, red, shown};
 use crate::stack;
-use crate::{build, sam_local, setup};
+use crate::{build, fuzz, sam_local, setup};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -31,6 +31,7 @@ enum Step {
     Clippy,
     Unit,
     Doc,
+    Fuzz,
     Template,
     Engine,
     Ports,
@@ -47,8 +48,9 @@ impl Step {
         match self {
             Self::Fmt => "cargo fmt --check",
             Self::Clippy => "cargo clippy, warnings are errors",
-            Self::Unit => "unit, template and schema tests of the whole workspace",
+            Self::Unit => "unit, template and schema tests of the whole workspace, the model's quick bound, 10,000 runs of the simulation",
             Self::Doc => "cargo doc, warnings are errors",
+            Self::Fuzz => "fuzz targets, three seconds each, from their corpus",
             Self::Template => "sam validate --lint",
             Self::Engine => "contract tests of the local engine: what we lean on, and each gap that we mend",
             Self::Ports => "stores and provider client against the engine and the payment provider",
@@ -80,11 +82,12 @@ impl Step {
     }
 }
 
-const ALL: [Step; 13] = [
+const ALL: [Step; 14] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
     Step::Doc,
+    Step::Fuzz,
     Step::Template,
     Step::Engine,
     Step::Ports,
@@ -144,6 +147,13 @@ impl Checks<'_> {
                 doc.env("RUSTDOCFLAGS", "-D warnings");
                 self.quiet(step, doc).await
             }
+            Step::Fuzz => match fuzz::compiler() {
+                Ok(()) => fuzz::short(self.repository, self.progress).await,
+                Err(why) => {
+                    self.skip(step, why);
+                    Ok(())
+                }
+            },
             Step::Template => {
                 setup::run(self.repository, self.progress).await?;
                 let mut sam = build::tool(self.repository, "sam");
@@ -167,8 +177,7 @@ impl Checks<'_> {
                         self.shown(step, command).await
                     }
                     Err(why) => {
-                        self.progress.skipped(step.what(), &why);
-                        self.skipped.push((step, why));
+                        self.skip(step, why);
                         Ok(())
                     }
                 }
@@ -219,6 +228,11 @@ impl Checks<'_> {
         let start = Start { port: free_ports()?, folder: &folder, lifeline: true };
         self.stack = Some(stack::fresh(self.repository, start, &built, &[], self.progress).await?);
         Ok(())
+    }
+
+    fn skip(&mut self, step: Step, why: String) {
+        self.progress.skipped(step.what(), &why);
+        self.skipped.push((step, why));
     }
 
     /// The folder of this run's stack, beside that of `up`.

@@ -101,7 +101,8 @@ pub fn require_cargo() -> Result<()> {
     missing("cargo is not on the PATH: install Rust from https://rustup.rs, or add ~/.cargo/bin to the PATH.")
 }
 
-fn answers(program: &str, argument: &str) -> bool {
+/// Whether a program is there and runs.
+pub fn answers(program: &str, argument: &str) -> bool {
     Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 

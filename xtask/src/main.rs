@@ -4,14 +4,19 @@
 //! It speaks to this machine alone: a deployment to AWS is `sam build && sam deploy`, not a command of this program.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
+mod breakages;
 mod build;
+mod chaos;
 mod checks;
 mod demo;
 mod deploy;
+mod fuzz;
 mod machine;
+mod mutants;
 mod order;
 mod processes;
 mod progress;
+mod proof;
 mod sam_local;
 mod seed;
 mod setup;
@@ -64,6 +69,21 @@ enum Command {
     },
     /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
     Test(checks::Options),
+    /// Explore every order of deliveries, crashes and duplicates that the saga can meet, under its deployed handlers
+    #[command(disable_help_flag = true)]
+    Model(proof::Arguments),
+    /// Run the deployed handlers through thousands of bad days on a simulated cloud, or through one again, by its seed
+    #[command(disable_help_flag = true)]
+    Simulate(proof::Arguments),
+    /// Break the code on purpose, one way at a time, and see that the model and the simulation notice
+    Breakages(breakages::Options),
+    /// Place hundreds of orders at a stack of its own while its functions are killed, its consumers paused, its tables and its
+    /// topic refused and its messages delivered twice; then hold every order against the records and the provider's book
+    Chaos(chaos::Options),
+    /// Throw made-up input at everything that reads what comes from outside, steered by the code that it reaches
+    Fuzz(fuzz::Options),
+    /// Break the decisions and the batch core in every way a tool can think of, one by one, and see whether a test notices
+    Mutants(mutants::Options),
     /// Invoke every sample event by `sam local invoke` (a step of `test`, which calls it where containers can run)
     #[command(hide = true)]
     SamLocal {
@@ -125,6 +145,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Status => stack::status(&repository).await,
         Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
+        Command::Model(arguments) => proof::run(&repository, "model", &arguments).await,
+        Command::Simulate(arguments) => proof::run(&repository, "simulate", &arguments).await,
+        Command::Breakages(options) => breakages::run(&repository, &options).await,
+        Command::Chaos(options) => chaos::run(&repository, options).await,
+        Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
+        Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
         Command::SamLocal { state } => sam_local::run(&repository, &state).await,
     }
 }
