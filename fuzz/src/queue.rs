@@ -88,7 +88,7 @@ pub fn check(mut records: Vec<SqsMessage>, fault: Fault) {
     assert!(reported.iter().all(String::is_empty), "reported by their ids, and each once: {reported:?}");
     // Which of the nameless it was cannot be seen from outside: as many are reported as could not be parked.
     let nameless = (0..records.len()).filter(|place| !named(*place)).count();
-    let parked = story.parked.borrow().iter().filter(|parked| text(parked, "ErrorType") == "MissingMessageId").count();
+    let parked = story.parked.borrow().iter().filter(|parked| text(parked, "OriginalMessageId") == "unknown").count();
     assert_eq!(reported.len() + parked, nameless, "one without an id is parked, or has the whole batch delivered again");
 
     let began = story.began.borrow();

@@ -399,6 +399,11 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_prints_as_the_provider_wrote_it() {
+        assert_eq!(PaymentRef("pi_1".into()).to_string(), "pi_1");
+    }
+
+    #[test]
     fn an_unknown_version_is_told_apart_from_an_unknown_type() {
         let with_type = |t: &str| changed(|json| json["type"] = t.into()).unwrap_err();
         assert_eq!(with_type("payment.declined.v2"), ParseError::UnknownVersion("payment.declined.v2".into()));

@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn a_tracking_number_is_twelve_digits_that_follow_from_the_order() {
+        let number = |id: &str| id.parse::<OrderId>().unwrap().tracking_number();
+        assert_eq!(number("fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9"), "OP151694015737", "labels are printed with it");
+        assert_eq!(number("00000000-0000-5000-7fff-ff725440102a"), "OP000000000042", "filled up to one length");
+    }
+
+    #[test]
     fn keys_are_uuids_of_version_4_or_7_in_hyphenated_form() {
         for good in
             ["0190b5a8-3f61-7c51-9d2e-8f4f5a1b2c3d", "9F1B4C1E-7A0B-4D3C-8E2F-1A2B3C4D5E6F", "\"9f1b4c1e-7a0b-4d3c-8e2f-1a2b3c4d5e6f\""]
@@ -172,8 +179,9 @@ mod tests {
 
     #[test]
     fn skus_are_short_upper_case_codes() {
-        for good in ["A", "MUG-BLUE", "4006381333931", "A.b".to_uppercase().as_str()] {
-            assert!(good.parse::<Sku>().is_ok(), "{good}");
+        for good in ["A", "MUG-BLUE", "4006381333931", "A.b".to_uppercase().as_str(), &"A".repeat(SKU_MAX_LEN)] {
+            let sku: Sku = good.parse().unwrap();
+            assert_eq!((sku.as_str(), sku.to_string(), String::from(sku.clone())), (good, good.to_owned(), good.to_owned()));
         }
         for bad in ["", "-A", "mug", "A B", "A/B", "Ä", &"A".repeat(SKU_MAX_LEN + 1)] {
             assert!(bad.parse::<Sku>().is_err(), "{bad}");

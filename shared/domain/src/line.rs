@@ -36,3 +36,15 @@ pub fn items(lines: &[Line]) -> Vec<Item> {
     items.sort();
     items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_items_of_lines_are_ordered_by_sku_and_carry_no_price() {
+        let line = |sku: &str, quantity| Line { sku: sku.parse().unwrap(), quantity, unit_price_minor: 1200 };
+        let item = |sku: &str, quantity| Item { sku: sku.parse().unwrap(), quantity };
+        assert_eq!(items(&[line("TEAPOT", 1), line("MUG-BLUE", 2)]), [item("MUG-BLUE", 2), item("TEAPOT", 1)]);
+    }
+}

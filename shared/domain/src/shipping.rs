@@ -155,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn hears_the_five_facts_that_can_decide_and_nothing_else() {
+        use crate::event::{InventoryRejected, InventoryReserved, OrderCancelRequested, PaymentAuthorized, PaymentDeclined, PaymentVoided};
+        let (Fact::Authorized { payment, capture_before }, Fact::Reserved { items }) = (authorized(), reserved()) else { panic!() };
+        let amount = crate::Money { amount_minor: 1, currency: crate::Currency::EUR };
+        for (event, fact) in [
+            (PaymentAuthorized { payment, amount, capture_before }.into(), Some(authorized())),
+            (PaymentDeclined { code: "card_declined".into() }.into(), Some(Fact::Declined)),
+            (InventoryReserved { items }.into(), Some(reserved())),
+            (InventoryRejected { short: vec![] }.into(), Some(Fact::Rejected)),
+            (OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into(), Some(asked())),
+            (PaymentVoided {}.into(), None),
+        ] {
+            assert_eq!(Fact::from_event(&event), fact, "{event:?}");
+        }
+    }
+
+    #[test]
     fn ships_what_is_authorized_and_reserved_in_either_order() {
         assert_eq!(decided([]), "open");
         assert_eq!(decided([authorized()]), "open");

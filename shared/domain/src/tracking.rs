@@ -189,6 +189,41 @@ mod tests {
     }
 
     #[test]
+    fn a_fact_implies_the_decision_it_follows_from() {
+        for (alone, status) in [
+            (T::PaymentAuthorized, Status::Processing),
+            (T::OrderShipped, Status::Shipped),
+            (T::PaymentCaptured, Status::Shipped),
+            (T::InventoryCommitted, Status::Shipped),
+            (T::PaymentCaptureFailed, Status::Uncollected),
+            (T::OrderCancelled, Status::Cancelled),
+            (T::PaymentVoided, Status::Cancelled),
+            (T::InventoryReleased, Status::Cancelled),
+        ] {
+            assert_eq!(facts(&[alone]).status(), status, "{alone}, and all before it was lost");
+        }
+    }
+
+    #[test]
+    fn a_fact_says_when_and_what_a_customer_asks_about() {
+        use crate::event::{
+            CancelRequest, CustomerSignedUp, OrderCancelRequested, OrderCancelled, OrderShipped, PaymentRef, PaymentVoided,
+        };
+        let plain = at(7);
+        let shipped = OrderShipped { tracking_number: "OP1".into(), payment: PaymentRef("pi_1".into()), items: vec![] };
+        let cancelled = OrderCancelled { reason: CancelReason::OutOfStock, payment: None, items: None };
+        for (event, fact) in [
+            (shipped.into(), Some(Fact { tracking_number: Some("OP1".into()), ..plain.clone() })),
+            (cancelled.into(), Some(Fact { reason: Some(CancelReason::OutOfStock), ..plain.clone() })),
+            (PaymentVoided {}.into(), Some(plain.clone())),
+            (CustomerSignedUp { marketing_consent: true }.into(), None),
+            (OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into(), None),
+        ] {
+            assert_eq!(Fact::from_event(&event, plain.at), fact, "{event:?}");
+        }
+    }
+
+    #[test]
     fn an_order_has_ended_when_both_stages_have_said_so() {
         for (history, _) in HISTORIES {
             assert!(facts(history).ended());

@@ -38,7 +38,7 @@ async fn events_of_a_batch_share_one_publish() {
 #[tokio::test(start_paused = true)]
 async fn a_publish_holds_at_most_ten_events_and_256_kib() {
     let core = core();
-    assert_eq!(run(&core, [record(json!({"id": "many", "publish": 25}))]).await, NONE);
+    assert_eq!(run(&core, [record(json!({"id": "many", "publish": 25, "bytes": 1024}))]).await, NONE);
     assert_eq!(core.publisher.calls.borrow().iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
 
     let core = support::core();
@@ -192,6 +192,8 @@ async fn a_handler_may_ask_for_the_message_again_later() {
     let core = core();
     assert_eq!(run(&core, [does("a", "later"), ok("b")]).await, ["m-a"]);
     assert_eq!(core.queue.hidden_for("r-a"), Some(77));
+    assert_eq!(run(&core, [does("b", "much later")]).await, ["m-b"]);
+    assert_eq!(core.queue.hidden_for("r-b"), Some(39_600), "eleven hours: SQS hides for twelve at most, counted from the receive");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,6 +269,45 @@ async fn parking_on_a_fifo_queue_keeps_the_group_and_takes_a_fresh_deduplication
     let parked = core.queue.parked.borrow();
     let ids: Vec<_> = parked.iter().map(|parked| (parked.group_id.as_deref(), parked.deduplication_id.as_deref())).collect();
     assert_eq!(ids, [(Some("x"), Some("m-a")), (Some("x"), Some("m-after-redrive"))]);
+}
+
+/// SQS would refuse each of these, and the message would never leave its queue.
+#[tokio::test(start_paused = true)]
+async fn whatever_a_record_lacks_it_can_be_parked() {
+    let core = core();
+    let mut bare = fifo("x", json!({"id": "a"}));
+    bare["messageId"] = json!(null);
+    bare["messageAttributes"] = json!({
+        "untyped": {"dataType": "", "stringValue": "x", "stringListValues": [], "binaryListValues": []},
+        "hollow": {"dataType": "Binary", "binaryValue": "", "stringListValues": [], "binaryListValues": []},
+        "": {"dataType": "String", "stringValue": "nameless", "stringListValues": [], "binaryListValues": []}
+    });
+    let ungrouped = fifo("", json!({"id": "b", "what": "permanent"}));
+    assert_eq!(run(&core, [bare, ungrouped]).await, NONE);
+    let parked = core.queue.parked.borrow();
+    let ids: Vec<_> = parked.iter().map(|parked| (parked.group_id.as_deref(), parked.deduplication_id.as_deref())).collect();
+    assert_eq!(ids, [(Some("x"), Some("0000000000000000")), (None, None)], "dice stand in for the missing id");
+    assert!(parked[0].attributes.iter().all(|(name, _)| !["", "untyped", "hollow"].contains(&name.as_str())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_record_lacks_is_the_reason_it_is_parked_for() {
+    let lacking = |id: serde_json::Value, body: serde_json::Value| {
+        let mut record = ok("a");
+        (record["messageId"], record["body"]) = (id, body);
+        record
+    };
+    for (record, reason) in [
+        (lacking(json!("m-a"), json!(null)), "MissingBody"),
+        (lacking(json!(""), json!("{}")), "MissingMessageId"),
+        (lacking(json!(""), json!(null)), "MissingMessageId"),
+        (lacking(json!(null), json!(null)), "MissingMessageId"),
+    ] {
+        let core = core();
+        assert_eq!(run(&core, [record]).await, NONE);
+        let parked = core.queue.parked.borrow();
+        assert_eq!(parked[0].attributes[0], ("ErrorType".to_owned(), Attribute::text(reason)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

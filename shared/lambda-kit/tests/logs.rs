@@ -35,9 +35,14 @@ async fn lines_of(records: Vec<Value>) -> Vec<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn one_json_line_per_message_with_the_fields_that_operators_search_by() {
-    let lines =
-        lines_of(vec![record(json!({"id": "a", "takes_ms": 12})), attempt(does("b", "transient"), 3), does("c", "permanent")]).await;
-    assert_eq!(lines.len(), 3);
+    let lines = lines_of(vec![
+        record(json!({"id": "a", "takes_ms": 12})),
+        attempt(does("b", "transient"), 3),
+        does("c", "permanent"),
+        does("d", "bug"),
+    ])
+    .await;
+    assert_eq!(lines.len(), 4);
     let show = |line: &Value| {
         ["level", "event_id", "message_id", "attempt", "outcome", "error_type"]
             .map(|field| line[field].to_string().replace('"', ""))
@@ -46,6 +51,7 @@ async fn one_json_line_per_message_with_the_fields_that_operators_search_by() {
     assert_eq!(show(&lines[0]), "INFO a m-a 1 done null");
     assert_eq!(show(&lines[1]), "WARN b m-b 3 retry Throttled");
     assert_eq!(show(&lines[2]), "ERROR c m-c 1 parked NeverPasses");
+    assert_eq!(show(&lines[3]), "ERROR d m-d 1 retry Impossible", "ours to mend, long before it is parked");
     assert_eq!(lines[0]["duration_ms"], 12);
     assert_eq!(lines[0]["order_id"], "s");
     assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");

@@ -36,8 +36,9 @@ impl Attribute {
         Attribute::Text { data_type: "String".into(), value: clean.into() }
     }
 
+    /// [`None`] for one that SQS would refuse, and the whole message with it.
     pub(super) fn from_sqs(attribute: &SqsMessageAttribute) -> Option<Self> {
-        let data_type = attribute.data_type.clone()?;
+        let data_type = attribute.data_type.clone().filter(|data_type| !data_type.is_empty())?;
         match (&attribute.string_value, &attribute.binary_value) {
             (Some(value), _) if !value.is_empty() => Some(Attribute::Text { data_type, value: value.clone() }),
             (_, Some(value)) if !value.0.is_empty() => Some(Attribute::Binary { data_type, value: value.0.clone() }),

@@ -247,7 +247,7 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
         if !park {
             return Fate::Retry(failure);
         }
-        let parking = AssertUnwindSafe(self.queue.park(Parked::new(record, &failure, self.ambient.now())));
+        let parking = AssertUnwindSafe(self.queue.park(Parked::new(record, &failure, &self.ambient)));
         match parking.catch_unwind().await.unwrap_or_else(|_| Err(QueueError("parking panicked".into()))) {
             Ok(()) => Fate::Parked(failure),
             Err(error) => {

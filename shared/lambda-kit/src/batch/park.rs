@@ -1,8 +1,7 @@
 //! Parking: a message that can never pass goes to the dead-letter queue at once, with its reason.
 
 use super::{attribute::Attribute, record::Record};
-use crate::Failure;
-use jiff::Timestamp;
+use crate::{Ambient, Failure};
 
 /// Most message attributes that SQS takes
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>).
@@ -20,20 +19,20 @@ pub struct Parked {
     pub attributes: Vec<(String, Attribute)>,
     /// On FIFO queues: the message's own group.
     pub group_id: Option<String>,
-    /// On FIFO queues: the SQS message id. Never the id that the message was sent with, which the dead-letter queue may
-    /// know from the last five minutes: it would swallow this one, and report success.
+    /// On FIFO queues: the SQS message id, or dice where a record came without one. Never the id that the message was sent
+    /// with, which the dead-letter queue may know from the last five minutes: it would swallow this one, and report success.
     pub deduplication_id: Option<String>,
 }
 
 impl Parked {
-    pub(super) fn new<M>(record: &Record<M>, failure: &Failure, now: Timestamp) -> Self {
+    pub(super) fn new<M>(record: &Record<M>, failure: &Failure, ambient: &impl Ambient) -> Self {
         let incoming = record.incoming.as_ref().and_then(|read| read.as_ref().ok());
         let reasons = [
             ("ErrorType", Some(failure.error_type.clone())),
             ("ErrorMessage", Some(failure.message.clone())),
             ("SourceQueue", Some(record.source_queue.clone())),
             ("OriginalMessageId", Some(record.delivery.message_id.clone())),
-            ("FailedAt", Some(now.to_string())),
+            ("FailedAt", Some(ambient.now().to_string())),
             ("traceparent", incoming.and_then(|incoming| incoming.traceparent.clone())),
         ];
         let reasons = reasons.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Attribute::text(&value?))));
@@ -45,7 +44,11 @@ impl Parked {
             }
         }
         let body = if record.body.is_empty() { EMPTY_BODY.to_owned() } else { record.body.clone() };
-        let deduplication_id = record.group_id.as_ref().map(|_| record.delivery.message_id.clone());
+        let deduplication_id = record.group_id.as_ref().map(|_| match record.delivery.message_id.as_str() {
+            // SQS takes no empty one.
+            "" => format!("{:016x}", ambient.random()),
+            id => id.to_owned(),
+        });
         Self { body, attributes, group_id: record.group_id.clone(), deduplication_id }
     }
 }

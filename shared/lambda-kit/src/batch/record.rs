@@ -24,8 +24,8 @@ impl<M> Record<M> {
     pub fn from_sqs(message: SqsMessage) -> Self {
         let system = |name: &str| message.attributes.get(name).cloned();
         let source_queue = message.event_source_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or("unknown").to_owned();
-        let mut attributes: Vec<_> =
-            message.message_attributes.iter().filter_map(|(name, value)| Some((name.clone(), Attribute::from_sqs(value)?))).collect();
+        let named = message.message_attributes.iter().filter(|(name, _)| !name.is_empty());
+        let mut attributes: Vec<_> = named.filter_map(|(name, value)| Some((name.clone(), Attribute::from_sqs(value)?))).collect();
         attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
         // Skipping such a record would acknowledge it.
         let incoming = match (&message.message_id, &message.body) {
@@ -40,7 +40,7 @@ impl<M> Record<M> {
             },
             receipt_handle: message.receipt_handle.filter(|handle| !handle.is_empty()),
             body: message.body.unwrap_or_default(),
-            group_id: system("MessageGroupId").filter(|_| source_queue.ends_with(".fifo")),
+            group_id: system("MessageGroupId").filter(|group| source_queue.ends_with(".fifo") && !group.is_empty()),
             source_queue,
             attributes,
             incoming,

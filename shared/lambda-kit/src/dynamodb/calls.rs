@@ -100,6 +100,8 @@ where
     let code = match &error {
         SdkError::ServiceError(context) => context.err().code().unwrap_or("ServiceError").to_owned(),
         SdkError::TimeoutError(_) => "Timeout".to_owned(),
+        // Connecting took too long, or the answer did.
+        SdkError::DispatchFailure(cause) if cause.is_timeout() => "Timeout".to_owned(),
         SdkError::DispatchFailure(_) => "NoConnection".to_owned(),
         SdkError::ConstructionFailure(_) => "InvalidRequest".to_owned(),
         _ => "NoResponse".to_owned(),

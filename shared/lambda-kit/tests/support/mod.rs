@@ -79,6 +79,7 @@ impl Consumer for Scripted {
             "bug" => Err(Failure::bug("Impossible", "cannot be")),
             "panic" => panic!("handler of {} with secret {}", script.id, delivery.message_id),
             "static panic" => panic!("an invariant is broken"),
+            "much later" => Ok(Handled { publish: vec![], look_again_after: Some(Duration::from_secs(u64::MAX)) }),
             "later" => Ok(Handled { publish: vec![], look_again_after: Some(Duration::from_secs(77)) }),
             _ => Ok(Handled { publish: (0..script.publish).map(outgoing).collect(), look_again_after: None }),
         }

@@ -68,8 +68,11 @@ pub fn check(case: &Case) -> Report {
             let last = path.last_state().clone();
             let mut story = story::tell(world, path.into_vec());
             if promise == promises::HEALING {
-                story.push("Every message is lost, and order.placed is published once more:".to_owned());
-                story.extend(promises::does_not_heal(world, &last).map(|way| story::tell(world, way)).unwrap_or_default());
+                let way = promises::does_not_heal(world, &last).unwrap_or_default();
+                let wrong = way.last().map(|(state, _)| promises::what_is_wrong(world, state)).unwrap_or_default();
+                story.push("then every message is lost, and order.placed is published once more:".to_owned());
+                story.extend(story::tell(world, way));
+                story.push(format!("which is not so: {wrong}"));
             }
             (promise, story)
         }),

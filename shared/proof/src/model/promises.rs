@@ -175,6 +175,12 @@ fn heals(world: &World, state: &State) -> bool {
     })
 }
 
+/// What is wrong with the last state of a way on which an order does not come to its right end.
+pub fn what_is_wrong(world: &World, state: &State) -> &'static str {
+    let broken = of_each_state().into_iter().chain(of_each_end()).find(|property| !(property.condition)(world, state));
+    broken.map_or("the order goes round in a circle", |property| property.name)
+}
+
 /// States, and the steps between them.
 type Way = Vec<(State, Option<Action>)>;
 

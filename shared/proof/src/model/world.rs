@@ -104,8 +104,6 @@ pub struct State {
     pub messages: Vec<Message>,
     /// Handlers at work, sorted.
     pub processes: Vec<Atom<Working>>,
-    /// The one that goes first; see [`goes_first`].
-    first: Option<Atom<Working>>,
     /// What may still happen.
     pub left: Left,
     /// The first failure that no waiting mends.
@@ -242,13 +240,11 @@ impl World {
         match action {
             Action::Deliver { message, late, after_crash, twin, turn } => {
                 let process = self.start(&mut state, message, late, after_crash, twin);
-                let first = goes_first(&state, message.to);
-                self.step(&mut state, process, turn, first, tell)?;
+                self.step(&mut state, process, turn, tell)?;
             }
             Action::Step(process, turn) => {
-                let first = state.first.take().is_some();
                 remove(&mut state.processes, &process);
-                self.step(&mut state, process, turn, first, tell)?;
+                self.step(&mut state, process, turn, tell)?;
             }
             Action::Forget => {
                 state.left.expiries -= 1;
@@ -301,7 +297,7 @@ impl World {
     }
 
     /// Makes the next call of `process`, which is in no list.
-    fn step(&self, state: &mut State, process: Atom<Working>, turn: Turn, first: bool, tell: &mut dyn FnMut(Told)) -> Option<()> {
+    fn step(&self, state: &mut State, process: Atom<Working>, turn: Turn, tell: &mut dyn FnMut(Told)) -> Option<()> {
         let message = process.process.message;
         let reply = match &process.next {
             Next::Call(_) => self.call(state, process, tell),
@@ -334,10 +330,7 @@ impl World {
             }
         }
         match &process.next {
-            Next::Call(_) | Next::Ask(_) => {
-                insert(&mut state.processes, process);
-                state.first = first.then_some(process);
-            }
+            Next::Call(_) | Next::Ask(_) => insert(&mut state.processes, process),
             Next::Publish(letters) => {
                 for letter in letters {
                     tell(Told::Publishes(*letter));
@@ -481,7 +474,7 @@ impl World {
             order.told = 0;
         }
         let (remembered, messages, processes) = (Vec::new(), Vec::new(), Vec::new());
-        State { orders, remembered, messages, processes, first: None, left: CALM, ..*state }
+        State { orders, remembered, messages, processes, left: CALM, ..*state }
     }
 
     /// `state`, and the first event of order `n` is published.
@@ -540,19 +533,6 @@ fn unused(state: &State, message: Message) -> u8 {
 /// The same, where messages stay in their queues.
 fn unused_at_work(state: &State, message: Message) -> u8 {
     (0..u8::MAX).find(|id| is_idle(state, Message { id: *id, ..message })).unwrap_or(u8::MAX)
-}
-
-/// Whether a handler that starts now goes on to its end before any other: where none of its stage is at work.
-///
-/// This leaves nothing out. Handlers of two stages share neither table nor provider, and publish nothing before they end, so
-/// their calls can change places: whichever of the two ends first could have made all its calls at once.
-///
-/// ```text
-/// payment    p1      p2      p3            p1 p2 p3
-/// inventory      i1      i2      i3   =              i1 i2 i3
-/// ```
-fn goes_first(state: &State, stage: Who) -> bool {
-    !state.processes.is_empty() && state.processes.iter().all(|process| process.process.message.to != stage)
 }
 
 fn is_idle(state: &State, message: Message) -> bool {
@@ -617,7 +597,6 @@ impl Model for World {
             remembered: Vec::new(),
             messages: Vec::new(),
             processes: Vec::new(),
-            first: None,
             left: self.case.left,
             fault: None,
         };
@@ -639,10 +618,6 @@ impl Model for World {
             return;
         }
         let left = state.left;
-        if let Some(first) = state.first {
-            self.turns(left, &first.next, &mut |turn| actions.push(Action::Step(first, turn)));
-            return;
-        }
         if left.expiries > 0 && state.remembered.iter().any(|known| is_shared(state, known.by)) {
             actions.push(Action::Forget);
         }

@@ -5,6 +5,7 @@
 use super::{cloud::Cloud, scenario::Scenario, wiring::Wiring};
 use domain::{
     CloudEvent, Event, EventType, Order, OrderId, Sku, Subject,
+    event::CancelReason,
     inventory::{Reservation, State as Stock},
     payment::{Payment, State as Money},
     tracking::Status,
@@ -113,6 +114,9 @@ fn never(id: &OrderId, said: impl Fn(EventType) -> bool, order: &Order, holds: &
     let captured: u32 = holds.iter().map(|hold| hold.captured_times).sum();
     found.must(captured <= 1, || format!("{id} was captured {captured} times"));
     found.must(captured == 0 || shipped, || format!("{id} was captured and not shipped"));
+    // The clock asks every quarter of an hour for a day, and no run has so many faults: whoever times out was stuck.
+    let reason = order.facts.cancelled.as_ref().and_then(|fact| fact.reason);
+    found.must(reason != Some(CancelReason::TimedOut), || format!("{id} was decided by the clock's time-out: nothing else could heal it"));
     let sum: u64 = holds.iter().map(|hold| hold.captured_minor).sum();
     found.must(captured == 0 || sum == order.total.amount_minor, || format!("{id}: {sum} was captured of {}", order.total.amount_minor));
 }
