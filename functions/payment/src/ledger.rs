@@ -47,10 +47,10 @@ impl<D: DynamoDb> Ledger for Payments<D> {
 pub(crate) fn update(onto: &Known, change: &Change) -> Result<Update, Failure> {
     let condition = Update::new().if_equals("state", string(onto.name()));
     let condition = match onto {
-        Known::Claimed(payment) | Known::Authorized(payment) | Known::Uncollected(payment) | Known::Declined(Some(payment)) => {
+        Known::Claimed(payment) | Known::Authorized(payment) | Known::Declined(Some(payment)) => {
             condition.if_equals("payment", string(&payment.0))
         }
-        Known::None | Known::Declined(None) | Known::Captured | Known::Voided | Known::Closed => condition,
+        Known::None | Known::Declined(None) | Known::Captured | Known::Uncollected | Known::Voided | Known::Closed => condition,
     };
     match change.clone() {
         Change::Claimed { payment, .. } => condition.set_all(&State::Claimed { payment }),

@@ -55,7 +55,7 @@ pub trait Provider {
     async fn create(&self, order_id: OrderId, delivery: &Delivery, placed: &OrderPlaced) -> Result<Prepared, Failure>;
     /// Confirms a hold: from here the money is set aside.
     async fn confirm(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
-    /// Takes the money.
+    /// Takes the money, or frees it where that is refused.
     async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
     /// Frees the money. What is cancelled cannot be confirmed or captured any more.
     async fn cancel(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
@@ -88,7 +88,7 @@ pub enum Outcome {
     },
     /// It is taken.
     Captured,
-    /// Taking it is refused for good.
+    /// Taking it is refused, and it is free: nobody can take it any more.
     Uncollected {
         /// The provider's error code.
         code: String,
@@ -132,8 +132,6 @@ impl Found {
 enum Next {
     Put(State),
     Update(Change),
-    /// The provider refuses once more what the record says is refused.
-    Stands,
     /// The provider contradicts what was assumed or read: look into the record, and if it still says so, fail with this.
     LookAgain(Failure),
 }
@@ -171,13 +169,10 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
         let mut found =
             if self.is_fresh(event, delivery) { Found::Assumed(assumed) } else { Found::Stored(self.ledger.get(order_id).await?) };
 
-        // What the provider has just refused for good is not asked for again, until the event comes again.
-        let mut is_refused = false;
         for _ in 0..ROUNDS_MAX {
             let known = found.known();
             let step = match (decide(&known, asked), &found) {
                 (Ok(Step::Answer), Found::Stored(Some(state))) => return reply(state, asked),
-                (Ok(Step::Capture(_)), Found::Stored(Some(state @ State::Uncollected { .. }))) if is_refused => return reply(state, asked),
                 (Err(error), Found::Stored(_)) => return Err(pipeline::impossible(error)),
                 // An assumption neither answers nor convicts: only the record does.
                 (Ok(Step::Answer) | Err(_), _) => {
@@ -188,14 +183,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
             };
             found = Found::Stored(match self.carry_out(step, &known, order_id, event, delivery, deadline).await? {
                 Next::Put(state) => Some(self.ledger.put(Record { order_id, state }).await?),
-                Next::Update(change) => {
-                    is_refused |= matches!(change, Change::Uncollected { .. });
-                    self.ledger.update(order_id, &known, &change).await?
-                }
-                Next::Stands => {
-                    is_refused = true;
-                    continue;
-                }
+                Next::Update(change) => self.ledger.update(order_id, &known, &change).await?,
                 Next::LookAgain(contradiction) => {
                     let looked = Found::Stored(self.ledger.get(order_id).await?);
                     if looked.known() == known {
@@ -280,8 +268,6 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
             }
             (Outcome::Declined { code }, _) => Change::Declined { code, at },
             (Outcome::Captured, _) => Change::Captured { at },
-            // Its code and time are announced already, and an announcement never changes.
-            (Outcome::Uncollected { .. }, _) if matches!(known, Known::Uncollected(_)) => return Ok(Next::Stands),
             (Outcome::Uncollected { code }, _) => Change::Uncollected { code, at },
             (Outcome::Voided, _) => Change::Voided { at },
             (Outcome::Contradicts(failure), _) => return Ok(Next::LookAgain(failure)),

@@ -201,7 +201,21 @@ impl<V: Vault> Provider for Stripe<V> {
     }
 
     async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
-        self.operate(Operation::Capture, order_id, delivery, payment).await
+        let taken = self.operate(Operation::Capture, order_id, delivery, payment).await?;
+        let Outcome::Uncollected { code } = taken else { return Ok(taken) };
+        // A bank's refusal leaves the hold as it was, and another copy of the event may be taking it just now. What is
+        // cancelled cannot be taken, so the provider settles it before anybody says that the order is uncollected:
+        //
+        //   one copy                          another copy
+        //   capture: refused by the bank
+        //                                     capture: taken
+        //   cancel: refused, it is captured
+        //   capture: is taken already
+        //   update captured                   update captured
+        match self.operate(Operation::Cancel, order_id, delivery, payment).await? {
+            Outcome::Voided => Ok(Outcome::Uncollected { code }),
+            _ => self.operate(Operation::Capture, order_id, delivery, payment).await,
+        }
     }
 
     async fn cancel(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {

@@ -205,28 +205,6 @@ async fn a_decline_is_recorded_whether_it_comes_before_or_after_the_claim() {
 }
 
 #[tokio::test]
-async fn a_capture_that_one_copy_was_refused_and_another_got_is_recorded_as_captured() {
-    // The simulation found it: refused once by the bank, recorded so, and taken by another delivery of the same event, which
-    // dies at any of its calls, or not at all.
-    for crash in [None, Some(1), Some(2), Some(3), Some(4)] {
-        for attempt in [1, 2] {
-            world!(around, desk, bank, stage);
-            desk.seed(order_id(), State::Authorized(hold()));
-            bank.open(PI, Standing::Held);
-            bank.keeps.set(true);
-            assert_eq!(short(&stage.handle(&shipped(), &delivery("m1", 1)).await), "payment.capture_failed");
-            bank.keeps.set(false);
-            around.fuse.set(crash);
-            let reply = stage.handle(&shipped(), &delivery("m2", attempt)).await;
-            around.fuse.set(None);
-            let reply = if reply.is_err() { stage.handle(&shipped(), &delivery("m2", attempt + 1)).await } else { reply };
-            assert_eq!(short(&reply), "payment.captured", "crash {crash:?}, attempt {attempt}");
-            assert_eq!((desk.name(order_id()), bank.captured()), ("captured", 1), "crash {crash:?}, attempt {attempt}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_hold_that_one_copy_was_refused_and_another_got_is_freed() {
     world!(around, desk, bank, stage);
     desk.seed(order_id(), State::Declined { payment: Some(PaymentRef(PI.into())), code: "x".into(), declined_at: at(NOW) });

@@ -106,7 +106,7 @@ pub enum Known {
     /// [`State::Captured`]
     Captured,
     /// [`State::Uncollected`]
-    Uncollected(PaymentRef),
+    Uncollected,
     /// [`State::Voided`]
     Voided,
     /// [`State::Closed`]
@@ -122,7 +122,7 @@ impl Known {
             Known::Authorized(_) => "authorized",
             Known::Declined(_) => "declined",
             Known::Captured => "captured",
-            Known::Uncollected(_) => "uncollected",
+            Known::Uncollected => "uncollected",
             Known::Voided => "voided",
             Known::Closed => "closed",
         }
@@ -136,7 +136,7 @@ impl From<&State> for Known {
             State::Authorized(hold) => Known::Authorized(hold.payment.clone()),
             State::Declined { payment, .. } => Known::Declined(payment.clone()),
             State::Captured { .. } => Known::Captured,
-            State::Uncollected { hold, .. } => Known::Uncollected(hold.payment.clone()),
+            State::Uncollected { .. } => Known::Uncollected,
             State::Voided { .. } => Known::Voided,
             State::Closed { .. } => Known::Closed,
         }
@@ -176,19 +176,8 @@ pub enum Step {
 
 /// Decides what to do when `asked` meets `known`.
 ///
-/// A refusal is one copy's experience, and another copy of the same event may have fared better, before or after the first
-/// wrote it down. So what was refused is looked at again: an uncollected hold is captured once more whenever `order.shipped`
-/// comes again, and a declined one is cancelled, not left alone.
-///
-/// ```text
-/// one copy                          another copy
-/// capture: refused by the bank
-///                                   capture: taken
-/// update uncollected
-///                                   update captured: refused, finds uncollected
-///                                   capture: is taken already
-///                                   update captured, onto uncollected
-/// ```
+/// A decline is one copy's experience, and another copy of the same event may have fared better, before or after the first
+/// wrote it down. So a declined hold is cancelled like any other once the order is, and not left alone.
 ///
 /// # Errors
 /// [`Impossible`] for the ✗ cells.
@@ -199,14 +188,14 @@ pub fn decide(known: &Known, asked: Asked) -> Result<Step, Impossible> {
         (Asked::Placed, K::Claimed(payment)) => Step::Confirm(payment.clone()),
         (Asked::Placed, _) => Step::Answer,
 
-        (Asked::Shipped, K::Authorized(payment) | K::Uncollected(payment)) => Step::Capture(payment.clone()),
-        (Asked::Shipped, K::Captured) => Step::Answer,
+        (Asked::Shipped, K::Authorized(payment)) => Step::Capture(payment.clone()),
+        (Asked::Shipped, K::Captured | K::Uncollected) => Step::Answer,
         (Asked::Shipped, K::None | K::Claimed(_) | K::Declined(_) | K::Voided | K::Closed) => return Err(impossible(known, asked)),
 
         (Asked::Cancelled, K::None | K::Declined(None)) => Step::Close,
         (Asked::Cancelled, K::Claimed(payment) | K::Authorized(payment) | K::Declined(Some(payment))) => Step::Cancel(payment.clone()),
         (Asked::Cancelled, K::Voided | K::Closed) => Step::Answer,
-        (Asked::Cancelled, K::Captured | K::Uncollected(_)) => return Err(impossible(known, asked)),
+        (Asked::Cancelled, K::Captured | K::Uncollected) => return Err(impossible(known, asked)),
     })
 }
 
@@ -332,7 +321,7 @@ mod tests {
             ("authorized", "payment.authorized", "capture", "cancel"),
             ("declined", "payment.declined", "✗", "cancel"),
             ("captured", "payment.authorized", "payment.captured", "✗"),
-            ("uncollected", "payment.authorized", "capture", "✗"),
+            ("uncollected", "payment.authorized", "payment.capture_failed", "✗"),
             ("voided", "payment.voided", "✗", "payment.voided"),
             ("closed", "payment.voided", "✗", "payment.voided"),
         ];

@@ -217,7 +217,10 @@ impl Provider for &Bank<'_> {
     }
     async fn capture(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let capture = |hold: &mut Held| match hold.standing {
-            Standing::Held if self.keeps.get() => Outcome::Uncollected { code: "card_declined".into() },
+            Standing::Held if self.keeps.get() => {
+                hold.standing = Standing::Canceled;
+                Outcome::Uncollected { code: "card_declined".into() }
+            }
             Standing::Held => {
                 (hold.standing, hold.captured) = (Standing::Captured, hold.captured + 1);
                 Outcome::Captured
