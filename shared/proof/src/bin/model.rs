@@ -11,7 +11,7 @@ use std::{process::ExitCode, time::Duration};
 #[derive(Parser)]
 #[command(name = "cargo xtask model", bin_name = "cargo xtask model")]
 struct Options {
-    /// Explore the bounds that are promised, not only those of a test run: about an hour
+    /// Explore the bounds that are promised, not only those of a test run: half an hour on two cores
     #[arg(long)]
     deep: bool,
     /// Only the cases whose name contains this; may be given several times
