@@ -256,7 +256,7 @@ async fn every_kind_of_trouble_has_its_end() {
             let frees = if expected.starts_with("uncollected") { " cancel" } else { "" };
             assert_eq!(stub.calls(), format!("{verb}{look}{frees}"), "{verb}: {name}");
             if !frees.is_empty() {
-                assert_eq!(stub.with(|world| world.intents["pi_1"].status.clone()), "canceled", "{name}");
+                assert_eq!(stub.with(|world| world.intents["pi_1"].status), "canceled", "{name}");
             }
         }
     }
