@@ -6,7 +6,7 @@
 //!                                                  └───────────── publish ◀───────────┘       tables, provider
 //! ```
 //!
-//! A run goes on until nothing is left to do; then dead letters are redriven, and then [`check`] looks into every table
+//! A run goes on until nothing is left to do; then dead letters are redriven, and then `check` looks into every table
 //! and the provider's own book. It refuses to stop at a fault: faults are what it is for.
 
 mod check;
