@@ -170,8 +170,8 @@ fn copy(repository: &Repository) -> Result<PathBuf> {
 
 async fn build(repository: &Repository, copy: &Path) -> Result<()> {
     let mut command = cargo(copy, &["build", "--workspace", "--bin", "simulate", "--bin", "model", "--quiet"]);
-    // The dependencies of the tree itself are good for the copy too; its programs are not.
-    command.env("CARGO_BUILD_BUILD_DIR", repository.root.join("target")).env("CARGO_TARGET_DIR", folder(repository));
+    // A folder of its own: to cargo two checkouts are the same packages, and it would take what is broken here for sound there.
+    command.env("CARGO_TARGET_DIR", folder(repository));
     let output = command.kill_on_drop(true).output().await?;
     ensure!(output.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())

@@ -3,7 +3,7 @@
 //! What it finds stays under `target/`: only `--keep` changes the committed corpus.
 
 use crate::machine::{Repository, answers, missing, require_cargo};
-use crate::processes::Group;
+use crate::processes::{Group, cargo};
 use crate::progress::{Progress, log_of};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -95,8 +95,7 @@ struct Fuzz<'a> {
 
 impl<'a> Fuzz<'a> {
     async fn build(repository: &'a Repository, progress: &mut Progress) -> Result<Self> {
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--package", "fuzz", "--features", "libfuzzer", "--bins"]).current_dir(&repository.root);
+        let mut cargo = cargo(&repository.root, &["build", "--package", "fuzz", "--features", "libfuzzer", "--bins"]);
         // In front of the compiler for this workspace's packages alone, and cargo keeps what comes of it apart from what the
         // tests built: nothing else is built twice.
         cargo.env("RUSTC_WORKSPACE_WRAPPER", repository.root.join("fuzz/instrument.sh"));

@@ -4,7 +4,7 @@
 //! It works on a copy, takes half an hour, and so is no step of `test`.
 
 use crate::machine::{Repository, require_cargo, require_compiler};
-use crate::processes::Group;
+use crate::processes::{Group, cargo};
 use crate::progress::{Progress, log_of};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -69,9 +69,9 @@ async fn install(repository: &Repository, progress: &mut Progress) -> Result<Pat
     let root = folder(repository).join(VERSION);
     let tool = root.join("bin/cargo-mutants");
     if !tool.is_file() {
-        let mut cargo = Command::new("cargo");
-        cargo.args(["install", "cargo-mutants", "--version", &format!("={VERSION}"), "--locked", "--root"]).arg(&root);
-        cargo.current_dir(&repository.root);
+        let version = format!("={VERSION}");
+        let mut cargo = cargo(&repository.root, &["install", "cargo-mutants", "--version", &version, "--locked", "--root"]);
+        cargo.arg(&root);
         progress.run("Install cargo-mutants (once)", cargo, &log_of(&folder(repository), "install"), repository).await?;
     }
     Ok(tool)

@@ -11,6 +11,7 @@ mod failure;
 pub mod http;
 pub mod message;
 pub mod publish;
+pub mod sdk;
 pub mod telemetry;
 pub mod trace;
 

@@ -47,7 +47,7 @@ mod sns {
     use crate::{config::Env, message::Outgoing};
     use aws_sdk_sns::{
         Client,
-        error::{ProvideErrorMetadata, SdkError},
+        error::ProvideErrorMetadata,
         types::{MessageAttributeValue, PublishBatchRequestEntry},
     };
 
@@ -112,14 +112,7 @@ mod sns {
                     PublishError { code: "NotMentioned".into(), message: "the answer does not mention this entry".into() }
                 }
                 Err(error) => {
-                    let code = match &error {
-                        SdkError::ServiceError(context) => context.err().code().unwrap_or("ServiceError").to_owned(),
-                        SdkError::TimeoutError(_) => "Timeout".to_owned(),
-                        // Connecting took too long, or the answer did.
-                        SdkError::DispatchFailure(cause) if cause.is_timeout() => "Timeout".to_owned(),
-                        SdkError::DispatchFailure(_) => "NoConnection".to_owned(),
-                        _ => "NoResponse".to_owned(),
-                    };
+                    let code = crate::sdk::code(&error).to_owned();
                     let message =
                         error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("PublishBatch failed").to_owned();
                     PublishError { code, message }

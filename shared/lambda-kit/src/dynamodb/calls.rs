@@ -3,7 +3,7 @@
 //! [`Table`](super::Table) makes them. It refuses to retry: what the SDK gives up on, the message's next delivery tries again.
 
 use super::{Fate, Item, Transacted, string};
-use crate::Failure;
+use crate::{Failure, sdk};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -97,15 +97,7 @@ pub fn failure<E>(operation: &str, error: SdkError<E>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let code = match &error {
-        SdkError::ServiceError(context) => context.err().code().unwrap_or("ServiceError").to_owned(),
-        SdkError::TimeoutError(_) => "Timeout".to_owned(),
-        // Connecting took too long, or the answer did.
-        SdkError::DispatchFailure(cause) if cause.is_timeout() => "Timeout".to_owned(),
-        SdkError::DispatchFailure(_) => "NoConnection".to_owned(),
-        SdkError::ConstructionFailure(_) => "InvalidRequest".to_owned(),
-        _ => "NoResponse".to_owned(),
-    };
+    let code = sdk::code(&error).to_owned();
     let message = format!("{operation} failed");
     match code.as_str() {
         // The request itself is wrong: sending it again sends the same mistake.

@@ -7,6 +7,9 @@ use clap::Parser;
 use proof::model::{Bound, Case, Report, cases, check};
 use std::{process::ExitCode, time::Duration};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Explores the saga under its deployed handlers: every order of deliveries and calls, with crashes, duplicates and lost answers.
 #[derive(Parser)]
 #[command(name = "cargo xtask model", bin_name = "cargo xtask model")]

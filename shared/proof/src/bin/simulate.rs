@@ -11,6 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the functions' own handlers on a simulated cloud in which everything goes wrong, and checks every promise.
 #[derive(Parser)]
 #[command(

@@ -7,13 +7,12 @@ use super::{
     atom::{Atom, Shelf},
     bank::mentions,
 };
-use aws_sdk_dynamodb::types::{self, AttributeValue, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
 use domain::{inventory, payment, shipping::Shipment};
 use lambda_kit::dynamodb::{Fate, Item, Transacted, Written, record};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::HashMap;
-use testkit::cloud::expression::{Placeholders, holds, updated};
+use testkit::cloud::write::{Assignments, Write};
 
 /// The tables by name, with what identifies a row.
 pub const PAYMENTS: (&str, &str) = ("payments", "order_id");
@@ -127,115 +126,46 @@ pub struct Place {
 /// # Errors
 /// A call that DynamoDB would refuse, or that reaches for another stage's or order's row.
 pub fn apply(call: &Call, places: &mut [Place]) -> Result<Answer, String> {
+    let tables: Vec<_> = places.iter().map(|place| place.table).collect();
+    let key_name = |table: &str| tables.iter().find(|(name, _)| *name == table).map(|(_, key)| *key);
     match call {
         Call::Get(table, key) => Ok(Answer::Item(at(places, table, key)?.item.clone())),
-        Call::Put(put) => Ok(Answer::Written(single(Write::put(put, places)?, false, places)?)),
-        Call::Update(update, returns) => Ok(Answer::Written(single(Write::update(update)?, *returns == ReturnValue::AllNew, places)?)),
+        Call::Put(put) => Ok(Answer::Written(single(&Write::put(put, key_name)?, false, places)?)),
+        Call::Update(update, returns) => Ok(Answer::Written(single(&Write::update(update)?, *returns == ReturnValue::AllNew, places)?)),
         Call::Transact(actions) => {
-            let write = |action: &TransactWriteItem| match (action.put(), action.update()) {
-                (Some(put), None) => {
-                    Write::put(put, places).map(|write| (write.table.to_owned(), write.key.to_owned(), write.attempt(places)))
-                }
-                (None, Some(update)) => {
-                    Write::update(update).map(|write| (write.table.to_owned(), write.key.to_owned(), write.attempt(places)))
-                }
-                _ => Err("an action is neither put nor update".to_owned()),
-            };
-            let attempts = actions.iter().map(write).collect::<Result<Vec<_>, _>>()?;
-            let mut fates = Vec::new();
-            let mut written = Vec::new();
-            for (table, key, attempt) in attempts {
-                match attempt? {
-                    Ok(new) => {
-                        fates.push(Fate::Fine);
-                        written.push((table, key, new));
-                    }
-                    Err(fate) => fates.push(fate),
-                }
+            let writes: Vec<_> = actions.iter().map(|action| Write::of(action, key_name)).collect::<Result<_, _>>()?;
+            let (mut sets, mut fates) = (Vec::new(), Vec::new());
+            for write in &writes {
+                let attempt = write.attempt(at(places, write.table, write.key)?.item.as_ref())?;
+                fates.push(attempt.map(|set| sets.push(set)).err().unwrap_or(Fate::Fine));
             }
-            if written.len() < fates.len() {
+            if sets.len() < writes.len() {
                 return Ok(Answer::Transacted(Transacted::Cancelled(fates)));
             }
-            for (table, key, new) in written {
-                at(places, &table, &key)?.item = Some(new);
+            for (write, set) in writes.iter().zip(sets) {
+                leave(write, set, at(places, write.table, write.key)?);
             }
             Ok(Answer::Transacted(Transacted::Done))
         }
     }
 }
 
-fn single(write: Write, wants_new: bool, places: &mut [Place]) -> Result<Written, String> {
-    Ok(match write.attempt(places)? {
-        Ok(new) => {
-            at(places, write.table, write.key)?.item = Some(new.clone());
-            Written::Done(wants_new.then_some(new))
+fn single(write: &Write, wants_new: bool, places: &mut [Place]) -> Result<Written, String> {
+    let place = at(places, write.table, write.key)?;
+    Ok(match write.attempt(place.item.as_ref())? {
+        Ok(set) => {
+            leave(write, set, place);
+            Written::Done(place.item.clone().filter(|_| wants_new))
         }
         Err(Fate::ConditionFailed(old)) => Written::Refused(old),
         Err(fate) => return Err(format!("{fate:?} of a single write")),
     })
 }
 
+fn leave(write: &Write, set: Assignments, place: &mut Place) {
+    place.item = Some(write.leave(place.item.take(), set));
+}
+
 fn at<'a>(places: &'a mut [Place], table: &str, key: &str) -> Result<&'a mut Place, String> {
     places.iter_mut().find(|place| place.table.0 == table && place.key == key).ok_or_else(|| format!("{table} {key} is not this stage's"))
-}
-
-/// A conditional write of one row.
-struct Write<'a> {
-    table: &'a str,
-    key: &'a str,
-    condition: Option<&'a str>,
-    with: Placeholders<'a>,
-    change: Change<'a>,
-    wants_old: bool,
-}
-
-enum Change<'a> {
-    Put(&'a Item),
-    Update(&'a str),
-}
-
-impl<'a> Write<'a> {
-    fn put(put: &'a types::Put, places: &[Place]) -> Result<Self, String> {
-        let name = places.iter().find(|place| place.table.0 == put.table_name()).map(|place| place.table.1);
-        let Some(AttributeValue::S(key)) = name.and_then(|name| put.item().get(name)) else { return Err("a put without a key".to_owned()) };
-        Ok(Self {
-            table: put.table_name(),
-            key,
-            condition: put.condition_expression(),
-            with: with(put.expression_attribute_names(), put.expression_attribute_values()),
-            change: Change::Put(put.item()),
-            wants_old: put.return_values_on_condition_check_failure().is_some(),
-        })
-    }
-    fn update(update: &'a types::Update) -> Result<Self, String> {
-        let Some(AttributeValue::S(key)) = update.key().values().next() else { return Err("an update without a key".to_owned()) };
-        Ok(Self {
-            table: update.table_name(),
-            key,
-            condition: update.condition_expression(),
-            with: with(update.expression_attribute_names(), update.expression_attribute_values()),
-            change: Change::Update(update.update_expression()),
-            wants_old: update.return_values_on_condition_check_failure().is_some(),
-        })
-    }
-
-    /// The item that the write leaves, or how it fails.
-    fn attempt(&self, places: &[Place]) -> Result<Result<Item, Fate>, String> {
-        let place = places.iter().find(|place| place.table.0 == self.table && place.key == self.key);
-        let place = place.ok_or_else(|| format!("{} {} is not this stage's", self.table, self.key))?;
-        let old = place.item.as_ref();
-        if let Some(condition) = self.condition
-            && !holds(condition, self.with, old)?
-        {
-            return Ok(Err(Fate::ConditionFailed(old.filter(|_| self.wants_old).cloned())));
-        }
-        match &self.change {
-            Change::Put(item) => Ok(Ok((*item).clone())),
-            Change::Update(expression) => updated(expression, self.with, old, (place.table.1, self.key)).map(Ok),
-        }
-    }
-}
-
-fn with<'a>(names: Option<&'a HashMap<String, String>>, values: Option<&'a HashMap<String, AttributeValue>>) -> Placeholders<'a> {
-    Placeholders { names, values }
 }

@@ -10,6 +10,7 @@ use super::{
     bank::{NOW_S, Request, Said, mentions},
     rows::{self, Answer, Call},
 };
+use crate::vault::Purse;
 use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
 use aws_smithy_runtime_api::{
     client::{
@@ -31,7 +32,7 @@ use lambda_kit::{
 };
 use payment::{
     Payment,
-    key::{StripeKey, Vault},
+    key::StripeKey,
     ledger::Payments,
     stripe::{BaseUrl, Stripe, Timeouts},
 };
@@ -274,16 +275,6 @@ impl Ambient for Still {
     }
     fn random(&self) -> u64 {
         4
-    }
-}
-
-/// A vault with a key in it.
-#[derive(Debug)]
-struct Purse;
-
-impl Vault for Purse {
-    async fn read(&self) -> Result<Option<String>, Failure> {
-        Ok(Some("sk_model".to_owned()))
     }
 }
 

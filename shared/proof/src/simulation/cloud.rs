@@ -7,9 +7,6 @@ use lambda_kit::dynamodb::{number, string};
 use std::{cell::Cell, sync::Arc, time::Duration};
 use testkit::cloud::{Caller, Invocation, Lots, dynamodb::Tables, messaging::Messaging, stripe::Bank};
 
-/// How long `order-intake` may take: `Globals` of the template.
-const INTAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Everything that outlives an invocation.
 #[derive(Debug)]
 pub struct Cloud {
@@ -45,7 +42,7 @@ impl Cloud {
             messaging: Messaging::new(Arc::clone(&lots), &wiring.queues, &wiring.subscriptions),
             bank: Bank::default(),
             deadlines: Deadlines { nudge_after, time_out_after, park_after },
-            intake_timeout: INTAKE_TIMEOUT,
+            intake_timeout: wiring.intake_timeout,
             invocations: Cell::new(0),
             lots,
         }

@@ -8,6 +8,7 @@ use super::{
     watch::{Watch, Watched},
     wiring::Mapping,
 };
+use crate::vault::Purse;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use domain::{Currency, Sku};
 use inventory::{Inventory, warehouse::WarehouseTables};
@@ -25,7 +26,7 @@ use order_intake::{
 use order_tracking::{OrderTracking, timelines::OrdersTable};
 use payment::{
     Payment,
-    key::{StripeKey, Vault},
+    key::StripeKey,
     ledger::Payments,
     stripe::{BaseUrl, Stripe, Timeouts},
 };
@@ -57,8 +58,8 @@ pub async fn invoke(cloud: &Cloud, mapping: &Mapping, messages: &[Message], call
     }
     match mapping.function.as_str() {
         "payment" => {
-            let base = "https://stripe.invalid".parse::<BaseUrl>().unwrap_or_default();
-            let provider = Stripe::over(cloud.bank.connector(caller.clone()), base, StripeKey::new(Sealed), Timeouts::default());
+            let connector = cloud.bank.connector(caller.clone());
+            let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(Purse), Timeouts::default());
             let ledger = Payments(Table::new(client, "payments", payment::ledger::KEY));
             served_by!(Payment { ledger, provider, ambient })
         }
@@ -104,15 +105,5 @@ impl Catalogue for Shelf {
     async fn prices(&self, skus: &[Sku]) -> Result<HashMap<Sku, Price>, Failure> {
         let price = Price { unit_price_minor: UNIT_PRICE_MINOR, currency: Currency::EUR };
         Ok(skus.iter().map(|sku| (sku.clone(), price)).collect())
-    }
-}
-
-/// A key for a Stripe that is not there.
-#[derive(Debug)]
-struct Sealed;
-
-impl Vault for Sealed {
-    async fn read(&self) -> Result<Option<String>, Failure> {
-        Ok(Some("sk_test_simulated".to_owned()))
     }
 }

@@ -168,13 +168,10 @@ impl<'a> Simulation<'a> {
             self.start_invocations();
             let looks_at = operator.map(|(at, _)| at);
             let next = [self.next_message(), looks_at].into_iter().flatten().min();
-            let next = match (next, self.under_way.is_empty(), end) {
-                (None, true, _) => return,
-                (Some(next), _, Some(end)) => Some(next.min(end)),
-                (None, false, end) => end,
-                (next, _, None) => next,
-            };
-            let ended = match next {
+            if next.is_none() && self.under_way.is_empty() {
+                return;
+            }
+            let ended = match next.into_iter().chain(end).min() {
                 None => self.under_way.next().await,
                 Some(next) if self.under_way.is_empty() => {
                     sleep_until(next).await;

@@ -1,8 +1,11 @@
 //! What a run is about: who orders what, when, with which card, how bad the weather is. All of it drawn from the seed.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{fmt, time::Duration};
-use testkit::cloud::{Weather, stripe::card};
+use testkit::{
+    cloud::{Weather, stripe::card},
+    shop::{key_of, order},
+};
 
 /// What is sold: two SKUs, so that orders share them and one order has both.
 const SKUS: [&str; 2] = ["LAMP", "MUG"];
@@ -115,16 +118,10 @@ fn customer(dice: &mut fastrand::Rng) -> Customer {
         1 => &SKUS[1..],
         _ => &SKUS[..1],
     };
-    let lines: Vec<_> = skus.iter().map(|sku| json!({"sku": sku, "quantity": dice.u32(1..3)})).collect();
+    let lines: Vec<_> = skus.iter().map(|sku| (*sku, dice.u32(1..3))).collect();
     Customer {
-        key: key(dice),
-        order: json!({
-            "currency": "EUR",
-            "customer": {"name": testkit::shop::NAME, "email": testkit::shop::EMAIL},
-            "shipping_address": {"line1": testkit::shop::STREET, "city": "Exampleton", "postal_code": "10115", "country": "DE"},
-            "lines": lines,
-            "payment_method": payment_method,
-        }),
+        key: key_of(dice.u128(..)),
+        order: order(&lines, &payment_method),
         places_after: within(dice, ORDERS_WITHIN),
         is_impatient: dice.u32(0..10) == 0,
         cancels_after: match dice.u32(0..100) {
@@ -133,13 +130,6 @@ fn customer(dice: &mut fastrand::Rng) -> Customer {
             _ => None,
         },
     }
-}
-
-/// A UUID of version 4.
-fn key(dice: &mut fastrand::Rng) -> String {
-    let (high, low) = (dice.u64(..), dice.u64(..));
-    let node = low & 0xffff_ffff_ffff;
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{node:012x}", high >> 32, (high >> 16) & 0xffff, high & 0xfff, (low >> 48) & 0xfff)
 }
 
 fn within(dice: &mut fastrand::Rng, limit: Duration) -> Duration {

@@ -33,6 +33,8 @@ pub struct Wiring {
     pub subscriptions: Vec<Subscription>,
     /// Their consumers.
     pub mappings: Vec<Mapping>,
+    /// How long `order-intake` may take.
+    pub intake_timeout: Duration,
     /// The three parameters of the clock: nudge, time out, park, in seconds.
     pub deadlines_s: [u32; 3],
 }
@@ -44,7 +46,14 @@ impl Wiring {
     /// Where a queue of a stage lacks what a simulation needs of it.
     pub fn read() -> Result<Self> {
         let template = Template::read()?;
-        let mut wiring = Self { queues: vec![], subscriptions: vec![], mappings: vec![], deadlines_s: deadlines(&template)? };
+        let intake = template.resource("OrderIntakeFunction").context("no OrderIntakeFunction")?;
+        let mut wiring = Self {
+            queues: vec![],
+            subscriptions: vec![],
+            mappings: vec![],
+            intake_timeout: seconds(&template, intake.at("/Timeout")).context("Timeout")?,
+            deadlines_s: deadlines(&template)?,
+        };
         for Source { queue, function, mapping } in template.sources() {
             let name = name(&queue);
             wiring.queues.push(QueueSpec {

@@ -5,15 +5,15 @@
 
 use super::{
     Caller, Fault, Trouble,
-    expression::{Placeholders, assignments, holds},
+    write::{Assignments, Write},
 };
-use aws_sdk_dynamodb::types::{self, AttributeValue, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
 use lambda_kit::{
     Failure,
     dynamodb::{DynamoDb, Fate, Item, TRANSACTION_ACTIONS_MAX, Transacted, Written},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -57,6 +57,9 @@ impl Tables {
     pub fn client(&self, caller: &Caller) -> Client {
         Client { tables: self.clone(), caller: caller.clone() }
     }
+    fn key_of(&self, table: &str) -> Option<&'static str> {
+        Some(self.lock().get(table)?.key)
+    }
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Table>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,87 +72,21 @@ pub struct Client {
     caller: Caller,
 }
 
-/// A write of one item: where, on which condition, and what it leaves.
-struct Write<'a> {
-    table: &'a str,
-    key: &'a str,
-    condition: Option<&'a str>,
-    with: Placeholders<'a>,
-    change: Change<'a>,
-    /// Whether the item comes back where the condition fails.
-    wants_old: bool,
+/// What the write would set, or how it fails.
+fn attempt(tables: &BTreeMap<&'static str, Table>, write: &Write) -> Result<Result<Assignments, Fate>, String> {
+    let table = tables.get(write.table).ok_or("ResourceNotFoundException")?;
+    if table.busy.get(write.key).is_some_and(|until| Instant::now() < *until) {
+        return Ok(Err(Fate::Contended));
+    }
+    write.attempt(table.items.get(write.key))
 }
 
-enum Change<'a> {
-    Put(&'a Item),
-    Update(&'a str),
-}
-
-impl<'a> Write<'a> {
-    fn of(action: &'a TransactWriteItem, tables: &Tables) -> Result<Self, String> {
-        match action {
-            TransactWriteItem { put: Some(put), .. } => Self::put(put, tables),
-            TransactWriteItem { update: Some(update), .. } => Self::update(update),
-            _ => Err("an action is neither put nor update".to_owned()),
-        }
-    }
-    fn put(put: &'a types::Put, tables: &Tables) -> Result<Self, String> {
-        let table = put.table_name();
-        let attribute = tables.lock().get(table).map(|table| table.key).ok_or("ResourceNotFoundException")?;
-        let Some(AttributeValue::S(key)) = put.item().get(attribute) else { return Err("the item has no key".to_owned()) };
-        Ok(Self {
-            table,
-            key,
-            condition: put.condition_expression(),
-            with: with(put.expression_attribute_names(), put.expression_attribute_values()),
-            change: Change::Put(put.item()),
-            wants_old: put.return_values_on_condition_check_failure().is_some(),
-        })
-    }
-    fn update(update: &'a types::Update) -> Result<Self, String> {
-        let Some(AttributeValue::S(key)) = update.key().values().next() else { return Err("the update has no key".to_owned()) };
-        Ok(Self {
-            table: update.table_name(),
-            key,
-            condition: update.condition_expression(),
-            with: with(update.expression_attribute_names(), update.expression_attribute_values()),
-            change: Change::Update(update.update_expression()),
-            wants_old: update.return_values_on_condition_check_failure().is_some(),
-        })
-    }
-
-    /// What the write sets, or how it stands in the transaction's way.
-    fn attempt<'t>(&'t self, tables: &'t BTreeMap<&'static str, Table>) -> Result<Result<Vec<(String, AttributeValue)>, Fate>, String> {
-        let table = tables.get(self.table).ok_or("ResourceNotFoundException")?;
-        if table.busy.get(self.key).is_some_and(|until| Instant::now() < *until) {
-            return Ok(Err(Fate::Contended));
-        }
-        let old = table.items.get(self.key);
-        if let Some(condition) = self.condition
-            && !holds(condition, self.with, old)?
-        {
-            return Ok(Err(Fate::ConditionFailed(old.filter(|_| self.wants_old).cloned())));
-        }
-        let Change::Update(expression) = self.change else { return Ok(Ok(Vec::new())) };
-        let set = assignments(expression, self.with, old)?;
-        Ok(Ok(set.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
-    }
-
-    /// Writes what [`Write::attempt`] came to. Returns the new image.
-    fn apply<'t>(&self, tables: &'t mut BTreeMap<&'static str, Table>, set: Vec<(String, AttributeValue)>) -> Option<&'t Item> {
-        let table = tables.get_mut(self.table)?;
-        if let Change::Put(item) = self.change {
-            table.items.insert(self.key.to_owned(), item.clone());
-        } else {
-            let fresh = || Item::from([(table.key.to_owned(), AttributeValue::S(self.key.to_owned()))]);
-            table.items.entry(self.key.to_owned()).or_insert_with(fresh).extend(set);
-        }
-        table.items.get(self.key)
-    }
-}
-
-fn with<'a>(names: Option<&'a HashMap<String, String>>, values: Option<&'a HashMap<String, AttributeValue>>) -> Placeholders<'a> {
-    Placeholders { names, values }
+/// Writes what [`attempt`] came to. Returns the new image.
+fn apply<'t>(tables: &'t mut BTreeMap<&'static str, Table>, write: &Write, set: Assignments) -> Option<&'t Item> {
+    let table = tables.get_mut(write.table)?;
+    let old = table.items.remove(write.key);
+    table.items.insert(write.key.to_owned(), write.leave(old, set));
+    table.items.get(write.key)
 }
 
 impl Client {
@@ -164,8 +101,8 @@ impl Client {
         let what = format_args!("{operation} {} {}", write.table, write.key);
         let effect = || {
             let mut tables = self.tables.lock();
-            let outcome = write.attempt(&tables)?.map(|set| {
-                let new = write.apply(&mut tables, set);
+            let outcome = attempt(&tables, &write)?.map(|set| {
+                let new = apply(&mut tables, &write, set);
                 self.caller.tell(format_args!("  → written {}", state(new)));
                 new.filter(|_| wants_new).cloned()
             });
@@ -188,7 +125,7 @@ impl DynamoDb for Client {
     }
 
     async fn put_item(&self, put: types::Put) -> Result<Written, Failure> {
-        Ok(match self.single("PutItem", Write::put(&put, &self.tables), false).await? {
+        Ok(match self.single("PutItem", Write::put(&put, |table| self.tables.key_of(table)), false).await? {
             Ok(_) => Written::Done(None),
             Err(old) => Written::Refused(old),
         })
@@ -202,7 +139,8 @@ impl DynamoDb for Client {
     }
 
     async fn transact_write_items(&self, actions: Vec<TransactWriteItem>) -> Result<Transacted, Failure> {
-        let writes: Vec<_> = actions.iter().map(|action| Write::of(action, &self.tables)).collect::<Result<_, _>>().map_err(invalid)?;
+        let writes: Vec<_> =
+            actions.iter().map(|action| Write::of(action, |table| self.tables.key_of(table))).collect::<Result<_, _>>().map_err(invalid)?;
         let rows: BTreeSet<_> = writes.iter().map(|write| (write.table, write.key)).collect();
         if rows.len() < writes.len() || writes.len() > TRANSACTION_ACTIONS_MAX {
             return Err(invalid("a transaction touches up to a hundred items, each once".to_owned()));
@@ -210,7 +148,7 @@ impl DynamoDb for Client {
         let conflicts = self.caller.lots.fault(&[Fault::Conflict]).is_some();
         let transact = || -> Result<Transacted, String> {
             let mut tables = self.tables.lock();
-            let attempts: Vec<_> = writes.iter().map(|write| write.attempt(&tables)).collect::<Result<_, _>>()?;
+            let attempts: Vec<_> = writes.iter().map(|write| attempt(&tables, write)).collect::<Result<_, _>>()?;
             let (mut sets, mut fates) = (Vec::new(), Vec::new());
             for attempt in attempts {
                 fates.push(attempt.map(|set| sets.push(set)).err().unwrap_or(Fate::Fine));
@@ -226,7 +164,7 @@ impl DynamoDb for Client {
             }
             let until = Instant::now() + self.caller.lots.within(TRANSACTION);
             for (write, set) in writes.iter().zip(sets) {
-                write.apply(&mut tables, set);
+                apply(&mut tables, write, set);
                 if let Some(table) = tables.get_mut(write.table) {
                     table.busy.insert(write.key.to_owned(), until);
                 }

@@ -9,7 +9,7 @@ use lambda_kit::dynamodb::Item;
 use std::collections::HashMap;
 
 /// What the placeholders of an expression stand for.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Placeholders<'a> {
     /// `#…`: names of attributes.
     pub names: Option<&'a HashMap<String, String>>,
@@ -52,13 +52,6 @@ pub fn assignments<'a>(
     }
     parser.end()?;
     Ok(set)
-}
-
-/// `item` as `expression` leaves it; a new one has its key.
-pub fn updated(expression: &str, with: Placeholders, item: Option<&Item>, key: (&str, &str)) -> Result<Item, String> {
-    let mut new = item.cloned().unwrap_or_else(|| [(key.0.to_owned(), AttributeValue::S(key.1.to_owned()))].into());
-    new.extend(assignments(expression, with, item)?.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    Ok(new)
 }
 
 struct Parser<'a> {
@@ -230,51 +223,6 @@ fn number(value: &AttributeValue) -> Result<i128, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lambda_kit::dynamodb::{Update, number, string};
-
-    /// What an update makes of an item; [`None`] where its condition does not hold.
-    fn apply(update: Update, old: Option<&Item>) -> Option<Item> {
-        let (expression, condition, names, values) = update.into_parts();
-        let with = Placeholders { names: Some(&names), values: Some(&values) };
-        let fits = condition.is_none_or(|condition| holds(&condition, with, old).unwrap());
-        fits.then(|| updated(&expression, with, old, ("id", "1")).unwrap())
-    }
-    fn item(attributes: &[(&str, AttributeValue)]) -> Item {
-        attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
-    }
-
-    #[test]
-    fn everything_that_an_update_can_say_does_what_it_says() {
-        let old =
-            item(&[("id", string("1")), ("state", string("open")), ("n", number(5)), ("kinds", AttributeValue::Ss(vec!["a".into()]))]);
-        let new = |update| apply(update, Some(&old));
-        assert_eq!(new(Update::new().set("state", string("shut"))).unwrap()["state"], string("shut"));
-        assert_eq!(new(Update::new().set_once("state", string("shut"))).unwrap()["state"], string("open"));
-        assert_eq!(new(Update::new().add("n", 2)).unwrap()["n"], number(7));
-        assert_eq!(new(Update::new().add("m", 2)).unwrap()["m"], number(2));
-        assert_eq!(new(Update::new().take("n", 5)).unwrap()["n"], number(0));
-        assert_eq!(new(Update::new().take("n", 6)), None);
-        assert_eq!(new(Update::new().take("m", 1)), None, "what is not there is not enough");
-        let listed = new(Update::new().append("facts", string("f")).add_to_set("kinds", "b").if_set_lacks("kinds", "b")).unwrap();
-        assert_eq!(listed["facts"], AttributeValue::L(vec![string("f")]));
-        assert_eq!(listed["kinds"], AttributeValue::Ss(vec!["a".into(), "b".into()]));
-        assert_eq!(new(Update::new().append("facts", string("f")).if_set_lacks("kinds", "a")), None);
-    }
-
-    #[test]
-    fn conditions_hold_or_fail_as_documented() {
-        let old = item(&[("state", string("open")), ("a", string("x"))]);
-        let fits = |update: Update, old: Option<&Item>| apply(update.set("z", string("z")), old).is_some();
-        for old in [Some(&old), None] {
-            let there = old.is_some();
-            assert_eq!(fits(Update::new().if_equals("state", string("open")), old), there);
-            assert!(!fits(Update::new().if_equals("state", string("shut")), old));
-            assert_eq!(fits(Update::new().if_exists("a").if_equals("state", string("open")), old), there);
-            assert_eq!(fits(Update::new().if_absent("a"), old), !there);
-            assert!(fits(Update::new().if_absent_or_equals("state", string("open")), old));
-            assert_eq!(fits(Update::new().if_absent_or_equals("state", string("shut")).if_absent("b"), old), !there);
-        }
-    }
 
     #[test]
     fn what_is_not_understood_is_refused() {

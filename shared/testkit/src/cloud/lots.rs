@@ -27,75 +27,61 @@ const HANG: Duration = Duration::from_secs(70);
 /// When every run begins.
 const EPOCH_S: i64 = 1_800_000_000;
 
-/// What goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// A call is refused, and nothing was done.
-    Throttled,
-    /// A call is done, and its caller hears of a time-out.
-    AnswerLost,
-    /// The process dies before a call.
-    CrashBefore,
-    /// The process dies after a call was done.
-    CrashAfter,
-    /// The code panics at a call.
-    Panic,
-    /// A call hangs until the invocation's time is over.
-    Hang,
-    /// A transaction meets another one.
-    Conflict,
-    /// The topic refuses one entry of a batch.
-    EntryRefused,
-    /// A message is delivered twice, by the topic or by the queue, perhaps while the first copy is being handled.
-    Duplicate,
-    /// A message is delivered minutes or hours late, and so out of order.
-    Late,
-    /// What was acknowledged comes back, because deleting it failed.
-    AcknowledgementLost,
-    /// The topic and the queues forget what they have just seen, and let a duplicate pass.
-    DeduplicationForgotten,
-    /// The event source mapping stands still for a while.
-    ConsumerStopped,
-    /// A body that nobody can read comes with the others.
-    Poison,
-    /// The provider answers 5xx, and nothing was done; it answers so again under the same key.
-    ProviderError,
-    /// The provider answers 5xx, and it was done; it answers so again under the same key.
-    ProviderErrorAfter,
-    /// The provider answers 429 or 409, and forgets it.
-    ProviderBusy,
-    /// The provider forgets an idempotency key.
-    KeyExpired,
-    /// The bank refuses this once.
-    BankRefuses,
+/// An enum that knows its variants, each written once.
+macro_rules! kinds {
+    ($(#[$about:meta])* pub enum $name:ident { $($(#[$doc:meta])* $kind:ident,)+ }) => {
+        $(#[$about])*
+        pub enum $name { $($(#[$doc])* $kind,)+ }
+        impl $name {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+        }
+    };
 }
 
-impl Fault {
-    /// Every kind.
-    pub const ALL: [Self; 19] = {
-        use Fault::*;
-        [
-            Throttled,
-            AnswerLost,
-            CrashBefore,
-            CrashAfter,
-            Panic,
-            Hang,
-            Conflict,
-            EntryRefused,
-            Duplicate,
-            Late,
-            AcknowledgementLost,
-            DeduplicationForgotten,
-            ConsumerStopped,
-            Poison,
-            ProviderError,
-            ProviderErrorAfter,
-            ProviderBusy,
-            KeyExpired,
-            BankRefuses,
-        ]
-    };
+kinds! {
+    /// What goes wrong.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Fault {
+        /// A call is refused, and nothing was done.
+        Throttled,
+        /// A call is done, and its caller hears of a time-out.
+        AnswerLost,
+        /// The process dies before a call.
+        CrashBefore,
+        /// The process dies after a call was done.
+        CrashAfter,
+        /// The code panics at a call.
+        Panic,
+        /// A call hangs until the invocation's time is over.
+        Hang,
+        /// A transaction meets another one.
+        Conflict,
+        /// The topic refuses one entry of a batch.
+        EntryRefused,
+        /// A message is delivered twice, by the topic or by the queue, perhaps while the first copy is being handled.
+        Duplicate,
+        /// A message is delivered minutes or hours late, and so out of order.
+        Late,
+        /// What was acknowledged comes back, because deleting it failed.
+        AcknowledgementLost,
+        /// The topic and the queues forget what they have just seen, and let a duplicate pass.
+        DeduplicationForgotten,
+        /// The event source mapping stands still for a while.
+        ConsumerStopped,
+        /// A body that nobody can read comes with the others.
+        Poison,
+        /// The provider answers 5xx, and nothing was done; it answers so again under the same key.
+        ProviderError,
+        /// The provider answers 5xx, and it was done; it answers so again under the same key.
+        ProviderErrorAfter,
+        /// The provider answers 429 or 409, and forgets it.
+        ProviderBusy,
+        /// The provider forgets an idempotency key.
+        KeyExpired,
+        /// The bank refuses this once.
+        BankRefuses,
+    }
 }
 
 /// How bad a run is.

@@ -5,9 +5,10 @@
 //! holds money, as AWS and Stripe document that they do.
 
 pub mod dynamodb;
-pub mod expression;
+mod expression;
 mod lots;
 pub mod messaging;
 pub mod stripe;
+pub mod write;
 
 pub use lots::{Caller, Fault, Invocation, Lots, Trouble, Weather};
