@@ -1,4 +1,4 @@
-"""Starts the local engine: MiniStack, with the three gaps mended that this template meets.
+"""Starts the local engine: MiniStack, with the gaps mended that this template meets.
 
 Run by `cargo xtask up|demo|test` with an environment made from nothing, because functions inherit all of it.
 Each mending is held by a test in `engine_test.py`, and so is each gap: when a new version closes one, its test says so and
@@ -33,6 +33,7 @@ def main() -> None:
     handlers = provisioners._RESOURCE_HANDLERS
     mend(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
+    keep_what_a_mail_carries()
     ministack.app.main()
 
 
@@ -140,6 +141,70 @@ def answer(response: tuple) -> dict:
     if status >= 400:
         raise ValueError(f"the HTTP API could not be imported: {body!r}")
     return json.loads(body)
+
+
+# ── SES ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# The engine grants 14 mails a second, as SES does a young account. Nobody waits here for a reputation to grow.
+SEND_RATE = 500.0
+
+
+def keep_what_a_mail_carries() -> None:
+    """The engine keeps sender, recipients, subject and bodies of a mail; this adds its headers, reply addresses, tags and
+    configuration set, so that a test can look at them."""
+    import ministack.app
+    from ministack.services import ses, ses_v2
+
+    handle = ses_v2.handle_request
+
+    async def handled(method, path, headers, body, query_params):
+        answer = await handle(method, path, headers, body, query_params)
+        if answer[0] != 200:
+            return answer
+        operation = (method, path.rstrip("/").rpartition("/")[2])
+        if operation == ("GET", "account"):
+            said = json.loads(answer[2])
+            said["SendQuota"]["MaxSendRate"] = SEND_RATE
+            return answer[0], answer[1], json.dumps(said).encode()
+        if operation in (("POST", "outbound-emails"), ("POST", "outbound-bulk-emails")):
+            asked, said = json.loads(body), json.loads(answer[2])
+            ids = [said.get("MessageId")] + [entry.get("MessageId") for entry in said.get("BulkEmailEntryResults", [])]
+            entries = [{}] + asked.get("BulkEmailEntries", [])
+            kept = {mail["MessageId"]: mail for mail in ses._sent_emails_list()[-len(ids) :]}
+            for message_id, entry in zip(ids, entries):
+                if message_id in kept:
+                    kept[message_id].update(carried(asked, entry))
+        return answer
+
+    ses_v2.handle_request = handled
+    show = ministack.app._handle_ses_messages_request
+
+    async def shown(method, path, headers, query_params):
+        answer = await show(method, path, headers, query_params)
+        if answer is None or answer[0] != 200:
+            return answer
+        said = json.loads(answer[2])
+        kept = {mail["MessageId"]: mail for mails in ses._sent_emails.to_dict().values() for mail in mails}
+        for mails in said["messages"].values():
+            for mail in mails:
+                mail.update({name: kept[mail["MessageId"]].get(name) for name in CARRIED})
+        return answer[0], answer[1], json.dumps(said).encode()
+
+    ministack.app._handle_ses_messages_request = shown
+
+
+CARRIED = ("Headers", "ReplyTo", "Tags", "ConfigurationSetName")
+
+
+def carried(asked: dict, entry: dict) -> dict:
+    content = asked.get("Content") or asked.get("DefaultContent") or {}
+    whole = (content.get("Simple") or content.get("Template") or {}).get("Headers") or []
+    return {
+        "Headers": whole + (entry.get("ReplacementHeaders") or []),
+        "ReplyTo": asked.get("ReplyToAddresses") or [],
+        "Tags": (asked.get("EmailTags") or asked.get("DefaultEmailTags") or []) + (entry.get("ReplacementTags") or []),
+        "ConfigurationSetName": asked.get("ConfigurationSetName", ""),
+    }
 
 
 if __name__ == "__main__":

@@ -275,6 +275,31 @@ class OfAnEngine(unittest.TestCase):
         cls.addClassCleanup(cls.engine.stop)
         cls.outputs = cls.engine.deploy()
 
+    def sent_mail(self) -> dict:
+        """A mail with everything that ours have, as the engine shows it afterwards."""
+        part = lambda text: {"Data": text, "Charset": "UTF-8"}
+        self.engine.client("sesv2").create_email_identity(EmailIdentity="example.com")
+        answer = self.engine.client("sesv2").send_email(
+            FromEmailAddress="orders@example.com",
+            Destination={"ToAddresses": ["ada@example.com"]},
+            ReplyToAddresses=["orders+1@example.com"],
+            EmailTags=[{"Name": "template", "Value": "hello"}],
+            Content={
+                "Simple": {
+                    "Subject": part("Hello"),
+                    "Body": {"Text": part("text"), "Html": part("<p>html</p>")},
+                    "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+                }
+            },
+        )
+        return self.mail(answer["MessageId"])
+
+    def mail(self, message_id: str) -> dict:
+        with urllib.request.urlopen(f"{self.engine.url}/_ministack/ses/messages") as response:
+            shown = json.load(response)
+        mails = [mail for account in shown["messages"].values() for mail in account]
+        return next(mail for mail in mails if mail["MessageId"] == message_id)
+
     def warm_invocation_ms(self) -> float:
         """The median of ten, after the first, which starts the function."""
         invoke = self.engine.client("lambda").invoke
@@ -298,6 +323,9 @@ class Gaps(OfAnEngine):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertNotIn("FifoTopic", attributes)
 
+    def test_headers_of_a_mail_are_dropped(self):
+        self.assertNotIn("Headers", self.sent_mail())
+
     def test_a_warm_invocation_waits_for_nagle(self):
         self.assertGreater(self.warm_invocation_ms(), 35)
 
@@ -314,6 +342,38 @@ class Mended(OfAnEngine):
     def test_fifo_attributes_of_a_topic_are_kept(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertEqual((attributes["FifoTopic"], attributes["FifoThroughputScope"]), ("true", "MessageGroup"))
+
+    def test_what_a_mail_carries_is_kept(self):
+        mail = self.sent_mail()
+        self.assertEqual((mail["Subject"], mail["BodyText"], mail["BodyHtml"]), ("Hello", "text", "<p>html</p>"))
+        self.assertEqual(mail["Headers"], [{"Name": "Auto-Submitted", "Value": "auto-generated"}])
+        self.assertEqual((mail["ReplyTo"], mail["Tags"]), (["orders+1@example.com"], [{"Name": "template", "Value": "hello"}]))
+
+    def test_a_bulk_mail_is_rendered_by_literal_placeholders_and_keeps_each_ones_headers(self):
+        ses = self.engine.client("sesv2")
+        ses.create_email_identity(EmailIdentity="example.com")
+        ses.create_configuration_set(ConfigurationSetName="bulk")
+        content = {"Subject": "Hello {{name}}", "Text": "{{name}}", "Html": "<p>{{name_html}}</p>"}
+        header = {"Name": "List-Unsubscribe", "Value": "<https://example.com/1>"}
+        entry = {
+            "Destination": {"ToAddresses": ["ada@example.com"]},
+            "ReplacementEmailContent": {
+                "ReplacementTemplate": {"ReplacementTemplateData": json.dumps({"name": "Ada & co", "name_html": "Ada &amp; co"})}
+            },
+            "ReplacementHeaders": [header],
+        }
+        answer = ses.send_bulk_email(
+            FromEmailAddress="orders@example.com",
+            ConfigurationSetName="bulk",
+            DefaultContent={"Template": {"TemplateContent": content, "TemplateData": "{}"}},
+            BulkEmailEntries=[entry],
+        )
+        mail = self.mail(answer["BulkEmailEntryResults"][0]["MessageId"])
+        self.assertEqual((mail["Subject"], mail["BodyHtml"]), ("Hello Ada & co", "<p>Ada &amp; co</p>"))
+        self.assertEqual((mail["Headers"], mail["ConfigurationSetName"]), ([header], "bulk"))
+
+    def test_the_send_rate_is_not_that_of_a_new_account(self):
+        self.assertGreaterEqual(self.engine.client("sesv2").get_account()["SendQuota"]["MaxSendRate"], 100)
 
     def test_a_warm_invocation_is_quick(self):
         self.assertLess(self.warm_invocation_ms(), 35)

@@ -43,6 +43,8 @@ pub const RULES: &[Rule] = &[
     access::keys_admit_services_of_this_account_only,
     access::everything_is_encrypted,
     access::secrets_have_no_value_here,
+    access::buckets_are_closed_and_expire,
+    access::mail_is_encrypted_and_heard_of,
     operations::resource_types_are_known_here_and_locally,
     operations::parameters_and_conditions_are_used,
     operations::attachments_are_about_something,
@@ -56,6 +58,7 @@ pub const RULES: &[Rule] = &[
     operations::apis_are_throttled_and_logged,
     operations::queues_are_watched,
     operations::functions_and_apis_are_watched,
+    operations::mails_are_counted,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
 ];
@@ -251,9 +254,13 @@ pub fn statements(document: &Value) -> Vec<Branch<'_>> {
     items(&document["Statement"]).flat_map(branches).collect()
 }
 
-/// The logical id that `!Ref` or `!GetAtt` names.
+/// The logical id that `!Ref`, `!GetAtt` or the first placeholder of a `!Sub` names that is not of CloudFormation itself.
 pub fn target(value: &Value) -> Option<&str> {
-    value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str())
+    let placed = || {
+        let names = value["Fn::Sub"].as_str()?.split("${").skip(1).filter_map(|rest| rest.split(['}', '.']).next());
+        names.into_iter().find(|name| !name.starts_with("AWS::"))
+    };
+    value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str()).or_else(placed)
 }
 
 /// The entries of a map; none of anything else.

@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 use testkit::{
-    shop::{VISA, new_key, new_sku, order},
+    shop::{VISA, new_address, new_key, new_sku, order, stored_order},
     stack::Stack,
 };
 use tokio::time::Instant;
@@ -217,6 +217,38 @@ async fn inventory_takes_one_transaction_to_reserve_and_one_update_to_commit() -
     let ships = orders.map(|order_id| event(&order_id, shipped(&sku, PaymentRef("pi_1".into()))));
     assert_eq!(counted.calls(&core, &ships).await, "PublishBatch 1, UpdateItem 10");
     assert_eq!(counted.stack.available(&sku).await?, 90);
+    Ok(())
+}
+
+/// Counts what it hands on: SES is called once a mail, whatever the SDK would like to repeat.
+struct Counting<S>(S, Counter);
+
+impl<S: mailer::Sender> mailer::Sender for Counting<S> {
+    async fn send(&self, letter: &mailer::Letter) -> Result<String, lambda_kit::Failure> {
+        *self.1.0.lock().unwrap().entry("SendEmail".to_owned()).or_default() += 1;
+        self.0.send(letter).await
+    }
+}
+
+#[tokio::test]
+async fn a_mail_takes_one_read_two_writes_and_one_call_of_ses() -> Result<()> {
+    let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
+    let suppressions = mailer::suppression::Suppressions::new(counted.dynamodb(), counted.table("SuppressionsTable"));
+    let address: mailer::OrdersAddress = "orders@example.com".parse()?;
+    let set = counted.stack.state.output("MailConfigurationSetName")?.to_owned();
+    let mailer = mailer::Mailer {
+        ledger: mailer::ledger::EmailLedger::new(counted.dynamodb(), counted.table("EmailLedgerTable"), suppressions),
+        sender: Counting(mailer::ses::Ses::new(&counted.aws, address.clone(), set), counted.counter.clone()),
+        ambient: Real,
+    };
+    let orders = pipeline::orders::Orders::new(counted.dynamodb(), counted.table("OrdersTable"));
+    let core = counted.core(order_email::OrderEmail { orders, mailer, address });
+    let (order_id, email) = (self::orders::<1>()[0], new_address("calls"));
+    let happened = event(&order_id, placed("MUG"));
+    counted.stack.put("OrdersTable", stored_order(&order_id.to_string(), "MUG", &email, &happened.time.to_string())).await?;
+    assert_eq!(counted.calls(&core, &[happened.clone()]).await, "GetItem 1, SendEmail 1, TransactWriteItems 1, UpdateItem 1");
+    assert_eq!(counted.calls(&core, &[happened]).await, "GetItem 1, TransactWriteItems 1", "a second delivery finds it sent");
+    assert_eq!(counted.stack.mails_to(&email).await?.len(), 1);
     Ok(())
 }
 

@@ -7,15 +7,18 @@
 
 use anyhow::{Context, Result, ensure};
 use domain::{
-    CloudEvent, Currency, Event, Money, Subject,
+    CloudEvent, Currency, CustomerId, Event, Money, Subject,
     event::{CancelReason, InventoryReserved, OrderCancelled, OrderPlaced, OrderShipped, PaymentAuthorized, PaymentRef},
     line::{Item, Line},
 };
+use end_to_end::inbound;
+use lambda_kit::secrets::SecretText as _;
+use mailer::unsubscribe::{LinkKey, Links};
 use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
 use testkit::{
-    engine::function_processes,
-    shop::{DECLINED, EMAIL, NAME, STREET, VISA, new_key, new_sku, order},
+    engine::{function_processes, request},
+    shop::{DECLINED, EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order, stored_customer, stored_order},
     stack::Stack,
 };
 
@@ -116,9 +119,30 @@ impl Function {
         Ok(())
     }
 
-    /// What every consumer does: park what can never pass, hide what has to wait.
-    async fn parks_and_hides(&self) -> Result<()> {
+    /// A customer of their own for this story, who has agreed to everything.
+    async fn customer(&self, stem: &str) -> Result<CustomerId> {
+        let address = new_address(stem);
+        let id = CustomerId::from_email(&address.parse()?);
+        self.stack.put("CustomersTable", stored_customer(&id.to_string(), &address, true)).await?;
+        Ok(id)
+    }
+
+    /// The key of unsubscribe links, as whoever administers the account could read it.
+    async fn link_key(&self) -> Result<String> {
+        let arn = self.stack.state.output("UnsubscribeSecretArn")?;
+        let secret = self.stack.engine.call("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": arn})).await?;
+        Ok(secret["SecretString"].as_str().context("the secret has no value")?.to_owned())
+    }
+
+    /// Parks what can never pass.
+    async fn parks(&self) -> Result<()> {
         ensure!(self.deliver(&["poison, not JSON".to_owned()]).await? == 0, "poison was not parked");
+        Ok(())
+    }
+
+    /// What every consumer of events does: park what can never pass, hide what has to wait.
+    async fn parks_and_hides(&self) -> Result<()> {
+        self.parks().await?;
         let mut unknown: Value = serde_json::from_str(&event(&new_order(), now(), placed("X", 1, VISA)).to_json())?;
         unknown["type"] = "order.placed.v99".into();
         ensure!(self.deliver(&[unknown.to_string()]).await? == 1, "an unknown version has to wait");
@@ -159,7 +183,7 @@ impl Function {
             "order-deadline" => {
                 // An order that lies in the table and that nobody was told of: the nudge announces it.
                 let order_id = new_order();
-                stack.put("OrdersTable", stored_order(&order_id, &sku)).await?;
+                stack.put("OrdersTable", stored_order(&order_id, &sku, EMAIL, &now().to_string())).await?;
                 let nudged = self.deliver(&[event(&order_id, now(), placed(&sku, 1, VISA)).to_json()]).await?;
                 ensure!(nudged == 1, "it has to look again");
                 self.parks_and_hides().await?;
@@ -192,6 +216,57 @@ impl Function {
                 self.passes(&[event(&new_order(), now(), InventoryReserved { items: vec![] })]).await?;
                 self.parks_and_hides().await?;
             }
+            "customer-signup" => {
+                let answer = stack.sign_up(NAME, &new_address("rights"), false).await?;
+                ensure!(answer.status == 202, "{}", answer.body);
+            }
+            "unsubscribe" => {
+                self.cool_down();
+                let id = self.customer("rights").await?;
+                let link = Links::new(&stack.state.api_url, LinkKey::from_text(self.link_key().await?.trim())?).link(&id);
+                let answer = request("POST", &link, &[("Content-Type", "application/x-www-form-urlencoded")], String::new()).await?;
+                ensure!(answer.status == 200, "{}", answer.body);
+            }
+            "welcome-email" => {
+                let id = self.customer("welcomed").await?;
+                let signed_up = domain::event::CustomerSignedUp { marketing_consent: true };
+                self.passes(&[CloudEvent { subject: Subject::Customer(id), ..event(&new_order(), now(), signed_up) }]).await?;
+                self.parks_and_hides().await?;
+            }
+            "order-email" => {
+                let order_id = new_order();
+                stack.put("OrdersTable", stored_order(&order_id, &sku, &new_address("rights"), &now().to_string())).await?;
+                self.passes(&[event(&order_id, now(), placed(&sku, 1, VISA))]).await?;
+                self.parks_and_hides().await?;
+            }
+            "email-feedback" => {
+                for fixture in ["complaint", "bounce-transient"] {
+                    let path = format!("{}/../functions/email-feedback/tests/fixtures/{fixture}.json", env!("CARGO_MANIFEST_DIR"));
+                    let told = std::fs::read_to_string(path)?.replace("ada@example.com", &new_address("rights"));
+                    ensure!(self.deliver(&[told]).await? == 0, "{fixture} was not handled");
+                }
+                self.parks().await?;
+            }
+            "email-inbound" => {
+                let (order_id, from) = (new_order(), new_address("rights"));
+                stack.put("OrdersTable", stored_order(&order_id, &sku, &from, &now().to_string())).await?;
+                for text in ["cancel", "Where is it?"] {
+                    let told = inbound::stored(stack, &from, &format!("orders+{order_id}@example.com"), text, "PASS").await?;
+                    ensure!(self.deliver(&[told]).await? == 0, "the mail was not handled");
+                }
+                self.parks().await?;
+            }
+            "email-campaign" => {
+                self.cool_down();
+                let (run, reader) = (format!("{:08x}", fastrand::u32(..)), new_address("reader"));
+                let id = CustomerId::from_email(&reader.parse()?);
+                stack.put("CustomersTable", stored_customer(&id.to_string(), &reader, true)).await?;
+                stack.store("CampaignsBucket", &format!("lists/{run}.csv"), &format!("email,name,voucher\n{reader},Reader,SPRING\n")).await?;
+                let start = json!({"campaign_id": run, "template": "newsletter", "list": format!("lists/{run}.csv")});
+                ensure!(self.deliver(&[start.to_string()]).await? == 0, "the campaign did not end");
+                ensure!(!stack.mails_to(&reader).await?.is_empty(), "nobody was mailed");
+                self.parks().await?;
+            }
             other => anyhow::bail!("{other} has no story here: add one that uses each of its rights"),
         }
         Ok(())
@@ -220,16 +295,6 @@ fn placed(sku: &str, quantity: u32, payment_method: &str) -> OrderPlaced {
 
 fn cancelled(payment: Option<PaymentRef>) -> OrderCancelled {
     OrderCancelled { reason: CancelReason::CustomerAsked, payment, items: None }
-}
-
-/// An order as intake stores it, in DynamoDB's JSON.
-fn stored_order(order_id: &str, sku: &str) -> Value {
-    let text = |text: &str| json!({"S": text});
-    let line = json!({"M": {"sku": text(sku), "quantity": {"N": "1"}, "unit_price_minor": {"N": "1200"}}});
-    let address = json!({"M": {"line1": text("x"), "city": text("x"), "postal_code": text("x"), "country": text("DE")}});
-    json!({"order_id": text(order_id), "received_at": text(&now().to_string()), "fingerprint": text("x"), "lines": {"L": [line]},
-        "total": {"M": {"amount_minor": {"N": "1200"}, "currency": text("EUR")}}, "payment_method": text(VISA),
-        "customer": {"M": {"name": text("x"), "email": text("x@example.com")}}, "shipping_address": address})
 }
 
 /// The policy without one action of one statement.

@@ -41,8 +41,8 @@ fn the_template_keeps_every_rule() -> Result<()> {
 fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Result<()> {
     let template = Template::read()?;
     let count = |wanted| template.queues().filter(|queue| use_of(&template, queue) == Some(wanted)).count();
-    assert_eq!((count(Use::Source), count(Use::DeadLetters), count(Use::ForPeople)), (5, 6, 1));
-    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (7, 5, 6));
+    assert_eq!((count(Use::Source), count(Use::DeadLetters), count(Use::ForPeople)), (10, 12, 1));
+    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (14, 10, 10));
     Ok(())
 }
 
@@ -347,8 +347,29 @@ fn what_is_not_encrypted_or_by_a_managed_key_of_aws_is_refused() -> Result<()> {
 fn a_key_of_the_provider_in_the_template_is_refused() -> Result<()> {
     let rule = access::secrets_have_no_value_here;
     complains(rule, &with("StripeKeySecret/SecretString", json!("…"))?, "StripeKeySecret")?;
+    complains(rule, &with("UnsubscribeSecret/GenerateSecretString/PasswordLength", json!(1))?, "UnsubscribeSecret")?;
     complains(rule, &with("StripeKeySecret/GenerateSecretString", json!({}))?, "StripeKeySecret")?;
     complains(rule, &with("PaymentFunction/Environment/Variables/STRIPE_KEY", json!("sk_test_1"))?, "PaymentFunction")
+}
+
+#[test]
+fn a_bucket_that_is_open_or_keeps_for_ever_is_refused() -> Result<()> {
+    let rule = access::buckets_are_closed_and_expire;
+    complains(rule, &with("CampaignsBucket/PublicAccessBlockConfiguration/BlockPublicPolicy", json!(false))?, "CampaignsBucket")?;
+    complains(rule, &without("CampaignsBucket/LifecycleConfiguration")?, "CampaignsBucket")?;
+    let anyone = "InboundMailBucketPolicy/PolicyDocument/Statement/0/Principal";
+    complains(rule, &with(anyone, json!("*"))?, "InboundMailBucketPolicy")
+}
+
+#[test]
+fn mail_that_is_not_encrypted_or_of_which_nobody_hears_is_refused() -> Result<()> {
+    let rule = access::mail_is_encrypted_and_heard_of;
+    complains(rule, &with("MailConfigurationSet/DeliveryOptions/TlsPolicy", json!("OPTIONAL"))?, "MailConfigurationSet")?;
+    complains(rule, &without("MailEventDestination/EventDestination/MatchingEventTypes/2")?, "MailEventDestination")?;
+    complains(rule, &without("/Resources/MailEventDestination")?, "AWS::SES::ConfigurationSetEventDestination")?;
+    complains(rule, &without("OrderEmailFunction/Environment/Variables/MAIL_CONFIGURATION_SET")?, "OrderEmailFunction")?;
+    complains(rule, &with("InboundRule/Rule/ScanEnabled", json!(false))?, "InboundRule")?;
+    complains(operations::mails_are_counted, &without("/Resources/RenderingFailureAlarm")?, "RenderingFailures")
 }
 
 // ── Operations ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -38,6 +38,7 @@ enum Step {
     Calls,
     BadRequests,
     Stories,
+    Mails,
     Faults,
     SamLocal,
     LeastPrivilege,
@@ -56,6 +57,7 @@ impl Step {
             Self::Ports => "stores and provider client against the engine and the payment provider",
             Self::BadRequests => "end to end: bad requests at the front door",
             Self::Stories => "end to end: every story of an order",
+            Self::Mails => "end to end: who gets which mail, once, and who gets none",
             Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
             Self::Calls => "end to end: AWS calls counted",
             Self::SamLocal => "sam local invoke with every sample event",
@@ -71,6 +73,7 @@ impl Step {
         match self {
             Self::BadRequests => Some("bad_requests"),
             Self::Stories => Some("stories"),
+            Self::Mails => Some("mails"),
             Self::Faults => Some("faults"),
             Self::Calls => Some("calls"),
             Self::LeastPrivilege => Some("least_privilege"),
@@ -82,7 +85,7 @@ impl Step {
     }
 }
 
-const ALL: [Step; 14] = [
+const ALL: [Step; 15] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
@@ -94,6 +97,7 @@ const ALL: [Step; 14] = [
     Step::Calls,
     Step::BadRequests,
     Step::Stories,
+    Step::Mails,
     Step::Faults,
     Step::SamLocal,
     Step::LeastPrivilege,
@@ -182,7 +186,7 @@ impl Checks<'_> {
                     }
                 }
             }
-            Step::BadRequests | Step::Stories | Step::Faults | Step::Calls | Step::LeastPrivilege => self.end_to_end(step).await,
+            Step::BadRequests | Step::Stories | Step::Mails | Step::Faults | Step::Calls | Step::LeastPrivilege => self.end_to_end(step).await,
         }
     }
 

@@ -1,5 +1,6 @@
-//! Six orders from set-up to the end, each told as it happens, then what was charged and what is in stock.
-//! Every story goes over HTTP and is judged by what a customer, the payment provider's book and the stock table say.
+//! Six orders from set-up to the end, each told as it happens, then what was charged, what is in stock and what was mailed.
+//! Every story goes over HTTP and is judged by what a customer, the payment provider's book, the stock table and
+//! the inbox say.
 //! A stack that `up` left running is used and left running; otherwise everything started here is stopped here.
 
 use crate::machine::{Repository, require_free_port};
@@ -14,6 +15,7 @@ use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use testkit::engine::Engine;
+use testkit::inbox::Mail;
 use testkit::shop::{DECLINED, VISA};
 use testkit::stack::{Stack, State};
 
@@ -21,6 +23,8 @@ use testkit::stack::{Stack, State};
 const USUAL_LIMIT: Duration = Duration::from_secs(60);
 /// The local time-out is 30 s; then the order still has to be undone.
 const TIMED_OUT_LIMIT: Duration = Duration::from_secs(120);
+/// How long after an order's end its last mail may take.
+const MAIL_LIMIT: Duration = Duration::from_secs(30);
 /// Where the hold-back waits for what is already on its way to the payment function.
 const PAYMENT: &str = "PaymentFunction";
 
@@ -289,6 +293,33 @@ async fn verdict(
         let expected = before - sold.get(sku).copied().unwrap_or(0);
         wrong += usize::from(now != expected);
         println!("{} {name:<32}{before:>10}{now:>10}{expected:>12}", if now == expected { green("✓") } else { red("✗") });
+    }
+    Ok(wrong + mails(outcomes, state).await?)
+}
+
+/// Prints the mails of each story, and counts the stories that did not get exactly theirs: one that says how the order ended,
+/// after one that says that it was received, unless the end came first.
+async fn mails(outcomes: &[(&Story, Result<Outcome>)], state: &State) -> Result<usize> {
+    let stack = Stack::of(state.clone());
+    let mut wrong = 0;
+    println!("\n{}", bold(&format!("  {:<20}{}", "story", "mails to the customer")));
+    for (story, outcome) in outcomes {
+        let Ok(Outcome { order_id, .. }) = outcome else { continue };
+        let last = if story.expected.status == "completed" { "shipped" } else { "cancelled" };
+        let deadline = Instant::now() + MAIL_LIMIT;
+        let mails = loop {
+            let to_order = |mail: &Mail| mail.reply_to.iter().any(|address| address.contains(order_id.as_str()));
+            let mails: Vec<_> = stack.inbox().await?.into_iter().filter(to_order).collect();
+            if mails.iter().any(|mail| mail.template() == last) || Instant::now() > deadline {
+                break mails;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        let kinds: Vec<_> = mails.iter().map(Mail::template).filter(|kind| *kind != "received").collect();
+        let good = kinds == [last] && mails.len() <= 2;
+        wrong += usize::from(!good);
+        let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+        println!("{} {:<20}{}", if good { green("✓") } else { red("✗") }, story.title, subjects.join(" · "));
     }
     Ok(wrong)
 }

@@ -11,6 +11,7 @@ mod checks;
 mod demo;
 mod deploy;
 mod fuzz;
+mod inbox;
 mod machine;
 mod mutants;
 mod order;
@@ -57,6 +58,10 @@ enum Command {
     Down,
     /// Place one order at the running stack and follow it to its end
     Order(order::Options),
+    /// List the mails that the running stack has sent, or show one
+    Inbox(inbox::Options),
+    /// Write every mail that the pipeline can send, with sample data, as HTML pages to look at
+    MailPreview,
     /// Say what is running, and what its queues hold
     Status,
     /// Print the log of a function
@@ -142,6 +147,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(Port { port }) => stack::up(&repository, port).await,
         Command::Down => stack::down(&repository).await,
         Command::Order(options) => order::run(&repository, options).await,
+        Command::Inbox(options) => inbox::run(&repository, &options).await,
+        Command::MailPreview => proof::mail_preview(&repository).await,
         Command::Status => stack::status(&repository).await,
         Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,

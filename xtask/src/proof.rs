@@ -25,3 +25,13 @@ pub async fn run(repository: &Repository, program: &str, arguments: &Arguments) 
         _ => bail!("{program} ended with {status}"),
     }
 }
+
+/// Writes every mail to files, by the program of the end-to-end crate that knows them all.
+pub async fn mail_preview(repository: &Repository) -> Result<()> {
+    require_cargo()?;
+    require_compiler()?;
+    let mut command = cargo(&repository.root, &["run", "--quiet", "--package", "end-to-end", "--example", "mail-preview", "--"]);
+    command.arg(repository.local().join("mail"));
+    let status = Group::start(command)?.wait().await?;
+    if status.success() { Ok(()) } else { bail!("mail-preview ended with {status}") }
+}

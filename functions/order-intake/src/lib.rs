@@ -166,12 +166,7 @@ impl<C: Catalogue, O: Orders, P: Publisher, A: Ambient> OrderIntake<C, O, P, A> 
             traceparent: Some(trace::child(Some(request.traceparent()), &self.ambient)),
             event,
         };
-        match self.topic.publish(&[pipeline::outgoing(&event, None)]).await.into_iter().next() {
-            Some(Ok(())) => Ok(()),
-            // Whatever the topic's reason, the order is stored and only a retry announces it: never a final answer.
-            Some(Err(error)) => Err(Failure::transient(error.code.clone(), "an event could not be published").caused_by(error)),
-            None => Err(Failure::transient("NotMentioned", "the topic did not say what became of an event")),
-        }
+        pipeline::publish(&self.topic, &event).await
     }
 }
 

@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let config = lambda_kit::aws_config().await;
     let mut env = Env::process();
     let ledger = Payments(Table::new(aws_sdk_dynamodb::Client::new(&config), env.required("PAYMENTS_TABLE"), KEY));
-    let vault = SecretsManager { client: aws_sdk_secretsmanager::Client::new(&config), arn: env.required("STRIPE_KEY_SECRET_ARN") };
+    let vault = SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", &mut env, &config);
     let provider = Stripe::new(env.parsed("STRIPE_API_URL"), StripeKey::new(vault), Timeouts::default());
     let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);

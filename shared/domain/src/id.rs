@@ -1,13 +1,17 @@
 //! Identifiers: parsed once at the border, right ever after.
 //!
-//! Called wherever text becomes an id. It refuses to make up ids: an order's id follows from its idempotency key.
+//! Called wherever text becomes an id. It refuses to make up ids: an order's id follows from its idempotency key, a
+//! customer's from the e-mail address.
 
+use crate::email::EmailAddress;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
 /// Namespace of order ids made from idempotency keys: a fixed random UUID, so that they collide with nobody else's.
 const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_0c1e_52f4_4e0b_9a7b_3c86_27aa_91d5);
+/// Namespace of customer ids made from e-mail addresses: another fixed random UUID.
+const CUSTOMER_NAMESPACE: Uuid = Uuid::from_u128(0x1e19_a05f_a403_41d0_90cc_2937_cd08_7ae1);
 
 /// Longest SKU. GS1 and common shop systems stay below 50; 64 leaves room and keeps a 50-line order small.
 pub const SKU_MAX_LEN: usize = 64;
@@ -51,7 +55,7 @@ uuid_id!(
     OrderId, "must be an order id, a lower-case UUID"
 );
 uuid_id!(
-    /// A customer: a lower-case hyphenated UUID.
+    /// A customer: a lower-case hyphenated UUID, derived from the customer's e-mail address.
     CustomerId, "must be a customer id, a lower-case UUID"
 );
 
@@ -69,6 +73,27 @@ impl OrderId {
         /// Twelve digits, as carriers' numbers have; the prefix says whose it is.
         const DIGITS: u128 = 1_000_000_000_000;
         format!("OP{:012}", self.0.as_u128() % DIGITS)
+    }
+}
+
+impl CustomerId {
+    /// The customer whose address is `email`, in whatever case it is typed. The same address is the same customer, so that
+    /// signing up twice needs no second table, and a list of addresses no look-up.
+    ///
+    /// It is a pseudonym, not a secret: whoever has an address can make its id, and so test an id against a guess. Events
+    /// and logs carry it because it shows nothing by itself; a link that acts for a customer needs a signature.
+    pub fn from_email(email: &EmailAddress) -> Self {
+        Self(Uuid::new_v5(&CUSTOMER_NAMESPACE, email.canonical().as_bytes()))
+    }
+
+    /// The id's sixteen bytes, for where text would be too long.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The id of these sixteen bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
     }
 }
 
@@ -140,6 +165,15 @@ mod tests {
         assert_eq!(OrderId::from_key(&key, None).to_string(), "aef753cd-ba7e-587f-b823-e93918496790", "stored ids depend on it");
         assert_ne!(OrderId::from_key(&key, None), OrderId::from_key(&key, Some("a")));
         assert_ne!(OrderId::from_key(&key, Some("b")), OrderId::from_key(&key, Some("a")));
+    }
+
+    #[test]
+    fn the_same_address_in_any_case_is_the_same_customer() {
+        let of = |text: &str| CustomerId::from_email(&text.parse().unwrap());
+        assert_eq!(of("ada@example.com").to_string(), "e507ff26-6a21-519c-adde-1e19920b0ce2", "stored ids depend on it");
+        assert_eq!(of(" Ada@Example.COM "), of("ada@example.com"));
+        assert_ne!(of("ada+mugs@example.com"), of("ada@example.com"));
+        assert_eq!(CustomerId::from_bytes(*of("ada@example.com").as_bytes()), of("ada@example.com"));
     }
 
     #[test]

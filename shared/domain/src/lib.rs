@@ -5,13 +5,15 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`id`], [`money`], [`mod@line`], [`order`] | values that parse once and are then right |
+//! | [`id`], [`email`], [`money`], [`mod@line`], [`order`], [`customer`] | values that parse once and are then right |
 //! | [`event`] | the CloudEvents envelope and every event |
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |
 //! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
 
+pub mod customer;
 pub mod deadline;
+pub mod email;
 pub mod event;
 pub mod id;
 pub mod inventory;
@@ -23,6 +25,8 @@ pub mod personal;
 pub mod shipping;
 pub mod tracking;
 
+pub use customer::Customer;
+pub use email::EmailAddress;
 pub use event::{CloudEvent, Event, EventType, ParseError, Subject};
 pub use id::{CustomerId, IdempotencyKey, OrderId, Sku};
 pub use jiff::Timestamp;

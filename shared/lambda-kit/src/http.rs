@@ -1,4 +1,4 @@
-//! HTTP APIs on API Gateway (payload format 2.0): requests in, JSON or RFC 9457 problem details out.
+//! HTTP APIs on API Gateway (payload format 2.0): requests in; JSON, HTML or RFC 9457 problem details out.
 //!
 //! Called by the functions behind an HTTP API. [`run`] turns every error and every panic into a problem, stops before
 //! Lambda does, and logs one line per request. It refuses to show the public anything internal, and to log anything that
@@ -10,6 +10,7 @@ mod pointer;
 mod request;
 mod response;
 mod serve;
+pub mod shape;
 
 pub use json::Document;
 pub use pointer::Pointer;

@@ -12,6 +12,8 @@ pub mod http;
 pub mod message;
 pub mod publish;
 pub mod sdk;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 pub mod telemetry;
 pub mod trace;
 

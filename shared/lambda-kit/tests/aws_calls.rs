@@ -220,6 +220,28 @@ async fn a_transaction_does_all_or_says_who_was_in_the_way() {
 }
 
 #[tokio::test]
+async fn a_check_is_its_conditions_alone() {
+    let aws = Aws::says(200, "{}");
+    let table = aws.table();
+    let open = table.check("b", Update::new().if_absent("closed_at").if_equals("state", string("open"))).unwrap();
+    transact(table.client(), vec![table.creation(&thing()).unwrap(), open]).await.unwrap();
+    let wanted = json!({
+        "TableName": "things", "Key": {"id": {"S": "b"}}, "ConditionExpression": "attribute_not_exists(#n0) AND #n1 = :v0",
+        "ExpressionAttributeNames": {"#n0": "closed_at", "#n1": "state"}, "ExpressionAttributeValues": {":v0": {"S": "open"}}
+    });
+    assert_eq!(aws.asked().1["TransactItems"][1], json!({ "ConditionCheck": wanted }));
+
+    let bare = Aws::says(200, "{}");
+    let table = bare.table();
+    transact(table.client(), vec![table.check("b", Update::new().if_absent("closed_at")).unwrap()]).await.unwrap();
+    let sent = &bare.asked().1["TransactItems"][0]["ConditionCheck"];
+    assert_eq!(sent.get("ExpressionAttributeValues"), None, "DynamoDB refuses an empty map of values");
+
+    assert_eq!(kind(table.check("b", Update::new())), (Kind::Bug, "InvalidRequest".into()));
+    assert_eq!(kind(table.check("b", Update::new().set("count", number(1)).if_absent("id"))), (Kind::Bug, "NotACheck".into()));
+}
+
+#[tokio::test]
 async fn what_a_failed_call_means_follows_from_its_code() {
     for (aws, expected) in [
         (Aws::refuses("ValidationException"), (Kind::Bug, "ValidationException")),

@@ -5,12 +5,16 @@
 
 #[cfg(feature = "queue")]
 mod consume;
+#[cfg(feature = "customers")]
+pub mod customers;
 mod message;
 #[cfg(feature = "orders")]
 pub mod orders;
 mod stage;
+#[cfg(all(test, any(feature = "customers", feature = "orders")))]
+mod stub;
 
 #[cfg(feature = "queue")]
 pub use consume::{Consume, run};
-pub use message::{outgoing, unreadable};
-pub use stage::{Announcement, Reply, Stage, impossible, not_for, order_id};
+pub use message::{outgoing, publish, unreadable};
+pub use stage::{Announcement, Reply, Stage, customer_id, impossible, not_for, order_id};

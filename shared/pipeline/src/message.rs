@@ -1,7 +1,7 @@
 //! Domain events as messages, and messages as domain events.
 
 use domain::{CloudEvent, ParseError};
-use lambda_kit::{Failure, message::Outgoing};
+use lambda_kit::{Failure, message::Outgoing, publish::Publisher};
 
 /// The attribute that subscription filters look at.
 pub const TYPE_ATTRIBUTE: &str = "type";
@@ -20,6 +20,20 @@ pub fn outgoing(event: &CloudEvent, fresh: Option<String>) -> Outgoing {
         deduplication_id: fresh.unwrap_or_else(|| event.id()),
         body: event.to_json(),
         attributes,
+    }
+}
+
+/// Publishes `event`, once its record is stored: for functions that answer requests, which have no batch core to publish
+/// for them.
+///
+/// # Errors
+/// Transient, whatever the topic's reason: the record is stored and only a retry announces it, so that this is never a
+/// final answer.
+pub async fn publish(topic: &impl Publisher, event: &CloudEvent) -> Result<(), Failure> {
+    match topic.publish(&[outgoing(event, None)]).await.into_iter().next() {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(Failure::transient(error.code.clone(), "an event could not be published").caused_by(error)),
+        None => Err(Failure::transient("NotMentioned", "the topic did not say what became of an event")),
     }
 }
 

@@ -92,12 +92,7 @@ impl<'de> Deserialize<'de> for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-    use aws_smithy_runtime_api::client::{
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-        orchestrator::{HttpRequest, HttpResponse},
-        runtime_components::RuntimeComponents,
-    };
+    use crate::stub::{client, refused, throttled};
     use domain::{
         Currency, Line, Money, Personal,
         order::{Address, Customer},
@@ -107,36 +102,9 @@ mod tests {
     use serde_json::{Value, json};
     use std::sync::{Arc, Mutex};
 
-    /// DynamoDB in so far as it gives one answer and keeps what it was asked.
-    #[derive(Debug, Clone)]
-    struct Stub {
-        answer: (u16, String),
-        asked: Arc<Mutex<Vec<Value>>>,
-    }
-    impl HttpConnector for Stub {
-        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            self.asked.lock().unwrap().push(serde_json::from_slice(request.body().bytes().unwrap()).unwrap());
-            let (status, body) = self.answer.clone();
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
-        }
-    }
-    impl HttpClient for Stub {
-        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-            SharedHttpConnector::new(self.clone())
-        }
-    }
-
     fn orders(status: u16, answer: &Value) -> (Orders, Arc<Mutex<Vec<Value>>>) {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let stub = Stub { answer: (status, answer.to_string()), asked: asked.clone() };
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .http_client(stub)
-            .build();
-        (Orders::new(Client::from_conf(config), "orders"), asked)
+        let (client, asked) = client(status, answer);
+        (Orders::new(client, "orders"), asked)
     }
 
     /// The item of an order, as DynamoDB has it, with the order.
@@ -174,14 +142,6 @@ mod tests {
     }
     const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
     const NOW: &str = "2026-05-04T11:00:00Z";
-
-    fn refused(item: Option<Value>) -> Value {
-        let mut answer = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed"});
-        if let Some(item) = item {
-            answer["Item"] = item;
-        }
-        answer
-    }
 
     #[tokio::test]
     async fn a_stored_order_is_found_by_one_consistent_read() {
@@ -247,8 +207,7 @@ mod tests {
         let ask = async |answer: Value| orders(400, &answer).0.request_cancel(&order.order_id, NOW.parse().unwrap()).await;
         assert_eq!(ask(refused(Some(item))).await.unwrap(), CancelAsked::TooLate);
         assert_eq!(ask(refused(None)).await.unwrap(), CancelAsked::NoSuchOrder);
-        let throttled = json!({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"});
-        assert_eq!(ask(throttled).await.unwrap_err().kind, Kind::Transient);
+        assert_eq!(ask(throttled()).await.unwrap_err().kind, Kind::Transient);
     }
 
     #[test]

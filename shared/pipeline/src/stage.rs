@@ -72,3 +72,41 @@ pub fn order_id(event: &CloudEvent) -> Result<domain::OrderId, Failure> {
         Subject::Customer(_) => Err(Failure::permanent("NotAnOrder", "the event is not about an order")),
     }
 }
+
+/// The customer that `event` is about.
+///
+/// # Errors
+/// A permanent failure where it is about something else.
+pub fn customer_id(event: &CloudEvent) -> Result<domain::CustomerId, Failure> {
+    match event.subject {
+        Subject::Customer(id) => Ok(id),
+        Subject::Order(_) => Err(Failure::permanent("NotACustomer", "the event is not about a customer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::event::{CustomerSignedUp, PaymentVoided};
+    use lambda_kit::Kind;
+
+    #[test]
+    fn an_event_about_something_else_has_no_such_id_and_is_parked() {
+        let id = "e507ff26-6a21-519c-adde-1e19920b0ce2";
+        let about = |subject: Subject, event: Event| CloudEvent {
+            source: "/test".into(),
+            subject,
+            time: Timestamp::UNIX_EPOCH,
+            traceparent: None,
+            event,
+        };
+        let customer = about(Subject::Customer(id.parse().unwrap()), CustomerSignedUp { marketing_consent: true }.into());
+        let order = about(Subject::Order(id.parse().unwrap()), PaymentVoided {}.into());
+        assert_eq!((customer_id(&customer).unwrap().to_string(), order_id(&order).unwrap().to_string()), (id.into(), id.into()));
+        let refused = [customer_id(&order).unwrap_err(), order_id(&customer).unwrap_err()];
+        assert_eq!(
+            refused.map(|failure| (failure.kind, failure.error_type)),
+            [(Kind::Permanent, "NotACustomer".into()), (Kind::Permanent, "NotAnOrder".into()),]
+        );
+    }
+}

@@ -4,6 +4,7 @@
 #[cfg(feature = "cloud")]
 pub mod cloud;
 pub mod engine;
+pub mod inbox;
 #[cfg(feature = "scratch")]
 pub mod scratch;
 pub mod shop;

@@ -36,15 +36,42 @@ pub const EMAIL: &str = "ada.examplova@example.com";
 /// Where every test customer lives. No log line may ever hold it.
 pub const STREET: &str = "1 Exampleton Street";
 
+/// A mail address that no other test uses.
+pub fn new_address(stem: &str) -> String {
+    format!("{stem}.{:08x}@example.com", fastrand::u32(..))
+}
+
 /// A request body as a shop would send it. `lines` are SKUs and quantities.
 pub fn order(lines: &[(&str, u32)], payment_method: &str) -> Value {
+    order_of(EMAIL, lines, payment_method)
+}
+
+/// The same, of somebody with another mail address.
+pub fn order_of(email: &str, lines: &[(&str, u32)], payment_method: &str) -> Value {
     json!({
         "currency": "EUR",
-        "customer": {"name": NAME, "email": EMAIL},
+        "customer": {"name": NAME, "email": email},
         "shipping_address": {"line1": STREET, "city": "Berlin", "postal_code": "10115", "country": "DE"},
         "lines": lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>(),
         "payment_method": payment_method,
     })
+}
+
+/// An order as intake stores it, in DynamoDB's JSON: one unit of `sku`.
+pub fn stored_order(order_id: &str, sku: &str, email: &str, received_at: &str) -> Value {
+    let text = |text: &str| json!({"S": text});
+    let line = json!({"M": {"sku": text(sku), "quantity": {"N": "1"}, "unit_price_minor": {"N": "1200"}}});
+    let address = json!({"M": {"line1": text(STREET), "city": text("Berlin"), "postal_code": text("10115"), "country": text("DE")}});
+    json!({"order_id": text(order_id), "received_at": text(received_at), "fingerprint": text("x"), "lines": {"L": [line]},
+        "total": {"M": {"amount_minor": {"N": "1200"}, "currency": text("EUR")}}, "payment_method": text(VISA),
+        "customer": {"M": {"name": text(NAME), "email": text(email)}}, "shipping_address": address})
+}
+
+/// A customer as sign-up stores one, in DynamoDB's JSON.
+pub fn stored_customer(customer_id: &str, email: &str, marketing_consent: bool) -> Value {
+    let text = |text: &str| json!({"S": text});
+    json!({"customer_id": text(customer_id), "signed_up_at": text("2026-01-01T00:00:00Z"), "name": text(NAME), "email": text(email),
+        "marketing_consent": {"BOOL": marketing_consent}})
 }
 
 impl Stack {
@@ -62,9 +89,27 @@ impl Stack {
     /// # Errors
     /// Where it was not.
     pub async fn place(&self, lines: &[(&str, u32)], payment_method: &str) -> Result<String> {
-        let answer = self.post_order(&new_key(), &order(lines, payment_method)).await?;
+        self.place_of(EMAIL, lines, payment_method).await
+    }
+
+    /// The same, of somebody with another mail address.
+    ///
+    /// # Errors
+    /// Where it was not accepted.
+    pub async fn place_of(&self, email: &str, lines: &[(&str, u32)], payment_method: &str) -> Result<String> {
+        let answer = self.post_order(&new_key(), &order_of(email, lines, payment_method)).await?;
         ensure!(answer.status == 202, "POST /orders was answered with {}: {}", answer.status, answer.body);
         Ok(answer.json()?["order_id"].as_str().context("no order_id")?.to_owned())
+    }
+
+    /// `POST /customers`, whatever the answer.
+    ///
+    /// # Errors
+    /// Where there was no answer.
+    pub async fn sign_up(&self, name: &str, email: &str, marketing_consent: bool) -> Result<Answer> {
+        let body = json!({"name": name, "email": email, "marketing_consent": marketing_consent});
+        let headers = [("Content-Type", "application/json")];
+        request("POST", &format!("{}/customers", self.state.api_url), &headers, body.to_string()).await
     }
 
     /// `POST /orders/{order_id}/cancel`, whatever the answer.

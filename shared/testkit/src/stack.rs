@@ -253,6 +253,38 @@ impl Stack {
         self.engine.query("sns", &form).await.map(drop)
     }
 
+    /// Publishes a body to the Standard topic whose output is `<topic>Arn`, as the service that fills it does.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn notify(&self, topic: &str, body: &str) -> Result<()> {
+        let arn = self.state.output(&format!("{topic}Arn"))?;
+        let form = [("Action", "Publish"), ("Version", "2010-03-31"), ("TopicArn", arn), ("Message", body)];
+        self.engine.query("sns", &form).await.map(drop)
+    }
+
+    /// Stores an object in the bucket whose output is `<bucket>Name`.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn store(&self, bucket: &str, key: &str, text: &str) -> Result<()> {
+        let path = format!("/{}/{key}", self.state.output(&format!("{bucket}Name"))?);
+        self.engine.rest("s3", "PUT", &path, text).await.map(drop)
+    }
+
+    /// Reads an object of the bucket whose output is `<bucket>Name`; [`None`] where there is none.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn stored(&self, bucket: &str, key: &str) -> Result<Option<String>> {
+        let path = format!("/{}/{key}", self.state.output(&format!("{bucket}Name"))?);
+        match self.engine.rest("s3", "GET", &path, "").await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(error) if format!("{error:#}").contains("NoSuchKey") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends a body to the queue whose output is `<queue>Url`, as if the topic had. Returns the SQS message id.
     ///
     /// # Errors

@@ -75,6 +75,85 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("TopicKey", SEAL),
         ],
     ),
+    (
+        "CustomerSignupFunction",
+        &[("CustomerSignupLogGroup", LOG), ("CustomersTable", "dynamodb:PutItem"), ("OrderEventsTopic", PUBLISH), ("TopicKey", SEAL)],
+    ),
+    (
+        "UnsubscribeFunction",
+        &[("UnsubscribeLogGroup", LOG), ("CustomersTable", "dynamodb:UpdateItem"), ("UnsubscribeSecret", "secretsmanager:GetSecretValue")],
+    ),
+    (
+        "WelcomeEmailFunction",
+        &[
+            ("WelcomeEmailLogGroup", LOG),
+            ("WelcomeEmailQueue", TAKE),
+            ("WelcomeEmailDeadLetterQueue", PARK),
+            ("CustomersTable", "dynamodb:GetItem"),
+            ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
+            ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
+            ("*", "ses:SendEmail"),
+            ("MailIdentity", "ses:SendEmail"),
+            ("MailConfigurationSet", "ses:SendEmail"),
+        ],
+    ),
+    (
+        "OrderEmailFunction",
+        &[
+            ("OrderEmailLogGroup", LOG),
+            ("OrderEmailQueue", TAKE),
+            ("OrderEmailDeadLetterQueue", PARK),
+            ("OrdersTable", "dynamodb:GetItem"),
+            ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
+            ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
+            ("*", "ses:SendEmail"),
+            ("MailIdentity", "ses:SendEmail"),
+            ("MailConfigurationSet", "ses:SendEmail"),
+        ],
+    ),
+    (
+        "EmailFeedbackFunction",
+        &[
+            ("EmailFeedbackLogGroup", LOG),
+            ("EmailFeedbackQueue", TAKE),
+            ("EmailFeedbackDeadLetterQueue", PARK),
+            ("SuppressionsTable", "dynamodb:UpdateItem"),
+            ("*", "ses:PutSuppressedDestination"),
+        ],
+    ),
+    (
+        "EmailInboundFunction",
+        &[
+            ("EmailInboundLogGroup", LOG),
+            ("EmailInboundQueue", TAKE),
+            ("EmailInboundDeadLetterQueue", PARK),
+            ("InboundMailBucket", "s3:GetObject"),
+            ("OrdersTable", "dynamodb:GetItem dynamodb:UpdateItem"),
+            ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
+            ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
+            ("*", "ses:SendEmail"),
+            ("MailIdentity", "ses:SendEmail"),
+            ("MailConfigurationSet", "ses:SendEmail"),
+            ("OrderEventsTopic", PUBLISH),
+            ("TopicKey", SEAL),
+        ],
+    ),
+    (
+        "EmailCampaignFunction",
+        &[
+            ("EmailCampaignLogGroup", LOG),
+            ("EmailCampaignQueue", TAKE),
+            ("EmailCampaignDeadLetterQueue", PARK),
+            ("CampaignsBucket", "s3:GetObject s3:PutObject"),
+            ("CustomersTable", "dynamodb:BatchGetItem"),
+            ("SuppressionsTable", "dynamodb:BatchGetItem"),
+            ("EmailLedgerTable", "dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem dynamodb:DeleteItem"),
+            ("*", "ses:SendBulkEmail ses:GetAccount"),
+            ("MailIdentity", "ses:SendBulkEmail"),
+            ("MailConfigurationSet", "ses:SendBulkEmail"),
+            ("UnsubscribeSecret", "secretsmanager:GetSecretValue"),
+        ],
+    ),
 ];
 const LOG: &str = "logs:CreateLogStream logs:PutLogEvents";
 /// What an event source mapping needs of the role, and back-off.
@@ -96,7 +175,32 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("PaymentFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN PAYMENTS_TABLE STRIPE_API_URL STRIPE_KEY_SECRET_ARN"),
     ("InventoryFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE"),
     ("ShippingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN SHIPMENTS_TABLE"),
+    ("CustomerSignupFunction", "CUSTOMERS_TABLE ORDER_EVENTS_TOPIC_ARN"),
+    ("UnsubscribeFunction", "CUSTOMERS_TABLE UNSUBSCRIBE_SECRET_ARN"),
+    (
+        "WelcomeEmailFunction",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
+    ),
+    (
+        "OrderEmailFunction",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
+    ),
+    ("EmailFeedbackFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL SUPPRESSIONS_TABLE SES_ACCOUNT_SUPPRESSION"),
+    (
+        "EmailInboundFunction",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET SUPPORT_ADDRESS INBOUND_BUCKET",
+    ),
+    (
+        "EmailCampaignFunction",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET CAMPAIGNS_BUCKET UNSUBSCRIBE_SECRET_ARN API_URL",
+    ),
 ];
+
+/// Secrets whose value nobody has to know.
+const MADE_BY_THE_SERVICE: &[&str] = &["UnsubscribeSecret"];
+
+/// Actions that know no resource: they are about the account.
+const ACCOUNT_WIDE: &[&str] = &["ses:GetAccount", "ses:PutSuppressedDestination"];
 
 /// One action each on AWS; the local engine counts the batch call as an action of its own.
 const FAMILIES: &[&str] = &["sns:Publish*", "sqs:SendMessage*", "sqs:DeleteMessage*", "sqs:ChangeMessageVisibility*"];
@@ -157,7 +261,7 @@ pub fn every_function_has_a_role_of_its_own(template: &Template) -> Complaints {
     complaints
 }
 
-/// No action but named ones and `FAMILIES`, on resources of this template. The local engine knows SES's resource only
+/// No action but named ones and `FAMILIES`, on resources of this template, but for `ACCOUNT_WIDE`. The local engine knows SES's resource only
 /// as `*`, which may stand where the stack is local.
 pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
     let mut complaints = vec![];
@@ -175,17 +279,33 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
             let wild = |action: &&str| !action.contains(':') || (action.contains('*') && !FAMILIES.contains(action));
             complaints.extend(texts(&statement["Action"]).filter(wild).map(|action| format!("{}: {sid} allows {action}", role.id)));
             for Branch { value: resource, only_if } in items(&statement["Resource"]).flat_map(branches) {
-                let known = target(resource).is_some_and(|id| template.resource(id).is_some());
+                let known = match resource["Fn::Sub"].as_str() {
+                    Some(text) => is_arn_of_what_has_none(template, text),
+                    None => target(resource).is_some_and(|id| template.resource(id).is_some()),
+                };
                 let mail_locally = resource == "*"
                     && only_if == Some(("IsLocal", true))
                     && texts(&statement["Action"]).all(|action| action.starts_with("ses:"));
-                if !known && !mail_locally {
+                let account_wide = resource == "*" && texts(&statement["Action"]).all(|action| ACCOUNT_WIDE.contains(&action));
+                if !known && !mail_locally && !account_wide {
                     complaints.push(format!("{}: {sid} is about {resource}, no resource of this template", role.id));
                 }
             }
         }
     }
     complaints
+}
+
+/// Whether `text` is the ARN of the objects of a bucket, of an identity or of a configuration set, which have no attribute for it.
+fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
+    let named = |prefix: &str, suffix: &str, kind: &str| {
+        let id = text.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        id.and_then(|id| template.resource(id)).is_some_and(|it| it.kind() == kind)
+    };
+    let ses = |what: &str| format!("arn:${{AWS::Partition}}:ses:${{AWS::Region}}:${{AWS::AccountId}}:{what}/${{");
+    named("${", ".Arn}/*", "AWS::S3::Bucket")
+        || named(&ses("identity"), "}", "AWS::SES::EmailIdentity")
+        || named(&ses("configuration-set"), "}", "AWS::SES::ConfigurationSet")
 }
 
 /// Every role allows what `GRANTS` lists, no less and no more.
@@ -250,8 +370,8 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
     for function in template.functions() {
         let variables = function.at("/Environment/Variables");
         let kind = |id: &str| template.resource(id).map(|it| it.kind());
-        // Lambda is told of the log group and SNS of the key, not the function.
-        let told = |id: &&str| !matches!(kind(id), None | Some("AWS::Logs::LogGroup" | "AWS::KMS::Key"));
+        // Lambda is told of the log group and SNS of the key, not the function; and nobody needs a right to a URL.
+        let told = |id: &&str| !matches!(kind(id), None | Some("AWS::Logs::LogGroup" | "AWS::KMS::Key" | "AWS::Serverless::HttpApi"));
         let named: BTreeSet<_> = entries(variables).filter_map(|(_, value)| target(value)).filter(told).collect();
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
         let allowed: BTreeSet<_> = allowed.into_keys().filter(told).collect();
@@ -338,7 +458,13 @@ pub fn queues_admit_only_the_topic(template: &Template) -> Complaints {
             let reaches = [subscription.at("/Endpoint"), subscription.at("/RedrivePolicy/deadLetterTargetArn")];
             reaches.into_iter().any(|it| target(it) == Some(queue.id)).then(|| subscription.at("/TopicArn"))
         });
-        let expected: Vec<_> = topics.take(1).map(|topic| json!({ "ArnEquals": { "aws:SourceArn": topic } })).collect();
+        let mut topics: Vec<_> = topics.collect();
+        topics.dedup();
+        let expected = match topics.as_slice() {
+            [] => vec![],
+            [topic] => vec![json!({ "ArnEquals": { "aws:SourceArn": topic } })],
+            several => vec![json!({ "ArnEquals": { "aws:SourceArn": several } })],
+        };
         let policies = policies_on(template, "AWS::SQS::QueuePolicy", "/Queues", queue.id);
         let [policy] = policies.as_slice() else {
             complaints.push(format!("{}: {} policies instead of one", queue.id, policies.len()));
@@ -412,6 +538,10 @@ pub fn everything_is_encrypted(template: &Template) -> Complaints {
             "AWS::SQS::Queue" => resource.at("/SqsManagedSseEnabled") == true && resource.at("/KmsMasterKeyId").is_null(),
             "AWS::SNS::Topic" => template.referred(resource.at("/KmsMasterKeyId"), "AWS::KMS::Key").is_some(),
             "AWS::DynamoDB::Table" => resource.at("/SSESpecification/SSEEnabled") == true,
+            "AWS::S3::Bucket" => {
+                let rule = resource.at("/BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault/SSEAlgorithm");
+                rule == "AES256"
+            }
             _ => true,
         };
         (!closed).then(|| format!("{}: not encrypted, or by a key that others cannot use", resource.id))
@@ -420,9 +550,137 @@ pub fn everything_is_encrypted(template: &Template) -> Complaints {
     open.chain(managed.map(|resource| format!("{}: names a managed key of AWS", resource.id))).collect()
 }
 
-/// A value in a template or a parameter can be read in CloudFormation for ever. The operator puts it.
+/// What is in a bucket is about persons: nobody outside the account sees it, and it does not stay for ever.
+pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for bucket in template.of_type("AWS::S3::Bucket") {
+        let blocks = ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"];
+        if blocks.iter().any(|it| bucket.at(&format!("/PublicAccessBlockConfiguration/{it}")) != true) {
+            complaints.push(format!("{}: may be made public", bucket.id));
+        }
+        if bucket.at("/OwnershipControls/Rules/0/ObjectOwnership") != "BucketOwnerEnforced" {
+            complaints.push(format!("{}: its objects may belong to others", bucket.id));
+        }
+        let expiry = bucket.at("/LifecycleConfiguration/Rules/0");
+        if expiry["Id"] != "expire" || expiry["Status"] != "Enabled" || expiry["ExpirationInDays"].as_u64().is_none() {
+            complaints.push(format!("{}: keeps what is about persons for ever", bucket.id));
+        }
+        if bucket.body["DeletionPolicy"] != "RetainExceptOnCreate" || bucket.body["UpdateReplacePolicy"] != "Retain" {
+            complaints.push(format!("{}: is deleted with its stack, or when it is replaced", bucket.id));
+        }
+    }
+    for policy in template.of_type("AWS::S3::BucketPolicy") {
+        if statements(policy.at("/PolicyDocument")).is_empty() {
+            complaints.push(format!("{}: says nothing", policy.id));
+        }
+        for Branch { value: statement, .. } in statements(policy.at("/PolicyDocument")) {
+            let here = statement["Condition"] == json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } });
+            let service = statement["Principal"] == json!({ "Service": "ses.amazonaws.com" }) && statement["Action"] == "s3:PutObject";
+            let allowed =
+                statement["Effect"] == "Allow" && !statement["Sid"].is_null() && policy.at("/PolicyDocument/Version") == "2012-10-17";
+            if !here || !service || !allowed || target(&statement["Resource"]) != target(policy.at("/Bucket")) {
+                complaints.push(format!("{}: {} allows more than that SES stores mail", policy.id, statement["Sid"]));
+            }
+        }
+    }
+    complaints
+}
+
+/// What SES has to be told, by type: property, then value. A new one is a line in a review.
+fn told_to_ses() -> [(&'static str, &'static str, Value); 15] {
+    let set = json!({ "Ref": "MailConfigurationSet" });
+    [
+        ("AWS::SES::EmailIdentity", "/EmailIdentity", json!({ "Ref": "MailDomain" })),
+        ("AWS::SES::EmailIdentity", "/DkimSigningAttributes", json!({ "NextSigningKeyLength": "RSA_2048_BIT" })),
+        ("AWS::SES::EmailIdentity", "/MailFromAttributes/MailFromDomain", json!({ "Fn::Sub": "bounce.${MailDomain}" })),
+        ("AWS::SES::EmailIdentity", "/MailFromAttributes/BehaviorOnMxFailure", json!("USE_DEFAULT_VALUE")),
+        ("AWS::SES::EmailIdentity", "/ConfigurationSetAttributes", json!({ "ConfigurationSetName": set })),
+        ("AWS::SES::EmailIdentity", "/FeedbackAttributes", json!({ "EmailForwardingEnabled": false })),
+        ("AWS::SES::ConfigurationSet", "/DeliveryOptions", json!({ "TlsPolicy": "REQUIRE" })),
+        ("AWS::SES::ConfigurationSet", "/ReputationOptions", json!({ "ReputationMetricsEnabled": true })),
+        ("AWS::SES::ConfigurationSet", "/SendingOptions", json!({ "SendingEnabled": true })),
+        ("AWS::SES::ConfigurationSet", "/SuppressionOptions", json!({ "SuppressedReasons": ["BOUNCE", "COMPLAINT"] })),
+        ("AWS::SES::ConfigurationSetEventDestination", "/ConfigurationSetName", set),
+        (
+            "AWS::SES::ConfigurationSetEventDestination",
+            "/EventDestination",
+            json!({
+                "Name": "feedback",
+                "Enabled": true,
+                "MatchingEventTypes": [
+                    "send", "delivery", "bounce", "complaint", "reject", "open", "click", "renderingFailure", "deliveryDelay", "subscription"
+                ],
+                "SnsDestination": { "TopicARN": { "Ref": "MailEventsTopic" } }
+            }),
+        ),
+        ("AWS::SES::ReceiptRuleSet", "", Value::Null),
+        ("AWS::SES::ReceiptRule", "/RuleSetName", json!({ "Ref": "InboundRuleSet" })),
+        (
+            "AWS::SES::ReceiptRule",
+            "/Rule",
+            json!({
+                "Enabled": true,
+                "ScanEnabled": true,
+                "TlsPolicy": "Optional",
+                "Recipients": [{ "Fn::Sub": "orders@${MailDomain}" }],
+                "Actions": [{ "S3Action": { "BucketName": { "Ref": "InboundMailBucket" }, "TopicArn": { "Ref": "InboundMailTopic" } } }]
+            }),
+        ),
+    ]
+}
+
+/// Mail goes out encrypted or not at all, from a domain of this template, under the configuration set whose events are
+/// heard; what comes in is scanned, stored and told.
+pub fn mail_is_encrypted_and_heard_of(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for (kind, property, told) in told_to_ses() {
+        if template.of_type(kind).count() != 1 {
+            complaints.push(format!("{kind}: there is not one"));
+        }
+        let other = template.of_type(kind).filter(|it| !property.is_empty() && *it.at(property) != told);
+        complaints.extend(other.map(|it| format!("{}: {} is not {told}", it.id, &property[1..])));
+    }
+    // SES asks whether it may store and tell before the rule is taken.
+    let asked = json!(["InboundMailBucketPolicy", "InboundMailTopicPolicy"]);
+    let early = template.of_type("AWS::SES::ReceiptRule").filter(|rule| rule.body["DependsOn"] != asked);
+    complaints.extend(early.map(|rule| format!("{}: DependsOn is not {asked}", rule.id)));
+    for topic in ["MailEventsTopic", "InboundMailTopic"] {
+        let admits = policies_on(template, "AWS::SNS::TopicPolicy", "/Topics", topic).into_iter().any(|policy| {
+            statements(policy.at("/PolicyDocument")).iter().any(|Branch { value, .. }| {
+                let service = value["Principal"] == json!({ "Service": "ses.amazonaws.com" });
+                service && value["Effect"] == "Allow" && value["Action"] == "sns:Publish"
+            })
+        });
+        if !admits {
+            complaints.push(format!("{topic}: SES cannot publish to it"));
+        }
+    }
+    let stored = |bucket: &Value| template.of_type("AWS::S3::BucketPolicy").any(|policy| policy.at("/Bucket") == bucket);
+    let refused = template.of_type("AWS::SES::ReceiptRule").filter(|rule| !stored(rule.at("/Rule/Actions/0/S3Action/BucketName")));
+    complaints.extend(refused.map(|rule| format!("{}: no policy lets SES store what comes in", rule.id)));
+    for function in template.functions() {
+        let suppresses = function.at("/Environment/Variables/SES_ACCOUNT_SUPPRESSION");
+        if !suppresses.is_null() && *suppresses != json!({ "Fn::If": ["OnAws", "true", "false"] }) {
+            complaints.push(format!("{}: the account's own list is kept on AWS, where there is one", function.id));
+        }
+        let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
+        let sends = allowed.values().flatten().any(|action| action.starts_with("ses:Send"));
+        let set = target(function.at("/Environment/Variables/MAIL_CONFIGURATION_SET")).and_then(|id| template.resource(id));
+        if sends && set.is_none_or(|set| set.kind() != "AWS::SES::ConfigurationSet") {
+            complaints.push(format!("{}: sends without a configuration set", function.id));
+        }
+    }
+    complaints
+}
+
+/// A value in a template or a parameter can be read in CloudFormation for ever. The operator puts it, or the service makes it.
 pub fn secrets_have_no_value_here(template: &Template) -> Complaints {
-    let valued = |secret: &Resource<'_>| ["/SecretString", "/GenerateSecretString"].iter().any(|it| !secret.at(it).is_null());
+    let valued = |secret: &Resource<'_>| {
+        let made = *secret.at("/GenerateSecretString") == json!({ "PasswordLength": 64, "ExcludePunctuation": true });
+        !secret.at("/SecretString").is_null()
+            || made != MADE_BY_THE_SERVICE.contains(&secret.id)
+            || !made && !secret.at("/GenerateSecretString").is_null()
+    };
     let secrets = template.of_type("AWS::SecretsManager::Secret").filter(valued).map(|it| format!("{}: has a value", it.id));
     let is_key = |text: &str| ["sk_live_", "sk_test_", "rk_live_"].iter().any(|prefix| text.contains(prefix));
     let keys = template.resources().filter(|it| all_texts(it.body).any(is_key));

@@ -18,6 +18,11 @@ const KNOWN: &[&str] = &[
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+    "AWS::SES::ConfigurationSet",
+    "AWS::SES::ConfigurationSetEventDestination",
+    "AWS::SES::EmailIdentity",
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SNS::TopicPolicy",
@@ -41,11 +46,15 @@ const ROUTES: &[(&str, &str)] = &[
     ("OrderIntakeFunction", "POST /orders"),
     ("OrderIntakeFunction", "POST /orders/{order_id}/cancel"),
     ("OrderStatusFunction", "GET /orders/{order_id}"),
+    ("CustomerSignupFunction", "POST /customers"),
+    ("UnsubscribeFunction", "GET /unsubscribe/{token}"),
+    ("UnsubscribeFunction", "POST /unsubscribe/{token}"),
 ];
 /// Log groups that need no room in the account's resource policy for log delivery.
 const VENDED: &str = "/aws/vendedlogs/";
 /// Properties that take an ARN.
-const ARN_KEYS: &[&str] = &["Resource", "Endpoint", "TopicArn", "deadLetterTargetArn", "Queue", "Role", "DestinationArn", "aws:SourceArn"];
+const ARN_KEYS: &[&str] =
+    &["Resource", "Endpoint", "TopicArn", "TopicARN", "deadLetterTargetArn", "Queue", "Role", "DestinationArn", "aws:SourceArn"];
 /// The longest `AWS::StackName` we deploy under: order-pipeline-staging, with room for a developer's own.
 pub const STACK_NAME_MAX: usize = 40;
 /// Properties that give a physical name, and how long AWS lets it be.
@@ -56,6 +65,8 @@ const NAMES: &[(&str, &str, usize)] = &[
     ("AWS::Serverless::Function", "/FunctionName", 64),
     ("AWS::IAM::Role", "/RoleName", 64),
     ("AWS::DynamoDB::Table", "/TableName", 255),
+    ("AWS::S3::Bucket", "/BucketName", 63),
+    ("AWS::SES::ConfigurationSet", "/Name", 64),
     ("AWS::CloudWatch::Alarm", "/AlarmName", 255),
     ("AWS::SecretsManager::Secret", "/Name", 512),
 ];
@@ -102,6 +113,7 @@ fn collect_asked<'a>(value: &'a Value, asked: &mut BTreeSet<&'a str>) {
 /// A policy or a filter on nothing is on something in its author's mind.
 pub fn attachments_are_about_something(template: &Template) -> Complaints {
     let about = |resource: &Resource<'_>| match resource.kind() {
+        "AWS::S3::BucketPolicy" => Some(("/Bucket", "AWS::S3::Bucket")),
         "AWS::SNS::TopicPolicy" => Some(("/Topics", "AWS::SNS::Topic")),
         "AWS::SQS::QueuePolicy" => Some(("/Queues", "AWS::SQS::Queue")),
         "AWS::Logs::MetricFilter" => Some(("/LogGroupName", "AWS::Logs::LogGroup")),
@@ -168,7 +180,9 @@ pub fn functions_are_built_from_the_workspace(template: &Template) -> Complaints
         if entries(function.at("/Events")).count() == 0 {
             complaints.push(format!("{}: nothing invokes it", function.id));
         }
-        let unused = entries(function.at("/Environment/Variables")).filter(|(_, value)| !exists(template, value));
+        let by_stage = |value: &Value| !template.at("/Conditions")[value["Fn::If"][0].as_str().unwrap_or_default()].is_null();
+        let variables = entries(function.at("/Environment/Variables"));
+        let unused = variables.filter(|(_, value)| !exists(template, value) && !by_stage(value));
         complaints.extend(unused.map(|(name, _)| format!("{}: {name} refers to nothing in this template", function.id)));
     }
     complaints
@@ -427,6 +441,31 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
     complaints
 }
 
+/// What becomes of mails is a metric, and a template that SES could not render an alarm: SES tells nobody else of it.
+pub fn mails_are_counted(template: &Template) -> Complaints {
+    let all = json!([{
+        "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "MailEvents", "MetricValue": "1",
+        "Dimensions": [{ "Key": "Event", "Value": "$.mail_event" }]
+    }]);
+    let failed = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "RenderingFailures", "MetricValue": "1" }]);
+    let wanted = [(r#"{ $.mail_event = "*" }"#, all), (r#"{ $.mail_event = "rendering_failure" }"#, failed)];
+    let mut complaints = vec![];
+    for (pattern, metric) in wanted {
+        let counts = |filter: &Resource<'_>| filter.at("/FilterPattern") == pattern && *filter.at("/MetricTransformations") == metric;
+        if !template.of_type("AWS::Logs::MetricFilter").any(|filter| counts(&filter)) {
+            complaints.push(format!("{pattern}: not counted"));
+        }
+    }
+    let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+        let metric = alarm.at("/MetricName") == "RenderingFailures" && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
+        metric && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
+    });
+    if !watched {
+        complaints.push("RenderingFailures: no alarm".to_owned());
+    }
+    complaints
+}
+
 /// An alarm that tells nobody, or whose topic refuses CloudWatch, is none. `NumberOfMessagesSent` misses what SQS itself
 /// moves to a dead-letter queue; a silent metric is a quiet queue, not a broken one.
 pub fn alarms_reach_the_operators(template: &Template) -> Complaints {
@@ -455,6 +494,16 @@ pub fn alarms_reach_the_operators(template: &Template) -> Complaints {
             complaints.push(format!("{}: watches nothing of this template", alarm.id));
         }
     }
+    // What SES itself says of the account's mail, in its own terms.
+    let reputation = [("Reputation.BounceRate", json!(0.05)), ("Reputation.ComplaintRate", json!(0.001))];
+    for (metric, threshold) in reputation {
+        let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+            alarm.at("/Namespace") == "AWS/SES" && alarm.at("/MetricName") == metric && above(&alarm, "Maximum", &threshold, LATE_SECONDS)
+        });
+        if !watched {
+            complaints.push(format!("{metric}: no alarm above {threshold}"));
+        }
+    }
     let mail = template.of_type("AWS::SNS::Subscription").filter(|it| it.at("/Protocol") != "sqs");
     for subscription in mail {
         let topic = template.referred(subscription.at("/TopicArn"), "AWS::SNS::Topic");
@@ -466,14 +515,14 @@ pub fn alarms_reach_the_operators(template: &Template) -> Complaints {
     complaints
 }
 
-/// Commands and tests find the stack by its outputs: a URL for each queue, a name for each table, an ARN for each topic
+/// Commands and tests find the stack by its outputs: a URL for each queue, a name for each table and bucket, an ARN for each topic
 /// and secret.
 pub fn outputs_name_what_others_need(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for resource in template.resources() {
         let suffix = match resource.kind() {
             "AWS::SQS::Queue" => "Url",
-            "AWS::DynamoDB::Table" => "Name",
+            "AWS::DynamoDB::Table" | "AWS::S3::Bucket" => "Name",
             "AWS::SNS::Topic" | "AWS::SecretsManager::Secret" => "Arn",
             _ => continue,
         };

@@ -46,7 +46,12 @@ const HEARS: &[(&str, &[&str])] = &[
     ),
     ("OrderDeadlineQueue", &["order.placed"]),
     ("UncollectedQueue", &["payment.capture_failed"]),
+    ("WelcomeEmailQueue", &["customer.signed_up"]),
+    ("OrderEmailQueue", &["order.placed", "order.shipped", "order.cancelled"]),
 ];
+
+/// Queues that no topic fills: whoever starts a campaign sends to this one.
+const FILLED_BY_PEOPLE: &[&str] = &["EmailCampaignQueue"];
 
 /// What a queue is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +86,7 @@ pub fn every_queue_has_a_use(template: &Template) -> Complaints {
         .map(|queue| format!("{}: no function, no subscription and no redrive policy uses this queue", queue.id));
     let unheard = template
         .sources()
+        .filter(|source| !FILLED_BY_PEOPLE.contains(&source.queue.id))
         .filter(|source| !template.subscriptions().any(|it| target(it.at("/Endpoint")) == Some(source.queue.id)))
         .map(|source| format!("{}: no subscription fills this queue", source.queue.id));
     let dangling = template.functions().flat_map(|function| {
@@ -231,10 +237,15 @@ pub fn subscriptions_deliver_raw_and_redrive(template: &Template) -> Complaints 
     complaints
 }
 
+/// The subscriptions to topics of ours: the FIFO ones. What other services publish to theirs has no type of ours.
+fn of_events(template: &Template) -> impl Iterator<Item = Resource<'_>> {
+    template.subscriptions().filter(|it| template.referred(it.at("/TopicArn"), "AWS::SNS::Topic").is_some_and(|topic| topic.is_fifo()))
+}
+
 /// A prefix without version lets an unknown version through, to be seen and retried; a filter with one drops it.
 pub fn subscriptions_filter_by_prefix_without_version(template: &Template) -> Complaints {
     let mut complaints = vec![];
-    for subscription in template.subscriptions() {
+    for subscription in of_events(template) {
         if subscription.at("/FilterPolicyScope") != "MessageAttributes" {
             complaints.push(format!("{}: FilterPolicyScope is not MessageAttributes", subscription.id));
         }
@@ -265,7 +276,7 @@ fn is_prefix_of_an_event(rule: &Value) -> bool {
 /// received again, so it must not hear its own nudges: Lambda stops chains that feed themselves.
 pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
     let mut complaints = vec![];
-    for subscription in template.subscriptions() {
+    for subscription in of_events(template) {
         let queue = target(subscription.at("/Endpoint")).unwrap_or_default();
         let listed = HEARS.iter().find(|(listed, _)| *listed == queue).map(|(_, stems)| stems.iter().map(|it| format!("{it}.")).collect());
         let heard: BTreeSet<String> =

@@ -3,10 +3,10 @@
 //! [`Table`](super::Table) makes them. It refuses to retry: what the SDK gives up on, the message's next delivery tries again.
 
 use super::{Fate, Item, Transacted, string};
-use crate::{Failure, sdk};
+use crate::{Failure, sdk::failure};
 use aws_sdk_dynamodb::{
     Client,
-    error::{ProvideErrorMetadata, SdkError},
+    error::SdkError,
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{self, CancellationReason, ReturnValue, TransactWriteItem},
 };
@@ -89,20 +89,6 @@ fn fate(reason: CancellationReason) -> Fate {
         Some("ConditionalCheckFailed") => Fate::ConditionFailed(reason.item.filter(|item| !item.is_empty())),
         Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => Fate::Contended,
         Some(code) => Fate::Refused(code.to_owned()),
-    }
-}
-
-/// What a failed call means for the message that made it.
-pub fn failure<E>(operation: &str, error: SdkError<E>) -> Failure
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let code = sdk::code(&error).to_owned();
-    let message = format!("{operation} failed");
-    match code.as_str() {
-        // The request itself is wrong: sending it again sends the same mistake.
-        "ValidationException" | "SerializationException" | "InvalidRequest" => Failure::bug(code, message).caused_by(error),
-        _ => Failure::transient(code, message).caused_by(error),
     }
 }
 

@@ -7,7 +7,8 @@
 mod calls;
 mod update;
 
-pub use calls::{DynamoDb, Written, failure};
+pub use crate::sdk::failure;
+pub use calls::{DynamoDb, Written};
 pub use update::Update;
 
 use crate::{Failure, config::Env};
@@ -136,6 +137,22 @@ impl<D: DynamoDb> Table<D> {
     /// A bug where the update is empty.
     pub fn change(&self, key: &str, update: Update) -> Result<TransactWriteItem, Failure> {
         Ok(TransactWriteItem::builder().update(self.update_of(key, update)?).build())
+    }
+
+    /// The conditions of `condition` as an action of a transaction that changes nothing here: the others go through only if
+    /// they hold. The record does not come back: whoever checks has named all that he wants to know of it.
+    ///
+    /// # Errors
+    /// A bug where there is no condition, or a change beside it, which would be lost without a word.
+    pub fn check(&self, key: &str, condition: Update) -> Result<TransactWriteItem, Failure> {
+        let (expression, condition, names, values) = condition.into_parts();
+        if !expression.is_empty() {
+            return Err(Failure::bug("NotACheck", "a check of a transaction would change something"));
+        }
+        let check = types::ConditionCheck::builder().table_name(&self.name).key(self.key, string(key));
+        let check = check.set_condition_expression(condition).set_expression_attribute_names(Some(names));
+        let check = check.set_expression_attribute_values((!values.is_empty()).then_some(values));
+        Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unbuildable)?).build())
     }
 
     /// Updates a record, or creates it where no condition forbids it; one write.

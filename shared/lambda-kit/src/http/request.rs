@@ -27,6 +27,7 @@ pub struct Request {
 pub(super) struct Noted {
     pub route: &'static str,
     pub order_id: String,
+    pub customer_id: String,
 }
 
 impl fmt::Debug for Request {
@@ -83,6 +84,11 @@ impl Request {
     /// Names the order that the request is about, once it is known, for the log line.
     pub fn about_order(&self, order_id: impl fmt::Display) {
         self.noted.borrow_mut().order_id = order_id.to_string();
+    }
+
+    /// Names the customer that the request is about, once known, for the log line: by an id, never by name or address.
+    pub fn about_customer(&self, customer_id: impl fmt::Display) {
+        self.noted.borrow_mut().customer_id = customer_id.to_string();
     }
 
     /// Finds the route among `routes` of method, path and target; a segment `{name}` of a path takes any text. Returns

@@ -1,4 +1,4 @@
-//! Answers: JSON, and RFC 9457 problem details.
+//! Answers: JSON, HTML, and RFC 9457 problem details.
 
 use super::Pointer;
 use crate::Failure;
@@ -42,6 +42,11 @@ impl Response {
             Ok(body) => Ok(Self::new(status, "application/json", body)),
             Err(error) => Err(Failure::bug("UnwritableAnswer", "an answer cannot be written as JSON").caused_by(error)),
         }
+    }
+    /// `page` as `text/html`, in UTF-8. What such a page may load and do is the function's to say, in a
+    /// `Content-Security-Policy`.
+    pub fn html(status: u16, page: impl Into<String>) -> Self {
+        Self::new(status, "text/html; charset=utf-8", page.into())
     }
     /// Adds or replaces a header.
     #[must_use]
@@ -172,6 +177,13 @@ mod tests {
                          \"errors\":[{\"pointer\":\"#/lines/0/sku\",\"detail\":\"is not in the catalogue\"}]}"
             })
         );
+    }
+
+    #[test]
+    fn a_page_is_html_in_utf_8_that_nobody_keeps() {
+        let page = Response::html(404, "<p>Zoë</p>").with_header("Referrer-Policy", "no-referrer");
+        assert_eq!((page.status(), page.body(), page.header("Content-Type")), (404, "<p>Zoë</p>", Some("text/html; charset=utf-8")));
+        assert_eq!((page.header("Cache-Control"), page.header("Referrer-Policy")), (Some("no-store"), Some("no-referrer")));
     }
 
     #[test]

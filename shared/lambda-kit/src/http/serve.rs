@@ -71,14 +71,15 @@ pub async fn answer<A: Ambient>(
 
 fn log(request: &Request, response: &Response, failure: Option<&Failure>, took: Duration) {
     let noted = request.noted.borrow();
-    let (method, route, order_id, request_id) = (request.method(), noted.route, noted.order_id.as_str(), request.request_id());
+    let (method, route, request_id) = (request.method(), noted.route, request.request_id());
+    let (order_id, customer_id) = (noted.order_id.as_str(), noted.customer_id.as_str());
     let trace_id = trace::trace_id(request.traceparent()).unwrap_or_default();
     let status = response.status();
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     macro_rules! line {
         ($level:ident $(, $failure:ident)?) => {
             tracing::$level!(
-                method, route, status, duration_ms, request_id, order_id, trace_id,
+                method, route, status, duration_ms, request_id, order_id, customer_id, trace_id,
                 $(error_type = $failure.error_type, error = $failure.chain(),)?
                 "request"
             )
@@ -152,6 +153,7 @@ mod tests {
         let (response, lines) = served(event(), 10, async |request: &Request| {
             request.route(&[("POST", "/orders/{order_id}/cancel", ())])?;
             request.about_order("o-1");
+            request.about_customer("c-1");
             Ok(Response::json(202, &json!({}))?)
         })
         .await;
@@ -162,6 +164,7 @@ mod tests {
             (&json!("INFO"), &json!("POST"), &json!("/orders/{order_id}/cancel"))
         );
         assert_eq!((&line["status"], &line["request_id"], &line["order_id"]), (&json!(202), &json!("req-1"), &json!("o-1")));
+        assert_eq!(line["customer_id"], "c-1");
         assert!(line["duration_ms"].is_u64() && line["trace_id"].as_str().unwrap().len() == 32);
     }
 

@@ -1,0 +1,378 @@
+//! What becomes of a chunk of recipients: every decision, and nothing else.
+//!
+//! [`EmailCampaign`](crate::EmailCampaign) does what is decided here. It refuses to know a clock, a table or SES: state and
+//! answers go in, what is to be written next comes out.
+
+use crate::ledger::{Obstacle, Skip, State};
+use domain::{CustomerId, Timestamp};
+use lambda_kit::Failure;
+use std::time::Duration;
+
+/// How often a recipient is tried whom SES fails to take for a passing reason of their own. With [`RETRY_AFTER`] between
+/// them five tries take two minutes; the rest of the list waits for them, so that a campaign's end means that all is over.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// How long a campaign waits before it tries released recipients again. A rate that was exceeded has long recovered, and a
+/// fault that passes is mostly gone.
+pub const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Longest code that is stored. SES's have at most 32 characters.
+const CODE_CHARS_MAX: usize = 64;
+
+/// What is known of somebody on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Whether they take marketing mail; [`None`] where no customer has the address.
+    pub takes_marketing_mail: Option<bool>,
+    /// Whether mail to the address is suppressed.
+    pub suppressed: bool,
+}
+
+/// Why somebody is not to be mailed; [`None`] where they are.
+pub fn skip(known: Known) -> Option<Skip> {
+    match known {
+        Known { takes_marketing_mail: None, .. } => Some(Skip::Unknown),
+        Known { takes_marketing_mail: Some(false), .. } => Some(Skip::NoConsent),
+        Known { suppressed: true, .. } => Some(Skip::Suppressed),
+        Known { takes_marketing_mail: Some(true), suppressed: false } => None,
+    }
+}
+
+/// A row to be written before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Whose.
+    pub customer_id: CustomerId,
+    /// What it is to say: `sending` or `skipped`.
+    pub becomes: State,
+    /// Over what it is written: nothing, or a row that was released after so many attempts.
+    pub over: Option<u32>,
+}
+
+impl Wish {
+    /// What is first wished for somebody: assumed fresh, their row is new.
+    pub fn new(customer_id: CustomerId, skip: Option<Skip>, now: Timestamp) -> Self {
+        let becomes = skip.map_or(State::Sending { attempt: 1, claimed_at: now }, |skip| State::Skipped { skip });
+        Self { customer_id, becomes, over: None }
+    }
+
+    /// Whether it claims the right to mail.
+    pub fn claims(&self) -> bool {
+        matches!(self.becomes, State::Sending { .. })
+    }
+
+    /// What is still wished after this was found in its way. Whoever has a row has been decided on, by an earlier try or
+    /// another worker, and is left out; `sending` too: nobody but who wrote it knows whether that mail went out.
+    fn after(mut self, obstacle: Obstacle) -> Option<Self> {
+        match obstacle {
+            Obstacle::Nothing | Obstacle::Contention => Some(self),
+            Obstacle::Row(State::Released { attempts }) => {
+                self.over = Some(attempts);
+                if let State::Sending { attempt, .. } = &mut self.becomes {
+                    *attempt = attempts + 1;
+                }
+                Some(self)
+            }
+            Obstacle::Row(State::Sending { .. } | State::Sent { .. } | State::Failed { .. } | State::Skipped { .. }) => None,
+        }
+    }
+}
+
+/// What is still wished after a refused claim.
+pub fn narrow(wishes: Vec<Wish>, obstacles: Vec<Obstacle>) -> Vec<Wish> {
+    wishes.into_iter().zip(obstacles).filter_map(|(wish, obstacle)| wish.after(obstacle)).collect()
+}
+
+/// What SES says to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// What became of each entry, in their order.
+    Entries(Vec<Entry>),
+    /// It took none of them, with its code.
+    Refused(String),
+    /// Nothing that can be relied on, with the word for it: some may have gone out.
+    Silence(String),
+}
+
+/// What SES says to an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// It has the mail, under this id.
+    Accepted(String),
+    /// It has not, with its status.
+    Refused(String),
+    /// Nothing.
+    Silence,
+}
+
+/// What follows from an answer.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What is to be written into the rows of those who were mailed. Whoever is not here stays `sending`: in doubt.
+    pub marks: Vec<(CustomerId, State)>,
+    /// How it goes on after that.
+    pub then: Then,
+}
+
+/// How it goes on.
+#[derive(Debug)]
+pub enum Then {
+    /// With the next chunk.
+    On,
+    /// With the same chunk, in a while.
+    Again(Duration),
+    /// Not now: the message is retried, or parked, and the campaign goes on here.
+    Stop(Failure),
+}
+
+/// Whose fault a refusal is, and so what becomes of the recipient and of the campaign.
+enum Blame {
+    /// Nobody's: tried again, a bounded number of times.
+    Moment,
+    /// Our rate: tried again, not counted, for it says nothing about the recipient.
+    Rate,
+    /// The account's or the configuration's: somebody must act, the recipients wait.
+    Account,
+    /// The mail's own: final.
+    Mail,
+}
+
+fn blame(status: &str) -> Blame {
+    match status {
+        "TRANSIENT_FAILURE" => Blame::Moment,
+        "ACCOUNT_THROTTLED" => Blame::Rate,
+        // SES's model and its documentation spell three of them differently; both are understood.
+        "ACCOUNT_DAILY_QUOTA_EXCEEDED"
+        | "ACCOUNT_SENDING_PAUSED"
+        | "ACCOUNT_SUSPENDED"
+        | "CONFIGURATION_SET_DOES_NOT_EXIST"
+        | "CONFIGURATION_SET_NOT_FOUND"
+        | "CONFIGURATION_SET_SENDING_PAUSED"
+        | "INVALID_SENDING_POOL_NAME"
+        | "MAIL_FROM_DOMAIN_NOT_VERIFIED"
+        | "TEMPLATE_DOES_NOT_EXIST"
+        | "TEMPLATE_NOT_FOUND" => Blame::Account,
+        _ => Blame::Mail,
+    }
+}
+
+/// What follows from `answer` to a call that had these claims' recipients, with the attempt each is.
+pub fn outcome(answer: Answer, claims: &[(CustomerId, u32)]) -> Outcome {
+    match answer {
+        Answer::Entries(entries) => after_entries(entries, claims),
+        Answer::Refused(code) => Outcome { marks: claims.iter().map(|claim| release(claim, false)).collect(), then: after_refusal(code) },
+        Answer::Silence(code) => {
+            let what = format_args!("SES gave no answer that can be relied on, and {} recipients are in doubt", claims.len());
+            Outcome { marks: Vec::new(), then: Then::Stop(Failure::transient(code, what)) }
+        }
+    }
+}
+
+fn after_entries(entries: Vec<Entry>, claims: &[(CustomerId, u32)]) -> Outcome {
+    let mut outcome = Outcome { marks: Vec::new(), then: Then::On };
+    for (claim, entry) in claims.iter().zip(entries) {
+        let (customer_id, attempt) = *claim;
+        let mark = match entry {
+            Entry::Silence => continue,
+            Entry::Accepted(message_id) => (customer_id, State::Sent { message_id }),
+            Entry::Refused(status) => match blame(&status) {
+                Blame::Mail => failed(customer_id, &status),
+                Blame::Moment if attempt >= ATTEMPTS_MAX => failed(customer_id, &status),
+                fault => {
+                    let counted = matches!(fault, Blame::Moment);
+                    if matches!(fault, Blame::Account) {
+                        let what = "SES takes no mail of the account, or not with this configuration; the campaign waits";
+                        outcome.then = Then::Stop(Failure::transient(code(&status), what));
+                    } else if matches!(outcome.then, Then::On) {
+                        outcome.then = Then::Again(RETRY_AFTER);
+                    }
+                    release(claim, counted)
+                }
+            },
+        };
+        outcome.marks.push(mark);
+    }
+    outcome
+}
+
+fn after_refusal(code: String) -> Then {
+    match code.as_str() {
+        "TooManyRequestsException" | "ThrottlingException" | "Throttling" => Then::Again(RETRY_AFTER),
+        // The request itself is wrong. Which recipient's part of it SES does not say, and marking one chunk after the other
+        // as failed for a broken template would lose the campaign: it is parked, and goes on here when it is sent again.
+        "BadRequestException" | "ValidationException" | "SerializationException" | "InvalidRequest" => {
+            Then::Stop(Failure::permanent(code, "SES calls the mail itself wrong: look at the template and the list's next line"))
+        }
+        _ => Then::Stop(Failure::transient(code, "SES takes no mail of the account, or not with this configuration; the campaign waits")),
+    }
+}
+
+fn failed(customer_id: CustomerId, status: &str) -> (CustomerId, State) {
+    (customer_id, State::Failed { code: code(status) })
+}
+
+/// A claim that did not go out, given back; `counted` where that counts as one of its attempts.
+fn release((customer_id, attempt): &(CustomerId, u32), counted: bool) -> (CustomerId, State) {
+    (*customer_id, State::Released { attempts: if counted { *attempt } else { attempt.saturating_sub(1) } })
+}
+
+/// SES's word, as long as it is a word: it ends in logs and in the report.
+fn code(status: &str) -> String {
+    let word = !status.is_empty() && status.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if word && status.len() <= CODE_CHARS_MAX { status.to_owned() } else { "UNKNOWN".to_owned() }
+}
+
+/// What is still to be written after `marks` were refused: not what is written already, by a call whose answer was lost.
+///
+/// # Errors
+/// A bug where somebody else has written into a row that was claimed.
+pub fn unsettled(marks: Vec<(CustomerId, State)>, obstacles: Vec<Obstacle>) -> Result<Vec<(CustomerId, State)>, Failure> {
+    let mut left = Vec::new();
+    for (mark, obstacle) in marks.into_iter().zip(obstacles) {
+        match obstacle {
+            Obstacle::Nothing | Obstacle::Contention => left.push(mark),
+            Obstacle::Row(state) if state == mark.1 => {}
+            Obstacle::Row(_) => return Err(Failure::bug("ClaimLost", "a row that this campaign had claimed says something else now")),
+        }
+    }
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_kit::Kind;
+
+    fn customer(n: u32) -> CustomerId {
+        CustomerId::from_email(&format!("c{n}@example.com").parse().unwrap())
+    }
+
+    fn sending(attempt: u32) -> State {
+        State::Sending { attempt, claimed_at: Timestamp::UNIX_EPOCH }
+    }
+
+    fn wish(n: u32) -> Wish {
+        Wish::new(customer(n), None, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn only_customers_who_take_marketing_mail_and_are_not_suppressed_are_mailed() {
+        let of = |takes_marketing_mail, suppressed| skip(Known { takes_marketing_mail, suppressed });
+        assert_eq!(of(Some(true), false), None);
+        assert_eq!(of(Some(true), true), Some(Skip::Suppressed));
+        assert_eq!(of(Some(false), true), Some(Skip::NoConsent));
+        assert_eq!(of(Some(false), false), Some(Skip::NoConsent));
+        assert_eq!(of(None, true), Some(Skip::Unknown));
+        assert_eq!(of(None, false), Some(Skip::Unknown));
+    }
+
+    #[test]
+    fn whoever_has_a_row_is_left_out_unless_it_was_released() {
+        let rows = [
+            Obstacle::Nothing,
+            Obstacle::Contention,
+            Obstacle::Row(sending(1)),
+            Obstacle::Row(State::Sent { message_id: "m".into() }),
+            Obstacle::Row(State::Failed { code: "FAILED".into() }),
+            Obstacle::Row(State::Skipped { skip: Skip::Unknown }),
+            Obstacle::Row(State::Released { attempts: 2 }),
+        ];
+        let left = narrow((0..7).map(wish).collect(), rows.into());
+        let again = Wish { customer_id: customer(6), becomes: sending(3), over: Some(2) };
+        assert_eq!(left, [wish(0), wish(1), again]);
+    }
+
+    #[test]
+    fn who_was_released_and_has_unsubscribed_since_is_skipped_over_the_released_row() {
+        let wish = Wish::new(customer(0), Some(Skip::NoConsent), Timestamp::UNIX_EPOCH);
+        assert!(!wish.claims());
+        let left = narrow(vec![wish.clone()], vec![Obstacle::Row(State::Released { attempts: 1 })]);
+        assert_eq!(left, [Wish { over: Some(1), ..wish }]);
+    }
+
+    #[test]
+    fn each_entry_has_its_own_fate() {
+        let entries = vec![
+            Entry::Accepted("id-0".into()),
+            Entry::Refused("MESSAGE_REJECTED".into()),
+            Entry::Refused("TRANSIENT_FAILURE".into()),
+            Entry::Refused("TRANSIENT_FAILURE".into()),
+            Entry::Refused("ACCOUNT_THROTTLED".into()),
+            Entry::Silence,
+            Entry::Refused("not a word of SES's: ada@example.com".into()),
+        ];
+        let claims: Vec<_> = [1, 1, 1, ATTEMPTS_MAX, 3, 1, 1].into_iter().zip(0..).map(|(attempt, n)| (customer(n), attempt)).collect();
+        let Outcome { marks, then } = outcome(Answer::Entries(entries), &claims);
+        let failed = |code: &str| State::Failed { code: code.into() };
+        let expected = [
+            (0, State::Sent { message_id: "id-0".into() }),
+            (1, failed("MESSAGE_REJECTED")),
+            (2, State::Released { attempts: 1 }),
+            (3, failed("TRANSIENT_FAILURE")),
+            (4, State::Released { attempts: 2 }),
+            (6, failed("UNKNOWN")),
+        ];
+        assert_eq!(marks, expected.map(|(n, state)| (customer(n), state)));
+        assert!(matches!(then, Then::Again(RETRY_AFTER)));
+    }
+
+    #[test]
+    fn entries_that_the_answer_does_not_have_stay_in_doubt() {
+        let claims = [(customer(0), 1), (customer(1), 1)];
+        let Outcome { marks, then } = outcome(Answer::Entries(vec![Entry::Accepted("id".into())]), &claims);
+        assert_eq!((marks.len(), matches!(then, Then::On)), (1, true));
+    }
+
+    #[test]
+    fn a_fault_of_the_account_releases_and_stops_whatever_else_is_in_the_answer() {
+        let claims = [(customer(0), 2), (customer(1), 1), (customer(2), 1)];
+        for status in
+            ["ACCOUNT_DAILY_QUOTA_EXCEEDED", "ACCOUNT_SENDING_PAUSED", "CONFIGURATION_SET_NOT_FOUND", "MAIL_FROM_DOMAIN_NOT_VERIFIED"]
+        {
+            let entries = ["TRANSIENT_FAILURE", status, "ACCOUNT_THROTTLED"].map(|status| Entry::Refused(status.into()));
+            let Outcome { marks, then } = outcome(Answer::Entries(entries.into()), &claims);
+            assert_eq!(marks[1], (customer(1), State::Released { attempts: 0 }), "not counted");
+            assert_eq!(marks.len(), 3);
+            let Then::Stop(failure) = then else { panic!("{status} does not stop") };
+            assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, status));
+        }
+    }
+
+    #[test]
+    fn a_call_that_ses_refuses_releases_all_of_it() {
+        let claims = [(customer(0), 1), (customer(1), 4)];
+        for (code, kind) in [
+            ("TooManyRequestsException", None),
+            ("AccountSuspendedException", Some(Kind::Transient)),
+            ("SendingPausedException", Some(Kind::Transient)),
+            ("LimitExceededException", Some(Kind::Transient)),
+            ("MailFromDomainNotVerifiedException", Some(Kind::Transient)),
+            ("NotFoundException", Some(Kind::Transient)),
+            ("AccessDeniedException", Some(Kind::Transient)),
+            ("BadRequestException", Some(Kind::Permanent)),
+        ] {
+            let Outcome { marks, then } = outcome(Answer::Refused(code.into()), &claims);
+            let released = [(customer(0), State::Released { attempts: 0 }), (customer(1), State::Released { attempts: 3 })];
+            assert_eq!(marks, released, "{code}");
+            match (then, kind) {
+                (Then::Again(RETRY_AFTER), None) => {}
+                (Then::Stop(failure), Some(kind)) => assert_eq!((failure.kind, failure.error_type.as_str()), (kind, code)),
+                (then, _) => panic!("{code}: {then:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_without_an_answer_marks_nobody_and_stops() {
+        let Outcome { marks, then } = outcome(Answer::Silence("Timeout".into()), &[(customer(0), 1)]);
+        assert_eq!(marks, []);
+        assert!(matches!(then, Then::Stop(failure) if failure.kind == Kind::Transient && failure.error_type == "Timeout"));
+    }
+
+    #[test]
+    fn what_a_lost_answer_had_written_is_not_written_again_and_a_strangers_hand_is_a_bug() {
+        let sent = |n: u32| (customer(n), State::Sent { message_id: n.to_string() });
+        let left = unsettled(vec![sent(0), sent(1), sent(2)], vec![Obstacle::Row(sent(0).1), Obstacle::Contention, Obstacle::Nothing]);
+        assert_eq!(left.unwrap(), [sent(1), sent(2)]);
+        let lost = unsettled(vec![sent(0)], vec![Obstacle::Row(sent(1).1)]).unwrap_err();
+        assert_eq!((lost.kind, lost.error_type.as_str()), (Kind::Bug, "ClaimLost"));
+    }
+}

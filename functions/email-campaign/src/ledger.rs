@@ -1,0 +1,240 @@
+//! Who was mailed: the port of `email-campaign` to the mail ledger, and its DynamoDB side.
+//!
+//! [`EmailCampaign`](crate::EmailCampaign) calls it. A campaign has a row, `<campaign>`, that says what it sends and how far
+//! it is; and each recipient has one, `<campaign>/<customer>`, that says what was decided and what became of it. It refuses
+//! to decide: every write carries the condition that its step was decided on.
+//!
+//! ```text
+//!   (none) ─┬─▶ skipped                                  decided: not mailed
+//!           └─▶ sending ─┬─▶ sent                        SES has it
+//!               ▲        ├─▶ failed                      SES will never take it
+//!               │        ├─▶ released ─┐                 surely not sent: may be claimed again
+//!               └────────┼─────────────┘
+//!                        └── and stays: in doubt         the process died, or SES did not answer; never sent again
+//! ```
+
+use crate::{CampaignId, chunk::Wish, read::batch_get};
+use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
+use domain::{CustomerId, Timestamp};
+use lambda_kit::{
+    Ambient, Failure,
+    dynamodb::{self, Created, Table, Transacted, Update, attribute, number, record, string, transact},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The table's partition key.
+pub const KEY: &str = "mail_id";
+/// Most recipients of a chunk: what SES takes in one call (`BulkEmailEntries`,
+/// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>). Their claims fit one transaction, and their customers and
+/// suppressions, a hundred keys, one BatchGetItem.
+pub const CHUNK_MAX: usize = BULK_ENTRIES_MAX;
+/// Most entries in one SendBulkEmail.
+pub const BULK_ENTRIES_MAX: usize = 50;
+/// Most keys in one BatchGetItem
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>).
+pub const ROWS_MAX: usize = 100;
+
+/// A campaign, as its row has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// Its name.
+    #[serde(rename = "mail_id")]
+    pub campaign_id: CampaignId,
+    /// What it sends, and to whom: a start with another fingerprint is not this campaign.
+    #[serde(flatten)]
+    pub fingerprint: Fingerprint,
+    /// The first line of the list that is not yet worked through.
+    pub next_line: u32,
+    /// When it was first started.
+    pub started_at: Timestamp,
+    /// When its report was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What a campaign sends, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The template's name.
+    pub template: String,
+    /// The list's key.
+    pub list: String,
+    /// The list's ETag: another content has another.
+    pub etag: String,
+}
+
+/// Where a recipient stands. Attributes of earlier states stay in the item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Claimed: a mail is about to go out, or went out, or its sender died.
+    Sending {
+        /// Which claim this is, counted from 1, without those that failed for the account's reasons.
+        attempt: u32,
+        /// Since when.
+        claimed_at: Timestamp,
+    },
+    /// Surely not sent: may be claimed again.
+    Released {
+        /// How many claims have failed for the recipient's own reasons.
+        attempts: u32,
+    },
+    /// SES has it.
+    Sent {
+        /// SES's id of the mail.
+        message_id: String,
+    },
+    /// SES will never take it.
+    Failed {
+        /// SES's word for why.
+        code: String,
+    },
+    /// Not to be mailed.
+    Skipped {
+        /// Why.
+        skip: Skip,
+    },
+}
+
+/// Why somebody on the list is not mailed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// No customer has the address.
+    Unknown,
+    /// The customer never agreed to marketing mail, or has unsubscribed.
+    NoConsent,
+    /// The address bounced for good, or complained.
+    Suppressed,
+}
+
+/// What became of writing several rows at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// All are written.
+    All,
+    /// None is; why, for each, in their order.
+    None(Vec<Obstacle>),
+}
+
+/// What stood in a row's way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nothing.
+    Nothing,
+    /// Another transaction: the same may go through in a moment.
+    Contention,
+    /// The row as it is.
+    Row(State),
+}
+
+/// The mail ledger, as far as campaigns use it.
+pub trait Ledger {
+    /// Creates the campaign's row, or returns the one that is there: one PutItem.
+    async fn open(&self, campaign: &Campaign) -> Result<Created<Campaign>, Failure>;
+    /// Writes all of `wishes`, each on the condition that it was made for, or none: one TransactWriteItems.
+    async fn claim(&self, campaign: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure>;
+    /// Writes what became of claims, all or none, each only while it is `sending`: one TransactWriteItems.
+    async fn settle(&self, campaign: &CampaignId, marks: &[(CustomerId, State)]) -> Result<Written, Failure>;
+    /// Notes how far the campaign is: one UpdateItem.
+    async fn advance(&self, campaign: &CampaignId, next_line: u32) -> Result<(), Failure>;
+    /// Notes that the report is written; the first time stays: one UpdateItem.
+    async fn finish(&self, campaign: &CampaignId, at: Timestamp) -> Result<(), Failure>;
+    /// The rows of up to [`ROWS_MAX`] different recipients, of those that have one: BatchGetItem, strongly consistent.
+    async fn rows(&self, campaign: &CampaignId, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure>;
+}
+
+/// A recipient's row.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    mail_id: String,
+    #[serde(flatten)]
+    state: State,
+}
+
+/// The ledger table.
+#[derive(Debug)]
+pub struct LedgerTable<A> {
+    table: Table<Client>,
+    ambient: A,
+}
+
+impl<A: Ambient> LedgerTable<A> {
+    /// A handle on the table `name`. Randomness is for the waits between calls.
+    pub fn new(client: Client, name: impl Into<String>, ambient: A) -> Self {
+        Self { table: Table::new(client, name, KEY), ambient }
+    }
+}
+
+fn mail_id(campaign: &CampaignId, customer: &CustomerId) -> String {
+    format!("{campaign}/{customer}")
+}
+
+impl<A: Ambient> Ledger for LedgerTable<A> {
+    async fn open(&self, campaign: &Campaign) -> Result<Created<Campaign>, Failure> {
+        self.table.create(campaign).await
+    }
+
+    async fn claim(&self, campaign: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure> {
+        let action = |wish: &Wish| {
+            let mail_id = mail_id(campaign, &wish.customer_id);
+            match wish.over {
+                None => self.table.creation(&Row { mail_id, state: wish.becomes.clone() }),
+                Some(attempts) => {
+                    let update = Update::new().set_all(&wish.becomes)?.if_equals("state", string("released"));
+                    self.table.change(&mail_id, update.if_equals("attempts", number(attempts.into())))
+                }
+            }
+        };
+        let actions = wishes.iter().map(action).collect::<Result<_, _>>()?;
+        written(transact(self.table.client(), actions).await?)
+    }
+
+    async fn settle(&self, campaign: &CampaignId, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
+        let action = |(customer, state): &(CustomerId, State)| {
+            let update = Update::new().set_all(state)?.if_equals("state", string("sending"));
+            self.table.change(&mail_id(campaign, customer), update)
+        };
+        let actions = marks.iter().map(action).collect::<Result<_, _>>()?;
+        written(transact(self.table.client(), actions).await?)
+    }
+
+    async fn advance(&self, campaign: &CampaignId, next_line: u32) -> Result<(), Failure> {
+        self.table.write(campaign.as_str(), Update::new().set("next_line", number(next_line.into()))).await
+    }
+
+    async fn finish(&self, campaign: &CampaignId, at: Timestamp) -> Result<(), Failure> {
+        self.table.write(campaign.as_str(), Update::new().set_once("finished_at", attribute(&at)?)).await
+    }
+
+    async fn rows(&self, campaign: &CampaignId, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure> {
+        let key = |customer: &CustomerId| HashMap::from([(KEY.to_owned(), string(mail_id(campaign, customer)))]);
+        let keys = KeysAndAttributes::builder().set_keys(Some(customers.iter().map(key).collect())).consistent_read(true);
+        let request = [(self.table.name(), keys)];
+        let items = batch_get(self.table.client(), request, &self.ambient).await?.remove(self.table.name()).unwrap_or_default();
+        let mut rows = HashMap::new();
+        for item in items {
+            let Row { mail_id, state } = record(item)?;
+            let customer = mail_id.rsplit_once('/').and_then(|(_, customer)| customer.parse().ok());
+            rows.insert(customer.ok_or_else(|| Failure::bug("UnreadableRecord", "a row of the mail ledger names no customer"))?, state);
+        }
+        Ok(rows)
+    }
+}
+
+/// Reads the answer to a transaction over recipients' rows.
+fn written(transacted: Transacted) -> Result<Written, Failure> {
+    let obstacle = |fate| match fate {
+        dynamodb::Fate::Fine => Ok(Obstacle::Nothing),
+        dynamodb::Fate::Contended => Ok(Obstacle::Contention),
+        dynamodb::Fate::ConditionFailed(Some(item)) => Ok(Obstacle::Row(record::<Row>(item)?.state)),
+        // The row was not as it should be, and now is none: nobody deletes rows of the ledger while a campaign runs.
+        dynamodb::Fate::ConditionFailed(None) => Err(Failure::bug("RowGone", "a row of the mail ledger is gone that was there before")),
+        dynamodb::Fate::Refused(code) => Err(Failure::bug(code, "DynamoDB refuses an action on the mail ledger")),
+    };
+    match transacted {
+        Transacted::Done => Ok(Written::All),
+        Transacted::Cancelled(fates) => fates.into_iter().map(obstacle).collect::<Result<_, _>>().map(Written::None),
+    }
+}

@@ -1,0 +1,359 @@
+//! Recipient lists: CSV, or one JSON object a line, read line by line.
+//!
+//! [`EmailCampaign`](crate::EmailCampaign) calls it before anything is written or sent. It refuses a list as a whole where
+//! mailing it would go wrong for many: no `email` column, a column missing that the template names, text that is not UTF-8.
+//! A fault of one line is that line's alone, and stands in the report.
+//!
+//! A line of the file is a line of the list: a quoted field may not go on in the next line. Were that allowed, as RFC 4180
+//! does, one quote that nobody closed would swallow every recipient behind it, and nobody would notice.
+
+use csv::{ReaderBuilder, StringRecord, Terminator};
+use domain::{CustomerId, EmailAddress, Personal};
+use lambda_kit::Failure;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashSet};
+
+/// Largest list, in bytes. It is held in memory, parsed, beside the file itself: some 60 MB at this size.
+pub const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most lines of a list. At the send rate that SES first grants for production, 14 a second, of which a campaign takes a
+/// quarter, they take four hours, a third of what the queue's receives allow; and the report is read in one slice.
+pub const LIST_LINES_MAX: usize = 50_000;
+/// Longest line, in bytes: an address and a dozen short texts. Fifty of them stay far below what one call to SES takes.
+pub const LINE_BYTES_MAX: usize = 4 * 1024;
+/// Longest text of the report's address column, in characters, where the list had something else there.
+const SHOWN_CHARS_MAX: usize = 254;
+/// The column that every list has.
+const EMAIL: &str = "email";
+/// What Excel and its kin put in front of UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header line.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+}
+
+/// A line of a list, and so of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Where it stands in the file, counted from 1, as editors do.
+    pub number: u32,
+    /// What stands where the address should; empty where nothing could be read.
+    pub address: Personal<String>,
+    /// What the line is.
+    pub entry: Entry,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Somebody to mail, if they want it.
+    Recipient(Recipient),
+    /// An earlier line has the same address.
+    Duplicate,
+    /// No mail can be sent to what stands there.
+    InvalidAddress,
+    /// It cannot be read, or lacks a value that the template names.
+    InvalidLine,
+}
+
+/// Somebody to mail, if they want it. Each address is one only once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Who they are, if they are a customer.
+    pub customer_id: CustomerId,
+    /// Where to.
+    pub to: EmailAddress,
+    /// The values of the columns that the template names. Others are not kept: SES need not know them.
+    pub values: Personal<BTreeMap<String, String>>,
+}
+
+/// Reads a list for a template that names `columns`. Blank lines are none; every other line of the file has a line here.
+///
+/// # Errors
+/// Permanent, naming what is wrong and quoting no value: the list as a whole cannot be mailed.
+pub fn parse(bytes: &[u8], format: Format, columns: &[String]) -> Result<Vec<Line>, Failure> {
+    if bytes.len() > LIST_BYTES_MAX {
+        return Err(too_large());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        refused("ListNotUtf8", format!("line {line} of the list is not UTF-8: save it as UTF-8, or every name with an accent is broken"))
+    })?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut lines = (1..).zip(text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)));
+    let header = match format {
+        Format::Csv => Some(Header::read(lines.next().map_or("", |(_, line)| line), columns)?),
+        Format::Ndjson => None,
+    };
+    let mut seen = HashSet::new();
+    let mut list = Vec::new();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        if list.len() == LIST_LINES_MAX {
+            return Err(refused("ListTooLong", format!("the list has more than {LIST_LINES_MAX} lines: divide it into several campaigns")));
+        }
+        let fields = if line.len() > LINE_BYTES_MAX {
+            None
+        } else {
+            header.as_ref().map_or_else(|| ndjson_line(line, columns), |header| header.line(line))
+        };
+        list.push(read_line(number, fields, columns, &mut seen));
+    }
+    Ok(list)
+}
+
+/// The list has more bytes than [`LIST_BYTES_MAX`].
+pub fn too_large() -> Failure {
+    refused("ListTooLarge", format!("the list has more than {LIST_BYTES_MAX} bytes: divide it into several campaigns"))
+}
+
+fn refused(error_type: &str, why: String) -> Failure {
+    Failure::permanent(error_type, why)
+}
+
+/// What a line holds: the address, and the values that the template names, by column.
+struct Fields {
+    address: String,
+    values: BTreeMap<String, String>,
+}
+
+fn read_line(number: u32, fields: Option<Fields>, columns: &[String], seen: &mut HashSet<CustomerId>) -> Line {
+    let Some(Fields { address, values }) = fields else {
+        return Line { number, address: Personal(String::new()), entry: Entry::InvalidLine };
+    };
+    // A line break in a value would be a line of its own in the subject; an empty one makes a mail that greets nobody.
+    let sound = |text: &String| !text.is_empty() && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    let complete = values.len() == columns.len() && values.values().all(sound);
+    let entry = match address.parse::<EmailAddress>() {
+        Err(_) => Entry::InvalidAddress,
+        Ok(_) if !complete => Entry::InvalidLine,
+        Ok(to) => {
+            let customer_id = CustomerId::from_email(&to);
+            if seen.insert(customer_id) {
+                Entry::Recipient(Recipient { customer_id, to, values: Personal(values) })
+            } else {
+                Entry::Duplicate
+            }
+        }
+    };
+    let shown = address.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
+    Line { number, address: Personal(shown), entry }
+}
+
+/// Where in a CSV line the wanted values stand.
+struct Header {
+    width: usize,
+    email: usize,
+    wanted: Vec<(String, usize)>,
+}
+
+impl Header {
+    fn read(line: &str, columns: &[String]) -> Result<Self, Failure> {
+        let names = csv_fields(line).unwrap_or_default();
+        let names: Vec<_> = names.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
+        let position = |wanted: &str| {
+            let mut places = names.iter().enumerate().filter(|(_, name)| *name == wanted).map(|(place, _)| place);
+            match (places.next(), places.next()) {
+                (Some(place), None) => Ok(place),
+                (Some(_), Some(_)) => Err(refused("ColumnTwice", format!("the list has two columns `{wanted}`"))),
+                (None, _) => {
+                    let why = format!("the list has no column `{wanted}` in its first line; columns are separated by commas");
+                    Err(refused(if wanted == EMAIL { "NoEmailColumn" } else { "ColumnMissing" }, why))
+                }
+            }
+        };
+        let email = position(EMAIL)?;
+        let wanted = columns.iter().map(|column| Ok((column.clone(), position(column)?))).collect::<Result<_, Failure>>()?;
+        Ok(Self { width: names.len(), email, wanted })
+    }
+
+    /// [`None`] where the line has not as many fields as the header: which of them is missing, nobody can say.
+    fn line(&self, line: &str) -> Option<Fields> {
+        let fields = csv_fields(line).filter(|fields| fields.len() == self.width)?;
+        let field = |place: usize| fields.get(place).unwrap_or_default().trim().to_owned();
+        let values = self.wanted.iter().map(|(column, place)| (column.clone(), field(*place))).collect();
+        Some(Fields { address: field(self.email), values })
+    }
+}
+
+/// The fields of one line of CSV; [`None`] where a quote is not closed.
+fn csv_fields(line: &str) -> Option<StringRecord> {
+    if !line.contains('"') {
+        // Most lines. Building a parser for each takes longer than all else that is done for a line.
+        return Some(line.split(',').collect());
+    }
+    if line.matches('"').count() % 2 == 1 {
+        return None;
+    }
+    // The terminator is none that the line could have: a stray carriage return is part of its field, and refused there.
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .terminator(Terminator::Any(b'\n'))
+        .buffer_capacity(LINE_BYTES_MAX)
+        .from_reader(line.as_bytes());
+    let mut fields = StringRecord::new();
+    matches!(reader.read_record(&mut fields), Ok(true)).then_some(fields)
+}
+
+fn ndjson_line(line: &str, columns: &[String]) -> Option<Fields> {
+    let members: Map<String, Value> = serde_json::from_str(line).ok()?;
+    let text = |name: &str| match members.get(name)? {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let values = columns.iter().filter_map(|column| Some((column.clone(), text(column)?))).collect();
+    Some(Fields { address: text(EMAIL)?, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_kit::Kind;
+
+    fn columns(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn csv(text: &str) -> Vec<Line> {
+        parse(text.as_bytes(), Format::Csv, &columns(&["name"])).unwrap()
+    }
+
+    fn refusal(bytes: &[u8], format: Format) -> (Kind, String, String) {
+        let failure = parse(bytes, format, &columns(&["name"])).unwrap_err();
+        (failure.kind, failure.error_type, failure.message)
+    }
+
+    /// Number, address, and the name of a recipient or what else the line is.
+    fn shown(lines: &[Line]) -> Vec<(u32, &str, &str)> {
+        let what = |entry| match entry {
+            &Entry::Recipient(Recipient { ref values, .. }) => values.0["name"].as_str(),
+            Entry::Duplicate => "duplicate",
+            Entry::InvalidAddress => "invalid address",
+            Entry::InvalidLine => "invalid line",
+        };
+        lines.iter().map(|line| (line.number, line.address.0.as_str(), what(&line.entry))).collect()
+    }
+
+    #[test]
+    fn a_list_is_read_line_by_line_in_any_order_of_columns() {
+        let list = csv("shoe size,Name , EMAIL\n38,Ada,ada@example.com\n41, Bob ,bob@example.com\n");
+        assert_eq!(shown(&list), [(2, "ada@example.com", "Ada"), (3, "bob@example.com", "Bob")]);
+        let Entry::Recipient(ada) = &list[0].entry else { panic!("no recipient") };
+        assert_eq!(ada.customer_id, CustomerId::from_email(&"ADA@example.com".parse().unwrap()));
+        assert_eq!(ada.values.0.len(), 1, "what the template does not name is not kept");
+    }
+
+    #[test]
+    fn line_ends_of_windows_a_byte_order_mark_blank_lines_and_quotes_change_nothing() {
+        let windows =
+            "\u{feff}\"email\",\"name\"\r\n\"ada@example.com\",\"Lovelace, Ada \"\"Countess\"\"\"\r\n\r\n  \r\nbob@example.com,Bob";
+        assert_eq!(shown(&csv(windows)), [(2, "ada@example.com", "Lovelace, Ada \"Countess\""), (5, "bob@example.com", "Bob")]);
+    }
+
+    #[test]
+    fn a_broken_line_is_that_lines_alone_and_swallows_none_of_the_next() {
+        let list = csv(concat!(
+            "email,name\n",
+            "a@example.com,\"never closed\"\"\n",
+            "b@example.com,Bob\n",
+            "c@example.com\n",
+            "d@example.com,Dora,extra\n",
+            "not an address,Eve\n",
+            "f@example.com,\n",
+            "g@example.com,Gi\rl\n",
+            "h@example.com,Hal",
+        ));
+        let expected = [
+            (2, "", "invalid line"),
+            (3, "b@example.com", "Bob"),
+            (4, "", "invalid line"),
+            (5, "", "invalid line"),
+            (6, "not an address", "invalid address"),
+            (7, "f@example.com", "invalid line"),
+            (8, "g@example.com", "invalid line"),
+            (9, "h@example.com", "Hal"),
+        ];
+        assert_eq!(shown(&list), expected);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_that_lines_alone() {
+        let long = "x".repeat(LINE_BYTES_MAX);
+        let list = csv(&format!("email,name\na@example.com,{long}\nb@example.com,Bob\n"));
+        assert_eq!(shown(&list), [(2, "", "invalid line"), (3, "b@example.com", "Bob")]);
+    }
+
+    #[test]
+    fn an_address_counts_once_in_whatever_case_and_its_first_usable_line_counts() {
+        let list = csv("email,name\na@example.com,\nA@example.com,Ada\na@EXAMPLE.com,Other\n");
+        let expected = [(2, "a@example.com", "invalid line"), (3, "A@example.com", "Ada"), (4, "a@EXAMPLE.com", "duplicate")];
+        assert_eq!(shown(&list), expected);
+    }
+
+    #[test]
+    fn lines_of_json_are_read_and_broken_ones_stand_in_the_list() {
+        let text = concat!(
+            r#"{"email": "ada@example.com", "name": "Ada"}"#,
+            "\r\n",
+            r#"{"email": "bob@example.com", "name": 7, "more": {"ignored": true}}"#,
+            "\n{\"email\": \"c@example.com\"\n",
+            r#"{"email": "dora@example.com"}"#,
+            "\n[]\n\n",
+            r#"{"name": "Eve"}"#,
+            "\n",
+            r#"{"email": "f@example.com", "name": "Bcc:\r\nx"}"#,
+        );
+        let list = parse(text.as_bytes(), Format::Ndjson, &columns(&["name"])).unwrap();
+        let expected = [
+            (1, "ada@example.com", "Ada"),
+            (2, "bob@example.com", "7"),
+            (3, "", "invalid line"),
+            (4, "dora@example.com", "invalid line"),
+            (5, "", "invalid line"),
+            (7, "", "invalid line"),
+            (8, "f@example.com", "invalid line"),
+        ];
+        assert_eq!(shown(&list), expected);
+    }
+
+    #[test]
+    fn a_list_that_no_line_of_could_be_mailed_is_refused_and_says_why() {
+        for (text, error_type, says) in [
+            ("", "NoEmailColumn", "no column `email`"),
+            ("name\nAda\n", "NoEmailColumn", "no column `email`"),
+            ("email;name\nada@example.com;Ada\n", "NoEmailColumn", "separated by commas"),
+            ("email\nada@example.com\n", "ColumnMissing", "no column `name`"),
+            ("email,name,Name\nada@example.com,Ada,Bob\n", "ColumnTwice", "two columns `name`"),
+        ] {
+            let (kind, found, message) = refusal(text.as_bytes(), Format::Csv);
+            assert_eq!((kind, found.as_str()), (Kind::Permanent, error_type), "{text:?}");
+            assert!(message.contains(says) && !message.contains("Ada"), "{message}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_refused_with_its_line() {
+        let (kind, error_type, message) = refusal(b"email,name\na@example.com,Ada\nz@example.com,Zo\xeb\n", Format::Csv);
+        assert_eq!((kind, error_type.as_str()), (Kind::Permanent, "ListNotUtf8"));
+        assert!(message.starts_with("line 3 of the list"), "{message}");
+        assert_eq!(refusal(b"\xff\xfee\0m\0a\0i\0l\0", Format::Ndjson).1, "ListNotUtf8", "UTF-16");
+    }
+
+    #[test]
+    fn a_list_that_is_too_large_or_too_long_is_refused_and_one_that_just_fits_is_not() {
+        let long = |lines: usize| format!("email,name\n{}", "x,y\n".repeat(lines));
+        assert_eq!(csv(&long(LIST_LINES_MAX)).len(), LIST_LINES_MAX);
+        assert_eq!(refusal(long(LIST_LINES_MAX + 1).as_bytes(), Format::Csv).1, "ListTooLong");
+        assert_eq!(refusal(&vec![b'\n'; LIST_BYTES_MAX + 1], Format::Ndjson).1, "ListTooLarge");
+    }
+
+    #[test]
+    fn debug_output_hides_who_is_on_the_list() {
+        let shown = format!("{:?}", csv("email,name\nada@example.com,Lovelace\n"));
+        assert!(!shown.contains("ada@") && !shown.contains("Lovelace"), "{shown}");
+    }
+}

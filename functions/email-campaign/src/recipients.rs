@@ -1,0 +1,90 @@
+//! Who wants the mail, and the link out of it: the ports of `email-campaign` to customers, suppressions and the link key.
+//!
+//! [`EmailCampaign`](crate::EmailCampaign) calls them before each claim. They refuse to decide: they say what is stored.
+
+use crate::{chunk::Known, list::Recipient, read::batch_get};
+use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
+use domain::{Customer, CustomerId};
+use lambda_kit::{
+    Ambient, Failure,
+    dynamodb::{record, string},
+    secrets::Vault,
+};
+use mailer::{
+    suppression,
+    unsubscribe::{CachedLinkKey, Links},
+};
+use pipeline::customers;
+use std::collections::{HashMap, HashSet};
+
+/// Customers and suppressed addresses.
+pub trait Recipients {
+    /// What is known of each of up to 50 different recipients, in their order: one BatchGetItem over both tables, strongly
+    /// consistent, so that who has just unsubscribed is not mailed.
+    async fn look_up(&self, recipients: &[&Recipient]) -> Result<Vec<Known>, Failure>;
+}
+
+/// Where links come from.
+pub trait Unsubscribe {
+    /// The link that unsubscribes `customer`.
+    async fn link(&self, customer: &CustomerId) -> Result<String, Failure>;
+}
+
+/// The customers table and the suppressions table.
+#[derive(Debug)]
+pub struct RecipientTables<A> {
+    client: Client,
+    customers: String,
+    suppressions: String,
+    ambient: A,
+}
+
+impl<A: Ambient> RecipientTables<A> {
+    /// Handles on the tables of these names. Randomness is for the waits between calls.
+    pub fn new(client: Client, customers: impl Into<String>, suppressions: impl Into<String>, ambient: A) -> Self {
+        Self { client, customers: customers.into(), suppressions: suppressions.into(), ambient }
+    }
+}
+
+impl<A: Ambient> Recipients for RecipientTables<A> {
+    async fn look_up(&self, recipients: &[&Recipient]) -> Result<Vec<Known>, Failure> {
+        let keys = |name: &str, key: fn(&Recipient) -> String| {
+            let keys = recipients.iter().map(|recipient| HashMap::from([(name.to_owned(), string(key(recipient)))])).collect();
+            KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true)
+        };
+        let request = [
+            (self.customers.as_str(), keys(customers::KEY, |recipient| recipient.customer_id.to_string())),
+            (self.suppressions.as_str(), keys(suppression::KEY, |recipient| recipient.to.canonical())),
+        ];
+        let mut found = batch_get(&self.client, request, &self.ambient).await?;
+        let mut takes = HashMap::new();
+        for item in found.remove(&self.customers).unwrap_or_default() {
+            let customer: Customer = record(item)?;
+            takes.insert(customer.customer_id, customer.takes_marketing_mail());
+        }
+        // A row without the time is an address that bounced once or twice, and is not suppressed yet.
+        let rows = found.remove(&self.suppressions).unwrap_or_default();
+        let suppressed = rows.into_iter().filter(|row| row.contains_key(suppression::SUPPRESSED_AT));
+        let suppressed: HashSet<_> = suppressed.filter_map(|row| row.get(suppression::KEY)?.as_s().ok().cloned()).collect();
+        let known = |recipient: &&Recipient| Known {
+            takes_marketing_mail: takes.get(&recipient.customer_id).copied(),
+            suppressed: suppressed.contains(&recipient.to.canonical()),
+        };
+        Ok(recipients.iter().map(known).collect())
+    }
+}
+
+/// Links to the API, signed with a key that is read late.
+#[derive(Debug)]
+pub struct SignedLinks<V> {
+    /// Where the API is, without a slash at the end.
+    pub api_url: String,
+    /// The key.
+    pub key: CachedLinkKey<V>,
+}
+
+impl<V: Vault> Unsubscribe for SignedLinks<V> {
+    async fn link(&self, customer: &CustomerId) -> Result<String, Failure> {
+        Ok(Links::new(&self.api_url, self.key.get().await?).link(customer))
+    }
+}

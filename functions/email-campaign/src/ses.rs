@@ -1,0 +1,162 @@
+//! Sending by Amazon SES: one SendBulkEmail per chunk.
+//!
+//! [`EmailCampaign`](crate::EmailCampaign) calls it for recipients that are claimed. It refuses to send twice by itself: SES
+//! has no token to know a mail by, so the SDK's own retries are off. And it refuses to hand on what SES says in words, for
+//! SES quotes addresses.
+
+use crate::{
+    CampaignId,
+    chunk::{Answer, Entry},
+    templates::Template,
+};
+use aws_config::SdkConfig;
+use aws_sdk_sesv2::{
+    Client,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    error::{BuildError, SdkError},
+    operation::send_bulk_email::{SendBulkEmailError, builders::SendBulkEmailFluentBuilder},
+    types::{
+        self, BulkEmailContent, BulkEmailEntry, BulkEmailEntryResult, BulkEmailStatus, Destination, EmailTemplateContent, MessageHeader,
+        MessageTag, ReplacementEmailContent, ReplacementTemplate,
+    },
+};
+use domain::EmailAddress;
+use lambda_kit::{
+    Failure,
+    config::Env,
+    sdk::{code, failure},
+};
+use mailer::{OrdersAddress, ses::TEMPLATE_TAG};
+use std::{fmt, time::Duration};
+
+/// How long a call may take. SES answers for fifty recipients within a second or two; eight leave room for a slow one, and
+/// the slice's twelve last seconds room to write down what came of it.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(8);
+/// The tag by which feedback says which campaign a mail belonged to.
+pub const CAMPAIGN_TAG: &str = "campaign";
+
+/// What one call sends.
+#[derive(Debug)]
+pub struct Bulk<'c> {
+    /// The campaign.
+    pub campaign_id: &'c CampaignId,
+    /// What it says.
+    pub template: &'static Template,
+    /// To whom: 1 to 50.
+    pub mails: Vec<BulkMail>,
+}
+
+/// One recipient's mail. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BulkMail {
+    /// Where to.
+    pub to: EmailAddress,
+    /// The values of the template's variables, a JSON object.
+    pub data: String,
+    /// The recipient's own link, for the header by which mail programs unsubscribe with one click (RFC 8058).
+    pub unsubscribe_url: String,
+}
+
+impl fmt::Debug for BulkMail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[mail]")
+    }
+}
+
+/// What sends campaigns.
+pub trait Sender {
+    /// How many mails a second the account may send: GetAccount.
+    async fn rate(&self) -> Result<u32, Failure>;
+    /// Sends: one SendBulkEmail, never repeated by itself.
+    async fn send(&self, bulk: &Bulk<'_>) -> Answer;
+}
+
+/// Amazon SES, version 2 of its API.
+#[derive(Debug, Clone)]
+pub struct Ses {
+    client: Client,
+    from: OrdersAddress,
+    configuration_set: String,
+}
+
+impl Ses {
+    /// Sends as `from` with the configuration set of this name, which names where feedback goes.
+    pub fn new(config: &SdkConfig, from: OrdersAddress, configuration_set: impl Into<String>) -> Self {
+        let timeout = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
+        let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeout).build();
+        Self { client: Client::from_conf(config), from, configuration_set: configuration_set.into() }
+    }
+
+    /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
+    pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
+        let from = env.parsed("ORDERS_ADDRESS");
+        Self::new(config, from, env.required("MAIL_CONFIGURATION_SET"))
+    }
+
+    fn call(&self, bulk: &Bulk<'_>) -> Result<SendBulkEmailFluentBuilder, BuildError> {
+        let Template { name, subject, text, html } = *bulk.template;
+        let content = EmailTemplateContent::builder().subject(subject).text(text).html(html).build();
+        // The data of all is replaced by each one's; SES asks for some all the same.
+        let template = types::Template::builder().template_content(content).template_data("{}").build();
+        let tag = |name, value| MessageTag::builder().name(name).value(value).build();
+        Ok(self
+            .client
+            .send_bulk_email()
+            .from_email_address(self.from.from_header())
+            .configuration_set_name(&self.configuration_set)
+            .default_email_tags(tag(TEMPLATE_TAG, name)?)
+            .default_email_tags(tag(CAMPAIGN_TAG, bulk.campaign_id.as_str())?)
+            .default_content(BulkEmailContent::builder().template(template).build())
+            .set_bulk_email_entries(Some(bulk.mails.iter().map(entry).collect::<Result<_, _>>()?)))
+    }
+}
+
+fn entry(mail: &BulkMail) -> Result<BulkEmailEntry, BuildError> {
+    let data = ReplacementTemplate::builder().replacement_template_data(&mail.data).build();
+    let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build();
+    let entry = BulkEmailEntry::builder().destination(Destination::builder().to_addresses(mail.to.as_str()).build());
+    let entry = entry.replacement_email_content(ReplacementEmailContent::builder().replacement_template(data).build());
+    let entry = entry.replacement_headers(header("List-Unsubscribe", &format!("<{}>", mail.unsubscribe_url))?);
+    Ok(entry.replacement_headers(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")?).build())
+}
+
+impl Sender for Ses {
+    async fn rate(&self) -> Result<u32, Failure> {
+        let account = self.client.get_account().send().await.map_err(|error| failure("GetAccount", error))?;
+        // Saturates, and cuts off a fraction: slower, never faster.
+        Ok(account.send_quota.map_or(0, |quota| quota.max_send_rate as u32))
+    }
+
+    async fn send(&self, bulk: &Bulk<'_>) -> Answer {
+        let Ok(call) = self.call(bulk) else { return Answer::Refused("InvalidRequest".to_owned()) };
+        match call.send().await {
+            Ok(output) => Answer::Entries(output.bulk_email_entry_results.into_iter().map(fate).collect()),
+            Err(error) => after(&error),
+        }
+    }
+}
+
+fn fate(result: BulkEmailEntryResult) -> Entry {
+    match result.status {
+        // Without an id the mail is out all the same.
+        Some(BulkEmailStatus::Success) => Entry::Accepted(result.message_id.unwrap_or_default()),
+        Some(status) => Entry::Refused(status.as_str().to_owned()),
+        None => Entry::Silence,
+    }
+}
+
+/// What a failed call says: that none is out, or nothing. Only an answer that names a fault of the request, or of the
+/// account, is an answer; after a fault of SES's own, some may be out.
+fn after(error: &SdkError<SendBulkEmailError>) -> Answer {
+    let word = code(error).to_owned();
+    let refused = match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status();
+            // A request that SES waited for in vain may have been read to its end after all.
+            status.is_client_error() && status.as_u16() != 408
+        }
+        _ => false,
+    };
+    if refused { Answer::Refused(word) } else { Answer::Silence(word) }
+}

@@ -1,0 +1,683 @@
+//! Campaigns, driven through `handle` against a world in memory: with deaths at every call, two at once, and hours that
+//! pass in a moment.
+
+use super::*;
+use crate::{
+    chunk::{ATTEMPTS_MAX, Answer, Entry as Sent, Known, RETRY_AFTER},
+    ledger::Skip,
+    lists::Object,
+    report::IN_DOUBT_AFTER,
+    templates::Template,
+};
+use domain::{EmailAddress, Timestamp};
+use lambda_kit::Kind;
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, VecDeque},
+    ops::Deref,
+};
+use tokio::sync::Notify;
+
+/// What SES does with a call.
+#[derive(Clone)]
+enum Ses {
+    /// Refuses it as a whole.
+    Refuses(&'static str),
+    /// Says nothing; the mails are out.
+    SendsInSilence,
+    /// Says nothing; no mail is out.
+    Silence,
+    /// Refuses the entries for these addresses with this status.
+    RefusesOf(&'static [&'static str], &'static str),
+}
+
+/// Everything outside the function.
+struct World {
+    list: RefCell<Object>,
+    known: HashMap<String, Known>,
+    per_second: u32,
+    campaign: RefCell<Option<Campaign>>,
+    rows: RefCell<HashMap<CustomerId, State>>,
+    mailed: RefCell<Vec<(Instant, String)>>,
+    report: RefCell<Option<String>>,
+    /// What SES does with the next calls; then it takes everything.
+    ses: RefCell<VecDeque<Ses>>,
+    /// How many of the next settlements are written without an answer.
+    lost_settlements: Cell<u32>,
+    began: Instant,
+    dice: Cell<u64>,
+    /// Whether calls take time and transactions get into each other's way.
+    rough: bool,
+    calls: Cell<usize>,
+    /// At which call the process dies, and whether that call had its effect.
+    dies_at: Cell<Option<(usize, bool)>>,
+}
+
+const TAKES: Known = Known { takes_marketing_mail: Some(true), suppressed: false };
+
+impl World {
+    /// A list of these lines behind its header, and what is known of the addresses; of others nothing is.
+    fn new(lines: &str, known: HashMap<String, Known>) -> Self {
+        Self {
+            list: RefCell::new(Object { bytes: format!("email,name,voucher\n{lines}").into_bytes(), etag: "e1".into() }),
+            known,
+            per_second: 400,
+            campaign: RefCell::default(),
+            rows: RefCell::default(),
+            mailed: RefCell::default(),
+            report: RefCell::default(),
+            ses: RefCell::default(),
+            lost_settlements: Cell::default(),
+            began: Instant::now(),
+            dice: Cell::new(0x9e37_79b9_7f4a_7c15),
+            rough: false,
+            calls: Cell::default(),
+            dies_at: Cell::default(),
+        }
+    }
+
+    /// `count` customers who all take mail.
+    fn willing(count: usize) -> Self {
+        let addresses: Vec<_> = (0..count).map(address).collect();
+        let lines: String = addresses.iter().map(|address| format!("{address},Ada,V\n")).collect();
+        Self::new(&lines, addresses.into_iter().map(|address| (address, TAKES)).collect())
+    }
+
+    /// A thousand recipients of every kind, and among them lines that are none.
+    fn mixed() -> Self {
+        let mut known = HashMap::new();
+        let mut lines = String::new();
+        for n in 0..1000 {
+            let standing = match n % 10 {
+                0 => None,
+                1 => Some(Known { takes_marketing_mail: Some(false), suppressed: false }),
+                2 => Some(Known { takes_marketing_mail: Some(true), suppressed: true }),
+                _ => Some(TAKES),
+            };
+            known.extend(standing.map(|standing| (address(n), standing)));
+            lines.push_str(&format!("{},Ada,V\n", address(n)));
+            if n % 100 == 99 {
+                lines.push_str(&format!("{},again,V\nnobody,Ada,V\n\n\"broken,line\n", address(n).to_uppercase()));
+            }
+        }
+        Self::new(&lines, known)
+    }
+
+    fn contended(&self, rows: usize) -> Option<Written> {
+        (self.rough && self.random() % 4 == 0).then(|| {
+            let obstacle = |n| if n == 0 { Obstacle::Contention } else { Obstacle::Nothing };
+            Written::None((0..rows).map(obstacle).collect())
+        })
+    }
+
+    /// Writes all of `new` if the condition holds for each, or says what stood in the way.
+    fn transact(&self, new: &[(CustomerId, State)], fits: impl Fn(usize, Option<&State>) -> bool) -> Written {
+        assert!((1..=ledger::CHUNK_MAX).contains(&new.len()), "one transaction has {} actions", new.len());
+        let mut rows = self.rows.borrow_mut();
+        if let Some(contended) = self.contended(new.len()) {
+            return contended;
+        }
+        let obstacle = |(n, (id, _)): (usize, &(CustomerId, State))| match rows.get(id) {
+            row if fits(n, row) => Obstacle::Nothing,
+            row => Obstacle::Row(row.expect("a row that is gone").clone()),
+        };
+        let obstacles: Vec<_> = new.iter().enumerate().map(obstacle).collect();
+        if obstacles.iter().any(|obstacle| *obstacle != Obstacle::Nothing) {
+            return Written::None(obstacles);
+        }
+        rows.extend(new.iter().cloned());
+        Written::All
+    }
+
+    /// How often each address was mailed.
+    fn mails(&self) -> BTreeMap<String, usize> {
+        let mut mails = BTreeMap::new();
+        self.mailed.borrow().iter().for_each(|(_, address)| *mails.entry(address.clone()).or_default() += 1);
+        mails
+    }
+
+    /// The report's results, by line of the list.
+    fn results(&self) -> Vec<(String, String)> {
+        let report = self.report.borrow().clone().expect("no report");
+        let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+        report.lines().skip(1).map(fields).map(|fields| (fields[1].clone(), fields[2].clone())).collect()
+    }
+
+    fn count(&self, result: &str) -> usize {
+        self.results().iter().filter(|(_, found)| found == result).count()
+    }
+
+    /// What must be true of every campaign that has ended, whatever happened on the way.
+    fn check(&self, in_doubt_max: usize) {
+        let mails = self.mails();
+        assert!(mails.values().all(|count| *count == 1), "somebody was mailed twice");
+        assert!(mails.keys().all(|address| self.known.get(address) == Some(&TAKES)), "somebody was mailed who must not be");
+        let text = String::from_utf8(self.list.borrow().bytes.clone()).unwrap();
+        assert_eq!(self.results().len(), text.lines().skip(1).filter(|line| !line.is_empty()).count(), "a line per line");
+        for (address, result) in self.results() {
+            let mailed = mails.contains_key(&address);
+            match result.as_str() {
+                "sent" => assert!(mailed, "reported as sent, and is not"),
+                "in_doubt" => assert_eq!(self.known.get(&address), Some(&TAKES)),
+                other => assert!(!mailed, "mailed, and reported as {other}"),
+            }
+        }
+        assert!(self.count("in_doubt") <= in_doubt_max, "{} are in doubt", self.count("in_doubt"));
+        let willing = self.known.values().filter(|known| **known == TAKES).count();
+        assert_eq!(self.count("sent") + self.count("in_doubt"), willing, "somebody who takes mail got none");
+        assert!(self.campaign.borrow().as_ref().unwrap().finished_at.is_some());
+    }
+}
+
+fn address(n: usize) -> String {
+    format!("c{n}@example.com")
+}
+
+/// The world, as one process of the function reaches it.
+#[derive(Clone, Copy)]
+struct Port<'w> {
+    world: &'w World,
+    /// Rung when this process dies.
+    death: &'w Notify,
+}
+
+impl Deref for Port<'_> {
+    type Target = World;
+    fn deref(&self) -> &World {
+        self.world
+    }
+}
+
+impl Port<'_> {
+    /// A call: it takes its time, and the process may die before or after its effect.
+    async fn call<T>(&self, effect: impl FnOnce(&World) -> T) -> T {
+        let call = self.calls.replace(self.calls.get() + 1);
+        self.pause().await;
+        self.die_if(Some((call, false))).await;
+        let done = effect(self.world);
+        self.die_if(Some((call, true))).await;
+        self.pause().await;
+        done
+    }
+
+    async fn pause(&self) {
+        if self.rough {
+            sleep(Duration::from_millis(self.random() % 20)).await;
+        }
+    }
+
+    async fn die_if(&self, now: Option<(usize, bool)>) {
+        if self.dies_at.get() == now {
+            self.dies_at.set(None);
+            self.death.notify_one();
+            std::future::pending().await
+        }
+    }
+}
+
+impl Ambient for Port<'_> {
+    fn now(&self) -> Timestamp {
+        World::now(self)
+    }
+    fn random(&self) -> u64 {
+        World::random(self)
+    }
+}
+
+impl World {
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        Timestamp::from_millisecond(1_777_889_472_000 + passed).unwrap()
+    }
+    fn random(&self) -> u64 {
+        // SplitMix64: as much chance as these tests need, the same in every run.
+        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.dice.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+}
+
+impl Lists for Port<'_> {
+    async fn read(&self, key: &ListKey) -> Result<Object, Failure> {
+        assert_eq!(key.as_str(), "lists/spring.csv");
+        Ok(self.call(|world| world.list.borrow().clone()).await)
+    }
+    async fn write_report(&self, _: &CampaignId, report: Vec<u8>) -> Result<(), Failure> {
+        self.call(|world| *world.report.borrow_mut() = Some(String::from_utf8(report).unwrap())).await;
+        Ok(())
+    }
+}
+
+impl Recipients for Port<'_> {
+    async fn look_up(&self, recipients: &[&Recipient]) -> Result<Vec<Known>, Failure> {
+        assert!((1..=50).contains(&recipients.len()));
+        let nobody = Known { takes_marketing_mail: None, suppressed: false };
+        let known = |world: &World| recipients.iter().map(|r| world.known.get(&r.to.canonical()).copied().unwrap_or(nobody)).collect();
+        Ok(self.call(known).await)
+    }
+}
+
+impl Unsubscribe for Port<'_> {
+    async fn link(&self, customer: &CustomerId) -> Result<String, Failure> {
+        Ok(format!("https://api.example.com/unsubscribe/{customer}"))
+    }
+}
+
+impl Ledger for Port<'_> {
+    async fn open(&self, campaign: &Campaign) -> Result<Created<Campaign>, Failure> {
+        let open = |world: &World| match &mut *world.campaign.borrow_mut() {
+            Some(old) => Created::Exists(old.clone()),
+            none => {
+                *none = Some(campaign.clone());
+                Created::New
+            }
+        };
+        Ok(self.call(open).await)
+    }
+    async fn claim(&self, _: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure> {
+        let new: Vec<_> = wishes.iter().map(|wish| (wish.customer_id, wish.becomes.clone())).collect();
+        let fits = |n: usize, row: Option<&State>| match (wishes[n].over, row) {
+            (None, None) => true,
+            (Some(attempts), Some(State::Released { attempts: found })) => attempts == *found,
+            _ => false,
+        };
+        Ok(self.call(|world| world.transact(&new, fits)).await)
+    }
+    async fn settle(&self, _: &CampaignId, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
+        let written = self.call(|world| world.transact(marks, |_, row| matches!(row, Some(State::Sending { .. })))).await;
+        match self.lost_settlements.get() {
+            0 => Ok(written),
+            lost => {
+                self.lost_settlements.set(lost - 1);
+                Err(Failure::transient("Timeout", "TransactWriteItems failed"))
+            }
+        }
+    }
+    async fn advance(&self, _: &CampaignId, next_line: u32) -> Result<(), Failure> {
+        self.call(|world| world.campaign.borrow_mut().as_mut().unwrap().next_line = next_line).await;
+        Ok(())
+    }
+    async fn finish(&self, _: &CampaignId, at: Timestamp) -> Result<(), Failure> {
+        let finish = |world: &World| *world.campaign.borrow_mut().as_mut().unwrap().finished_at.get_or_insert(at);
+        self.call(finish).await;
+        Ok(())
+    }
+    async fn rows(&self, _: &CampaignId, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure> {
+        assert!((1..=ROWS_MAX).contains(&customers.len()));
+        let row = |world: &World, id| Some((id, world.rows.borrow().get(&id)?.clone()));
+        Ok(self.call(|world| customers.iter().filter_map(|id| row(world, *id)).collect()).await)
+    }
+}
+
+impl Sender for Port<'_> {
+    async fn rate(&self) -> Result<u32, Failure> {
+        Ok(self.call(|world| world.per_second).await)
+    }
+    async fn send(&self, bulk: &Bulk<'_>) -> Answer {
+        assert!((1..=ledger::BULK_ENTRIES_MAX).contains(&bulk.mails.len()));
+        self.call(|world| {
+            let post = |mail: &BulkMail| {
+                let customer = CustomerId::from_email(&mail.to);
+                assert!(mail.unsubscribe_url.ends_with(&customer.to_string()) && mail.data.contains(&mail.unsubscribe_url));
+                world.mailed.borrow_mut().push((Instant::now(), mail.to.canonical()));
+                Sent::Accepted(format!("id-{customer}"))
+            };
+            match world.ses.borrow_mut().pop_front() {
+                None => Answer::Entries(bulk.mails.iter().map(post).collect()),
+                Some(Ses::Refuses(code)) => Answer::Refused(code.to_owned()),
+                Some(Ses::Silence) => Answer::Silence("Timeout".to_owned()),
+                Some(Ses::SendsInSilence) => {
+                    bulk.mails.iter().map(post).for_each(drop);
+                    Answer::Silence("Timeout".to_owned())
+                }
+                Some(Ses::RefusesOf(addresses, status)) => {
+                    let refused = |mail: &BulkMail| addresses.contains(&mail.to.as_str());
+                    let entry = |mail| if refused(mail) { Sent::Refused(status.to_owned()) } else { post(mail) };
+                    Answer::Entries(bulk.mails.iter().map(entry).collect())
+                }
+            }
+        })
+        .await
+    }
+}
+
+type Campaigns<'w> = EmailCampaign<Port<'w>, Port<'w>, Port<'w>, Port<'w>, Port<'w>, Port<'w>>;
+
+/// A process of the function.
+fn process<'w>(world: &'w World, death: &'w Notify) -> Campaigns<'w> {
+    let port = Port { world, death };
+    let pace = RefCell::default();
+    EmailCampaign { lists: port, recipients: port, unsubscribe: port, ledger: port, sender: port, ambient: port, pace }
+}
+
+fn start() -> Start {
+    r#"{"campaign_id": "spring-2026", "template": "newsletter", "list": "lists/spring.csv"}"#.parse().unwrap()
+}
+
+/// One delivery, in the time that an invocation has; [`None`] where the process died.
+async fn deliver(process: &Campaigns<'_>) -> Option<Result<Handled, Failure>> {
+    let delivery = Delivery { message_id: "m".into(), attempt: 1 };
+    let start = start();
+    let handling = async {
+        let began = Instant::now();
+        let handled = process.handle(&start, &delivery).await;
+        assert!(began.elapsed() < Duration::from_secs(57), "the batch core would have dropped it");
+        handled
+    };
+    tokio::select! {
+        biased;
+        () = process.ledger.death.notified() => None,
+        handled = handling => Some(handled),
+    }
+}
+
+/// Delivers the message as SQS does until it is acknowledged; returns what was retried, and the failure that parked it.
+async fn until_the_end(world: &World) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let death = Notify::new();
+    let mut running = process(world, &death);
+    for _ in 0..1000 {
+        let wait = match deliver(&running).await {
+            Some(Ok(Handled { look_again_after: None, publish })) => {
+                assert_eq!(publish, []);
+                return failures;
+            }
+            Some(Ok(Handled { look_again_after: Some(after), .. })) => {
+                assert!(after >= Duration::from_secs(1), "hidden for no second is not hidden");
+                Duration::from_secs(after.as_secs())
+            }
+            Some(Err(failure)) => {
+                let parked = failure.kind == Kind::Permanent;
+                failures.push(failure);
+                if parked {
+                    return failures;
+                }
+                Duration::from_secs(60)
+            }
+            // The visibility timeout.
+            None => {
+                running = process(world, &death);
+                Duration::from_secs(360)
+            }
+        };
+        sleep(wait).await;
+    }
+    panic!("a thousand receives did not end the campaign")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_recipients_are_mailed_once_and_the_report_has_a_line_for_each_line() {
+    let world = World::mixed();
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+    let counts = ["sent", "unknown", "no_consent", "suppressed", "duplicate", "invalid_address", "invalid_line"].map(|of| world.count(of));
+    assert_eq!(counts, [700, 100, 100, 100, 10, 10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_at_any_call_mails_nobody_twice_and_leaves_one_chunk_in_doubt_at_most() {
+    let calls = {
+        let world = World::mixed();
+        until_the_end(&world).await;
+        world.calls.get()
+    };
+    assert!(calls > 100, "{calls} calls are no campaign");
+    let mut in_doubt = 0;
+    for call in 0..calls {
+        for after in [false, true] {
+            let world = World::mixed();
+            world.dies_at.set(Some((call, after)));
+            assert!(until_the_end(&world).await.is_empty());
+            assert_eq!(world.dies_at.get(), None, "call {call} never came");
+            world.check(50);
+            in_doubt += world.count("in_doubt");
+        }
+    }
+    assert!(in_doubt > 0, "no death fell between a claim and what became of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_at_once_on_one_campaign_mail_nobody_twice_and_leave_nobody_out() {
+    for seed in 0..20 {
+        let mut world = World::mixed();
+        (world.rough, world.per_second) = (true, 4000);
+        world.dice.set(seed);
+        let (a, b) = tokio::join!(until_the_end(&world), until_the_end(&world));
+        assert!(a.iter().chain(&b).all(|failure| failure.error_type == "TransactionConflict"), "{a:?} {b:?}");
+        world.check(0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_of_whom_one_dies_mail_nobody_twice_and_leave_one_chunk_in_doubt_at_most() {
+    for seed in 0..40 {
+        let mut world = World::mixed();
+        (world.rough, world.per_second) = (true, 4000);
+        world.dice.set(1_000 + seed);
+        world.dies_at.set(Some((usize::try_from(seed).unwrap() * 5, seed % 2 == 0)));
+        tokio::join!(until_the_end(&world), until_the_end(&world));
+        world.check(50);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_takes_a_quarter_of_the_accounts_rate_and_no_more_after_a_pause() {
+    let mut world = World::willing(400);
+    world.per_second = 14;
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+    let mailed = world.mailed.borrow();
+    let took = mailed.last().unwrap().0 - mailed[0].0;
+    assert!(took >= Duration::from_secs(113) && took < Duration::from_secs(125), "400 mails at 3.5 a second took {took:?}");
+    for (first, (began, _)) in mailed.iter().enumerate() {
+        let within = mailed[first..].iter().take_while(|(at, _)| *at - *began < Duration::from_secs(10)).count();
+        assert!(within <= 35 + 3, "{within} mails in ten seconds");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sandbox_with_one_mail_a_second_is_served_too() {
+    let mut world = World::willing(20);
+    world.per_second = 1;
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+    let mailed = world.mailed.borrow();
+    assert!(mailed.windows(2).all(|pair| pair[1].0 - pair[0].0 >= Duration::from_secs(4)), "one in four seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_ends_in_time_and_the_next_goes_on_where_it_ended() {
+    let mut world = World::willing(400);
+    world.per_second = 14;
+    let death = Notify::new();
+    let running = process(&world, &death);
+    let began = Instant::now();
+    let handled = deliver(&running).await.unwrap().unwrap();
+    assert_eq!(handled.look_again_after, Some(Duration::from_secs(1)));
+    assert!(began.elapsed() <= WORK_FOR);
+    let sent = world.mailed.borrow().len();
+    assert!((150..=160).contains(&sent), "{sent} in {WORK_FOR:?}");
+    let next = world.campaign.borrow().as_ref().unwrap().next_line;
+    assert_eq!(usize::try_from(next).unwrap(), sent + 2, "the line after the header and those who were mailed");
+    let calls = world.calls.get();
+    sleep(Duration::from_secs(1)).await;
+    deliver(&running).await.unwrap().unwrap();
+    assert!(world.mailed.borrow().len() > sent + 150, "no time is lost on who was mailed before");
+    assert!(world.calls.get() < calls + 5 * 55, "nor calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_call_mailed_nobody_and_all_are_tried_again() {
+    for code in ["TooManyRequestsException", "SendingPausedException", "LimitExceededException", "NotFoundException"] {
+        let world = World::willing(120);
+        world.ses.replace(vec![Ses::Refuses(code); 3].into());
+        let failures = until_the_end(&world).await;
+        assert_eq!(failures.len(), if code == "TooManyRequestsException" { 0 } else { 3 }, "{code}");
+        world.check(0);
+        assert!(world.began.elapsed() >= RETRY_AFTER * 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_leaves_its_chunk_in_doubt_and_the_rest_is_mailed() {
+    for silence in [Ses::Silence, Ses::SendsInSilence] {
+        let world = World::willing(120);
+        world.ses.replace([silence].into());
+        let failures = until_the_end(&world).await;
+        assert_eq!(failures.iter().map(|failure| failure.error_type.as_str()).collect::<Vec<_>>(), ["Timeout"]);
+        world.check(50);
+        assert_eq!((world.count("in_doubt"), world.count("sent")), (50, 70));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_whom_ses_cannot_take_for_a_moment_is_tried_a_bounded_number_of_times() {
+    const WHO: &[&str] = &["c3@example.com", "c7@example.com"];
+    for (times, sent) in [(ATTEMPTS_MAX - 1, 60), (ATTEMPTS_MAX, 58)] {
+        let world = World::willing(60);
+        world.ses.replace(vec![Ses::RefusesOf(WHO, "TRANSIENT_FAILURE"); usize::try_from(times).unwrap()].into());
+        assert!(until_the_end(&world).await.is_empty());
+        assert_eq!((world.count("sent"), world.count("failed:TRANSIENT_FAILURE")), (sent, 60 - sent));
+        assert!(world.mails().values().all(|count| *count == 1));
+        assert!(world.began.elapsed() >= RETRY_AFTER * (ATTEMPTS_MAX - 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipient_whom_ses_rejects_has_failed_and_the_others_are_mailed() {
+    let world = World::willing(60);
+    world.ses.replace([Ses::RefusesOf(&["c3@example.com"], "MESSAGE_REJECTED")].into());
+    assert!(until_the_end(&world).await.is_empty());
+    assert_eq!((world.count("sent"), world.count("failed:MESSAGE_REJECTED")), (59, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_used_up_in_the_middle_of_a_call_makes_the_campaign_wait_and_fails_nobody() {
+    const WHO: &[&str] = &["c30@example.com", "c31@example.com", "c32@example.com"];
+    let world = World::willing(60);
+    world.ses.replace(vec![Ses::RefusesOf(WHO, "ACCOUNT_DAILY_QUOTA_EXCEEDED"); 20].into());
+    let failures = until_the_end(&world).await;
+    assert_eq!(failures.len(), 20);
+    assert!(failures.iter().all(|failure| failure.kind == Kind::Transient && failure.error_type == "ACCOUNT_DAILY_QUOTA_EXCEEDED"));
+    world.check(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_ses_calls_wrong_parks_the_campaign_which_goes_on_when_it_is_sent_again() {
+    let world = World::willing(120);
+    world.ses.replace([Ses::Refuses("BadRequestException")].into());
+    let failures = until_the_end(&world).await;
+    assert_eq!((failures.len(), failures[0].kind, failures[0].error_type.as_str()), (1, Kind::Permanent, "BadRequestException"));
+    assert_eq!((world.mailed.borrow().len(), world.report.borrow().is_none()), (0, true));
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_chunk_is_written_although_the_answers_are_lost() {
+    let world = World::willing(120);
+    world.lost_settlements.set(3);
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_that_is_over_does_nothing_when_it_is_delivered_again() {
+    let world = World::willing(60);
+    until_the_end(&world).await;
+    let (calls, finished) = (world.calls.get(), world.campaign.borrow().clone());
+    world.report.take();
+    assert!(until_the_end(&world).await.is_empty());
+    assert_eq!(world.calls.get(), calls + 2, "the list is read and the campaign found");
+    assert_eq!((world.mailed.borrow().len(), world.report.borrow().is_none()), (60, true));
+    assert_eq!(*world.campaign.borrow(), finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_used_for_another_list_is_refused_and_mails_nobody() {
+    let world = World::willing(60);
+    until_the_end(&world).await;
+    world.list.borrow_mut().etag = "e2".into();
+    let failures = until_the_end(&world).await;
+    assert_eq!((failures[0].kind, failures[0].error_type.as_str()), (Kind::Permanent, "CampaignChanged"));
+    assert_eq!(world.mailed.borrow().len(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_refused_writes_nothing_so_that_it_may_be_mended_under_the_same_name() {
+    let world = World::willing(3);
+    let good = world.list.borrow().bytes.clone();
+    for (bad, error_type) in [
+        (b"name\nAda\n".to_vec(), "NoEmailColumn"),
+        (b"email\nada@example.com\n".to_vec(), "ColumnMissing"),
+        (b"email,name,voucher\nz@example.com,Zo\xeb,V\n".to_vec(), "ListNotUtf8"),
+        (vec![b'x'; list::LIST_BYTES_MAX + 1], "ListTooLarge"),
+        (format!("email,name,voucher\n{}", "x,y,z\n".repeat(list::LIST_LINES_MAX + 1)).into_bytes(), "ListTooLong"),
+    ] {
+        world.list.borrow_mut().bytes = bad;
+        let failures = until_the_end(&world).await;
+        assert_eq!((failures[0].kind, failures[0].error_type.as_str()), (Kind::Permanent, error_type));
+        assert_eq!((world.campaign.borrow().is_none(), world.rows.borrow().len()), (true, 0));
+    }
+    world.list.borrow_mut().bytes = good;
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_anybody_ends_with_a_report_and_asks_ses_nothing() {
+    let world = World::new("", HashMap::new());
+    assert!(until_the_end(&world).await.is_empty());
+    assert_eq!(world.report.borrow().as_deref(), Some("line,address,result,message_id\n"));
+    assert_eq!(world.calls.get(), 4, "the list, the campaign, the report, the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_of_another_worker_is_waited_for_before_anything_is_reported() {
+    let world = World::willing(1);
+    let ada = CustomerId::from_email(&address(0).parse::<EmailAddress>().unwrap());
+    world.rows.borrow_mut().insert(ada, State::Sending { attempt: 1, claimed_at: world.now() });
+    let handled = deliver(&process(&world, &Notify::new())).await.unwrap().unwrap();
+    assert_eq!((handled.look_again_after, world.report.borrow().is_none()), (Some(IN_DOUBT_AFTER), true));
+    until_the_end(&world).await;
+    assert_eq!((world.count("in_doubt"), world.mailed.borrow().len()), (1, 0), "never mailed again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_another_worker_gave_back_is_mailed_before_the_campaign_ends() {
+    let world = World::willing(120);
+    let who = CustomerId::from_email(&address(5).parse::<EmailAddress>().unwrap());
+    until_the_end(&world).await;
+    // As if the other worker had been on that chunk all the time, and was refused.
+    world.rows.borrow_mut().insert(who, State::Released { attempts: 1 });
+    world.mailed.borrow_mut().retain(|(_, to)| *to != address(5));
+    world.campaign.borrow_mut().as_mut().unwrap().finished_at = None;
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_unsubscribes_between_two_attempts_is_not_tried_again() {
+    let mut world = World::willing(2);
+    let who = CustomerId::from_email(&address(1).parse::<EmailAddress>().unwrap());
+    world.rows.borrow_mut().insert(who, State::Released { attempts: 1 });
+    world.known.insert(address(1), Known { takes_marketing_mail: Some(false), suppressed: false });
+    assert!(until_the_end(&world).await.is_empty());
+    world.check(0);
+    assert_eq!(world.rows.borrow()[&who], State::Skipped { skip: Skip::NoConsent });
+}
+
+#[test]
+fn the_samples_are_read_as_the_function_reads_them() {
+    let sample = |name: &str| {
+        let path = format!("{}/../../events/email-campaign/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let event: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        event["Records"][0]["body"].as_str().unwrap().to_owned()
+    };
+    let started: Start = sample("start-campaign").parse().unwrap();
+    assert_eq!((started.campaign_id.as_str(), started.list.as_str()), ("spring-2026", "lists/spring.csv"));
+    assert_eq!(started.template, Template::find("newsletter").unwrap());
+    assert!(sample("unreadable-body").parse::<Start>().is_err());
+    assert!(sample("unknown-template").parse::<Start>().unwrap_err().0.contains("no such template"));
+}

@@ -1,0 +1,426 @@
+//! What goes over the wire: the requests that AWS sees, and how its answers are read.
+
+use crate::{
+    CampaignId,
+    chunk::{Answer, Entry, Known, Wish},
+    ledger::{Campaign, Fingerprint, Ledger, LedgerTable, Obstacle, Skip, State, Written},
+    list::{self, Format, Recipient},
+    lists::{Bucket, Lists},
+    recipients::{RecipientTables, Recipients, SignedLinks, Unsubscribe},
+    ses::{Bulk, BulkMail, Sender, Ses},
+    templates::{Template, data},
+};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use domain::{CustomerId, Timestamp};
+use lambda_kit::{
+    Ambient, Failure, Kind,
+    dynamodb::Created,
+    secrets::{Cached, Vault},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+/// AWS in so far as it gives one answer after the other, the last for ever, and keeps what it was asked.
+#[derive(Debug, Clone, Default)]
+struct Stub(Arc<Mutex<Talk>>);
+#[derive(Debug, Default)]
+struct Talk {
+    answers: VecDeque<(u16, String)>,
+    asked: Vec<Asked>,
+}
+#[derive(Debug, Clone)]
+struct Asked {
+    line: String,
+    body: String,
+}
+
+impl HttpConnector for Stub {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut talk = self.0.lock().unwrap();
+        let body = String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap();
+        talk.asked.push(Asked { line: format!("{} {}", request.method(), request.uri()), body });
+        let answer = if talk.answers.len() > 1 { talk.answers.pop_front() } else { talk.answers.front().cloned() };
+        HttpConnectorFuture::ready(match answer {
+            // No answer at all.
+            Some((0, why)) => Err(ConnectorError::io(why.into())),
+            Some((status, body)) => {
+                let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
+                response.headers_mut().insert("etag", "\"e1\"");
+                Ok(response)
+            }
+            None => Err(ConnectorError::io("the stub has no answer".into())),
+        })
+    }
+}
+impl HttpClient for Stub {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+impl Stub {
+    fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
+        let answers = answers.into_iter().map(|(status, body)| (status, body.to_string())).collect();
+        Self(Arc::new(Mutex::new(Talk { answers, asked: Vec::new() })))
+    }
+    fn config(&self) -> SdkConfig {
+        let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("eu-central-1"));
+        let credentials = SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"));
+        // As the SDK has it by itself: what must not be retried has to switch it off.
+        builder.credentials_provider(credentials).http_client(self.clone()).retry_config(RetryConfig::standard()).build()
+    }
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.config()).retry_config(RetryConfig::disabled());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+    fn asked(&self) -> Vec<Asked> {
+        self.0.lock().unwrap().asked.clone()
+    }
+    fn bodies(&self) -> Vec<Value> {
+        self.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect()
+    }
+}
+
+struct Still;
+impl Ambient for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+    fn random(&self) -> u64 {
+        0
+    }
+}
+
+const NOW: &str = "2026-05-04T10:11:12.345Z";
+const ADA: &str = "e507ff26-6a21-519c-adde-1e19920b0ce2";
+
+fn campaign() -> CampaignId {
+    "spring-2026".parse().unwrap()
+}
+fn ada() -> CustomerId {
+    ADA.parse().unwrap()
+}
+fn bob() -> CustomerId {
+    CustomerId::from_email(&"bob@example.com".parse().unwrap())
+}
+fn s(text: &str) -> Value {
+    json!({"S": text})
+}
+fn ledger(stub: &Stub) -> LedgerTable<Still> {
+    LedgerTable::new(stub.dynamodb(), "ledger", Still)
+}
+fn recipients() -> Vec<Recipient> {
+    let lines = list::parse(b"email\nada@example.com\nBob@Example.com\n", Format::Csv, &[]).unwrap();
+    let recipient = |line: list::Line| match line.entry {
+        list::Entry::Recipient(recipient) => recipient,
+        other => panic!("{other:?}"),
+    };
+    lines.into_iter().map(recipient).collect()
+}
+fn cancelled(reasons: Value) -> Value {
+    json!({"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "message": "cancelled", "CancellationReasons": reasons})
+}
+
+fn bulk(campaign_id: &CampaignId) -> Bulk<'_> {
+    let values = [("name", "Ada <3"), ("voucher", "V-1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mail = |to: &str, token: &str| {
+        let unsubscribe_url = format!("https://api.example.com/unsubscribe/{token}");
+        BulkMail { to: to.parse().unwrap(), data: data(&values, &unsubscribe_url), unsubscribe_url }
+    };
+    let mails = vec![mail("ada@example.com", "t1"), mail("bob@example.com", "t2")];
+    Bulk { campaign_id, template: Template::find("newsletter").unwrap(), mails }
+}
+fn ses(stub: &Stub) -> Ses {
+    Ses::new(&stub.config(), "orders@example.com".parse().unwrap(), "mail")
+}
+
+#[tokio::test]
+async fn a_chunk_is_one_call_with_the_template_inline_and_each_recipients_own_data_and_link() {
+    let accepted = json!({"Status": "SUCCESS", "MessageId": "0100-a"});
+    let refused = json!({"Status": "MESSAGE_REJECTED", "Error": "Email address is not verified: bob@example.com"});
+    let stub = Stub::answering([(200, json!({"BulkEmailEntryResults": [accepted, refused, {}]}))]);
+    let answer = ses(&stub).send(&bulk(&campaign())).await;
+    let entries = vec![Entry::Accepted("0100-a".into()), Entry::Refused("MESSAGE_REJECTED".into()), Entry::Silence];
+    assert_eq!(answer, Answer::Entries(entries));
+
+    let [asked] = &stub.asked()[..] else { panic!("not one call") };
+    assert_eq!(asked.line, "POST https://email.eu-central-1.amazonaws.com/v2/email/outbound-bulk-emails");
+    let template = Template::find("newsletter").unwrap();
+    let entry = |to: &str, token: &str| {
+        let url = format!("https://api.example.com/unsubscribe/{token}");
+        let data = json!({
+            "name": "Ada <3", "name_html": "Ada &lt;3", "unsubscribe_url": url, "voucher": "V-1", "voucher_html": "V-1"
+        });
+        json!({
+            "Destination": {"ToAddresses": [to]},
+            "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": data.to_string()}},
+            "ReplacementHeaders": [
+                {"Name": "List-Unsubscribe", "Value": format!("<{url}>")},
+                {"Name": "List-Unsubscribe-Post", "Value": "List-Unsubscribe=One-Click"}
+            ]
+        })
+    };
+    let expected = json!({
+        "FromEmailAddress": "Order Pipeline <orders@example.com>",
+        "ConfigurationSetName": "mail",
+        "DefaultEmailTags": [{"Name": "template", "Value": "newsletter"}, {"Name": "campaign", "Value": "spring-2026"}],
+        "DefaultContent": {"Template": {
+            "TemplateContent": {"Subject": template.subject, "Text": template.text, "Html": template.html},
+            "TemplateData": "{}"
+        }},
+        "BulkEmailEntries": [entry("ada@example.com", "t1"), entry("bob@example.com", "t2")]
+    });
+    assert_eq!(serde_json::from_str::<Value>(&asked.body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn only_an_answer_that_blames_the_request_or_the_account_says_that_nobody_was_mailed() {
+    let refused = |code: &str| json!({"__type": code, "message": "Email address is not verified: ada@example.com"});
+    for (status, code, expected) in [
+        (429, "TooManyRequestsException", Answer::Refused("TooManyRequestsException".into())),
+        (400, "BadRequestException", Answer::Refused("BadRequestException".into())),
+        (400, "SendingPausedException", Answer::Refused("SendingPausedException".into())),
+        (403, "AccessDeniedException", Answer::Refused("AccessDeniedException".into())),
+        (500, "InternalFailure", Answer::Silence("InternalFailure".into())),
+        (503, "ServiceUnavailable", Answer::Silence("ServiceUnavailable".into())),
+        (408, "RequestTimeout", Answer::Silence("RequestTimeout".into())),
+    ] {
+        let stub = Stub::answering([(status, refused(code))]);
+        assert_eq!(ses(&stub).send(&bulk(&campaign())).await, expected);
+        assert_eq!(stub.asked().len(), 1, "{code}: the SDK does not send a second time");
+    }
+    for answer in [(0, json!("connection reset")), (200, json!("not what was asked for"))] {
+        let stub = Stub::answering([answer]);
+        assert!(matches!(ses(&stub).send(&bulk(&campaign())).await, Answer::Silence(_)));
+        assert_eq!(stub.asked().len(), 1, "no answer: the SDK does not send a second time");
+    }
+}
+
+#[tokio::test]
+async fn the_rate_is_the_accounts_rounded_down() {
+    for (account, rate) in [
+        (json!({"SendQuota": {"MaxSendRate": 14.0, "Max24HourSend": 50000.0, "SentLast24Hours": 0.0}}), 14),
+        (json!({"SendQuota": {"MaxSendRate": 1.9}}), 1),
+        (json!({"SendQuota": {"MaxSendRate": -1.0}}), 0),
+        (json!({}), 0),
+    ] {
+        let stub = Stub::answering([(200, account)]);
+        assert_eq!(ses(&stub).rate().await.unwrap(), rate);
+        assert_eq!(stub.asked()[0].line, "GET https://email.eu-central-1.amazonaws.com/v2/email/account");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_one_transaction_of_rows_that_must_be_new_or_released() {
+    let stub = Stub::answering([(200, json!({}))]);
+    let now = NOW.parse().unwrap();
+    let fresh = Wish::new(ada(), None, now);
+    let released = Wish { customer_id: bob(), becomes: State::Sending { attempt: 3, claimed_at: now }, over: Some(2) };
+    assert_eq!(ledger(&stub).claim(&campaign(), &[fresh, released]).await.unwrap(), Written::All);
+    let mut asked = stub.bodies().remove(0);
+    assert!(asked["ClientRequestToken"].take().is_string(), "so that the SDK's retry after a lost answer claims once");
+    let put = json!({"Put": {
+        "TableName": "ledger",
+        "Item": {"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("sending"), "attempt": {"N": "1"}, "claimed_at": s(NOW)},
+        "ConditionExpression": "attribute_not_exists(#key)", "ExpressionAttributeNames": {"#key": "mail_id"},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
+    }});
+    let update = json!({"Update": {
+        "TableName": "ledger",
+        "Key": {"mail_id": s(&format!("spring-2026/{}", bob()))},
+        "UpdateExpression": "SET #n0 = :v0, #n1 = :v1, #n2 = :v2",
+        "ConditionExpression": "#n2 = :v3 AND #n3 = :v4",
+        "ExpressionAttributeNames": {"#n0": "attempt", "#n1": "claimed_at", "#n2": "state", "#n3": "attempts"},
+        "ExpressionAttributeValues": {":v0": {"N": "3"}, ":v1": s(NOW), ":v2": s("sending"), ":v3": s("released"), ":v4": {"N": "2"}},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
+    }});
+    assert_eq!(asked, json!({"TransactItems": [put, update], "ClientRequestToken": null}));
+}
+
+#[tokio::test]
+async fn a_refused_claim_says_what_stood_in_each_rows_way() {
+    let row = |state: Value| {
+        let mut item = json!({"mail_id": s(&format!("spring-2026/{ADA}"))});
+        item.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        json!({"Code": "ConditionalCheckFailed", "Item": item})
+    };
+    let reasons = json!([
+        {"Code": "None"},
+        {"Code": "TransactionConflict"},
+        row(json!({"state": s("sending"), "attempt": {"N": "1"}, "claimed_at": s(NOW)})),
+        row(json!({"state": s("sent"), "attempt": {"N": "1"}, "claimed_at": s(NOW), "message_id": s("0100-a")})),
+        row(json!({"state": s("released"), "attempts": {"N": "2"}, "attempt": {"N": "2"}, "claimed_at": s(NOW)})),
+        row(json!({"state": s("skipped"), "skip": s("no_consent")})),
+        row(json!({"state": s("failed"), "code": s("MESSAGE_REJECTED")})),
+    ]);
+    let stub = Stub::answering([(400, cancelled(reasons))]);
+    let wishes: Vec<_> = (0..7).map(|_| Wish::new(ada(), Some(Skip::Unknown), Timestamp::UNIX_EPOCH)).collect();
+    let expected = [
+        Obstacle::Nothing,
+        Obstacle::Contention,
+        Obstacle::Row(State::Sending { attempt: 1, claimed_at: NOW.parse().unwrap() }),
+        Obstacle::Row(State::Sent { message_id: "0100-a".into() }),
+        Obstacle::Row(State::Released { attempts: 2 }),
+        Obstacle::Row(State::Skipped { skip: Skip::NoConsent }),
+        Obstacle::Row(State::Failed { code: "MESSAGE_REJECTED".into() }),
+    ];
+    assert_eq!(ledger(&stub).claim(&campaign(), &wishes).await.unwrap(), Written::None(expected.into()));
+    let item = &stub.bodies()[0]["TransactItems"][0]["Put"]["Item"];
+    assert_eq!(*item, json!({"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("skipped"), "skip": s("unknown")}));
+}
+
+#[tokio::test]
+async fn what_became_of_a_claim_is_written_only_over_a_claim() {
+    let stub = Stub::answering([(200, json!({}))]);
+    let marks = [(ada(), State::Sent { message_id: "0100-a".into() }), (bob(), State::Released { attempts: 1 })];
+    assert_eq!(ledger(&stub).settle(&campaign(), &marks).await.unwrap(), Written::All);
+    let asked = &stub.bodies()[0]["TransactItems"];
+    assert_eq!(asked.as_array().unwrap().len(), 2);
+    let expected = json!({
+        "TableName": "ledger",
+        "Key": {"mail_id": s(&format!("spring-2026/{ADA}"))},
+        "UpdateExpression": "SET #n0 = :v0, #n1 = :v1",
+        "ConditionExpression": "#n1 = :v2",
+        "ExpressionAttributeNames": {"#n0": "message_id", "#n1": "state"},
+        "ExpressionAttributeValues": {":v0": s("0100-a"), ":v1": s("sent"), ":v2": s("sending")},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
+    });
+    assert_eq!(asked[0]["Update"], expected);
+    assert_eq!(asked[1]["Update"]["ExpressionAttributeValues"][":v1"], s("released"));
+}
+
+#[tokio::test]
+async fn a_campaign_is_created_once_and_then_found_with_its_progress() {
+    let new = Campaign {
+        campaign_id: campaign(),
+        fingerprint: Fingerprint { template: "newsletter".into(), list: "lists/spring.csv".into(), etag: "\"e1\"".into() },
+        next_line: 0,
+        started_at: NOW.parse().unwrap(),
+        finished_at: None,
+    };
+    let item = json!({
+        "mail_id": s("spring-2026"), "template": s("newsletter"), "list": s("lists/spring.csv"), "etag": s("\"e1\""),
+        "next_line": {"N": "0"}, "started_at": s(NOW)
+    });
+    let fresh = Stub::answering([(200, json!({}))]);
+    assert_eq!(ledger(&fresh).open(&new).await.unwrap(), Created::New);
+    assert_eq!(fresh.bodies()[0]["Item"], item);
+
+    let mut stored = item;
+    (stored["next_line"], stored["finished_at"]) = (json!({"N": "51"}), s(NOW));
+    let exists = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "no", "Item": stored});
+    let taken = Stub::answering([(400, exists)]);
+    let old = Campaign { next_line: 51, finished_at: Some(NOW.parse().unwrap()), ..new.clone() };
+    assert_eq!(ledger(&taken).open(&new).await.unwrap(), Created::Exists(old));
+}
+
+#[tokio::test]
+async fn progress_is_one_update_of_the_campaigns_row() {
+    let stub = Stub::answering([(200, json!({}))]);
+    ledger(&stub).advance(&campaign(), 51).await.unwrap();
+    ledger(&stub).finish(&campaign(), NOW.parse().unwrap()).await.unwrap();
+    let [advanced, finished] = &stub.bodies()[..] else { panic!("not two calls") };
+    assert_eq!(
+        (&advanced["Key"], &advanced["ExpressionAttributeValues"]),
+        (&json!({"mail_id": s("spring-2026")}), &json!({":v0": {"N": "51"}}))
+    );
+    assert_eq!(finished["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0)");
+}
+
+#[tokio::test]
+async fn rows_are_read_consistently_and_asked_for_again_where_dynamodb_leaves_them_out() {
+    let row = json!({"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("sent"), "message_id": s("0100-a"), "attempt": {"N": "1"}});
+    let left = json!({"ledger": {"Keys": [{"mail_id": s(&format!("spring-2026/{}", bob()))}], "ConsistentRead": true}});
+    let stub = Stub::answering([
+        (200, json!({"Responses": {"ledger": [row]}, "UnprocessedKeys": left})),
+        (200, json!({"Responses": {"ledger": []}, "UnprocessedKeys": {}})),
+    ]);
+    let rows = ledger(&stub).rows(&campaign(), &[ada(), bob()]).await.unwrap();
+    assert_eq!(rows, [(ada(), State::Sent { message_id: "0100-a".into() })].into());
+    let [first, second] = &stub.bodies()[..] else { panic!("not two calls") };
+    assert_eq!(first["RequestItems"]["ledger"]["ConsistentRead"], true);
+    assert_eq!(first["RequestItems"]["ledger"]["Keys"].as_array().unwrap().len(), 2);
+    assert_eq!(second["RequestItems"], left);
+
+    let stub = Stub::answering([(200, json!({"Responses": {}, "UnprocessedKeys": left}))]);
+    let failure = ledger(&stub).rows(&campaign(), &[ada(), bob()]).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "UnprocessedKeys"), "half an answer is none");
+}
+
+#[tokio::test]
+async fn customers_and_suppressions_are_one_question() {
+    let customer = |id: &str, consent: bool| {
+        json!({
+            "customer_id": s(id), "signed_up_at": s(NOW), "name": s("Ada"), "email": s("ada@example.com"),
+            "marketing_consent": {"BOOL": consent}
+        })
+    };
+    let answer = json!({"Responses": {
+        "customers": [customer(&bob().to_string(), false), customer(ADA, true)],
+        "suppressions": [{"address": s("bob@example.com"), "suppressed_at": s(NOW)}, {"address": s("ada@example.com")}]
+    }});
+    let stub = Stub::answering([(200, answer)]);
+    let tables = RecipientTables::new(stub.dynamodb(), "customers", "suppressions", Still);
+    let recipients = recipients();
+    let known = tables.look_up(&recipients.iter().collect::<Vec<_>>()).await.unwrap();
+    let ada = Known { takes_marketing_mail: Some(true), suppressed: false };
+    assert_eq!(known, [ada, Known { takes_marketing_mail: Some(false), suppressed: true }], "two transient bounces suppress nobody");
+    let id = |id: &str| json!({"customer_id": s(id)});
+    let address = |address: &str| json!({"address": s(address)});
+    let expected = json!({"RequestItems": {
+        "customers": {"Keys": [id(ADA), id(&bob().to_string())], "ConsistentRead": true},
+        "suppressions": {"Keys": [address("ada@example.com"), address("bob@example.com")], "ConsistentRead": true}
+    }});
+    assert_eq!(stub.bodies(), [expected]);
+
+    let nobody = Stub::answering([(200, json!({"Responses": {}}))]);
+    let tables = RecipientTables::new(nobody.dynamodb(), "customers", "suppressions", Still);
+    let known = tables.look_up(&recipients.iter().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(known, [Known { takes_marketing_mail: None, suppressed: false }; 2]);
+}
+
+#[tokio::test]
+async fn a_list_is_read_with_its_etag_and_a_report_written_beside_the_lists() {
+    let stub = Stub::answering([(200, json!("email"))]);
+    let bucket = Bucket::new(aws_sdk_s3::Client::new(&stub.config()), "campaigns");
+    let object = bucket.read(&"lists/spring.csv".parse().unwrap()).await.unwrap();
+    assert_eq!((object.bytes.as_slice(), object.etag.as_str()), (b"\"email\"".as_slice(), "\"e1\""));
+    bucket.write_report(&campaign(), b"line\n".to_vec()).await.unwrap();
+    let lines: Vec<_> = stub.asked().into_iter().map(|asked| asked.line).collect();
+    assert!(lines[0].starts_with("GET https://campaigns.s3.eu-central-1.amazonaws.com/lists/spring.csv"), "{lines:?}");
+    assert!(lines[1].starts_with("PUT https://campaigns.s3.eu-central-1.amazonaws.com/reports/spring-2026.csv"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_there_is_parked_and_one_that_may_not_be_read_waits() {
+    let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+    for (status, code, kind) in [(404, "NoSuchKey", Kind::Permanent), (403, "AccessDenied", Kind::Transient)] {
+        let stub = Stub::default();
+        stub.0.lock().unwrap().answers.push_back((status, xml(code)));
+        let bucket = Bucket::new(aws_sdk_s3::Client::new(&stub.config()), "campaigns");
+        assert_eq!(bucket.read(&"lists/spring.csv".parse().unwrap()).await.unwrap_err().kind, kind, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_signed_with_the_key_and_without_one_the_campaign_waits() {
+    struct Drawer(Option<&'static str>);
+    impl Vault for Drawer {
+        async fn read(&self) -> Result<Option<String>, Failure> {
+            Ok(self.0.map(str::to_owned))
+        }
+    }
+    let links = |text| SignedLinks { api_url: "https://api.example.com".into(), key: Cached::new(Drawer(text)) };
+    let link = links(Some("a sample key, never one that is in use")).link(&ada()).await.unwrap();
+    assert_eq!(link, "https://api.example.com/unsubscribe/5Qf_JmohUZyt3h4ZkgsM4vZbu0AGyO9_zb1PG55jrNc");
+    assert_eq!(links(None).link(&ada()).await.unwrap_err().kind, Kind::Transient);
+}

@@ -1,0 +1,104 @@
+//! `email-feedback`: hears what became of each mail, and sees to it that who cannot or will not have mail gets none.
+//!
+//! `main.rs` wires it behind its queue, which SES's event publishing feeds by a topic with raw delivery. An address that
+//! complained, or that takes no mail, is suppressed at once, for mail of every kind; one that bounces for the time being,
+//! once it has done so [`TRANSIENT_BOUNCES_MAX`] times. The rest is counted by its log line. It refuses to log an address,
+//! and to guess: an event that it does not know is parked. It announces nothing.
+
+pub mod event;
+pub mod lists;
+
+use domain::EmailAddress;
+use event::{Bounce, BounceType, MailEvent, What};
+use lambda_kit::{
+    Ambient, Failure,
+    batch::Consumer,
+    message::{Delivery, Handled, Incoming},
+};
+use lists::{AccountList, OwnList};
+use mailer::suppression::Reason;
+
+/// How many bounces that may pass make an address one that takes no mail. SES has stopped retrying each of these mails
+/// before it publishes the bounce, and an order brings two or three: an address that failed five has missed more than one
+/// whole order, and every further mail counts against the account's bounce rate. They are counted for good, not by month.
+pub const TRANSIENT_BOUNCES_MAX: usize = 5;
+
+/// The function.
+#[derive(Debug)]
+pub struct EmailFeedback<L, S, A> {
+    /// Our own list.
+    pub own: L,
+    /// The list of the SES account.
+    pub account: S,
+    /// The clock.
+    pub ambient: A,
+}
+
+impl<L: OwnList, S: AccountList, A: Ambient> Consumer for EmailFeedback<L, S, A> {
+    type Message = MailEvent;
+
+    fn read(&self, body: &str) -> Result<Incoming<MailEvent>, Failure> {
+        let event = MailEvent::parse(body)?;
+        Ok(Incoming {
+            event_id: format!("{}/{}", event.message_id, event.what.name()),
+            // About a mail, not an order: the ledger knows which order or customer a mail was for.
+            subject: String::new(),
+            traceparent: None,
+            contends_for: Vec::new(),
+            message: event,
+        })
+    }
+
+    /// Every write may be repeated: the first suppression stays, and a bounce is noted by its id.
+    async fn handle(&self, event: &MailEvent, _: &Delivery) -> Result<Handled, Failure> {
+        let (detail, suppressed) = match &event.what {
+            What::Bounce(bounce) => (bounce.sub_type.as_str(), self.bounced(bounce).await?),
+            What::Complaint(complaint) => {
+                let detail = complaint.feedback_type.as_deref().unwrap_or("unspecified");
+                (known(detail), complaint.is_one() && self.suppress(&complaint.recipients, Reason::Complaint).await?)
+            }
+            _ => ("", false),
+        };
+        let MailEvent { message_id, template, what } = event;
+        tracing::info!(mail_event = what.name(), template, ses_message_id = message_id, detail, suppressed, "mail event");
+        Ok(Handled::default())
+    }
+}
+
+impl<L: OwnList, S: AccountList, A: Ambient> EmailFeedback<L, S, A> {
+    /// Whether the bounce made somebody get no more mail.
+    async fn bounced(&self, bounce: &Bounce) -> Result<bool, Failure> {
+        match bounce.bounce_type {
+            BounceType::Permanent => self.suppress(&bounce.recipients, Reason::PermanentBounce).await,
+            BounceType::Transient | BounceType::Undetermined if bounce.blames_the_address() => {
+                let mut suppressed = false;
+                for address in &bounce.recipients {
+                    let noted = self.own.note_transient_bounce(address, &bounce.feedback_id, self.ambient.now()).await?;
+                    if noted >= TRANSIENT_BOUNCES_MAX {
+                        suppressed |= self.suppress(std::slice::from_ref(address), Reason::TransientBounces).await?;
+                    }
+                }
+                Ok(suppressed)
+            }
+            BounceType::Transient | BounceType::Undetermined => Ok(false),
+        }
+    }
+
+    /// Our own list first: it is the one that every mail is checked against.
+    async fn suppress(&self, addresses: &[EmailAddress], reason: Reason) -> Result<bool, Failure> {
+        for address in addresses {
+            self.own.suppress(address, reason, self.ambient.now()).await?;
+            self.account.suppress(address, reason).await?;
+        }
+        Ok(!addresses.is_empty())
+    }
+}
+
+/// The registered word, for the log; a reporter may write anything there.
+fn known(feedback_type: &str) -> &str {
+    const REGISTERED: [&str; 7] = ["abuse", "auth-failure", "fraud", "not-spam", "other", "virus", "unspecified"];
+    if REGISTERED.contains(&feedback_type) { feedback_type } else { "unregistered" }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Where it is kept who gets no more mail: the ports of `email-feedback`, and their AWS sides.
+//!
+//! [`EmailFeedback`](crate::EmailFeedback) calls them. They refuse to take an address off a list: that is a person's decision.
+
+use aws_sdk_sesv2::{Client, types::SuppressionListReason};
+use domain::{EmailAddress, Timestamp};
+use lambda_kit::{
+    Failure,
+    dynamodb::{DynamoDb, failure},
+};
+use mailer::suppression::{Reason, Suppressions};
+
+/// Our own list, which every mail is checked against before it is sent.
+pub trait OwnList {
+    /// Puts `address` on the list for good: one UpdateItem. The first time and the first reason stay.
+    async fn suppress(&self, address: &EmailAddress, reason: Reason, now: Timestamp) -> Result<(), Failure>;
+    /// Notes a bounce that may pass: one UpdateItem. Returns how many different ones are noted.
+    async fn note_transient_bounce(&self, address: &EmailAddress, feedback_id: &str, now: Timestamp) -> Result<usize, Failure>;
+}
+
+impl<D: DynamoDb> OwnList for Suppressions<D> {
+    async fn suppress(&self, address: &EmailAddress, reason: Reason, now: Timestamp) -> Result<(), Failure> {
+        self.suppress(address, reason, now).await
+    }
+    async fn note_transient_bounce(&self, address: &EmailAddress, feedback_id: &str, now: Timestamp) -> Result<usize, Failure> {
+        self.note_transient_bounce(address, feedback_id, now).await
+    }
+}
+
+/// The list of the SES account, which SES itself checks: it also holds for whatever else sends from the account.
+pub trait AccountList {
+    /// Puts `address` on the list: one PutSuppressedDestination, which may be repeated.
+    async fn suppress(&self, address: &EmailAddress, reason: Reason) -> Result<(), Failure>;
+}
+
+/// The account's list in SES.
+#[derive(Debug, Clone)]
+pub struct SesAccount(pub Client);
+
+impl AccountList for SesAccount {
+    async fn suppress(&self, address: &EmailAddress, reason: Reason) -> Result<(), Failure> {
+        let reason = match reason {
+            Reason::Complaint => SuppressionListReason::Complaint,
+            Reason::PermanentBounce | Reason::TransientBounces => SuppressionListReason::Bounce,
+        };
+        let sent = self.0.put_suppressed_destination().email_address(address.as_str()).reason(reason).send().await;
+        match sent {
+            Ok(_) => Ok(()),
+            // Our own list has it by now. What SES says is kept out: it may quote the address.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_bad_request_exception()) => {
+                Err(Failure::permanent("BadRequestException", "SES takes this address on no list"))
+            }
+            Err(error) => Err(failure("PutSuppressedDestination", error)),
+        }
+    }
+}
+
+/// [`None`] where there is no account list to keep: the local engine has none.
+impl<L: AccountList> AccountList for Option<L> {
+    async fn suppress(&self, address: &EmailAddress, reason: Reason) -> Result<(), Failure> {
+        match self {
+            Some(list) => list.suppress(address, reason).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_sesv2::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+    use aws_smithy_runtime_api::client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        runtime_components::RuntimeComponents,
+    };
+    use lambda_kit::Kind;
+    use serde_json::{Value, json};
+    use std::sync::{Arc, Mutex};
+
+    /// SES in so far as it gives one answer and keeps what it was asked.
+    #[derive(Debug, Clone)]
+    struct Stub {
+        answer: (u16, String),
+        asked: Arc<Mutex<Vec<(String, Value)>>>,
+    }
+    impl HttpConnector for Stub {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let line = format!("{} {}", request.method(), request.uri());
+            self.asked.lock().unwrap().push((line, serde_json::from_slice(request.body().bytes().unwrap()).unwrap()));
+            let (status, body) = self.answer.clone();
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
+        }
+    }
+    impl HttpClient for Stub {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    fn account(status: u16, answer: &Value) -> (SesAccount, Stub) {
+        let stub = Stub { answer: (status, answer.to_string()), asked: Arc::default() };
+        let config = aws_sdk_sesv2::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(stub.clone())
+            .build();
+        (SesAccount(Client::from_conf(config)), stub)
+    }
+
+    #[tokio::test]
+    async fn an_address_is_suppressed_in_the_account_by_one_call_with_ses_word_for_the_reason() {
+        for (reason, word) in [(Reason::Complaint, "COMPLAINT"), (Reason::PermanentBounce, "BOUNCE"), (Reason::TransientBounces, "BOUNCE")]
+        {
+            let (account, stub) = account(200, &json!({}));
+            account.suppress(&"Ada@example.com".parse().unwrap(), reason).await.unwrap();
+            let asked = stub.asked.lock().unwrap().clone();
+            let line = "PUT https://email.eu-central-1.amazonaws.com/v2/email/suppression/addresses";
+            assert_eq!(asked, [(line.to_owned(), json!({"EmailAddress": "Ada@example.com", "Reason": word}))]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ses_refuses_is_parked_without_its_words_and_what_it_postpones_is_retried() {
+        let ada = "ada@example.com".parse().unwrap();
+        let answer = |code: &str| json!({"__type": code, "message": "not for ada@example.com"});
+        let failure = account(400, &answer("BadRequestException")).0.suppress(&ada, Reason::Complaint).await.unwrap_err();
+        assert_eq!((failure.kind, failure.chain().contains("ada")), (Kind::Permanent, false));
+        let failure = account(429, &answer("TooManyRequestsException")).0.suppress(&ada, Reason::Complaint).await.unwrap_err();
+        assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "TooManyRequestsException"));
+    }
+}

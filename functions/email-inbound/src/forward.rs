@@ -1,0 +1,136 @@
+//! A reply as support gets it: why a person must look, who wrote it and how far to believe that, and the words.
+//!
+//! [`EmailInbound`](crate::EmailInbound) sends it. It refuses to carry attachments: they stay in the bucket, where a virus
+//! that nobody has found harms nobody.
+
+use crate::{mail::Mail, notification::Notification};
+use domain::{EmailAddress, OrderId};
+use lambda_kit::Failure;
+use mailer::{Letter, mail_templates, text};
+
+/// The template's name, and the end of the mail's id: a reply is forwarded once.
+pub const TEMPLATE: &str = "forward";
+/// Most words of a reply that are passed on, in characters: some six pages, with what it quotes.
+pub const WORDS_CHARS_MAX: usize = 20_000;
+/// Longest name of a sender that is shown.
+const NAME_CHARS_MAX: usize = 100;
+/// Longest key that is shown: S3 allows no longer one.
+const KEY_CHARS_MAX: usize = 1024;
+
+/// Why a reply needs a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It has not one `From` with one address.
+    NoClearSender,
+    /// SES does not vouch for the sender.
+    Unverified,
+    /// It names no order, or two.
+    NoOrder,
+    /// The order that it names does not exist.
+    UnknownOrder,
+    /// The sender is not the order's customer.
+    NotTheCustomer,
+    /// There is more of it than what is read, or it breaks off.
+    NotAll,
+    /// It says something else than "cancel", or something more.
+    NoClearWish,
+    /// It asks to cancel what has shipped.
+    HasShipped,
+}
+
+impl Why {
+    /// The word for it in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Why::NoClearSender => "no_clear_sender",
+            Why::Unverified => "unverified",
+            Why::NoOrder => "no_order",
+            Why::UnknownOrder => "unknown_order",
+            Why::NotTheCustomer => "not_the_customer",
+            Why::NotAll => "not_all",
+            Why::NoClearWish => "no_clear_wish",
+            Why::HasShipped => "has_shipped",
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Why::NoClearSender => "it does not have one clear sender.",
+            Why::Unverified => "it could not be verified that it comes from its sender.",
+            Why::NoOrder => "it does not say which one order it is about.",
+            Why::UnknownOrder => "there is no order of the id that it names.",
+            Why::NotTheCustomer => "its sender is not the customer of the order that it names.",
+            Why::NotAll => "it could not be read to its end: it is too long, or broken.",
+            Why::NoClearWish => "it is not just a wish to cancel.",
+            Why::HasShipped => "it asks to cancel an order that has shipped.",
+        }
+    }
+
+    /// Whether the sender was verified before this was found.
+    const fn is_verified(self) -> bool {
+        !matches!(self, Why::NoClearSender | Why::Unverified)
+    }
+}
+
+struct Forward {
+    why: &'static str,
+    order: String,
+    sender: String,
+    believed: &'static str,
+    subject: String,
+    attachments: usize,
+    key: String,
+    words: String,
+    cut: bool,
+}
+mail_templates!(Forward: "forward/subject.txt", "forward/body.txt", "forward/body.html");
+
+/// The letter that brings `mail` to `support`.
+///
+/// # Errors
+/// A bug, where the templates fail.
+pub fn letter(
+    notification: &Notification,
+    mail: &Mail,
+    whole: bool,
+    why: Why,
+    order: Option<OrderId>,
+    support: &EmailAddress,
+) -> Result<Letter, Failure> {
+    let (words, all) = words(&mail.text.0);
+    let subject = text::one_line(&mail.subject.0, text::SUBJECT_CHARS_MAX);
+    let facts = Forward {
+        why: why.sentence(),
+        order: order.map_or_else(|| "not named".to_owned(), |order| order.to_string()),
+        sender: mail.from.as_ref().map_or_else(
+            || "not clear".to_owned(),
+            |from| {
+                let name = from.name.as_ref().map_or_else(String::new, |name| text::one_line(&name.0, NAME_CHARS_MAX));
+                format!("{name} <{}>", from.address.as_str()).trim().to_owned()
+            },
+        ),
+        believed: if why.is_verified() { "The sender is verified." } else { "The sender is NOT verified: it may be forged." },
+        subject: if subject.is_empty() { "(no subject)".to_owned() } else { subject },
+        attachments: mail.attachments,
+        key: text::one_line(&notification.key, KEY_CHARS_MAX),
+        words,
+        cut: !(all && whole && mail.complete),
+    };
+    Ok(Letter {
+        mail_id: format!("{}/{TEMPLATE}", notification.message_id),
+        to: support.clone(),
+        mail: facts.mail()?,
+        reply_to: mail.from.as_ref().map(|from| from.address.as_str().to_owned()),
+        template: TEMPLATE,
+        // RFC 3834: nothing must answer this by itself, and if something does, its answer is dropped here.
+        headers: vec![("Auto-Submitted".to_owned(), "auto-forwarded".to_owned())],
+    })
+}
+
+/// The words as they are passed on, and whether these are all: without control characters, which terminals and old mail
+/// programs obey.
+fn words(text: &str) -> (String, bool) {
+    let mut visible = text.chars().filter(|c| *c == '\n' || !c.is_control());
+    let words: String = visible.by_ref().take(WORDS_CHARS_MAX).collect();
+    (words.trim().to_owned(), visible.next().is_none())
+}

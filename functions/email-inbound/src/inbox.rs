@@ -1,0 +1,131 @@
+//! Where SES puts the mails: the port of `email-inbound`, and its S3 side.
+//!
+//! [`EmailInbound`](crate::EmailInbound) calls it, once per mail. It refuses to read a whole mail that is long: what people
+//! write comes before what they attach.
+
+use aws_sdk_s3::Client;
+use lambda_kit::{Failure, dynamodb::failure};
+
+/// Most of a mail that is read: 1 MiB. A reply with all that it quotes has some ten KiB, and a photograph some MiB; SES
+/// delivers up to 40 MB, and ten of those at a time would not fit into the function's memory.
+pub const MAIL_BYTES_MAX: usize = 1024 * 1024;
+
+/// The mails that SES has stored.
+pub trait Inbox {
+    /// The bucket's name.
+    fn bucket(&self) -> &str;
+    /// The mail stored under `key`: one GetObject.
+    async fn fetch(&self, key: &str) -> Result<Stored, Failure>;
+}
+
+/// A mail as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its bytes, at most [`MAIL_BYTES_MAX`].
+    pub bytes: Vec<u8>,
+    /// Whether these are all of them.
+    pub whole: bool,
+}
+
+/// The bucket of the receipt rule.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    client: Client,
+    name: String,
+}
+
+impl Bucket {
+    /// A handle on the bucket `name`.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+}
+
+impl Inbox for Bucket {
+    fn bucket(&self) -> &str {
+        &self.name
+    }
+
+    /// A mail that is not there is a transient failure like any other: SES stores it before it says so, and whoever has
+    /// deleted it may put it back. Without the right to list, S3 answers 403 for it anyway.
+    async fn fetch(&self, key: &str) -> Result<Stored, Failure> {
+        let mut object = self.client.get_object().bucket(&self.name).key(key).send().await.map_err(|error| failure("GetObject", error))?;
+        let mut bytes = Vec::new();
+        loop {
+            let chunk = object.body.try_next().await;
+            let chunk = chunk.map_err(|error| Failure::transient("NoResponse", "reading a mail from S3 broke off").caused_by(error))?;
+            let Some(chunk) = chunk else { return Ok(Stored { bytes, whole: true }) };
+            let room = MAIL_BYTES_MAX.saturating_sub(bytes.len());
+            bytes.extend(chunk.iter().take(room));
+            if chunk.len() > room {
+                // The rest is not asked for: dropping the stream closes the connection.
+                return Ok(Stored { bytes, whole: false });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+    use aws_smithy_runtime_api::client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        runtime_components::RuntimeComponents,
+    };
+    use lambda_kit::Kind;
+    use std::sync::{Arc, Mutex};
+
+    /// S3 in so far as it gives one answer and keeps what it was asked.
+    #[derive(Debug, Clone)]
+    struct Stub {
+        answer: (u16, Vec<u8>),
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+    impl HttpConnector for Stub {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.asked.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+            let (status, body) = self.answer.clone();
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
+        }
+    }
+    impl HttpClient for Stub {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    async fn fetch(status: u16, body: Vec<u8>) -> (Result<Stored, Failure>, Vec<String>) {
+        let stub = Stub { answer: (status, body), asked: Arc::default() };
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(stub.clone())
+            .build();
+        let fetched = Bucket::new(Client::from_conf(config), "mails").fetch("in/1").await;
+        let asked = stub.asked.lock().unwrap().clone();
+        (fetched, asked)
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_one_get_object_and_is_cut_where_it_is_too_long() {
+        for (length, whole) in [(0, true), (MAIL_BYTES_MAX, true), (MAIL_BYTES_MAX + 1, false)] {
+            let (fetched, asked) = fetch(200, vec![b'a'; length]).await;
+            let stored = fetched.unwrap();
+            assert_eq!((stored.bytes.len(), stored.whole), (length.min(MAIL_BYTES_MAX), whole));
+            assert_eq!(asked, ["GET https://mails.s3.eu-central-1.amazonaws.com/in/1?x-id=GetObject"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_is_missing_or_may_not_be_read_is_waited_for() {
+        for (status, code) in [(404, "NoSuchKey"), (403, "AccessDenied"), (503, "SlowDown")] {
+            let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+            let Err(failure) = fetch(status, body.into_bytes()).await.0 else { panic!("{code}") };
+            assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, code));
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `email-inbound`: reads the replies to order mails. A clear wish to cancel is carried out; everything else a person reads.
+//!
+//! `main.rs` wires it behind its queue, which the topic of SES's receipt rule feeds with raw delivery. What a machine wrote
+//! is dropped first, so that no two machines write to each other for ever. A wish counts if SES vouches for the sender, the
+//! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else; then it is
+//! what `POST /orders/{order_id}/cancel` is. It refuses to interpret: a reply that it is not sure of goes to support, once.
+
+pub mod forward;
+pub mod html;
+pub mod inbox;
+pub mod loops;
+pub mod mail;
+pub mod notification;
+pub mod order;
+pub mod parts;
+pub mod quote;
+pub mod samples;
+pub mod verdict;
+pub mod wish;
+
+use domain::{
+    CloudEvent, EmailAddress, Order, OrderId, Subject, Timestamp,
+    event::{CancelRequest, OrderCancelRequested},
+};
+use forward::Why;
+use inbox::{Inbox, Stored};
+use lambda_kit::{
+    Ambient, Failure,
+    batch::Consumer,
+    dynamodb::DynamoDb,
+    message::{Delivery, Handled, Incoming},
+    trace,
+};
+use mail::Mail;
+use mailer::{Ledger, Mailer, OrdersAddress, Outcome, Sender};
+use notification::{Message, Notification};
+use pipeline::orders::CancelAsked;
+
+/// The function's name: its folder, its package, and the `source` of its events.
+pub const NAME: &str = "email-inbound";
+
+/// What the function may do with orders.
+pub trait Orders {
+    /// The order as it is now: one strongly consistent read.
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
+    /// Notes that the customer wants it cancelled: one conditional write.
+    async fn request_cancel(&self, id: &OrderId, now: Timestamp) -> Result<CancelAsked, Failure>;
+}
+
+impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        self.find(id).await
+    }
+    async fn request_cancel(&self, id: &OrderId, now: Timestamp) -> Result<CancelAsked, Failure> {
+        self.request_cancel(id, now).await
+    }
+}
+
+/// The function.
+#[derive(Debug)]
+pub struct EmailInbound<I, O, L, S, A> {
+    /// Where SES puts the mails.
+    pub inbox: I,
+    /// Where orders are kept.
+    pub orders: O,
+    /// What forwards a mail once. Its clock and dice are the function's.
+    pub mailer: Mailer<L, S, A>,
+    /// The address that our mails come from, and replies go to.
+    pub own: OrdersAddress,
+    /// Where people read what this function does not understand.
+    pub support: EmailAddress,
+}
+
+/// What is to become of a mail that was read.
+enum Decision {
+    /// The customer wants the order cancelled, since then.
+    Cancel(OrderId, Timestamp),
+    /// A person must look at it.
+    Forward(Why, Option<OrderId>),
+}
+
+impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> Consumer for EmailInbound<I, O, L, S, A> {
+    type Message = Message;
+
+    fn read(&self, body: &str) -> Result<Incoming<Message>, Failure> {
+        let message = Message::parse(body)?;
+        let (event_id, subject) = match &message {
+            Message::Received(notification) => {
+                let recipients = notification.recipients.iter().map(|recipient| recipient.0.as_str());
+                let order_id = order::named(recipients, "", &self.own);
+                (notification.message_id.clone(), order_id.map(|order_id| order_id.to_string()).unwrap_or_default())
+            }
+            Message::Setup => ("setup".to_owned(), String::new()),
+        };
+        Ok(Incoming { event_id, subject, traceparent: None, contends_for: Vec::new(), message })
+    }
+
+    /// Both effects may be repeated: the first wish to cancel stays, and its event has the same id again; a forward is
+    /// written down before it is sent.
+    async fn handle(&self, message: &Message, _: &Delivery) -> Result<Handled, Failure> {
+        let Message::Received(notification) = message else {
+            tracing::info!(inbound = "setup", "mail received");
+            return Ok(Handled::default());
+        };
+        let mail_id = notification.message_id.as_str();
+        let dropped = |reason| {
+            tracing::info!(inbound = "dropped", reason, mail_id, "mail received");
+            Ok(Handled::default())
+        };
+        if let Some(reason) = verdict::refusal(&notification.verdicts) {
+            return dropped(reason);
+        }
+        // The role reads one bucket; a notification that names another was made by nobody of ours.
+        if notification.bucket != self.inbox.bucket() {
+            return Err(Failure::permanent("OtherBucket", "the mail lies in a bucket that is not this function's"));
+        }
+        let Stored { bytes, whole } = self.inbox.fetch(&notification.key).await?;
+        // SES writes headers of its own in front of every mail, so this is none of its. Parked, it stays in the bucket.
+        let mail = Mail::read(&bytes).ok_or_else(|| Failure::permanent("UnreadableMail", "what is stored is no mail"))?;
+        if let Some(reason) = loops::automatic(notification, &mail, &self.own, &self.support) {
+            return dropped(reason);
+        }
+        match self.decide(notification, &mail, whole).await? {
+            Decision::Cancel(order_id, since) => {
+                let order = order_id.to_string();
+                tracing::info!(inbound = "cancel_requested", reason = "clear_wish", mail_id, order_id = order, "mail received");
+                Ok(Handled { publish: vec![self.cancel_requested(order_id, since)], look_again_after: None })
+            }
+            Decision::Forward(why, order_id) => {
+                let letter = forward::letter(notification, &mail, whole, why, order_id, &self.support)?;
+                if self.mailer.send(&letter).await? == Outcome::Suppressed {
+                    // Acknowledged, the customer's words would be gone.
+                    let detail = "support's address is on the suppression list; take it off, then redrive";
+                    return Err(Failure::permanent("SupportSuppressed", detail));
+                }
+                tracing::info!(inbound = "forwarded", reason = why.as_str(), mail_id, "mail received");
+                Ok(Handled::default())
+            }
+        }
+    }
+}
+
+impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> EmailInbound<I, O, L, S, A> {
+    async fn decide(&self, notification: &Notification, mail: &Mail, whole: bool) -> Result<Decision, Failure> {
+        let recipients = notification.recipients.iter().map(|recipient| recipient.0.as_str());
+        let named = order::named(recipients, &mail.subject.0, &self.own);
+        let forward = |why| Ok(Decision::Forward(why, named));
+        let Some(from) = &mail.from else { return forward(Why::NoClearSender) };
+        if !verdict::vouches_for(notification, &from.address) {
+            return forward(Why::Unverified);
+        }
+        let Some(order_id) = named else { return forward(Why::NoOrder) };
+        // Intake stores an order before it gives its id away, so one that is not there never was.
+        let Some(order) = self.orders.find(&order_id).await? else { return forward(Why::UnknownOrder) };
+        if order.customer.email.0.parse::<EmailAddress>().as_ref() != Ok(&from.address) {
+            return forward(Why::NotTheCustomer);
+        }
+        if !(whole && mail.complete) {
+            return forward(Why::NotAll);
+        }
+        let names: Vec<_> = from.name.iter().chain([&order.customer.name]).map(|name| name.0.as_str()).collect();
+        if !wish::asks_to_cancel(&quote::own_text(&mail.text.0), &order_id, &names) {
+            return forward(Why::NoClearWish);
+        }
+        match self.orders.request_cancel(&order_id, self.mailer.ambient.now()).await? {
+            CancelAsked::Since(since) => Ok(Decision::Cancel(order_id, since)),
+            CancelAsked::TooLate => forward(Why::HasShipped),
+            CancelAsked::NoSuchOrder => forward(Why::UnknownOrder),
+        }
+    }
+
+    /// The event that order-intake publishes for the same wish, under the same id: asking twice is asking once.
+    fn cancel_requested(&self, order_id: OrderId, since: Timestamp) -> lambda_kit::message::Outgoing {
+        let event = CloudEvent {
+            source: format!("/{NAME}"),
+            subject: Subject::Order(order_id),
+            time: since,
+            traceparent: Some(trace::child(None, &self.mailer.ambient)),
+            event: OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into(),
+        };
+        pipeline::outgoing(&event, None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Wires `email-inbound`: the bucket of the receipt rule, the orders table, what forwards mail once, the topic, its queue.
+
+use aws_sdk_dynamodb::Client;
+use domain::EmailAddress;
+use email_inbound::{EmailInbound, inbox::Bucket};
+use lambda_kit::{
+    Error, Real,
+    batch::{self, SqsQueue},
+    config::Env,
+    publish::SnsTopic,
+};
+use mailer::{Mailer, ledger::EmailLedger, ses::Ses};
+use pipeline::orders::Orders;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_kit::telemetry::init();
+    let config = lambda_kit::aws_config().await;
+    let mut env = Env::process();
+    let client = Client::new(&config);
+    let inbox = Bucket::new(aws_sdk_s3::Client::new(&config), env.required("INBOUND_BUCKET"));
+    let orders = Orders::new(client.clone(), env.required("ORDERS_TABLE"));
+    let mailer = Mailer { ledger: EmailLedger::from_env(&mut env, &client), sender: Ses::from_env(&mut env, &config), ambient: Real };
+    let (own, support) = (mailer.sender.address().clone(), env.required("SUPPORT_ADDRESS"));
+    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
+    let queue = SqsQueue::from_env(&mut env, &config);
+    env.finish()?;
+    let support: EmailAddress = support.parse().map_err(|fault| format!("SUPPORT_ADDRESS {fault}"))?;
+    batch::run(EmailInbound { inbox, orders, mailer, own, support }, topic, queue, Real).await
+}

@@ -1,0 +1,192 @@
+//! What SES says of a mail that it received: a notification as the S3 action of a receipt rule publishes it.
+//!
+//! [`EmailInbound`](crate::EmailInbound) reads the body of each message with [`Message::parse`]. The shape is that of
+//! <https://docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html>; the mail itself lies in S3. It
+//! refuses to quote anything that stands in a notification: most of it is a person's.
+
+use domain::Personal;
+use lambda_kit::Failure;
+use serde::Deserialize;
+
+/// The id of the mail that SES makes up to try out a receipt rule that is new.
+const SETUP_MAIL: &str = "AMAZON_SES_SETUP_NOTIFICATION";
+/// The type of the notification that SES makes up to try out a topic that is new.
+const SETUP_NOTIFICATION: &str = "AmazonSnsSubscriptionSucceeded";
+/// Longest id of a mail. SES's have 40 characters; it becomes part of a key of the ledger.
+const MESSAGE_ID_BYTES_MAX: usize = 128;
+
+/// A message of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A mail was received and stored.
+    Received(Box<Notification>),
+    /// SES has tried whether the rule and the topic work.
+    Setup,
+}
+
+/// A mail was received and stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// SES's id of the mail.
+    pub message_id: String,
+    /// The bucket it lies in.
+    pub bucket: String,
+    /// Its key there.
+    pub key: String,
+    /// Which of our addresses it was delivered to, by the envelope.
+    pub recipients: Vec<Personal<String>>,
+    /// Who sent it, by the envelope; empty where nobody wants to hear that it could not be delivered.
+    pub envelope_sender: Personal<String>,
+    /// Who wrote it, as SES read the mail's `From`.
+    pub from: Vec<Personal<String>>,
+    /// What SES found out about it.
+    pub verdicts: Verdicts,
+}
+
+/// What SES found out about a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Whether it is no spam.
+    pub spam: Verdict,
+    /// Whether it carries no virus.
+    pub virus: Verdict,
+    /// Whether the server that brought it may speak for the envelope sender's domain.
+    pub spf: Verdict,
+    /// Whether a signature of it holds; whose, this does not say.
+    pub dkim: Verdict,
+    /// Whether one of both is in the name of the domain in `From`.
+    pub dmarc: Verdict,
+    /// Whether that domain asks for mail that fails DMARC to be rejected.
+    pub asks_to_reject: bool,
+}
+
+/// One of SES's verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// It is as it should be.
+    Pass,
+    /// It is not.
+    Fail,
+    /// SES cannot say (`GRAY`, `PROCESSING_FAILED`), was not asked, or says something new: nothing to rely on.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl Message {
+    /// Reads a message's body.
+    ///
+    /// # Errors
+    /// Permanent: the body is no notification of a mail in S3.
+    pub fn parse(body: &str) -> Result<Self, Failure> {
+        // What serde says may quote a value.
+        let about: About =
+            serde_json::from_str(body).map_err(|error| unreadable(format_args!("{:?}, column {}", error.classify(), error.column())))?;
+        match about.notification_type.as_str() {
+            "Received" => {}
+            SETUP_NOTIFICATION => return Ok(Message::Setup),
+            _ => {
+                return Err(Failure::permanent(
+                    "UnknownNotification",
+                    "SES publishes a type of notification that this build does not know",
+                ));
+            }
+        }
+        let Wire { mail, receipt } =
+            serde_json::from_str(body).map_err(|error| unreadable(format_args!("{:?}, column {}", error.classify(), error.column())))?;
+        if mail.message_id == SETUP_MAIL {
+            return Ok(Message::Setup);
+        }
+        if mail.message_id.is_empty()
+            || mail.message_id.len() > MESSAGE_ID_BYTES_MAX
+            || !mail.message_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        {
+            return Err(unreadable("`messageId` is no id"));
+        }
+        let Action { bucket_name: Some(bucket), object_key: Some(key) } = receipt.action else {
+            return Err(unreadable("it does not say where the mail lies, as one of the S3 action does"));
+        };
+        let personal = |texts: Vec<String>| texts.into_iter().map(Personal).collect();
+        Ok(Message::Received(Box::new(Notification {
+            message_id: mail.message_id,
+            bucket,
+            key,
+            recipients: personal(receipt.recipients),
+            envelope_sender: Personal(mail.source),
+            from: personal(mail.common_headers.from),
+            verdicts: Verdicts {
+                spam: receipt.spam_verdict.status,
+                virus: receipt.virus_verdict.status,
+                spf: receipt.spf_verdict.status,
+                dkim: receipt.dkim_verdict.status,
+                dmarc: receipt.dmarc_verdict.status,
+                asks_to_reject: receipt.dmarc_policy.is_some_and(|policy| policy.eq_ignore_ascii_case("reject")),
+            },
+        })))
+    }
+}
+
+fn unreadable(what: impl std::fmt::Display) -> Failure {
+    Failure::permanent("UnreadableNotification", format_args!("the body is no notification of a received mail: {what}"))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    notification_type: String,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    mail: WireMail,
+    receipt: Receipt,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireMail {
+    message_id: String,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    common_headers: CommonHeaders,
+}
+
+#[derive(Default, Deserialize)]
+struct CommonHeaders {
+    #[serde(default)]
+    from: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Receipt {
+    #[serde(default)]
+    recipients: Vec<String>,
+    #[serde(default)]
+    spam_verdict: Status,
+    #[serde(default)]
+    virus_verdict: Status,
+    #[serde(default)]
+    spf_verdict: Status,
+    #[serde(default)]
+    dkim_verdict: Status,
+    #[serde(default)]
+    dmarc_verdict: Status,
+    dmarc_policy: Option<String>,
+    action: Action,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    status: Verdict,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Action {
+    bucket_name: Option<String>,
+    object_key: Option<String>,
+}

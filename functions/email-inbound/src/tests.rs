@@ -1,0 +1,741 @@
+//! Email-inbound, driven through `read` and `handle` with real mails against S3, orders, ledger and SES in memory.
+
+use super::*;
+use domain::{
+    Currency, Money, Personal,
+    order::{Address, Customer},
+    tracking::Facts,
+};
+use inbox::MAIL_BYTES_MAX;
+use lambda_kit::{Kind, message::Outgoing};
+use mailer::{Claim, Letter, Standing};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    path::Path,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+/// What becomes of each mail of `tests/mails/`, if SES vouches for it.
+const FATES: [(&str, &str); 35] = [
+    // clear wishes, as clients write them
+    ("cancel-apple-mail", "cancel"),
+    ("cancel-base64", "cancel"),
+    ("cancel-below-the-quote", "cancel"),
+    ("cancel-gmail", "cancel"),
+    ("cancel-html-blockquote", "cancel"),
+    ("cancel-html-only", "cancel"),
+    ("cancel-latin1", "cancel"),
+    ("cancel-new-mail", "cancel"),
+    ("cancel-outlook", "cancel"),
+    // for people
+    ("attachment-bomb", "no_clear_wish"),
+    ("changed-mind-below", "no_clear_wish"),
+    ("conditional-wish", "no_clear_wish"),
+    ("cut-in-the-middle", "not_all"),
+    ("empty", "no_clear_wish"),
+    ("nested-bomb", "not_all"),
+    ("question", "no_clear_wish"),
+    ("wish-in-an-attachment", "no_clear_wish"),
+    ("wish-in-the-quote-alone", "no_clear_wish"),
+    ("no-order", "no_order"),
+    ("not-the-customer", "not_the_customer"),
+    ("name-is-an-address", "not_the_customer"),
+    ("from-a-group", "no_clear_sender"),
+    ("no-from", "no_clear_sender"),
+    ("two-from-addresses", "no_clear_sender"),
+    ("two-from-headers", "no_clear_sender"),
+    // The envelope is another's; with DMARC's word for it, it would be the customer's.
+    ("forged-from", "cancel"),
+    // machines
+    ("auto-reply", "dropped"),
+    ("auto-reply-of-old", "dropped"),
+    ("delivery-report", "dropped"),
+    ("from-ourselves", "dropped"),
+    ("from-support", "dropped"),
+    ("mailing-list", "dropped"),
+    ("newsletter", "dropped"),
+    ("out-of-office-exchange", "dropped"),
+    ("read-receipt", "dropped"),
+];
+
+const ORDER: &str = "22705e6b-fcc3-58dd-9ec8-55c8e45275c1";
+const BUCKET: &str = "order-pipeline-inbound-mails";
+const NOW: &str = "2026-05-04T10:31:08.000Z";
+
+/// The bucket in memory.
+#[derive(Default)]
+struct Mails(RefCell<HashMap<String, Vec<u8>>>);
+
+impl Inbox for Mails {
+    fn bucket(&self) -> &str {
+        BUCKET
+    }
+    async fn fetch(&self, key: &str) -> Result<Stored, Failure> {
+        let mails = self.0.borrow();
+        let bytes = mails.get(key).ok_or_else(|| Failure::transient("NoSuchKey", "GetObject failed"))?;
+        Ok(Stored { whole: bytes.len() <= MAIL_BYTES_MAX, bytes: bytes.iter().copied().take(MAIL_BYTES_MAX).collect() })
+    }
+}
+
+/// The orders table in memory: the first wish stays.
+#[derive(Default)]
+struct Shelf {
+    order: RefCell<Option<Order>>,
+    shipped: Cell<bool>,
+    dies_after: Cell<bool>,
+    calls: Cell<usize>,
+}
+
+impl Orders for Shelf {
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        self.calls.set(self.calls.get() + 1);
+        Ok(self.order.borrow().clone().filter(|order| order.order_id == *id))
+    }
+    async fn request_cancel(&self, id: &OrderId, now: Timestamp) -> Result<CancelAsked, Failure> {
+        if self.shipped.get() {
+            return Ok(CancelAsked::TooLate);
+        }
+        let mut order = self.order.borrow_mut();
+        let Some(order) = order.as_mut().filter(|order| order.order_id == *id) else { return Ok(CancelAsked::NoSuchOrder) };
+        let since = *order.cancel_requested_at.get_or_insert(now);
+        if self.dies_after.take() { Err(Failure::transient("Crash", "the process died")) } else { Ok(CancelAsked::Since(since)) }
+    }
+}
+
+/// The ledger and SES in memory.
+#[derive(Default)]
+struct Post {
+    rows: RefCell<BTreeMap<String, Standing>>,
+    sent: RefCell<Vec<Letter>>,
+    suppressed: Cell<bool>,
+}
+
+impl Ledger for &Post {
+    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
+        if self.suppressed.get() {
+            return Ok(Claim::Suppressed);
+        }
+        let mut rows = self.rows.borrow_mut();
+        if let Some(standing) = rows.get(&letter.mail_id) {
+            return Ok(Claim::Taken(*standing));
+        }
+        rows.insert(letter.mail_id.clone(), Standing::Sending { until: now + mailer::SENDING_FOR });
+        Ok(Claim::Ours)
+    }
+    async fn reclaim(&self, _: &Letter, _: Timestamp, _: Timestamp) -> Result<Claim, Failure> {
+        Ok(Claim::Ours)
+    }
+    async fn sent(&self, mail_id: &str, _: &str, _: Timestamp) -> Result<(), Failure> {
+        self.rows.borrow_mut().insert(mail_id.to_owned(), Standing::Sent);
+        Ok(())
+    }
+}
+
+impl Sender for &Post {
+    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
+        self.sent.borrow_mut().push(letter.clone());
+        Ok("id".into())
+    }
+}
+
+/// A clock that stands, unless a test moves it.
+struct Clock(Cell<i64>);
+impl Ambient for &Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(NOW.parse::<Timestamp>().unwrap().as_second() + self.0.get()).unwrap()
+    }
+    fn random(&self) -> u64 {
+        7
+    }
+}
+
+/// Everything around the function.
+struct World {
+    post: Post,
+    clock: Clock,
+}
+
+type Function<'w> = EmailInbound<Mails, Shelf, &'w Post, &'w Post, &'w Clock>;
+
+impl World {
+    fn new() -> Self {
+        Self { post: Post::default(), clock: Clock(Cell::new(0)) }
+    }
+    /// The function, with `bytes` in its bucket.
+    fn function(&self, bytes: &[u8]) -> Function<'_> {
+        let shelf = Shelf::default();
+        *shelf.order.borrow_mut() = Some(order());
+        let mails = Mails::default();
+        mails.0.borrow_mut().insert("d6iitobk75ur44p8kdnnp7g2n8001".into(), bytes.to_vec());
+        EmailInbound {
+            inbox: mails,
+            orders: shelf,
+            mailer: Mailer { ledger: &self.post, sender: &self.post, ambient: &self.clock },
+            own: "orders@example.com".parse().unwrap(),
+            support: "support@example.com".parse().unwrap(),
+        }
+    }
+}
+
+fn order() -> Order {
+    let text = |text: &str| Personal(text.to_owned());
+    Order {
+        order_id: ORDER.parse().unwrap(),
+        received_at: "2026-05-04T10:20:30.118Z".parse().unwrap(),
+        fingerprint: "f".into(),
+        lines: vec![],
+        total: Money { amount_minor: 0, currency: Currency::EUR },
+        payment_method: "pm_card_visa".into(),
+        customer: Customer { name: text("Ada Example"), email: text("Ada@Example.com") },
+        shipping_address: Address {
+            line1: text("1 Main St"),
+            line2: None,
+            city: text("Berlin"),
+            postal_code: text("10115"),
+            country: "DE".into(),
+        },
+        cancel_requested_at: None,
+        facts: Facts::default(),
+    }
+}
+
+fn mail(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/mails/{name}.eml"))).unwrap()
+}
+
+fn sample(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../events/email-inbound/{name}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The notification of the sample, which SES vouches for.
+fn notification() -> Value {
+    serde_json::from_str(sample("reply-to-cancel")["Records"][0]["body"].as_str().unwrap()).unwrap()
+}
+
+/// The notification that SES makes of a mail: its own reading of `From` and of the envelope.
+fn notification_of(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let values = |name: &str| -> Vec<String> {
+        head.lines()
+            .filter_map(|line| line.strip_prefix(name))
+            .flat_map(|value| value.split(", "))
+            .map(|value| value.trim().to_owned())
+            .collect()
+    };
+    let mut notification = notification();
+    notification["mail"]["source"] = json!(values("Return-Path:").first().map(|path| path.trim_matches(['<', '>'])));
+    notification["mail"]["commonHeaders"]["from"] = json!(values("From:"));
+    if values("To:").iter().all(|to| !to.contains('+')) {
+        notification["receipt"]["recipients"] = json!(["orders@example.com"]);
+    }
+    notification
+}
+
+async fn hear<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient>(
+    function: &EmailInbound<I, O, L, S, A>,
+    notification: &Value,
+) -> Result<Vec<Outgoing>, Failure> {
+    let incoming = function.read(&notification.to_string())?;
+    let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await?;
+    assert_eq!(handled.look_again_after, None);
+    Ok(handled.publish)
+}
+
+/// What became of a mail: "cancel", "dropped", or why it was forwarded.
+async fn fate(bytes: &[u8], notification: &Value) -> String {
+    let world = World::new();
+    let function = world.function(bytes);
+    let published = hear(&function, notification).await.unwrap();
+    let letters = world.post.sent.borrow();
+    match (published.as_slice(), letters.as_slice()) {
+        ([_], []) => "cancel".to_owned(),
+        ([], []) => {
+            assert_eq!(function.orders.calls.get(), 0, "nobody is looked up for a mail that is dropped");
+            "dropped".to_owned()
+        }
+        ([], [letter]) => {
+            let whys = [
+                Why::NoClearSender,
+                Why::Unverified,
+                Why::NoOrder,
+                Why::UnknownOrder,
+                Why::NotTheCustomer,
+                Why::NotAll,
+                Why::NoClearWish,
+                Why::HasShipped,
+            ];
+            let matches = |why: &&Why| {
+                let again = forward::letter(
+                    &received(notification),
+                    &Mail::read(&bytes[..bytes.len().min(MAIL_BYTES_MAX)]).unwrap(),
+                    bytes.len() <= MAIL_BYTES_MAX,
+                    **why,
+                    None,
+                    &function.support,
+                );
+                again.unwrap().mail.text.lines().next() == letter.mail.text.lines().next()
+            };
+            whys.iter().find(matches).unwrap().as_str().to_owned()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn received(notification: &Value) -> Notification {
+    match Message::parse(&notification.to_string()).unwrap() {
+        Message::Received(notification) => *notification,
+        Message::Setup => panic!("a setup message"),
+    }
+}
+
+#[tokio::test]
+async fn each_mail_meets_its_fate() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mails");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = files.filter_map(|file| file.strip_suffix(".eml").map(str::to_owned)).collect();
+    names.sort();
+    let mut expected: Vec<_> = FATES.iter().map(|(name, _)| *name).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    for (name, expected) in FATES {
+        let bytes = mail(name);
+        assert_eq!(fate(&bytes, &notification_of(&bytes)).await, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn without_ses_to_vouch_for_it_no_mail_cancels_anything() {
+    for (name, _) in FATES.into_iter().filter(|(_, fate)| *fate == "cancel") {
+        let bytes = mail(name);
+        for verdict in ["spfVerdict", "dkimVerdict", "dmarcVerdict"] {
+            let mut notification = notification_of(&bytes);
+            notification["receipt"][verdict]["status"] = json!("FAIL");
+            assert_eq!(fate(&bytes, &notification).await, "unverified", "{name}: {verdict}");
+        }
+        let mut notification = notification_of(&bytes);
+        notification["receipt"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("Verdict"));
+        assert_eq!(fate(&bytes, &notification).await, "unverified", "{name}: no verdicts");
+    }
+}
+
+#[tokio::test]
+async fn a_forged_sender_is_told_by_the_envelope_where_the_domain_has_no_dmarc() {
+    let bytes = mail("forged-from");
+    let mut notification = notification_of(&bytes);
+    notification["receipt"]["dmarcVerdict"]["status"] = json!("GRAY");
+    assert_eq!(fate(&bytes, &notification).await, "unverified");
+}
+
+#[tokio::test]
+async fn what_ses_calls_spam_or_a_virus_is_dropped_before_it_is_read() {
+    for (verdict, policy) in [("spamVerdict", None), ("virusVerdict", None), ("dmarcVerdict", Some("reject"))] {
+        let world = World::new();
+        let function = world.function(b"");
+        let mut notification = notification();
+        notification["receipt"][verdict]["status"] = json!("FAIL");
+        notification["receipt"]["dmarcPolicy"] = json!(policy);
+        notification["receipt"]["action"]["objectKey"] = json!("not there");
+        assert_eq!(hear(&function, &notification).await.unwrap(), []);
+        assert!(world.post.sent.borrow().is_empty(), "{verdict}");
+    }
+}
+
+#[tokio::test]
+async fn a_wish_is_what_asking_by_the_api_is() {
+    let world = World::new();
+    let function = world.function(&mail("cancel-gmail"));
+    let published = hear(&function, &notification()).await.unwrap();
+    let body: Value = serde_json::from_str(&published[0].body).unwrap();
+    assert_eq!(
+        (&body["id"], &body["source"], &body["data"], &body["time"]),
+        (
+            &json!(format!("{ORDER}/order.cancel_requested.v1")),
+            &json!("/email-inbound"),
+            &json!({"reason": "customer_asked"}),
+            &json!("2026-05-04T10:31:08Z")
+        )
+    );
+    assert_eq!((published[0].group_id.as_str(), &published[0].deduplication_id), (ORDER, &format!("{ORDER}/order.cancel_requested.v1")));
+    assert!(!published[0].body.contains("example"), "no event carries a name or an address");
+}
+
+#[tokio::test]
+async fn a_wish_that_is_delivered_twice_or_after_a_crash_is_one() {
+    let world = World::new();
+    let function = world.function(&mail("cancel-gmail"));
+    function.orders.dies_after.set(true);
+    assert_eq!(hear(&function, &notification()).await.unwrap_err().kind, Kind::Transient);
+    world.clock.0.set(60);
+    let first = hear(&function, &notification()).await.unwrap();
+    world.clock.0.set(120);
+    assert_eq!(hear(&function, &notification()).await.unwrap(), first, "time and id are those of the first wish");
+    assert!(first[0].body.contains("2026-05-04T10:31:08Z"));
+}
+
+#[tokio::test]
+async fn a_wish_that_comes_too_late_goes_to_a_person_once() {
+    let world = World::new();
+    let function = world.function(&mail("cancel-gmail"));
+    function.orders.shipped.set(true);
+    for _delivered in 0..2 {
+        assert_eq!(hear(&function, &notification()).await.unwrap(), []);
+    }
+    let letters = world.post.sent.borrow();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!(letter.mail_id, "d6iitobk75ur44p8kdnnp7g2n8001/forward");
+    assert_eq!((letter.to.as_str(), letter.reply_to.as_deref()), ("support@example.com", Some("ada@example.com")));
+    assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-forwarded".to_owned())]);
+    assert_eq!(letter.mail.subject, "Fwd: Re: Your order is on its way");
+    for part in [&letter.mail.text, &letter.mail.html] {
+        for fact in ["has shipped", ORDER, "ada@example.com", "The sender is verified.", "Cancel please", "d6iitobk75ur44p8kdnnp7g2n8001"] {
+            assert!(part.contains(fact), "{fact}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_order_and_one_of_somebody_else_look_the_same_to_no_one_but_support() {
+    let bytes = mail("cancel-gmail");
+    let world = World::new();
+    let function = world.function(&bytes);
+    *function.orders.order.borrow_mut() = None;
+    hear(&function, &notification()).await.unwrap();
+    let sent = world.post.sent.borrow();
+    assert!(sent[0].mail.text.contains("there is no order"));
+    assert_eq!(sent[0].to.as_str(), "support@example.com", "the sender gets no answer");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_longer_than_what_is_read_is_for_a_person() {
+    let mut bytes = mail("cancel-base64");
+    bytes.extend(std::iter::repeat_n(b"\r\n".as_slice(), MAIL_BYTES_MAX / 2).flatten());
+    assert_eq!(fate(&bytes, &notification_of(&bytes)).await, "not_all");
+}
+
+#[tokio::test]
+async fn a_mail_of_nothing_but_parts_within_parts_ends() {
+    let head = b"From: ada@example.com\r\n".to_vec();
+    let multipart = |level: usize| format!("Content-Type: multipart/mixed; boundary=\"{level}\"\r\n\r\n--{level}\r\n");
+    let message = |_: usize| "Content-Type: message/rfc822\r\n\r\n".to_owned();
+    let digest = |level: usize| format!("Content-Type: multipart/digest; boundary=\"{level}\"\r\n\r\n--{level}\r\n\r\n");
+    let page = |_: usize| "<style><blockquote><a<!--".to_owned();
+    let same = |_: usize| "\r\n--b\r\n".to_owned();
+    let comment = |_: usize| "((".to_owned();
+    let word = |_: usize| "=?utf-8?Q?a?= <,;:@\"".to_owned();
+    let cases: [(&str, &dyn Fn(usize) -> String); 8] = [
+        ("", &multipart),
+        ("", &message),
+        ("", &digest),
+        ("Content-Type: text/html\r\n\r\n", &page),
+        ("Content-Type: multipart/mixed; boundary=b\r\n\r\n", &same),
+        ("From: ", &comment),
+        ("To: ", &word),
+        ("Content-Type: ", &word),
+    ];
+    for (start, level) in cases {
+        let mut bytes = [head.as_slice(), start.as_bytes()].concat();
+        for n in 0.. {
+            if bytes.len() >= MAIL_BYTES_MAX {
+                break;
+            }
+            bytes.extend(level(n).as_bytes());
+        }
+        assert!(Mail::read(&bytes[..MAIL_BYTES_MAX]).is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_a_stranger_writes_stays_text_of_one_mail() {
+    let mut bytes = mail("question");
+    let world = World::new();
+    let function = world.function(&bytes);
+    hear(&function, &notification()).await.unwrap();
+    {
+        let sent = world.post.sent.borrow();
+        assert!(sent[0].mail.text.contains("<script>alert(1)</script>"));
+        assert!(!sent[0].mail.html.contains("<script>") && sent[0].mail.html.contains("alert(1)"));
+    }
+    let at = bytes.windows(9).position(|window| window == b"Subject: ").unwrap();
+    bytes.splice(at..at, *b"Subject: =?utf-8?Q?a=0D=0ABcc:_b=40example.org=E2=80=AE?=\r\nX-");
+    let letter =
+        forward::letter(&received(&notification()), &Mail::read(&bytes).unwrap(), true, Why::NoClearWish, None, &function.support).unwrap();
+    assert!(
+        letter.mail.subject.starts_with("Fwd: a") && !letter.mail.subject.contains(|c: char| c.is_control()),
+        "{:?}",
+        letter.mail.subject
+    );
+}
+
+#[tokio::test]
+async fn a_long_reply_is_cut_and_says_so() {
+    let world = World::new();
+    let function = world.function(b"");
+    let head = String::from_utf8(mail("empty")).unwrap();
+    for (words, cut) in [(forward::WORDS_CHARS_MAX, false), (forward::WORDS_CHARS_MAX + 1, true)] {
+        let mail = Mail::read(format!("{head}{}", "ä".repeat(words)).as_bytes()).unwrap();
+        let letter = forward::letter(&received(&notification()), &mail, true, Why::NoClearWish, None, &function.support).unwrap();
+        assert_eq!(letter.mail.text.matches('ä').count(), forward::WORDS_CHARS_MAX);
+        assert_eq!((letter.mail.text.contains("cut:"), letter.mail.html.contains("cut:")), (cut, cut));
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_is_not_there_yet_is_waited_for_and_what_is_no_mail_is_parked() {
+    let world = World::new();
+    let function = world.function(b"");
+    let mut elsewhere = notification();
+    elsewhere["receipt"]["action"]["objectKey"] = json!("elsewhere");
+    assert_eq!(hear(&function, &elsewhere).await.unwrap_err().kind, Kind::Transient);
+    let failure = hear(&function, &notification()).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "UnreadableMail"));
+    elsewhere["receipt"]["action"]["bucketName"] = json!("another");
+    assert_eq!(hear(&function, &elsewhere).await.unwrap_err().error_type, "OtherBucket");
+}
+
+#[tokio::test]
+async fn a_customers_words_are_not_dropped_because_support_is_suppressed() {
+    let world = World::new();
+    world.post.suppressed.set(true);
+    let failure = hear(&world.function(&mail("question")), &notification()).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "SupportSuppressed"));
+}
+
+#[test]
+fn every_machine_is_told_by_its_own_mark() {
+    let own = "orders@example.com".parse().unwrap();
+    let support = "support@example.com".parse().unwrap();
+    let told = |name: &str| {
+        let bytes = mail(name);
+        loops::automatic(&received(&notification_of(&bytes)), &Mail::read(&bytes).unwrap(), &own, &support)
+    };
+    for (name, mark) in [
+        ("auto-reply", "auto_submitted"),
+        ("auto-reply-of-old", "precedence"),
+        ("out-of-office-exchange", "auto_response"),
+        ("mailing-list", "mailing_list"),
+        ("newsletter", "mailing_list"),
+        ("delivery-report", "null_return_path"),
+        ("read-receipt", "report"),
+        ("from-ourselves", "own_address"),
+        ("from-support", "support_address"),
+    ] {
+        assert_eq!(told(name), Some(mark), "{name}");
+    }
+}
+
+#[test]
+fn a_header_marks_a_machine_by_what_it_says() {
+    let own = "orders@example.com".parse().unwrap();
+    let support = "support@example.com".parse().unwrap();
+    let told = |header: &str| {
+        let bytes = [header.as_bytes(), b"\r\n", &mail("cancel-new-mail")].concat();
+        loops::automatic(&received(&notification()), &Mail::read(&bytes).unwrap(), &own, &support).is_some()
+    };
+    for machine in [
+        "Auto-Submitted: auto-generated",
+        "AUTO-SUBMITTED: Auto-Replied; owner-email=\"ada@example.com\"",
+        "Auto-Submitted: auto-notified",
+        "Auto-Submitted:",
+        "Return-Path: <>",
+        "Return-Path: <MAILER-DAEMON@example.org>",
+        "Precedence: Junk",
+        "X-Auto-Response-Suppress: OOF",
+    ] {
+        assert!(told(machine), "{machine}");
+    }
+    for person in [
+        "Auto-Submitted: no",
+        "auto-submitted: No (really)",
+        "Precedence: normal",
+        "Return-Path: <ada@example.com>",
+        "X-Auto-Response-Suppress: None",
+        "X-Mailer: Precedence: bulk",
+    ] {
+        assert!(!told(person), "{person}");
+    }
+}
+
+#[test]
+fn a_mail_is_read_as_it_was_meant() {
+    let read = |name: &str| Mail::read(&mail(name)).unwrap();
+    let latin1 = read("cancel-latin1");
+    assert_eq!(latin1.subject.0, "AW: Your order for Müller");
+    assert!(latin1.text.0.contains("> Für Müller, 1 Größe"), "{}", latin1.text.0);
+    assert!(read("cancel-apple-mail").text.0.starts_with("I’d like to cancel"));
+    assert!(read("cancel-base64").text.0.starts_with("Cancel please 🙏"));
+    assert_eq!((read("attachment-bomb").attachments, read("wish-in-an-attachment").attachments), (300, 1));
+    let from = read("name-is-an-address").from.unwrap();
+    assert_eq!((from.address.as_str(), from.name.unwrap().0.as_str()), ("mallory@example.org", "ada@example.com"));
+    assert!(!format!("{:?}", read("question")).contains("example"), "debug output hides what is personal");
+}
+
+#[test]
+fn html_and_plain_text_of_one_mail_are_the_same_wish() {
+    let own = |name: &str| quote::own_text(&Mail::read(&mail(name)).unwrap().text.0);
+    let words = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(own("cancel-outlook")), words(own("cancel-html-only")));
+    assert_eq!(own("cancel-html-blockquote"), "Yes, please cancel it");
+}
+
+#[test]
+fn what_is_no_notification_is_parked_and_nothing_of_it_is_quoted() {
+    let function_of = World::new();
+    let function = function_of.function(b"");
+    let with = |path: &str, value: Value| {
+        let mut notification = notification();
+        *notification.pointer_mut(path).unwrap() = value;
+        notification.to_string()
+    };
+    for body in [
+        String::new(),
+        "ada@example.com".to_owned(),
+        json!({"Type": "Notification", "Message": notification().to_string()}).to_string(),
+        with("/notificationType", json!("ada@example.com")),
+        with("/mail/messageId", json!("ada@example.com")),
+        with("/mail/messageId", json!("")),
+        with("/mail/messageId", json!("x".repeat(129))),
+        with("/receipt/recipients", json!("ada@example.com")),
+        with("/receipt/action", json!({"type": "SNS", "topicArn": "ada@example.com"})),
+    ] {
+        let failure = function.read(&body).unwrap_err();
+        assert_eq!(failure.kind, Kind::Permanent, "{body}");
+        assert!(!failure.chain().contains("ada"), "{}", failure.chain());
+    }
+}
+
+#[tokio::test]
+async fn the_trials_of_ses_are_no_poison() {
+    let world = World::new();
+    let function = world.function(b"");
+    let setup: Value = serde_json::from_str(sample("setup-mail")["Records"][0]["body"].as_str().unwrap()).unwrap();
+    for trial in [setup, json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"})] {
+        assert_eq!(hear(&function, &trial).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn the_samples_are_what_their_names_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/email-inbound");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let body = sample(name)["Records"][0]["body"].as_str().unwrap().to_owned();
+        let (world, bytes) = (World::new(), mail("cancel-gmail"));
+        let function = world.function(&bytes);
+        let incoming = function.read(&body);
+        let (Ok(incoming), "reply-to-cancel" | "unverified-reply" | "spam" | "setup-mail") = (&incoming, name) else {
+            let failure = incoming.unwrap_err();
+            let expected = if name == "unknown-type" { "UnknownNotification" } else { "UnreadableNotification" };
+            assert_eq!(failure.error_type, expected, "{name}");
+            continue;
+        };
+        if let Message::Received(notification) = &incoming.message {
+            function.inbox.0.borrow_mut().insert(notification.key.clone(), bytes);
+            assert_eq!(incoming.subject, ORDER, "the log names the order");
+        }
+        let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await.unwrap();
+        let became = (handled.publish.len(), world.post.sent.borrow().len());
+        let expected = match name {
+            "reply-to-cancel" => (1, 0),
+            "unverified-reply" => (0, 1),
+            _ => (0, 0),
+        };
+        assert_eq!(became, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_preview_shows_every_sample_and_text_and_html_say_the_same() {
+    let samples = samples::samples();
+    assert_eq!(samples.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["forward", "forward-unverified"]);
+    for (name, mail) in samples {
+        assert_eq!(mail.subject, "Fwd: Re: Your order is on its way", "{name}");
+        for fact in [
+            "Ada Example",
+            "ada@example.com",
+            "ee3717c6-3e6f-58b0-ad82-7756503e0a32",
+            "how long does it take?",
+            "d6iitobk75ur44p8kdnnp7g2n8001",
+        ] {
+            assert!(mail.text.contains(fact) && mail.html.contains(fact), "{name}: {fact}");
+        }
+        let forged = "NOT verified";
+        assert_eq!((mail.text.contains(forged), mail.html.contains(forged)), (name == "forward-unverified", name == "forward-unverified"));
+        assert!(mail.html.contains("lang=\"en\"") && mail.html.contains("viewport"));
+    }
+}
+
+/// Nothing here waits, so one poll is the answer.
+fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+/// A wish is carried out for these bytes only where a person could have told that it is the customer's.
+fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let world = World::new();
+    let function = world.function(bytes);
+    let mut notification = notification();
+    notification["receipt"]["dkimVerdict"]["status"] = json!("FAIL");
+    match at_once(hear(&function, &notification)) {
+        Ok(published) => prop_assert_eq!(published, []),
+        Err(failure) => prop_assert_eq!(failure.error_type, "UnreadableMail"),
+    }
+    prop_assert_eq!(function.orders.calls.get(), 0);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn whatever_bytes_come_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        survives(&bytes)?;
+    }
+
+    #[test]
+    fn whatever_is_done_to_a_mail_nothing_panics(
+        which in 0usize..35,
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        cut in any::<prop::sample::Index>(),
+        doubled in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = mail(FATES[which].0);
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        let from = doubled.index(bytes.len());
+        bytes.extend_from_within(from..);
+        survives(&bytes)?;
+        let vouched = World::new();
+        if let Err(failure) = at_once(hear(&vouched.function(&bytes), &notification())) {
+            prop_assert_eq!(failure.error_type, "UnreadableMail");
+        }
+    }
+
+    #[test]
+    fn whatever_headers_come_nothing_panics(
+        headers in proptest::collection::vec(("(From|Subject|Content-Type|Content-Transfer-Encoding|Auto-Submitted|To|[A-Za-z-]{1,9})", "(=\\?[a-z0-9-]{0,9}\\?[QBqb]\\?|\\?=|[<>\"@,;:() ]|multipart/mixed|boundary=|text/html|\\PC|\r\n ){0,30}"), 0..8),
+        body in "(--|\r\n|=[0-9A-F]{2}|<[a-z/]{1,6}>|\\PC){0,60}",
+    ) {
+        let headers: String = headers.into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        survives(format!("{headers}\r\n{body}").as_bytes())?;
+    }
+
+    #[test]
+    fn whatever_notification_comes_is_read_or_parked(body in "\\PC{0,200}") {
+        let world = World::new();
+        if let Err(failure) = world.function(b"").read(&body) {
+            prop_assert_eq!(failure.kind, Kind::Permanent);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Whether somebody clearly wants their order cancelled, and nothing else.
+//!
+//! [`EmailInbound`](crate::EmailInbound) asks it of a reply's own words. It refuses to guess: every word must have its place
+//! in the grammar below, because a reply that is not understood is read by a person, and an order that is cancelled by
+//! mistake is not shipped by an apology.
+//!
+//! ```text
+//! [greeting] opening* "cancel" [object] (courtesy | name of the customer)*
+//!
+//! opening   please · yes · I'd like to · I want to · could you · …
+//! object    it · my order · the whole order · order number <the order's id> · …
+//! courtesy  please · thanks · many thanks in advance · kind regards · asap · …
+//! ```
+
+use domain::OrderId;
+
+/// More words than any wish within the grammar has.
+const WORDS_MAX: usize = 40;
+
+const GREETINGS: [&str; 5] = ["hi", "hello", "hey", "dear", "greetings"];
+const GREETED: [&str; 13] =
+    ["there", "team", "all", "everyone", "support", "customer", "service", "care", "sir", "madam", "or", "order", "pipeline"];
+const OPENINGS: [&[&str]; 15] = [
+    &["please"],
+    &["pls"],
+    &["kindly"],
+    &["yes"],
+    &["i", "would", "like", "to"],
+    &["i", "would", "like", "you", "to"],
+    &["i'd", "like", "to"],
+    &["i'd", "like", "you", "to"],
+    &["i", "want", "to"],
+    &["i", "want", "you", "to"],
+    &["i", "wish", "to"],
+    &["i", "need", "to"],
+    &["can", "you"],
+    &["could", "you"],
+    &["would", "you"],
+];
+const PRONOUNS: [&str; 4] = ["it", "this", "that", "everything"];
+const DETERMINERS: [&str; 5] = ["my", "the", "this", "that", "our"];
+const ADJECTIVES: [&str; 4] = ["whole", "entire", "complete", "full"];
+const NUMBER: [&str; 4] = ["number", "no", "nr", "id"];
+/// No two of these, in whatever order, say the opposite of a wish.
+const COURTESY: [&str; 36] = [
+    "please",
+    "pls",
+    "thank",
+    "thanks",
+    "thx",
+    "ty",
+    "you",
+    "very",
+    "so",
+    "much",
+    "many",
+    "a",
+    "lot",
+    "in",
+    "advance",
+    "as",
+    "soon",
+    "possible",
+    "asap",
+    "now",
+    "today",
+    "immediately",
+    "right",
+    "away",
+    "with",
+    "best",
+    "kind",
+    "warm",
+    "regards",
+    "greetings",
+    "wishes",
+    "cheers",
+    "sincerely",
+    "yours",
+    "truly",
+    "faithfully",
+];
+/// Words that are never taken for a name, whatever a customer is called.
+const NEVER_NAMES: [&str; 8] = ["no", "not", "never", "don't", "dont", "stop", "wait", "keep"];
+
+/// Whether `own`, the writer's own words, asks to cancel the order `order_id`, and nothing else. `names` are the customer's.
+pub fn asks_to_cancel(own: &str, order_id: &OrderId, names: &[&str]) -> bool {
+    let words = words(own);
+    if words.len() > WORDS_MAX {
+        return false;
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (asked, rest) = opened(greeted(&words));
+    let Some(("cancel", rest)) = rest.split_first().map(|(verb, rest)| (*verb, rest)) else { return false };
+    // "Cancel my order?" asks something; "could you cancel my order?" is how polite people demand.
+    if own.contains('?') && !asked {
+        return false;
+    }
+    let names: Vec<_> = names.iter().flat_map(|name| self::words(name)).collect();
+    after_object(rest, &order_id.to_string()).iter().all(|word| COURTESY.contains(word) || is_name(word, &names))
+}
+
+/// What follows the greeting, if there is one.
+fn greeted<'w>(words: &'w [&'w str]) -> &'w [&'w str] {
+    match words {
+        [greeting, rest @ ..] if GREETINGS.contains(greeting) => {
+            rest.split_at(rest.iter().take_while(|word| GREETED.contains(word)).count()).1
+        }
+        ["good", "morning" | "afternoon" | "evening" | "day", rest @ ..] => rest,
+        _ => words,
+    }
+}
+
+/// What follows the openings, and whether one of them is a question by its grammar.
+fn opened<'w>(mut words: &'w [&'w str]) -> (bool, &'w [&'w str]) {
+    let mut asked = false;
+    while let Some((opening, rest)) = OPENINGS.iter().find_map(|opening| Some((opening, words.strip_prefix(*opening)?))) {
+        asked |= opening.last() == Some(&"you");
+        words = rest;
+    }
+    (asked, words)
+}
+
+/// What follows the object, which need not be there.
+fn after_object<'w>(words: &'w [&'w str], order_id: &str) -> &'w [&'w str] {
+    let skip = |words: &'w [&'w str], of: &[&str]| match words {
+        [word, rest @ ..] if of.contains(word) => rest,
+        _ => words,
+    };
+    let noun = skip(skip(words, &DETERMINERS), &ADJECTIVES);
+    match noun {
+        // Without the id behind it, "no" is no number: "cancel my order no thanks".
+        ["order" | "purchase", number, id, rest @ ..] if NUMBER.contains(number) && *id == order_id => rest,
+        ["order" | "purchase", rest @ ..] => skip(rest, &[order_id]),
+        _ => skip(words, &[PRONOUNS.as_slice(), &[order_id]].concat()),
+    }
+}
+
+/// A name of the customer, or its first letter.
+fn is_name(word: &str, names: &[String]) -> bool {
+    let initial = |name: &String| word.chars().count() == 1 && name.starts_with(word);
+    !NEVER_NAMES.contains(&word) && names.iter().any(|name| name == word || initial(name))
+}
+
+/// The words of a text, in lower case, without what stands between them.
+fn words(text: &str) -> Vec<String> {
+    let between = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '\'' | '’'));
+    let bare = text.split(between).map(|word| word.trim_matches(['-', '\'', '’']));
+    bare.filter(|word| !word.is_empty()).map(|word| word.to_lowercase().replace('’', "'")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ORDER: &str = "22705e6b-fcc3-58dd-9ec8-55c8e45275c1";
+
+    fn wishes(own: &str) -> bool {
+        asks_to_cancel(own, &ORDER.parse().unwrap(), &["Ada Example", "Ada L. Example"])
+    }
+
+    #[test]
+    fn a_clear_wish_is_understood() {
+        for own in [
+            "cancel",
+            "Cancel.",
+            "CANCEL PLEASE",
+            "Please cancel!",
+            "Yes, please cancel it",
+            "please cancel my order",
+            "Please cancel my order, thank you very much",
+            "I want to cancel",
+            "I’d like to cancel my order. Thanks in advance!",
+            "Hi,\n\nI would like to cancel the whole order.\n\nKind regards,\nAda Example",
+            "Hello Order Pipeline,\ncould you please cancel this order?\n\nBest,\nAda",
+            "Dear Sir or Madam,\nplease cancel order no. 22705e6b-fcc3-58dd-9ec8-55c8e45275c1.\nYours sincerely\nA. Example",
+            "cancel 22705E6B-FCC3-58DD-9EC8-55C8E45275C1",
+            "Good morning, kindly cancel everything asap 🙏",
+        ] {
+            assert!(wishes(own), "{own}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_clear_is_for_a_person() {
+        for own in [
+            "",
+            "don't cancel",
+            "Don’t cancel my order",
+            "do not cancel",
+            "please don't cancel, thanks",
+            "never cancel",
+            "how can I cancel?",
+            "Can I cancel my order?",
+            "Cancel my order?",
+            "cancel?",
+            "I want to cancel my dentist",
+            "I want to cancel my dentist appointment",
+            "I wanted to cancel",
+            "cancel the teapot",
+            "cancel my order of mugs",
+            "cancel one of the mugs",
+            "please cancel my order if it has not shipped",
+            "Cancel please. Actually no, keep it.",
+            "Cancel please\n\nno",
+            "Cancel please, and send me two teapots",
+            "cancel my subscription",
+            "cancel the cancellation",
+            "cancelled?",
+            "Was my order cancelled",
+            "Why did you cancel my order",
+            "please cancel order ee3717c6-3e6f-58b0-ad82-7756503e0a32",
+            "cancel order 4711",
+            "please cancel my order no thanks",
+            "Thanks! I will not cancel",
+            "My sister said: cancel",
+            "cancel\n\nBob",
+            "stornieren",
+            "can\u{200b}cel",
+        ] {
+            assert!(!wishes(own), "{own}");
+        }
+    }
+
+    #[test]
+    fn no_name_says_no() {
+        let order = ORDER.parse().unwrap();
+        assert!(asks_to_cancel("cancel please, Kim", &order, &["Kim No"]));
+        assert!(!asks_to_cancel("cancel please, no", &order, &["Kim No"]));
+        assert!(!asks_to_cancel("cancel please, wait", &order, &["Wait Dont Example"]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_wish_with_a_word_of_doubt_anywhere_is_none(at in 0usize..8, doubt in "(not|don't|no|never|unless|if|but|except|only|how|why|instead|later|teapot|bob)") {
+            let mut words: Vec<_> = "hi please cancel my order thanks ada".split(' ').collect();
+            words.insert(at.min(words.len()), &doubt);
+            prop_assert!(!wishes(&words.join(" ")), "{words:?}");
+        }
+
+        #[test]
+        fn whatever_comes_there_is_an_answer(own in "(cancel|please|my|order|\\PC){0,50}", name in "\\PC{0,20}") {
+            asks_to_cancel(&own, &ORDER.parse().unwrap(), &[&name]);
+        }
+    }
+}

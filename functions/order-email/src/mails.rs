@@ -1,0 +1,136 @@
+//! What each mail says: the facts of an order, as its templates print them.
+//!
+//! [`OrderEmail`](crate::OrderEmail) calls it. It refuses to say what the event or the order does not: prices are the
+//! order's, the reason and the parcel's number are the event's.
+
+use domain::{Event, Money, Order, Timestamp, event::CancelReason};
+use lambda_kit::Failure;
+use mailer::{
+    Mail, mail_templates,
+    text::{greeting, one_line},
+};
+
+/// Longest line of an address, in characters: what intake lets through, so that nothing is cut.
+const ADDRESS_CHARS_MAX: usize = 200;
+
+/// One line of an order.
+struct Line {
+    quantity: u32,
+    sku: String,
+    each: Money,
+    sum: Money,
+}
+
+struct Received {
+    greeting: String,
+    order_id: String,
+    placed_on: String,
+    lines: Vec<Line>,
+    total: Money,
+    address: Vec<String>,
+}
+mail_templates!(Received: "received/subject.txt", "received/body.txt", "received/body.html");
+
+struct Shipped {
+    greeting: String,
+    tracking_number: String,
+    order_id: String,
+    placed_on: String,
+    lines: Vec<Line>,
+    total: Money,
+    address: Vec<String>,
+}
+mail_templates!(Shipped: "shipped/subject.txt", "shipped/body.txt", "shipped/body.html");
+
+struct Cancelled {
+    greeting: String,
+    reason: &'static str,
+    why: &'static str,
+    next: &'static str,
+    order_id: String,
+    placed_on: String,
+    lines: Vec<Line>,
+    total: Money,
+}
+mail_templates!(Cancelled: "cancelled/subject.txt", "cancelled/body.txt", "cancelled/body.html");
+
+/// The mail that tells of `event`; [`None`] where nobody is written to about it.
+pub(crate) fn mail(event: &Event, order: &Order) -> Result<Option<Mail>, Failure> {
+    let greeting = greeting(&order.customer.name.0);
+    let (order_id, placed_on, lines, total) = (order.order_id.to_string(), day(order.received_at), lines(order), order.total);
+    let mail = match event {
+        Event::OrderPlaced(_) => Received { greeting, order_id, placed_on, lines, total, address: address(order) }.mail(),
+        Event::OrderShipped(shipped) => {
+            let tracking_number = one_line(&shipped.tracking_number, ADDRESS_CHARS_MAX);
+            Shipped { greeting, tracking_number, order_id, placed_on, lines, total, address: address(order) }.mail()
+        }
+        Event::OrderCancelled(cancelled) => {
+            let Words { reason, why, next } = words(cancelled.reason);
+            Cancelled { greeting, reason, why, next, order_id, placed_on, lines, total }.mail()
+        }
+        _ => return Ok(None),
+    };
+    mail.map(Some)
+}
+
+/// Why an order was cancelled, in its customer's words. Its line breaks are the text's, at 72 columns; HTML has its own.
+struct Words {
+    /// In the subject.
+    reason: &'static str,
+    /// As a sentence.
+    why: &'static str,
+    /// What the customer can do.
+    next: &'static str,
+}
+
+fn words(reason: CancelReason) -> Words {
+    match reason {
+        CancelReason::CustomerAsked => {
+            Words { reason: "as you asked", why: "You asked us to cancel it.", next: "If you want it after all, please order again." }
+        }
+        CancelReason::TimedOut => Words {
+            reason: "it took us too long",
+            why: "We could not finish it in the time that we allow ourselves. That is our\nfault, and we are sorry.",
+            next: "If you still want it, please order again.",
+        },
+        CancelReason::PaymentDeclined => Words {
+            reason: "payment declined",
+            why: "Your payment was declined.",
+            next: "Your bank can tell you why. If you still want it, please order again,\nperhaps with another means of payment.",
+        },
+        CancelReason::OutOfStock => Words {
+            reason: "out of stock",
+            why: "We do not have enough of at least one item, and we do not ship a part of\nan order.",
+            next: "You are welcome to order something else.",
+        },
+        CancelReason::AuthorizationExpiring => Words {
+            reason: "payment approval expiring",
+            why: "Your bank's approval of the payment would have expired before the parcel\nhad left. We are sorry.",
+            next: "If you still want it, please order again.",
+        },
+    }
+}
+
+fn lines(order: &Order) -> Vec<Line> {
+    let money = |amount_minor| Money { amount_minor, currency: order.total.currency };
+    let line = |line: &domain::Line| Line {
+        quantity: line.quantity,
+        sku: line.sku.to_string(),
+        each: money(line.unit_price_minor),
+        sum: money(line.unit_price_minor.saturating_mul(line.quantity.into())),
+    };
+    order.lines.iter().map(line).collect()
+}
+
+/// Where the parcel goes, as it stands on the label.
+fn address(order: &Order) -> Vec<String> {
+    let to = &order.shipping_address;
+    let town = format!("{} {}", to.postal_code.0, to.city.0);
+    let lines = [Some(&order.customer.name.0), Some(&to.line1.0), to.line2.as_ref().map(|line| &line.0), Some(&town), Some(&to.country)];
+    lines.into_iter().flatten().map(|line| one_line(line, ADDRESS_CHARS_MAX)).filter(|line| !line.is_empty()).collect()
+}
+
+/// `4 May 2026, 10:11 UTC`: no reader takes the month for the day, and nobody's time zone is guessed.
+fn day(at: Timestamp) -> String {
+    at.strftime("%-d %B %Y, %H:%M UTC").to_string()
+}

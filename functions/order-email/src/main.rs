@@ -1,0 +1,21 @@
+//! Wires `order-email`: the orders table, the ledger and the suppression list, SES, its queue, and no topic.
+
+use aws_sdk_dynamodb::Client;
+use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, publish::NoTopic};
+use mailer::{Mailer, ledger::EmailLedger, ses::Ses};
+use order_email::OrderEmail;
+use pipeline::orders::Orders;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_kit::telemetry::init();
+    let config = lambda_kit::aws_config().await;
+    let mut env = Env::process();
+    let client = Client::new(&config);
+    let orders = Orders::new(client.clone(), env.required("ORDERS_TABLE"));
+    let mailer = Mailer { ledger: EmailLedger::from_env(&mut env, &client), sender: Ses::from_env(&mut env, &config), ambient: Real };
+    let address = mailer.sender.address().clone();
+    let queue = SqsQueue::from_env(&mut env, &config);
+    env.finish()?;
+    pipeline::run(OrderEmail { orders, mailer, address }, NoTopic, queue).await
+}

@@ -1,0 +1,470 @@
+//! Order-email, driven through `handle` against orders, a ledger and an outbox in memory.
+
+use super::*;
+use domain::{
+    CustomerId, EventType, Subject, Timestamp,
+    event::{CancelReason, CustomerSignedUp, OrderCancelled, OrderPlaced, OrderShipped, PaymentCaptured, PaymentRef},
+    tracking::Fact,
+};
+use lambda_kit::{Kind, batch::Consumer};
+use mailer::{Claim, MAIL_AGE_MAX, Mail, SENDING_FOR, Standing};
+use pipeline::Consume;
+use serde_json::Value;
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Everything outside, in memory, with the calls that were made of it.
+#[derive(Default)]
+struct World {
+    now: Cell<Timestamp>,
+    order: RefCell<Option<Order>>,
+    rows: RefCell<BTreeMap<String, Standing>>,
+    suppressed: RefCell<BTreeSet<String>>,
+    out: RefCell<Vec<Letter>>,
+    calls: RefCell<Vec<String>>,
+    /// SES refuses the next letter.
+    refuses: RefCell<Option<Failure>>,
+    /// The process dies between SES's answer and `sent`.
+    dies: Cell<bool>,
+}
+
+impl World {
+    fn call(&self, call: &str, about: &impl std::fmt::Display) {
+        self.calls.borrow_mut().push(format!("{call} {about}"));
+    }
+    fn claim_as(&self, letter: &Letter, now: Timestamp) -> Claim {
+        if self.suppressed.borrow().contains(&letter.to.canonical()) {
+            return Claim::Suppressed;
+        }
+        self.rows.borrow_mut().insert(letter.mail_id.clone(), Standing::Sending { until: now + SENDING_FOR });
+        Claim::Ours
+    }
+    fn subjects(&self) -> Vec<String> {
+        self.out.borrow().iter().map(|letter| letter.mail.subject.clone()).collect()
+    }
+}
+
+impl Ambient for &World {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+    fn random(&self) -> u64 {
+        0
+    }
+}
+impl Orders for &World {
+    async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
+        self.call("find", id);
+        Ok(self.order.borrow().clone())
+    }
+}
+impl Ledger for &World {
+    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
+        self.call("claim", &letter.mail_id);
+        let taken = self.rows.borrow().get(&letter.mail_id).copied();
+        Ok(taken.map_or_else(|| self.claim_as(letter, now), Claim::Taken))
+    }
+    async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
+        self.call("reclaim", &letter.mail_id);
+        let standing = self.rows.borrow()[&letter.mail_id];
+        Ok(if standing == (Standing::Sending { until: over }) { self.claim_as(letter, now) } else { Claim::Taken(standing) })
+    }
+    async fn sent(&self, mail_id: &str, _: &str, _: Timestamp) -> Result<(), Failure> {
+        if self.dies.take() {
+            return Err(Failure::transient("Crash", "the process died"));
+        }
+        self.call("sent", &mail_id);
+        self.rows.borrow_mut().insert(mail_id.to_owned(), Standing::Sent);
+        Ok(())
+    }
+}
+impl Sender for &World {
+    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
+        self.call("SendEmail", &letter.mail_id);
+        if let Some(failure) = self.refuses.take() {
+            return Err(failure);
+        }
+        self.out.borrow_mut().push(letter.clone());
+        Ok("ses-1".to_owned())
+    }
+}
+
+fn order() -> Order {
+    samples::order().unwrap()
+}
+/// A world with the sample order, at the moment it was placed.
+fn world() -> World {
+    let world = World { order: Some(order()).into(), ..World::default() };
+    world.now.set(order().received_at);
+    world
+}
+fn stage(world: &World) -> OrderEmail<&World, &World, &World, &World> {
+    OrderEmail {
+        orders: world,
+        mailer: Mailer { ledger: world, sender: world, ambient: world },
+        address: "orders@example.com".parse().unwrap(),
+    }
+}
+fn about(subject: Subject, event: Event) -> CloudEvent {
+    CloudEvent { source: "/test".into(), subject, time: order().received_at, traceparent: None, event }
+}
+async fn hear(world: &World, event: Event) -> Result<(), Failure> {
+    let delivery = Delivery { message_id: "m".into(), attempt: 1 };
+    let reply = stage(world).handle(&about(Subject::Order(order().order_id), event), &delivery).await?;
+    assert_eq!(reply, Reply::nothing(), "it announces nothing");
+    Ok(())
+}
+fn placed() -> Event {
+    let Order { lines, total, payment_method, .. } = order();
+    OrderPlaced { lines, total, payment_method }.into()
+}
+fn shipped() -> Event {
+    OrderShipped { tracking_number: "OP282430614066".into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into()
+}
+fn cancelled(reason: CancelReason) -> Event {
+    OrderCancelled { reason, payment: None, items: None }.into()
+}
+const REASONS: [CancelReason; 5] = [
+    CancelReason::CustomerAsked,
+    CancelReason::TimedOut,
+    CancelReason::PaymentDeclined,
+    CancelReason::OutOfStock,
+    CancelReason::AuthorizationExpiring,
+];
+fn failed<T>(result: Result<T, Failure>) -> (Kind, String) {
+    let failure = result.err().unwrap();
+    assert!(!failure.chain().contains("Ada") && !failure.chain().contains("ada@"), "{}", failure.chain());
+    (failure.kind, failure.error_type)
+}
+
+// ── Which mail goes out, and when ───────────────────────────────────────────────────────────────────────────────────
+
+#[tokio::test]
+async fn each_event_is_one_read_one_claim_one_mail_and_one_note_of_it() {
+    let id = order().order_id;
+    for (event, template) in [(placed(), "received"), (shipped(), "shipped"), (cancelled(CancelReason::TimedOut), "cancelled")] {
+        let world = world();
+        hear(&world, event).await.unwrap();
+        let mail_id = format!("{id}/{template}");
+        let calls = [format!("find {id}"), format!("claim {mail_id}"), format!("SendEmail {mail_id}"), format!("sent {mail_id}")];
+        assert_eq!(*world.calls.borrow(), calls);
+        let [letter] = &world.out.borrow()[..] else { panic!("one mail") };
+        assert_eq!((letter.to.as_str(), letter.template), ("ada@example.com", template));
+        assert_eq!(letter.reply_to.as_deref(), Some(format!("orders+{id}@example.com").as_str()));
+        assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_mails_nothing() {
+    let world = world();
+    for _ in 0..3 {
+        hear(&world, placed()).await.unwrap();
+    }
+    assert_eq!(world.out.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn duplicates_at_once_mail_once_and_the_other_comes_again() {
+    let world = world();
+    world.refuses.replace(Some(Failure::transient("Timeout", "no answer")));
+    assert_eq!(failed(hear(&world, placed()).await), (Kind::Transient, "Timeout".into()));
+    assert_eq!(failed(hear(&world, placed()).await), (Kind::Transient, "MailInFlight".into()));
+    world.now.set(world.now.get() + SENDING_FOR);
+    hear(&world, placed()).await.unwrap();
+    hear(&world, placed()).await.unwrap();
+    assert_eq!(world.out.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_is_the_same_and_waits_for_until() {
+    let world = world();
+    world.dies.set(true);
+    assert_eq!(failed(hear(&world, shipped()).await).1, "Crash");
+    assert_eq!(failed(hear(&world, shipped()).await).1, "MailInFlight");
+    assert_eq!(world.out.borrow().len(), 1);
+    world.now.set(world.now.get() + SENDING_FOR);
+    hear(&world, shipped()).await.unwrap();
+    hear(&world, shipped()).await.unwrap();
+    let out = world.out.borrow();
+    assert_eq!((out.len(), &out[0]), (2, &out[1]));
+}
+
+#[tokio::test]
+async fn whoever_is_suppressed_gets_no_mail_and_the_event_is_done() {
+    let world = world();
+    world.suppressed.borrow_mut().insert("ada@example.com".into());
+    for event in [placed(), shipped()] {
+        hear(&world, event).await.unwrap();
+    }
+    assert_eq!((world.out.borrow().len(), world.rows.borrow().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_receipt_is_overtaken_by_the_orders_end_and_by_nothing_else() {
+    for event_type in EventType::ALL {
+        let world = world();
+        let fact = Fact { at: Timestamp::UNIX_EPOCH, reason: None, tracking_number: None };
+        let mut changed = order();
+        changed.facts.insert(*event_type, fact);
+        let overtaken = changed.facts.status() >= Status::Cancelled;
+        world.order.replace(Some(changed));
+        hear(&world, placed()).await.unwrap();
+        assert_eq!(world.out.borrow().is_empty(), overtaken, "{event_type}");
+        assert_eq!(
+            world.calls.borrow().len(),
+            if overtaken { 1 } else { 4 },
+            "{event_type}: nothing is claimed for a mail that is no news"
+        );
+        // How it ended is news, however late it is heard.
+        hear(&world, shipped()).await.unwrap();
+        hear(&world, cancelled(CancelReason::TimedOut)).await.unwrap();
+        assert_eq!(world.out.borrow().len(), if overtaken { 2 } else { 3 });
+    }
+}
+
+#[tokio::test]
+async fn events_out_of_order_mail_the_end_and_no_receipt_after_it() {
+    let world = world();
+    hear(&world, shipped()).await.unwrap();
+    let mut tracked = order();
+    tracked.facts.insert(EventType::OrderShipped, Fact { at: order().received_at, reason: None, tracking_number: None });
+    world.order.replace(Some(tracked));
+    hear(&world, placed()).await.unwrap();
+    assert_eq!(world.out.borrow().iter().map(|letter| letter.template).collect::<Vec<_>>(), ["shipped"]);
+}
+
+#[tokio::test]
+async fn what_is_older_than_a_day_is_not_mailed_and_not_even_looked_up() {
+    let world = world();
+    world.now.set(order().received_at + MAIL_AGE_MAX + Duration::from_millis(1));
+    for event in [placed(), shipped(), cancelled(CancelReason::OutOfStock)] {
+        hear(&world, event).await.unwrap();
+    }
+    assert_eq!(*world.calls.borrow(), [""; 0]);
+    world.now.set(order().received_at + MAIL_AGE_MAX);
+    hear(&world, placed()).await.unwrap();
+    assert_eq!(world.out.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_order_is_parked_with_its_reason() {
+    let world = world();
+    world.order.take();
+    assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "UnknownOrder".into()));
+    assert_eq!(world.calls.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn what_can_never_be_mailed_is_parked() {
+    let world = world();
+    let mut unusable = order();
+    unusable.customer.email.0 = "Ada Example".into();
+    world.order.replace(Some(unusable));
+    assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "UnusableAddress".into()));
+    world.order.replace(Some(order()));
+    world.refuses.replace(Some(Failure::permanent("MessageRejected", "SES rejects what the mail says")));
+    assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "MessageRejected".into()));
+}
+
+#[tokio::test]
+async fn an_event_of_somebody_else_is_parked_before_anything_is_asked() {
+    let world = world();
+    let delivery = Delivery { message_id: "m".into(), attempt: 1 };
+    let customer: CustomerId = order().order_id.to_string().parse().unwrap();
+    let signed_up = about(Subject::Customer(customer), CustomerSignedUp { marketing_consent: true }.into());
+    assert_eq!(failed(stage(&world).handle(&signed_up, &delivery).await), (Kind::Permanent, "NotAnOrder".into()));
+    let captured = PaymentCaptured { amount: order().total }.into();
+    assert_eq!(failed(hear(&world, captured).await), (Kind::Permanent, "NotForThisStage".into()));
+    assert_eq!(*world.calls.borrow(), [""; 0]);
+}
+
+// ── What the mails say ──────────────────────────────────────────────────────────────────────────────────────────────
+
+fn mail(event: &Event, order: &Order) -> Mail {
+    mails::mail(event, order).unwrap().unwrap()
+}
+fn every_mail(order: &Order) -> Vec<Mail> {
+    [placed(), shipped()].into_iter().chain(REASONS.map(cancelled)).map(|event| mail(&event, order)).collect()
+}
+/// HTML as text: without tags, with its five escapes read back, blanks in a row as one.
+fn read(html: &str) -> String {
+    let body = html.split_once("<body").unwrap().1;
+    let mut text: String = body.split('<').map(|part| part.split_once('>').map_or("", |(_, text)| text).to_owned() + " ").collect();
+    // The escape's own character last, or what was typed as an escape would be read twice.
+    for (escape, plain) in [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")] {
+        text = text.replace(escape, plain);
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+fn one_blank(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn subjects_say_what_has_happened() {
+    let world = world();
+    for event in [placed(), shipped()] {
+        hear(&world, event).await.unwrap();
+    }
+    let id = order().order_id;
+    assert_eq!(world.subjects(), [format!("Order received: 69.00 EUR ({id})"), format!("Order shipped: parcel OP282430614066 ({id})")]);
+    let reasons = ["as you asked", "it took us too long", "payment declined", "out of stock", "payment approval expiring"];
+    for (reason, words) in REASONS.into_iter().zip(reasons) {
+        assert_eq!(mail(&cancelled(reason), &order()).subject, format!("Order cancelled: {words} ({id})"));
+    }
+}
+
+#[test]
+fn text_and_html_say_the_same_facts() {
+    let order = order();
+    let everywhere = [order.order_id.to_string(), "4 May 2026, 10:11 UTC".into(), "69.00 EUR".into(), "Hello Ada Example,".into()];
+    let lines = ["MUG-BLUE", "12.00 EUR", "24.00 EUR", "TEAPOT", "45.00 EUR"].map(str::to_owned);
+    let address = ["1 Main St", "c/o Babbage", "10115 Berlin", "DE"].map(str::to_owned);
+    for (index, mail) in every_mail(&order).into_iter().enumerate() {
+        let goes_out = index < 2;
+        let facts = everywhere.iter().chain(&lines).chain(address.iter().filter(|_| goes_out));
+        for fact in facts {
+            assert!(mail.text.contains(fact) && mail.html.contains(fact), "{} lacks {fact}", mail.subject);
+        }
+        assert!(!mail.html.contains("Main St") || goes_out, "where nothing goes, no address stands");
+    }
+    let shipped = mail(&shipped(), &order);
+    assert!(shipped.text.contains("OP282430614066") && shipped.html.contains("OP282430614066"));
+}
+
+#[test]
+fn why_an_order_was_cancelled_stands_in_both_and_differs_from_every_other_reason() {
+    let told: BTreeSet<_> = REASONS
+        .into_iter()
+        .map(|reason| {
+            let mail = mail(&cancelled(reason), &order());
+            let text = one_blank(&mail.text);
+            let why = text.split_once("is cancelled. ").unwrap().1.split_once(" You are not charged.").unwrap().0.to_owned();
+            assert!(read(&mail.html).contains(&why), "{why}");
+            why
+        })
+        .collect();
+    assert_eq!(told.len(), REASONS.len());
+}
+
+#[test]
+fn whatever_a_customer_types_stays_text() {
+    let mut hostile = order();
+    let text = "</p><script>alert('1')</script>\"><img src=x>&amp;";
+    hostile.customer.name.0 = "<script>alert(1)</script>".into();
+    for field in [&mut hostile.shipping_address.line1, &mut hostile.shipping_address.city, &mut hostile.shipping_address.postal_code] {
+        field.0 = text.into();
+    }
+    hostile.shipping_address.line2 = None;
+    let event = OrderShipped { tracking_number: text.into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into();
+    let plain = mail(&shipped(), &order());
+    for event in [placed(), event] {
+        let mail = mail(&event, &hostile);
+        assert!(!mail.html.contains("<script") && !mail.html.contains("<img"), "{}", mail.html);
+        assert!(read(&mail.html).contains(text) && mail.text.contains(text), "and is shown as it was typed");
+    }
+    assert!(!plain.html.contains("<script"), "the mails need none of their own");
+}
+
+#[test]
+fn whatever_a_customer_types_stays_on_its_line() {
+    let mut hostile = order();
+    let text = "Ada\r\nBcc: bob@example.com\r\n\r\nYou have won";
+    for field in [&mut hostile.customer.name, &mut hostile.shipping_address.line1, &mut hostile.shipping_address.city] {
+        field.0 = text.into();
+    }
+    let event: Event = OrderShipped { tracking_number: text.into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into();
+    for mail in every_mail(&hostile).into_iter().chain([mail(&event, &hostile)]) {
+        assert!(!mail.subject.contains(char::is_control), "{:?}", mail.subject);
+        assert!(mail.text.lines().all(|line| !line.starts_with("Bcc") && !line.starts_with("You have won")), "{}", mail.text);
+    }
+}
+
+#[test]
+fn a_text_reads_well_in_a_terminal_and_a_page_anywhere() {
+    for mail in every_mail(&order()) {
+        assert!(mail.text.lines().all(|line| line.chars().count() <= 72), "{}", mail.text);
+        assert!(mail.text.lines().all(|line| line == "-- " || line == line.trim_end()), "{:?}", mail.text);
+        assert!(!mail.text.contains("\n\n\n") && mail.text.ends_with(".\n"), "{:?}", mail.text);
+        for needed in ["<html lang=\"en\"", "name=\"viewport\"", "color-scheme", "max-width: 600px", "<title>Order "] {
+            assert!(mail.html.contains(needed), "{needed}");
+        }
+        assert!(!mail.html.contains("http"), "nothing is loaded, and nothing is linked: {}", mail.html);
+        assert!(mail.html.lines().all(|line| line.len() < 998), "RFC 5322 allows no longer line");
+    }
+}
+
+#[test]
+fn an_order_of_fifty_long_lines_is_a_mail_that_mailboxes_take() {
+    let mut large = order();
+    let line = |n: usize| domain::Line { sku: format!("{n:0>64}").parse().unwrap(), quantity: 1000, unit_price_minor: 99_999 };
+    large.lines = (0..domain::line::LINES_MAX).map(line).collect();
+    // Gmail cuts a message off at 102 KiB.
+    assert!(mail(&placed(), &large).html.len() < 102 * 1024);
+}
+
+#[test]
+fn every_mail_has_a_subject_a_text_and_a_page_and_every_one_a_sample() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let names = |folder: PathBuf| -> BTreeSet<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let samples = samples::samples();
+    assert_eq!(samples.len(), 2 + REASONS.len(), "none failed");
+    for mail in names(folder.clone()) {
+        if mail == "parts" {
+            continue;
+        }
+        assert_eq!(names(folder.join(&mail)), ["body.html", "body.txt", "subject.txt"].map(str::to_owned).into());
+        assert!(samples.iter().any(|(name, _)| name.starts_with(&mail)), "{mail} has no sample");
+    }
+    for part in names(folder.join("parts")) {
+        let twin = part.replace(".txt", ".HTML").replace(".html", ".txt").replace(".HTML", ".html");
+        assert!(folder.join("parts").join(&twin).exists(), "{part} has no twin");
+    }
+}
+
+// ── The samples ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[tokio::test]
+async fn the_samples_are_mailed_or_parked_as_their_names_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/order-email");
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let sample: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let world = world();
+        let consumer = Consume { stage: stage(&world), ambient: &world };
+        let mut fates = Vec::new();
+        for record in sample["Records"].as_array().unwrap() {
+            let delivery = Delivery { message_id: record["messageId"].as_str().unwrap().to_owned(), attempt: 1 };
+            let fate = match consumer.read(record["body"].as_str().unwrap()) {
+                Ok(incoming) => consumer.handle(&incoming.message, &delivery).await.map(drop),
+                Err(failure) => Err(failure),
+            };
+            fates.push(fate.map_err(|failure| failure.error_type));
+        }
+        let out: Vec<_> = world.out.borrow().iter().map(|letter| letter.template).collect();
+        let (expected_fates, expected_out): (Vec<Result<(), &str>>, Vec<&str>) = match name.as_str() {
+            "order-placed" => (vec![Ok(())], vec!["received"]),
+            "order-shipped" => (vec![Ok(())], vec!["shipped"]),
+            "order-cancelled" => (vec![Ok(())], vec!["cancelled"]),
+            "duplicate" => (vec![Ok(()), Ok(())], vec!["received"]),
+            "poison-in-batch" => (vec![Ok(()), Err("UnreadableEvent"), Ok(())], vec!["received", "shipped"]),
+            "unreadable-body" => (vec![Err("UnreadableEvent")], vec![]),
+            "not-for-this-function" => (vec![Err("NotForThisStage")], vec![]),
+            other => panic!("{other}: say here what the name promises"),
+        };
+        let fates: Vec<Result<(), &str>> = fates.iter().map(|fate| fate.as_ref().copied().map_err(String::as_str)).collect();
+        assert_eq!((fates, out), (expected_fates, expected_out), "{name}");
+        seen.insert(name);
+    }
+    assert_eq!(seen.len(), 7);
+}

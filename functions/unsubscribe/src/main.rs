@@ -1,0 +1,18 @@
+//! Wires `unsubscribe`: the key of the links, the customers table.
+
+use lambda_kit::{Error, Real, config::Env, http, secrets::SecretsManager};
+use mailer::unsubscribe::CachedLinkKey;
+use pipeline::customers::Customers;
+use unsubscribe::Unsubscribe;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_kit::telemetry::init();
+    let config = lambda_kit::aws_config().await;
+    let mut env = Env::process();
+    let customers = Customers::new(aws_sdk_dynamodb::Client::new(&config), env.required("CUSTOMERS_TABLE"));
+    let key = CachedLinkKey::new(SecretsManager::from_env("UNSUBSCRIBE_SECRET_ARN", &mut env, &config));
+    env.finish()?;
+    let function = Unsubscribe { key, customers, ambient: Real };
+    http::run(Real, async |request: &http::Request| function.handle(request).await).await
+}

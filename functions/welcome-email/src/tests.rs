@@ -1,0 +1,264 @@
+//! Welcome-email, driven through `handle` against customers, a ledger and an outbox in memory.
+
+use super::*;
+use domain::{
+    Personal, Subject, Timestamp,
+    event::{CustomerSignedUp, PaymentVoided},
+};
+use lambda_kit::{Kind, batch::Consumer};
+use mailer::{Claim, MAIL_AGE_MAX, Mail, SENDING_FOR, Standing};
+use pipeline::Consume;
+use serde_json::Value;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::Duration,
+};
+
+/// Everything outside, in memory, with the calls that were made of it.
+#[derive(Default)]
+struct World {
+    now: Cell<Timestamp>,
+    customer: RefCell<Option<Customer>>,
+    row: Cell<Option<Standing>>,
+    suppressed: Cell<bool>,
+    out: RefCell<Vec<Letter>>,
+    calls: RefCell<Vec<&'static str>>,
+    /// The process dies between SES's answer and `sent`.
+    dies: Cell<bool>,
+}
+
+impl World {
+    fn claim_as(&self, now: Timestamp) -> Claim {
+        if self.suppressed.get() {
+            return Claim::Suppressed;
+        }
+        self.row.set(Some(Standing::Sending { until: now + SENDING_FOR }));
+        Claim::Ours
+    }
+}
+
+impl Ambient for &World {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+    fn random(&self) -> u64 {
+        0
+    }
+}
+impl Customers for &World {
+    async fn find(&self, id: &CustomerId) -> Result<Option<Customer>, Failure> {
+        self.calls.borrow_mut().push("find");
+        assert_eq!(*id, customer().customer_id);
+        Ok(self.customer.borrow().clone())
+    }
+}
+impl Ledger for &World {
+    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
+        self.calls.borrow_mut().push("claim");
+        assert_eq!(letter.mail_id, format!("{}/welcome", customer().customer_id));
+        Ok(self.row.get().map_or_else(|| self.claim_as(now), Claim::Taken))
+    }
+    async fn reclaim(&self, _: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
+        self.calls.borrow_mut().push("reclaim");
+        assert_eq!(self.row.get(), Some(Standing::Sending { until: over }));
+        Ok(self.claim_as(now))
+    }
+    async fn sent(&self, _: &str, _: &str, _: Timestamp) -> Result<(), Failure> {
+        if self.dies.take() {
+            return Err(Failure::transient("Crash", "the process died"));
+        }
+        self.calls.borrow_mut().push("sent");
+        self.row.set(Some(Standing::Sent));
+        Ok(())
+    }
+}
+impl Sender for &World {
+    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
+        self.calls.borrow_mut().push("SendEmail");
+        self.out.borrow_mut().push(letter.clone());
+        Ok("ses-1".to_owned())
+    }
+}
+
+fn customer() -> Customer {
+    samples::customer(true).unwrap()
+}
+/// A world with the sample customer, at the moment of signing up.
+fn world() -> World {
+    let world = World { customer: Some(customer()).into(), ..World::default() };
+    world.now.set(customer().signed_up_at);
+    world
+}
+fn stage(world: &World) -> WelcomeEmail<&World, &World, &World, &World> {
+    WelcomeEmail { customers: world, mailer: Mailer { ledger: world, sender: world, ambient: world } }
+}
+async fn hear(world: &World, subject: Subject, event: Event) -> Result<(), Failure> {
+    let event = CloudEvent { source: "/test".into(), subject, time: customer().signed_up_at, traceparent: None, event };
+    let reply = stage(world).handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await?;
+    assert_eq!(reply, Reply::nothing(), "it announces nothing");
+    Ok(())
+}
+async fn sign_up(world: &World) -> Result<(), Failure> {
+    hear(world, Subject::Customer(customer().customer_id), CustomerSignedUp { marketing_consent: true }.into()).await
+}
+fn failed<T>(result: Result<T, Failure>) -> (Kind, String) {
+    let failure = result.err().unwrap();
+    assert!(!failure.chain().contains("Ada") && !failure.chain().contains("ada@"), "{}", failure.chain());
+    (failure.kind, failure.error_type)
+}
+
+#[tokio::test]
+async fn a_sign_up_is_one_read_one_claim_one_mail_and_one_note_of_it_and_a_duplicate_none() {
+    let world = world();
+    sign_up(&world).await.unwrap();
+    assert_eq!(*world.calls.borrow(), ["find", "claim", "SendEmail", "sent"]);
+    sign_up(&world).await.unwrap();
+    let [letter] = &world.out.borrow()[..] else { panic!("one mail") };
+    assert_eq!((letter.to.as_str(), letter.template, &letter.reply_to), ("ada@example.com", "welcome", &None));
+    assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
+    assert_eq!(letter.mail.subject, "Welcome: you have signed up with Order Pipeline");
+}
+
+#[tokio::test]
+async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_waits_for_until() {
+    let world = world();
+    world.dies.set(true);
+    assert_eq!(failed(sign_up(&world).await).1, "Crash");
+    assert_eq!(failed(sign_up(&world).await), (Kind::Transient, "MailInFlight".into()));
+    assert_eq!(world.out.borrow().len(), 1);
+    world.now.set(world.now.get() + SENDING_FOR);
+    sign_up(&world).await.unwrap();
+    sign_up(&world).await.unwrap();
+    assert_eq!(world.out.borrow().len(), 2, "the one window");
+}
+
+#[tokio::test]
+async fn whoever_is_suppressed_gets_no_welcome_and_the_event_is_done() {
+    let world = world();
+    world.suppressed.set(true);
+    sign_up(&world).await.unwrap();
+    assert_eq!((world.out.borrow().len(), world.row.get()), (0, None));
+}
+
+#[tokio::test]
+async fn a_welcome_a_day_late_is_not_sent_and_nobody_is_looked_up() {
+    let world = world();
+    world.now.set(customer().signed_up_at + MAIL_AGE_MAX + Duration::from_millis(1));
+    sign_up(&world).await.unwrap();
+    assert_eq!(*world.calls.borrow(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_unknown_customer_is_parked_with_its_reason() {
+    let world = world();
+    world.customer.take();
+    assert_eq!(failed(sign_up(&world).await), (Kind::Permanent, "UnknownCustomer".into()));
+    assert_eq!(*world.calls.borrow(), ["find"]);
+}
+
+#[tokio::test]
+async fn an_event_of_somebody_else_is_parked_before_anything_is_asked() {
+    let world = world();
+    let order = || Subject::Order(customer().customer_id.to_string().parse().unwrap());
+    let voided = hear(&world, order(), PaymentVoided {}.into()).await;
+    assert_eq!(failed(voided), (Kind::Permanent, "NotForThisStage".into()));
+    let odd = hear(&world, order(), CustomerSignedUp { marketing_consent: true }.into()).await;
+    assert_eq!(failed(odd), (Kind::Permanent, "NotACustomer".into()));
+    assert_eq!(*world.calls.borrow(), [""; 0]);
+}
+
+// ── What the mail says ──────────────────────────────────────────────────────────────────────────────────────────────
+
+fn both(customer: &Customer) -> Mail {
+    mails::welcome(customer).unwrap()
+}
+fn one_blank(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn text_and_html_say_the_same_facts_and_the_consent_as_it_is_now() {
+    let news = "You have also agreed to news and offers. Each of those mails has a link that ends them at once.";
+    let none = "You get nothing else from us: no news and no offers.";
+    let mut taken_back = customer();
+    taken_back.unsubscribed_at = Some(customer().signed_up_at);
+    for (customer, says, does_not) in [(customer(), news, none), (samples::customer(false).unwrap(), none, news), (taken_back, none, news)]
+    {
+        let mail = both(&customer);
+        for part in [one_blank(&mail.text), one_blank(&mail.html)] {
+            assert!(part.contains(says) && !part.contains(does_not), "{part}");
+            assert!(part.contains("Hello Ada Example,") && part.contains("4 May 2026, 10:02 UTC"), "{part}");
+        }
+    }
+}
+
+#[test]
+fn a_name_stays_text_on_its_line_and_an_advertisement_is_not_repeated() {
+    let named = |name: &str| both(&Customer { name: Personal(name.to_owned()), ..customer() });
+    let mail = named("<script>alert('Ada')<\u{2028}script>");
+    assert!(!mail.html.contains("<script") && mail.text.starts_with("Hello <script>alert('Ada')< script>,\n"), "{}", mail.text);
+    let mail = named("Ada\r\nBcc: bob@example.com");
+    assert!(!mail.subject.contains(char::is_control) && mail.text.starts_with("Hello,\n"), "{}", mail.text);
+    let mail = named("Buy now at pills.example");
+    assert!(!mail.text.contains("pills") && !mail.html.contains("pills"), "to whom a stranger likes, in our name");
+}
+
+#[test]
+fn a_text_reads_well_in_a_terminal_and_a_page_anywhere() {
+    let samples = samples::samples();
+    assert_eq!(samples.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["welcome", "welcome-marketing"], "none failed");
+    for (_, mail) in samples {
+        assert!(mail.text.lines().all(|line| line.chars().count() <= 72), "{}", mail.text);
+        assert!(mail.text.lines().all(|line| line == "-- " || line == line.trim_end()), "{:?}", mail.text);
+        assert!(!mail.text.contains("\n\n\n") && mail.text.ends_with(".\n"), "{:?}", mail.text);
+        for needed in ["<html lang=\"en\"", "name=\"viewport\"", "color-scheme", "max-width: 600px", "<title>Welcome</title>"] {
+            assert!(mail.html.contains(needed), "{needed}");
+        }
+        assert!(!mail.html.contains("http"), "nothing is loaded, and nothing is linked");
+    }
+}
+
+#[test]
+fn every_mail_has_a_subject_a_text_and_a_page() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    for mail in fs::read_dir(folder).unwrap() {
+        let files = fs::read_dir(mail.unwrap().path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        assert_eq!(files.collect::<BTreeSet<_>>(), ["body.html", "body.txt", "subject.txt"].map(str::to_owned).into());
+    }
+}
+
+// ── The samples ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#[tokio::test]
+async fn the_samples_are_mailed_or_parked_as_their_names_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/welcome-email");
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let sample: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let world = world();
+        let consumer = Consume { stage: stage(&world), ambient: &world };
+        let mut failures = Vec::new();
+        for record in sample["Records"].as_array().unwrap() {
+            let delivery = Delivery { message_id: record["messageId"].as_str().unwrap().to_owned(), attempt: 1 };
+            let fate = match consumer.read(record["body"].as_str().unwrap()) {
+                Ok(incoming) => consumer.handle(&incoming.message, &delivery).await.map(drop),
+                Err(failure) => Err(failure),
+            };
+            failures.extend(fate.err().map(|failure| failure.error_type));
+        }
+        let expected: (&[&str], usize) = match name.as_str() {
+            "customer-signed-up" | "duplicate" => (&[], 1),
+            "unknown-version" => (&["UnknownEventVersion"], 0),
+            "unreadable-body" => (&["UnreadableEvent"], 0),
+            other => panic!("{other}: say here what the name promises"),
+        };
+        assert_eq!((failures, world.out.borrow().len()), (expected.0.iter().map(ToString::to_string).collect(), expected.1), "{name}");
+        seen.insert(name);
+    }
+    assert_eq!(seen.len(), 4);
+}

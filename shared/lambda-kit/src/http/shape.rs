@@ -1,0 +1,177 @@
+//! The shape of a JSON body: read into types, with every fault named at once.
+//!
+//! A function reads its fields by these methods and by its own, which call them. A method that returns [`None`] has said
+//! why. It refuses unknown fields, because a misspelt optional one would be dropped in silence, and it never quotes a value,
+//! because the values may be a person's.
+
+use super::{Document, Fault, Pointer};
+use serde_json::{Map, Value};
+use std::{fmt, str::FromStr};
+
+/// A place in a document and what stands there, if anything does.
+pub struct Node<'v> {
+    /// Where.
+    pub at: Pointer,
+    /// What.
+    pub value: Option<&'v Value>,
+}
+
+/// An object in a document.
+pub struct Members<'v> {
+    at: Pointer,
+    map: &'v Map<String, Value>,
+}
+
+impl<'v> Members<'v> {
+    /// The member `name`, which may be missing.
+    pub fn get(&self, name: &str) -> Node<'v> {
+        Node { at: self.at.member(name), value: self.map.get(name) }
+    }
+}
+
+/// Reads, and collects what is wrong.
+#[derive(Debug, Default)]
+pub struct Shape {
+    faults: Vec<Fault>,
+}
+
+impl Shape {
+    /// Reads a whole document by `read`.
+    ///
+    /// # Errors
+    /// Every fault of it.
+    pub fn of<T>(document: &Document, read: impl FnOnce(&mut Self, &Node<'_>) -> Option<T>) -> Result<T, Vec<Fault>> {
+        let mut shape = Self::default();
+        for at in &document.repeated {
+            shape.refuse::<()>(at, "stands twice in its object");
+        }
+        let value = read(&mut shape, &Node { at: document.root(), value: Some(&document.value) });
+        shape.finish(value)
+    }
+
+    /// What was read, if nothing was wrong with it or anything else.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Fault>> {
+        match value {
+            Some(value) if self.faults.is_empty() => Ok(value),
+            _ => Err(self.faults),
+        }
+    }
+
+    /// An object that has no members but the `known` ones.
+    pub fn object<'v>(&mut self, node: &Node<'v>, known: &[&str]) -> Option<Members<'v>> {
+        let Some(Value::Object(map)) = node.value else { return self.wrong(node, "an object") };
+        for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.refuse::<()>(&node.at.member(name), "is not a known field");
+        }
+        Some(Members { at: node.at.clone(), map })
+    }
+
+    /// Any text.
+    pub fn string<'v>(&mut self, node: &Node<'v>) -> Option<&'v str> {
+        match node.value {
+            Some(Value::String(text)) => Some(text),
+            _ => self.wrong(node, "text"),
+        }
+    }
+
+    /// A text for people, without the white space around it: not blank, one line, at most `chars_max` characters.
+    pub fn text<'v>(&mut self, node: &Node<'v>, chars_max: usize) -> Option<&'v str> {
+        let text = self.string(node)?.trim();
+        let before = self.faults.len();
+        if text.is_empty() {
+            self.refuse::<()>(&node.at, "must not be blank");
+        }
+        if text.chars().count() > chars_max {
+            self.refuse::<()>(&node.at, format!("must not be longer than {chars_max} characters"));
+        }
+        // Line breaks and their like would let a text grow a line on a label, in a mail's header, or in a table.
+        if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+            self.refuse::<()>(&node.at, "must not contain control characters or line breaks");
+        }
+        (self.faults.len() == before).then_some(text)
+    }
+
+    /// A text that a type of its own understands; what the type says of another must quote nothing.
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, node: &Node<'_>) -> Option<T> {
+        match self.string(node)?.parse() {
+            Ok(value) => Some(value),
+            Err(fault) => self.refuse(&node.at, fault.to_string()),
+        }
+    }
+
+    /// A truth value, and nothing that might be meant as one.
+    pub fn boolean(&mut self, node: &Node<'_>) -> Option<bool> {
+        match node.value {
+            Some(Value::Bool(value)) => Some(*value),
+            _ => self.wrong(node, "true or false"),
+        }
+    }
+
+    /// What stands there is not what should.
+    pub fn wrong<T>(&mut self, node: &Node<'_>, expected: &str) -> Option<T> {
+        match node.value {
+            None => self.refuse(&node.at, "is required"),
+            Some(_) => self.refuse(&node.at, format!("must be {expected}")),
+        }
+    }
+
+    /// Names a fault.
+    pub fn refuse<T>(&mut self, at: &Pointer, detail: impl Into<String>) -> Option<T> {
+        self.faults.push(Fault { pointer: at.clone(), detail: detail.into() });
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    type Read = (String, bool, Ipv4Addr);
+
+    fn read(text: &str) -> Result<Read, Vec<String>> {
+        let document = Document::parse(text.as_bytes()).unwrap();
+        let read = Shape::of(&document, |shape, node| {
+            let object = shape.object(node, &["name", "agreed", "host"])?;
+            let name = shape.text(&object.get("name"), 5);
+            let agreed = shape.boolean(&object.get("agreed"));
+            let host = shape.parsed(&object.get("host"));
+            Some((name?.to_owned(), agreed?, host?))
+        });
+        read.map_err(|faults| faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect())
+    }
+
+    #[test]
+    fn a_good_document_is_read() {
+        let good = read(r#"{"name": " Zoë\n", "agreed": false, "host": "192.0.2.7"}"#);
+        assert_eq!(good, Ok(("Zoë".into(), false, Ipv4Addr::new(192, 0, 2, 7))));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once_and_no_value_is_quoted() {
+        let faults = read(r#"{"name": "secret\nname", "agreed": "secret", "host": "secret", "more": "secret", "name": "secret\nname"}"#);
+        assert_eq!(
+            faults.unwrap_err(),
+            [
+                "#/name stands twice in its object",
+                "#/more is not a known field",
+                "#/name must not be longer than 5 characters",
+                "#/name must not contain control characters or line breaks",
+                "#/agreed must be true or false",
+                "#/host invalid IPv4 address syntax",
+            ]
+        );
+        assert_eq!(read("{}").unwrap_err(), ["#/name is required", "#/agreed is required", "#/host is required"]);
+        assert_eq!(read("[]").unwrap_err(), ["# must be an object"]);
+        assert_eq!(read(r#"{"name": " ", "agreed": null, "host": 1}"#).unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn a_fault_of_the_document_alone_refuses_it() {
+        let twice = read(r#"{"name": "Zoë", "agreed": true, "agreed": true, "host": "192.0.2.7"}"#);
+        assert_eq!(twice.unwrap_err(), ["#/agreed stands twice in its object"]);
+    }
+}

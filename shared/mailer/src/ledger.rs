@@ -1,0 +1,119 @@
+//! The ledger in DynamoDB: one row per letter, and the suppression list beside it.
+//!
+//! [`Mailer`](crate::Mailer) calls it. It refuses to forget: a row guards against a second mail for as long as its event
+//! can come again, so rows have no time to live.
+
+use crate::{Claim, Letter, SENDING_FOR, Standing, suppression::Suppressions};
+use aws_sdk_dynamodb::{Client, types::TransactWriteItem};
+use domain::Timestamp;
+use lambda_kit::{
+    Failure,
+    config::Env,
+    dynamodb::{DynamoDb, Fate, Item, Table, Transacted, Update, attribute, record, string, transact},
+};
+use serde::{Deserialize, Serialize};
+
+/// The table's partition key.
+pub const KEY: &str = "mail_id";
+/// How far the letter has come: `sending` or `sent`.
+pub const STATE: &str = "state";
+/// The end of the claim, while it is `sending`.
+const UNTIL: &str = "until";
+/// What SES calls the mail, for whoever looks for it in the feedback.
+pub const SES_MESSAGE_ID: &str = "ses_message_id";
+/// When SES took it.
+pub const SENT_AT: &str = "sent_at";
+
+/// The ledger and the suppression list.
+#[derive(Debug, Clone)]
+pub struct EmailLedger<D = Client> {
+    letters: Table<D>,
+    suppressions: Suppressions<D>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Sending,
+    Sent,
+}
+
+/// A letter as it is written down: without its address, which its order or its customer has.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    mail_id: String,
+    state: State,
+    until: Timestamp,
+    template: String,
+}
+
+impl EmailLedger {
+    /// Reads the tables' names from `EMAIL_LEDGER_TABLE` and `SUPPRESSIONS_TABLE`.
+    pub fn from_env(env: &mut Env, client: &Client) -> Self {
+        let suppressions = Suppressions::new(client.clone(), env.required("SUPPRESSIONS_TABLE"));
+        Self::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), suppressions)
+    }
+}
+
+impl<D: DynamoDb> EmailLedger<D> {
+    /// A ledger in the table `name`, beside `suppressions`.
+    pub fn new(client: D, name: impl Into<String>, suppressions: Suppressions<D>) -> Self {
+        Self { letters: Table::new(client, name, KEY), suppressions }
+    }
+
+    /// Writes `row` if the address is not suppressed.
+    async fn write(&self, row: TransactWriteItem, letter: &Letter) -> Result<Claim, Failure> {
+        let actions = vec![row, self.suppressions.unless_suppressed(&letter.to)?];
+        let fates = match transact(self.letters.client(), actions).await? {
+            Transacted::Done => return Ok(Claim::Ours),
+            Transacted::Cancelled(fates) => fates,
+        };
+        // The row first: a letter that is out is out, whatever its address has become since.
+        match &fates[..] {
+            [Fate::ConditionFailed(Some(row)), _] => standing(row.clone()).map(Claim::Taken),
+            [Fate::ConditionFailed(None), _] => Err(Failure::transient("LostRace", "the row that stood in the way was gone again")),
+            [Fate::Refused(code), _] | [_, Fate::Refused(code)] => {
+                Err(Failure::bug("ClaimRefused", format_args!("DynamoDB refuses a claim with {code}")))
+            }
+            [_, Fate::ConditionFailed(_)] => Ok(Claim::Suppressed),
+            _ => Err(Failure::transient("ClaimContended", "somebody else was writing the same row of the ledger or the suppression list")),
+        }
+    }
+}
+
+fn standing(row: Item) -> Result<Standing, Failure> {
+    let row: Row = record(row)?;
+    Ok(match row.state {
+        State::Sending => Standing::Sending { until: row.until },
+        State::Sent => Standing::Sent,
+    })
+}
+
+fn until(now: Timestamp) -> Result<Timestamp, Failure> {
+    now.checked_add(SENDING_FOR)
+        .map_err(|error| Failure::bug("ClockOutOfRange", "a claim would end after the end of time").caused_by(error))
+}
+
+impl<D: DynamoDb> crate::Ledger for EmailLedger<D> {
+    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
+        let row = Row { mail_id: letter.mail_id.clone(), state: State::Sending, until: until(now)?, template: letter.template.to_owned() };
+        self.write(self.letters.creation(&row)?, letter).await
+    }
+
+    async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
+        let update = Update::new().set(UNTIL, string(until(now)?.to_string()));
+        // The old end names the claim that is over: of two that find it so, one gets it.
+        let update = update.if_equals(STATE, attribute(&State::Sending)?).if_equals(UNTIL, string(over.to_string()));
+        self.write(self.letters.change(&letter.mail_id, update)?, letter).await
+    }
+
+    /// Unconditional: SES has taken the letter, whatever the row says. The first time and id stay, so that of two mails
+    /// the row names the one that should have been the only one.
+    async fn sent(&self, mail_id: &str, ses_message_id: &str, now: Timestamp) -> Result<(), Failure> {
+        let update = Update::new().set(STATE, attribute(&State::Sent)?).set_once(SES_MESSAGE_ID, string(ses_message_id));
+        self.letters.write(mail_id, update.set_once(SENT_AT, string(now.to_string()))).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What the ledger sends to DynamoDB, to the byte, and what it makes of each answer.
+
+use super::*;
+use crate::{Ledger, stub::Aws, tests::letter};
+use lambda_kit::Kind;
+use serde_json::{Value, json};
+
+const NOW: &str = "2026-05-04T10:11:12.345Z";
+const UNTIL_TEXT: &str = "2026-05-04T10:11:42.345Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+fn ledger(aws: &Aws) -> EmailLedger {
+    let mut env = Env::from_values([("EMAIL_LEDGER_TABLE", "letters"), ("SUPPRESSIONS_TABLE", "suppressions")]);
+    EmailLedger::from_env(&mut env, &aws.dynamodb())
+}
+fn row(state: &str) -> Value {
+    json!({"mail_id": {"S": "o/received"}, "state": {"S": state}, "until": {"S": UNTIL_TEXT}, "template": {"S": "received"}})
+}
+fn cancelled(row: Value, suppression: Value) -> Aws {
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    Aws::says(400, &json!({"__type": kind, "CancellationReasons": [row, suppression]}))
+}
+fn fine() -> Value {
+    json!({"Code": "None"})
+}
+fn failed(item: Value) -> Value {
+    json!({"Code": "ConditionalCheckFailed", "Item": item})
+}
+fn not_suppressed() -> Value {
+    json!({"ConditionCheck": {
+        "TableName": "suppressions", "Key": {"address": {"S": "ada@example.com"}},
+        "ConditionExpression": "attribute_not_exists(#n0)", "ExpressionAttributeNames": {"#n0": "suppressed_at"}
+    }})
+}
+
+#[tokio::test]
+async fn a_claim_is_one_transaction_of_a_new_row_and_an_address_that_is_not_suppressed() {
+    let aws = Aws::says(200, &json!({}));
+    assert_eq!(ledger(&aws).claim(&letter(), now()).await.unwrap(), Claim::Ours);
+    let [asked] = &aws.asked()[..] else { panic!("one call") };
+    let put = json!({"Put": {
+        "TableName": "letters", "Item": row("sending"), "ConditionExpression": "attribute_not_exists(#key)",
+        "ExpressionAttributeNames": {"#key": "mail_id"}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
+    }});
+    assert_eq!(asked["TransactItems"], json!([put, not_suppressed()]));
+}
+
+#[tokio::test]
+async fn a_claim_that_is_over_is_taken_by_its_old_end_and_only_if_still_not_suppressed() {
+    let aws = Aws::says(200, &json!({}));
+    let over = "2026-05-04T10:00:00Z";
+    assert_eq!(ledger(&aws).reclaim(&letter(), over.parse().unwrap(), now()).await.unwrap(), Claim::Ours);
+    let [asked] = &aws.asked()[..] else { panic!("one call") };
+    let update = json!({"Update": {
+        "TableName": "letters", "Key": {"mail_id": {"S": "o/received"}}, "UpdateExpression": "SET #n0 = :v0",
+        "ConditionExpression": "#n1 = :v1 AND #n0 = :v2", "ExpressionAttributeNames": {"#n0": "until", "#n1": "state"},
+        "ExpressionAttributeValues": {":v0": {"S": UNTIL_TEXT}, ":v1": {"S": "sending"}, ":v2": {"S": over}},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
+    }});
+    assert_eq!(asked["TransactItems"], json!([update, not_suppressed()]));
+}
+
+#[tokio::test]
+async fn that_ses_has_taken_a_letter_is_one_unconditional_update() {
+    let aws = Aws::says(200, &json!({}));
+    ledger(&aws).sent("o/received", "ses-1", now()).await.unwrap();
+    let wanted = json!({
+        "TableName": "letters", "Key": {"mail_id": {"S": "o/received"}}, "ReturnValues": "NONE",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        "UpdateExpression": "SET #n0 = :v0, #n1 = if_not_exists(#n1, :v1), #n2 = if_not_exists(#n2, :v2)",
+        "ExpressionAttributeNames": {"#n0": "state", "#n1": "ses_message_id", "#n2": "sent_at"},
+        "ExpressionAttributeValues": {":v0": {"S": "sent"}, ":v1": {"S": "ses-1"}, ":v2": {"S": NOW}}
+    });
+    assert_eq!(aws.asked(), [wanted]);
+}
+
+#[tokio::test]
+async fn a_refused_claim_says_how_far_the_letter_is_or_that_its_address_is_suppressed() {
+    let sending = Claim::Taken(Standing::Sending { until: UNTIL_TEXT.parse().unwrap() });
+    for (aws, expected) in [
+        (cancelled(failed(row("sending")), fine()), sending),
+        (cancelled(failed(row("sent")), fine()), Claim::Taken(Standing::Sent)),
+        (cancelled(failed(row("sent")), failed(json!({}))), Claim::Taken(Standing::Sent)),
+        (cancelled(fine(), failed(json!({}))), Claim::Suppressed),
+    ] {
+        assert_eq!(ledger(&aws).claim(&letter(), now()).await.unwrap(), expected);
+        assert_eq!(ledger(&aws).reclaim(&letter(), now(), now()).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_says_neither_is_tried_again_or_is_ours_to_mend() {
+    let conflict = || json!({"Code": "TransactionConflict"});
+    let mut unreadable = row("sent");
+    unreadable["state"] = json!({"S": "Ada Lovelace"});
+    for (aws, expected) in [
+        (cancelled(conflict(), fine()), (Kind::Transient, "ClaimContended")),
+        (cancelled(fine(), conflict()), (Kind::Transient, "ClaimContended")),
+        (cancelled(failed(json!({})), fine()), (Kind::Transient, "LostRace")),
+        (cancelled(json!({"Code": "ValidationError"}), fine()), (Kind::Bug, "ClaimRefused")),
+        (cancelled(fine(), json!({"Code": "ValidationError"})), (Kind::Bug, "ClaimRefused")),
+        (cancelled(failed(unreadable), fine()), (Kind::Bug, "UnreadableRecord")),
+        (Aws::refuses("ThrottlingException", ""), (Kind::Transient, "ThrottlingException")),
+    ] {
+        let failure = ledger(&aws).claim(&letter(), now()).await.unwrap_err();
+        assert_eq!((failure.kind, failure.error_type.as_str()), expected);
+        assert!(!failure.chain().contains("Ada"), "{}", failure.chain());
+    }
+}

@@ -1,0 +1,217 @@
+//! Mail through SES: written down before it is sent, so that what is delivered twice, late or cut off half-way mails once.
+//!
+//! The mail functions hand a [`Letter`] to [`Mailer::send`]. It refuses to promise more than SES lets it: SendEmail takes
+//! no token, so a mail that went out without our knowing is sent a second time, once [`SENDING_FOR`] is over.
+//!
+//! ```text
+//!   claim ── TransactWriteItems: the ledger's row is new, and the address is not suppressed
+//!     │
+//!   send ─── SendEmail ──────────────────────────┐
+//!     │                                          │ the one window: a process that dies in here has mailed and not
+//!   sent ─── UpdateItem: the row is `sent` ──────┘ written so; the next one mails again, after `until`
+//! ```
+
+pub mod address;
+pub mod ledger;
+pub mod ses;
+pub mod suppression;
+pub mod template;
+pub mod text;
+pub mod unsubscribe;
+
+pub use address::OrdersAddress;
+
+use domain::{EmailAddress, Timestamp};
+use jiff::SignedDuration;
+use lambda_kit::{Ambient, Failure};
+use std::fmt;
+
+/// How long a claim keeps others from sending. Three times as long as an invocation of a function that mails may last (ten
+/// seconds), and so longer by far than two clocks differ: whoever finds it over knows that nobody is still about to send.
+/// Far shorter than the back-off grows (15 minutes): a mail that SES refused for a moment waits for a few receives.
+pub const SENDING_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+/// How old an event may be and still cause a mail. A day outlasts an outage that people notice and mend; after it, "we have
+/// received your order" is no news, and a replayed archive must not write to every customer of the year.
+pub const MAIL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// A mail as its reader sees it. Its text and its HTML say the same.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The subject: one line.
+    pub subject: String,
+    /// The plain text.
+    pub text: String,
+    /// The HTML.
+    pub html: String,
+}
+
+/// A mail with its envelope. `Debug` hides whom it is from and to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// What makes it this letter and no other: the ledger's key. The same letter goes out once.
+    pub mail_id: String,
+    /// The one recipient.
+    pub to: EmailAddress,
+    /// What it says.
+    pub mail: Mail,
+    /// Where answers go, if not to the sender.
+    pub reply_to: Option<String>,
+    /// The name of its template, by which mails are counted: letters, digits, `_` and `-`.
+    pub template: &'static str,
+    /// Headers beside the usual ones, in ASCII.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What became of a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// SES has taken it.
+    Sent,
+    /// SES had taken it before; nothing was sent now.
+    AlreadySent,
+    /// Its address is on the suppression list; nothing was sent, and nothing written.
+    Suppressed,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Ours: the ledger says `sending` from now for [`SENDING_FOR`], and the address is not suppressed.
+    Ours,
+    /// Somebody has claimed the letter before.
+    Taken(Standing),
+    /// The address is suppressed.
+    Suppressed,
+}
+
+/// How far a letter that was claimed has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Somebody is about to send it; whoever finds this over may claim it again.
+    Sending {
+        /// The end of the claim.
+        until: Timestamp,
+    },
+    /// SES has taken it.
+    Sent,
+}
+
+/// Where letters are written down before they are sent.
+pub trait Ledger {
+    /// Claims `letter` at `now`, if nobody has and its address is not suppressed: one TransactWriteItems.
+    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure>;
+    /// Claims `letter` at `now`, if it is still `sending` with the end `over` and its address is not suppressed: one
+    /// TransactWriteItems.
+    async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure>;
+    /// Writes down that SES has taken the letter, under which id, and when: one UpdateItem.
+    async fn sent(&self, mail_id: &str, ses_message_id: &str, now: Timestamp) -> Result<(), Failure>;
+}
+
+/// What sends letters.
+pub trait Sender {
+    /// Sends `letter`: one SendEmail, never repeated by itself. Returns the SES message id.
+    ///
+    /// # Errors
+    /// Permanent where this letter can never pass, transient otherwise. After a failure without an answer it may be out.
+    async fn send(&self, letter: &Letter) -> Result<String, Failure>;
+}
+
+/// Sends each letter once.
+#[derive(Debug)]
+pub struct Mailer<L, S, A> {
+    /// Where letters are written down.
+    pub ledger: L,
+    /// What sends them.
+    pub sender: S,
+    /// The clock.
+    pub ambient: A,
+}
+
+impl<L: Ledger, S: Sender, A: Ambient> Mailer<L, S, A> {
+    /// Sends `letter`, unless it is out already or its address is suppressed, and logs which.
+    ///
+    /// ```text
+    ///   first delivery    claim ─ SendEmail ─ ✝                            out, and nobody knows
+    ///   redelivery              claim: taken, not over ─ transient          the first may be alive
+    ///   later                        claim: taken, over ─ reclaim ─ SendEmail ─ sent   the second mail
+    /// ```
+    ///
+    /// A failed send does not release the claim, not even where SES's refusal proves that nothing is out: releasing is a
+    /// write that can itself be lost, so waiting must work anyway, and it costs half a minute.
+    ///
+    /// # Errors
+    /// The ledger's and the sender's; transient as `MailInFlight` while another delivery may be sending.
+    pub async fn send(&self, letter: &Letter) -> Result<Outcome, Failure> {
+        let now = self.ambient.now();
+        let claim = match self.ledger.claim(letter, now).await? {
+            Claim::Taken(Standing::Sending { until }) if until <= now => self.ledger.reclaim(letter, until, now).await?,
+            claim => claim,
+        };
+        let outcome = match claim {
+            Claim::Ours => {
+                let ses_message_id = self.sender.send(letter).await?;
+                self.ledger.sent(&letter.mail_id, &ses_message_id, self.ambient.now()).await?;
+                Outcome::Sent
+            }
+            Claim::Taken(Standing::Sent) => Outcome::AlreadySent,
+            Claim::Taken(Standing::Sending { .. }) => {
+                return Err(Failure::transient("MailInFlight", "another delivery may be sending this mail"));
+            }
+            Claim::Suppressed => Outcome::Suppressed,
+        };
+        log(outcome.as_str(), letter.template, &letter.mail_id);
+        Ok(outcome)
+    }
+}
+
+impl Outcome {
+    /// The word for it in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Sent => "sent",
+            Outcome::AlreadySent => "already_sent",
+            Outcome::Suppressed => "suppressed",
+        }
+    }
+}
+
+/// [`log`]'s word for a mail that was not sent because something newer is true.
+pub const OVERTAKEN: &str = "overtaken";
+/// [`log`]'s word for a mail that was not sent because its event is older than [`MAIL_AGE_MAX`].
+pub const TOO_OLD: &str = "too_old";
+
+/// One line per mail that was decided about, which a metric filter counts by `mail` and `template`.
+pub fn log(mail: &str, template: &str, mail_id: &str) {
+    tracing::info!(mail, template, mail_id, "mail");
+}
+
+/// Whether an event of `time` is too old to be mailed about at `now`.
+pub fn too_old(time: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(time) > MAIL_AGE_MAX
+}
+
+impl Mail {
+    /// A mail of these parts. The subject becomes one line, whatever is in it: a line break would begin another header.
+    pub fn new(subject: &str, text: impl Into<String>, html: impl Into<String>) -> Self {
+        Self { subject: text::one_line(subject, text::SUBJECT_CHARS_MAX), text: text.into(), html: html.into() }
+    }
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letter").field("mail_id", &self.mail_id).field("template", &self.template).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Mail {
+    /// Hides what it says, which names people and places.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[mail]")
+    }
+}
+
+#[cfg(test)]
+mod stub;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Sending by Amazon SES: one SendEmail per letter.
+//!
+//! [`Mailer`](crate::Mailer) calls it. It refuses to send a mail twice by itself: SES has no token to know a mail by, so
+//! the SDK's own retries are off, and what the queue delivers again is the ledger's to judge.
+
+use crate::{Letter, OrdersAddress};
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sesv2::{
+    Client,
+    error::{BuildError, ProvideErrorMetadata, SdkError},
+    operation::send_email::SendEmailError,
+    types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
+};
+use lambda_kit::{Failure, config::Env, sdk};
+use std::time::Duration;
+
+/// How long a SendEmail may take. It answers within a second; five leave room for a slow one, and an invocation of ten, of
+/// which the batch core keeps three, room to write down what came of it.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The tag by which feedback says which template a mail was made of.
+pub const TEMPLATE_TAG: &str = "template";
+
+/// What SES encodes as quoted-printable or base64, and announces in the header.
+const CHARSET: &str = "UTF-8";
+
+/// Amazon SES, version 2 of its API.
+#[derive(Debug, Clone)]
+pub struct Ses {
+    client: Client,
+    from: OrdersAddress,
+    configuration_set: String,
+}
+
+impl Ses {
+    /// Sends as `from` with the configuration set of this name, which names where feedback goes.
+    pub fn new(config: &SdkConfig, from: OrdersAddress, configuration_set: impl Into<String>) -> Self {
+        let timeout = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
+        let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeout).build();
+        Self { client: Client::from_conf(config), from, configuration_set: configuration_set.into() }
+    }
+
+    /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
+    pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
+        let from = env.parsed("ORDERS_ADDRESS");
+        Self::new(config, from, env.required("MAIL_CONFIGURATION_SET"))
+    }
+
+    /// The address that every mail comes from.
+    pub fn address(&self) -> &OrdersAddress {
+        &self.from
+    }
+}
+
+impl crate::Sender for Ses {
+    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
+        let one_line = |text: &str| !text.contains(char::is_control);
+        let headers = letter.headers.iter().flat_map(|(name, value)| [name, value]);
+        if !headers.chain([&letter.mail.subject]).chain(&letter.reply_to).all(|text| one_line(text)) {
+            return Err(Failure::bug("UnsafeHeader", "a header of the mail would have more than one line"));
+        }
+        let call = self.client.send_email().from_email_address(self.from.from_header());
+        let call = call.destination(Destination::builder().to_addresses(letter.to.as_str()).build());
+        let call = call.set_reply_to_addresses(letter.reply_to.clone().map(|address| vec![address]));
+        let call = call.content(EmailContent::builder().simple(message(letter).map_err(unbuildable)?).build());
+        let tag = MessageTag::builder().name(TEMPLATE_TAG).value(letter.template).build().map_err(unbuildable)?;
+        match call.configuration_set_name(&self.configuration_set).email_tags(tag).send().await {
+            // Without an id the mail is out all the same.
+            Ok(output) => Ok(output.message_id.unwrap_or_default()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+}
+
+fn message(letter: &Letter) -> Result<Message, BuildError> {
+    let content = |data: &str| Content::builder().data(data).charset(CHARSET).build();
+    let body = Body::builder().text(content(&letter.mail.text)?).html(content(&letter.mail.html)?).build();
+    let headers = letter.headers.iter().map(|(name, value)| MessageHeader::builder().name(name).value(value).build());
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    Ok(Message::builder().subject(content(&letter.mail.subject)?).body(body).set_headers((!headers.is_empty()).then_some(headers)).build())
+}
+
+/// What a failed SendEmail means for the letter.
+///
+/// An answer of SES is not kept as the cause: it quotes addresses, and failures end in logs.
+pub fn failure(error: SdkError<SendEmailError>) -> Failure {
+    let code = sdk::code(&error).to_owned();
+    let Some(answer) = error.as_service_error() else {
+        let failure = match code.as_str() {
+            "InvalidRequest" => Failure::bug(code, "a SendEmail could not be made"),
+            _ => Failure::transient(code, "SendEmail had no answer"),
+        };
+        return failure.caused_by(error);
+    };
+    let unverified = answer.message().is_some_and(|text| text.contains("not verified"));
+    match code.as_str() {
+        // A missing identity, or an account in the sandbox: verifying, or leaving it, lets the same letter pass.
+        "MessageRejected" if unverified => {
+            Failure::transient("NotVerified", "SES has not verified the sender, or, in its sandbox, the recipient")
+        }
+        "MessageRejected" => Failure::permanent(code, "SES rejects what the mail says"),
+        "BadRequestException" => Failure::permanent(code, "SES cannot make a mail of this request"),
+        "MailFromDomainNotVerifiedException" => Failure::transient(code, "the sender's MAIL FROM domain is not verified"),
+        "NotFoundException" => Failure::transient(code, "the configuration set does not exist"),
+        "AccountSuspendedException" | "SendingPausedException" => Failure::transient(code, "SES lets this account send nothing"),
+        "LimitExceededException" | "TooManyRequestsException" => Failure::transient(code, "SES's sending rate or quota is used up"),
+        _ => Failure::transient(code, "SendEmail failed"),
+    }
+}
+
+fn unbuildable(error: BuildError) -> Failure {
+    Failure::bug("InvalidRequest", "a SendEmail lacks a part").caused_by(error)
+}
+
+#[cfg(test)]
+mod tests;

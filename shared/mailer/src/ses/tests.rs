@@ -1,0 +1,89 @@
+//! What goes to SES, to the byte, and what is made of each answer.
+
+use super::*;
+use crate::{Mail, Sender, stub::Aws, tests::letter};
+use lambda_kit::Kind;
+use serde_json::json;
+
+fn ses(aws: &Aws) -> Ses {
+    let mut env = Env::from_values([("ORDERS_ADDRESS", "orders@example.com"), ("MAIL_CONFIGURATION_SET", "mail")]);
+    let ses = Ses::from_env(&mut env, &aws.config());
+    env.finish().unwrap();
+    ses
+}
+
+#[tokio::test]
+async fn a_letter_is_one_send_email_to_one_recipient() {
+    let aws = Aws::says(200, &json!({"MessageId": "ses-1"}));
+    assert_eq!(ses(&aws).send(&letter()).await.unwrap(), "ses-1");
+    let content = |data: &str| json!({"Data": data, "Charset": "UTF-8"});
+    let wanted = json!({
+        "FromEmailAddress": "Order Pipeline <orders@example.com>",
+        "Destination": {"ToAddresses": ["Ada@Example.com"]},
+        "ReplyToAddresses": ["orders+o@example.com"],
+        "Content": {"Simple": {
+            "Subject": content("Order received"),
+            "Body": {"Text": content("text & text"), "Html": content("<p>text &amp; text</p>")},
+            "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}]
+        }},
+        "EmailTags": [{"Name": "template", "Value": "received"}],
+        "ConfigurationSetName": "mail"
+    });
+    assert_eq!(aws.asked(), [wanted]);
+}
+
+#[tokio::test]
+async fn a_letter_without_extras_sends_none() {
+    let aws = Aws::says(200, &json!({}));
+    let bare = Letter { reply_to: None, headers: vec![], ..letter() };
+    assert_eq!(ses(&aws).send(&bare).await.unwrap(), "", "taken, though without an id");
+    let asked = &aws.asked()[0];
+    assert_eq!((asked.get("ReplyToAddresses"), asked["Content"]["Simple"].get("Headers")), (None, None));
+}
+
+#[tokio::test]
+async fn a_header_of_more_than_one_line_never_goes_out() {
+    let aws = Aws::says(200, &json!({}));
+    let mail = Mail { subject: "a\nBcc: b@example.com".into(), ..letter().mail };
+    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    for unsafe_letter in [
+        Letter { mail, ..letter() },
+        Letter { reply_to: Some("a@example.com\r\nBcc: b@example.com".into()), ..letter() },
+        Letter { headers: header("X-A", "a\r\nBcc: b@example.com"), ..letter() },
+        Letter { headers: header("X-A: a\r\nBcc", "b@example.com"), ..letter() },
+    ] {
+        let failure = ses(&aws).send(&unsafe_letter).await.unwrap_err();
+        assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Bug, "UnsafeHeader"));
+    }
+    assert_eq!(aws.asked(), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn what_a_refusal_means_follows_from_who_can_mend_it_and_quotes_no_address() {
+    let unverified = "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: ada@example.com";
+    for (aws, expected) in [
+        (Aws::refuses("MessageRejected", unverified), (Kind::Transient, "NotVerified")),
+        (Aws::refuses("MessageRejected", "ada@example.com"), (Kind::Permanent, "MessageRejected")),
+        (Aws::refuses("BadRequestException", "ada@example.com"), (Kind::Permanent, "BadRequestException")),
+        (Aws::refuses("MailFromDomainNotVerifiedException", ""), (Kind::Transient, "MailFromDomainNotVerifiedException")),
+        (Aws::refuses("NotFoundException", ""), (Kind::Transient, "NotFoundException")),
+        (Aws::refuses("AccountSuspendedException", ""), (Kind::Transient, "AccountSuspendedException")),
+        (Aws::refuses("SendingPausedException", ""), (Kind::Transient, "SendingPausedException")),
+        (Aws::refuses("LimitExceededException", ""), (Kind::Transient, "LimitExceededException")),
+        (Aws::refuses("TooManyRequestsException", ""), (Kind::Transient, "TooManyRequestsException")),
+        (Aws::refuses("AccessDeniedException", "ada@example.com"), (Kind::Transient, "AccessDeniedException")),
+    ] {
+        let failure = ses(&aws).send(&letter()).await.unwrap_err();
+        assert_eq!((failure.kind, failure.error_type.as_str()), expected);
+        assert!(!failure.chain().contains("ada@"), "{}", failure.chain());
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_may_be_out_is_not_sent_again_by_the_sdk() {
+    for (aws, code) in [(Aws::says(500, &json!({})), "ServiceError"), (Aws::is_silent(), "Timeout")] {
+        let failure = ses(&aws).send(&letter()).await.unwrap_err();
+        assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, code));
+        assert_eq!(aws.asked().len(), 1);
+    }
+}
