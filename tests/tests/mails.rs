@@ -193,9 +193,11 @@ async fn a_campaign_killed_half_way_and_started_again_mails_each_who_agreed_once
     let start = json!({"campaign_id": campaign, "template": "newsletter", "list": format!("lists/{run}.csv")}).to_string();
     stack.send("EmailCampaignQueue", "", &start).await?;
 
-    let mailed = async || Ok::<_, anyhow::Error>(stack.inbox().await?.into_iter().filter(|mail| mail.to[0].contains(&run)).collect::<Vec<_>>());
+    let mailed =
+        async || Ok::<_, anyhow::Error>(stack.inbox().await?.into_iter().filter(|mail| mail.to[0].contains(&run)).collect::<Vec<_>>());
     stack.wait_for("a quarter of the mails", async || Ok((mailed().await?.len() >= RECIPIENTS / 4).then_some(()))).await?;
-    let workers: Vec<_> = function_processes(stack.state.engine_pid).into_iter().filter(|it| it.function.contains("EmailCampaign")).collect();
+    let workers: Vec<_> =
+        function_processes(stack.state.engine_pid).into_iter().filter(|it| it.function.contains("EmailCampaign")).collect();
     ensure!(!workers.is_empty(), "no process of email-campaign was found to kill");
     for worker in workers {
         ensure!(Command::new("kill").args(["-KILL", &worker.pid.to_string()]).status()?.success(), "the worker could not be killed");
@@ -212,7 +214,8 @@ async fn a_campaign_killed_half_way_and_started_again_mails_each_who_agreed_once
     ensure!(times.values().all(|n| *n == 1), "mailed twice: {:?}", times.iter().filter(|(_, n)| **n > 1).collect::<Vec<_>>());
     let refused: BTreeSet<_> = addresses.iter().take(WITHOUT_CONSENT + SUPPRESSED).map(String::as_str).collect();
     ensure!(times.keys().all(|address| !refused.contains(address)), "somebody was mailed who did not agree, or is suppressed");
-    let in_doubt: BTreeSet<_> = addresses.iter().filter(|it| report.lines().any(|line| line.contains(*it) && line.contains("in_doubt"))).collect();
+    let in_doubt: BTreeSet<_> =
+        addresses.iter().filter(|it| report.lines().any(|line| line.contains(*it) && line.contains("in_doubt"))).collect();
     ensure!(in_doubt.len() <= IN_DOUBT_MAX, "{} are in doubt, more than one call", in_doubt.len());
     for address in addresses.iter().skip(WITHOUT_CONSENT + SUPPRESSED) {
         ensure!(times.contains_key(address.as_str()) || in_doubt.contains(address), "{address} got no mail and the report does not say so");

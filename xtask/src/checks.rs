@@ -186,7 +186,9 @@ impl Checks<'_> {
                     }
                 }
             }
-            Step::BadRequests | Step::Stories | Step::Mails | Step::Faults | Step::Calls | Step::LeastPrivilege => self.end_to_end(step).await,
+            Step::BadRequests | Step::Stories | Step::Mails | Step::Faults | Step::Calls | Step::LeastPrivilege => {
+                self.end_to_end(step).await
+            }
         }
     }
 

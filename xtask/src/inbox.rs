@@ -69,7 +69,8 @@ fn list(mails: &[Mail]) {
 
 fn show(mail: &Mail) {
     let headers = mail.headers.iter().map(|header| (header.name.as_str(), header.value.clone()));
-    let usual = [("From", mail.source.clone()), ("To", mail.to.join(", ")), ("Reply-To", mail.reply_to.join(", ")), ("Date", taken_at(mail))];
+    let usual =
+        [("From", mail.source.clone()), ("To", mail.to.join(", ")), ("Reply-To", mail.reply_to.join(", ")), ("Date", taken_at(mail))];
     for (name, value) in usual.into_iter().chain(headers).filter(|(_, value)| !value.is_empty()) {
         println!("{} {value}", dim(&format!("{name}:")));
     }

@@ -74,6 +74,8 @@ pub enum State {
         attempt: u32,
         /// Since when.
         claimed_at: Timestamp,
+        /// Whose: 64 random bits, so that nobody writes down the end of another's claim.
+        claim: u64,
     },
     /// Surely not sent: may be claimed again.
     Released {
@@ -135,8 +137,9 @@ pub trait Ledger {
     async fn open(&self, campaign: &Campaign) -> Result<Created<Campaign>, Failure>;
     /// Writes all of `wishes`, each on the condition that it was made for, or none: one TransactWriteItems.
     async fn claim(&self, campaign: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure>;
-    /// Writes what became of claims, all or none, each only while it is `sending`: one TransactWriteItems.
-    async fn settle(&self, campaign: &CampaignId, marks: &[(CustomerId, State)]) -> Result<Written, Failure>;
+    /// Writes what became of the rows of `claim`, all or none, each only while it is `sending` by that claim: one
+    /// TransactWriteItems.
+    async fn settle(&self, campaign: &CampaignId, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure>;
     /// Notes how far the campaign is: one UpdateItem.
     async fn advance(&self, campaign: &CampaignId, next_line: u32) -> Result<(), Failure>;
     /// Notes that the report is written; the first time stays: one UpdateItem.
@@ -191,10 +194,10 @@ impl<A: Ambient> Ledger for LedgerTable<A> {
         written(transact(self.table.client(), actions).await?)
     }
 
-    async fn settle(&self, campaign: &CampaignId, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
+    async fn settle(&self, campaign: &CampaignId, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
         let action = |(customer, state): &(CustomerId, State)| {
             let update = Update::new().set_all(state)?.if_equals("state", string("sending"));
-            self.table.change(&mail_id(campaign, customer), update)
+            self.table.change(&mail_id(campaign, customer), update.if_equals("claim", number(claim)))
         };
         let actions = marks.iter().map(action).collect::<Result<_, _>>()?;
         written(transact(self.table.client(), actions).await?)

@@ -172,7 +172,7 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
         let known = self.recipients.look_up(&chunk).await?;
         let mut mails = HashMap::new();
         let mut wishes = Vec::with_capacity(chunk.len());
-        let now = self.ambient.now();
+        let (now, claim) = (self.ambient.now(), self.ambient.random());
         for (recipient, known) in chunk.into_iter().zip(known) {
             let skip = skip(known);
             if skip.is_none() {
@@ -180,10 +180,10 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
                 let data = templates::data(&recipient.values.0, &unsubscribe_url);
                 mails.insert(recipient.customer_id, BulkMail { to: recipient.to.clone(), data, unsubscribe_url });
             }
-            wishes.push(Wish::new(recipient.customer_id, skip, now));
+            wishes.push(Wish::new(recipient.customer_id, skip, now, claim));
         }
 
-        let claims: Vec<_> = self.claim(&start.campaign_id, wishes).await?.iter().filter_map(claimed).collect();
+        let claims: Vec<_> = self.claim(&start.campaign_id, wishes).await?.iter().filter_map(Wish::claimed).collect();
         if claims.is_empty() {
             return Ok(Then::On);
         }
@@ -192,7 +192,7 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
         let bulk = Bulk { campaign_id: &start.campaign_id, template: start.template, mails };
         let outcome = outcome(self.sender.send(&bulk).await, &claims);
         log(start, claims.len(), &outcome.marks);
-        self.settle(&start.campaign_id, outcome.marks).await?;
+        self.settle(&start.campaign_id, claim, outcome.marks).await?;
         Ok(outcome.then)
     }
 
@@ -217,15 +217,15 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
 
     /// Writes down what became of claims. Tried again after any failure: what SES said is known here alone, and whoever is
     /// not written down is in doubt for ever.
-    async fn settle(&self, campaign: &CampaignId, mut marks: Vec<(CustomerId, State)>) -> Result<(), Failure> {
+    async fn settle(&self, campaign: &CampaignId, claim: u64, mut marks: Vec<(CustomerId, State)>) -> Result<(), Failure> {
         let mut failed = Failure::transient("TransactionConflict", format_args!("other transactions stood in the way {TRIES_MAX} times"));
         for retry in 0..TRIES_MAX {
             if marks.is_empty() {
                 return Ok(());
             }
-            match self.ledger.settle(campaign, &marks).await {
+            match self.ledger.settle(campaign, claim, &marks).await {
                 Ok(Written::All) => return Ok(()),
-                Ok(Written::None(obstacles)) => marks = unsettled(marks, obstacles)?,
+                Ok(Written::None(obstacles)) => marks = unsettled(marks, obstacles),
                 Err(failure) => failed = failure,
             }
             sleep(read::jitter(TRY_WAIT, retry, &self.ambient)).await;
@@ -261,14 +261,6 @@ fn recipients(lines: &[Line]) -> impl Iterator<Item = (u32, &Recipient)> {
         Entry::Recipient(recipient) => Some((line.number, recipient)),
         Entry::Duplicate | Entry::InvalidAddress | Entry::InvalidLine => None,
     })
-}
-
-/// Whom a wish claims, and which attempt that is.
-fn claimed(wish: &Wish) -> Option<(CustomerId, u32)> {
-    match wish.becomes {
-        State::Sending { attempt, .. } => Some((wish.customer_id, attempt)),
-        _ => None,
-    }
 }
 
 /// One line per call to SES, which metric filters count by.

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_waited_for_until_whoever_made_it_must_be_gone_and_then_in_doubt() {
-        let sending = || Some(State::Sending { attempt: 1, claimed_at: at(100) });
+        let sending = || Some(State::Sending { attempt: 1, claimed_at: at(100), claim: 7 });
         assert_eq!(standing(&lines(), &rows(sending()), at(130)).unwrap(), Standing::Wait(Duration::from_secs(60)));
         assert_eq!(standing(&lines(), &rows(sending()), at(90)).unwrap(), Standing::Wait(IN_DOUBT_AFTER), "clocks differ");
         let Standing::Over(report, counts) = standing(&lines(), &rows(sending()), at(190)).unwrap() else { panic!("not over") };

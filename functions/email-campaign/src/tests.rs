@@ -104,7 +104,7 @@ impl World {
     }
 
     fn contended(&self, rows: usize) -> Option<Written> {
-        (self.rough && self.random() % 4 == 0).then(|| {
+        (self.rough && self.random().is_multiple_of(4)).then(|| {
             let obstacle = |n| if n == 0 { Obstacle::Contention } else { Obstacle::Nothing };
             Written::None((0..rows).map(obstacle).collect())
         })
@@ -284,15 +284,16 @@ impl Ledger for Port<'_> {
         };
         Ok(self.call(|world| world.transact(&new, fits)).await)
     }
-    async fn settle(&self, _: &CampaignId, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
-        let written = self.call(|world| world.transact(marks, |_, row| matches!(row, Some(State::Sending { .. })))).await;
-        match self.lost_settlements.get() {
-            0 => Ok(written),
-            lost => {
-                self.lost_settlements.set(lost - 1);
-                Err(Failure::transient("Timeout", "TransactWriteItems failed"))
-            }
+    async fn settle(&self, _: &CampaignId, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
+        let written = self
+            .call(|world| world.transact(marks, |_, row| matches!(row, Some(State::Sending { claim: found, .. }) if *found == claim)))
+            .await;
+        let lost = self.lost_settlements.get();
+        self.lost_settlements.set(lost.saturating_sub(1));
+        if lost > 0 || self.rough && self.random().is_multiple_of(4) {
+            return Err(Failure::transient("Timeout", "TransactWriteItems failed"));
         }
+        Ok(written)
     }
     async fn advance(&self, _: &CampaignId, next_line: u32) -> Result<(), Failure> {
         self.call(|world| world.campaign.borrow_mut().as_mut().unwrap().next_line = next_line).await;
@@ -443,6 +444,9 @@ async fn two_workers_at_once_on_one_campaign_mail_nobody_twice_and_leave_nobody_
         let mut world = World::mixed();
         (world.rough, world.per_second) = (true, 4000);
         world.dice.set(seed);
+        let refusals =
+            [Ses::Refuses("TooManyRequestsException"), Ses::RefusesOf(&["c3@example.com", "c55@example.com"], "ACCOUNT_THROTTLED")];
+        world.ses.replace(refusals.into_iter().cycle().take(4).collect());
         let (a, b) = tokio::join!(until_the_end(&world), until_the_end(&world));
         assert!(a.iter().chain(&b).all(|failure| failure.error_type == "TransactionConflict"), "{a:?} {b:?}");
         world.check(0);
@@ -637,7 +641,7 @@ async fn a_list_without_anybody_ends_with_a_report_and_asks_ses_nothing() {
 async fn a_claim_of_another_worker_is_waited_for_before_anything_is_reported() {
     let world = World::willing(1);
     let ada = CustomerId::from_email(&address(0).parse::<EmailAddress>().unwrap());
-    world.rows.borrow_mut().insert(ada, State::Sending { attempt: 1, claimed_at: world.now() });
+    world.rows.borrow_mut().insert(ada, State::Sending { attempt: 1, claimed_at: world.now(), claim: 7 });
     let handled = deliver(&process(&world, &Notify::new())).await.unwrap().unwrap();
     assert_eq!((handled.look_again_after, world.report.borrow().is_none()), (Some(IN_DOUBT_AFTER), true));
     until_the_end(&world).await;

@@ -223,24 +223,27 @@ async fn the_rate_is_the_accounts_rounded_down() {
 async fn a_claim_is_one_transaction_of_rows_that_must_be_new_or_released() {
     let stub = Stub::answering([(200, json!({}))]);
     let now = NOW.parse().unwrap();
-    let fresh = Wish::new(ada(), None, now);
-    let released = Wish { customer_id: bob(), becomes: State::Sending { attempt: 3, claimed_at: now }, over: Some(2) };
+    let fresh = Wish::new(ada(), None, now, u64::MAX);
+    let released = Wish { customer_id: bob(), becomes: State::Sending { attempt: 3, claimed_at: now, claim: 7 }, over: Some(2) };
     assert_eq!(ledger(&stub).claim(&campaign(), &[fresh, released]).await.unwrap(), Written::All);
     let mut asked = stub.bodies().remove(0);
     assert!(asked["ClientRequestToken"].take().is_string(), "so that the SDK's retry after a lost answer claims once");
     let put = json!({"Put": {
         "TableName": "ledger",
-        "Item": {"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("sending"), "attempt": {"N": "1"}, "claimed_at": s(NOW)},
+        "Item": {"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("sending"), "attempt": {"N": "1"}, "claimed_at": s(NOW),
+            "claim": {"N": "18446744073709551615"}},
         "ConditionExpression": "attribute_not_exists(#key)", "ExpressionAttributeNames": {"#key": "mail_id"},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
     }});
     let update = json!({"Update": {
         "TableName": "ledger",
         "Key": {"mail_id": s(&format!("spring-2026/{}", bob()))},
-        "UpdateExpression": "SET #n0 = :v0, #n1 = :v1, #n2 = :v2",
-        "ConditionExpression": "#n2 = :v3 AND #n3 = :v4",
-        "ExpressionAttributeNames": {"#n0": "attempt", "#n1": "claimed_at", "#n2": "state", "#n3": "attempts"},
-        "ExpressionAttributeValues": {":v0": {"N": "3"}, ":v1": s(NOW), ":v2": s("sending"), ":v3": s("released"), ":v4": {"N": "2"}},
+        "UpdateExpression": "SET #n0 = :v0, #n1 = :v1, #n2 = :v2, #n3 = :v3",
+        "ConditionExpression": "#n3 = :v4 AND #n4 = :v5",
+        "ExpressionAttributeNames": {"#n0": "attempt", "#n1": "claim", "#n2": "claimed_at", "#n3": "state", "#n4": "attempts"},
+        "ExpressionAttributeValues": {
+            ":v0": {"N": "3"}, ":v1": {"N": "7"}, ":v2": s(NOW), ":v3": s("sending"), ":v4": s("released"), ":v5": {"N": "2"}
+        },
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
     }});
     assert_eq!(asked, json!({"TransactItems": [put, update], "ClientRequestToken": null}));
@@ -256,18 +259,18 @@ async fn a_refused_claim_says_what_stood_in_each_rows_way() {
     let reasons = json!([
         {"Code": "None"},
         {"Code": "TransactionConflict"},
-        row(json!({"state": s("sending"), "attempt": {"N": "1"}, "claimed_at": s(NOW)})),
+        row(json!({"state": s("sending"), "attempt": {"N": "1"}, "claimed_at": s(NOW), "claim": {"N": "18446744073709551615"}})),
         row(json!({"state": s("sent"), "attempt": {"N": "1"}, "claimed_at": s(NOW), "message_id": s("0100-a")})),
         row(json!({"state": s("released"), "attempts": {"N": "2"}, "attempt": {"N": "2"}, "claimed_at": s(NOW)})),
         row(json!({"state": s("skipped"), "skip": s("no_consent")})),
         row(json!({"state": s("failed"), "code": s("MESSAGE_REJECTED")})),
     ]);
     let stub = Stub::answering([(400, cancelled(reasons))]);
-    let wishes: Vec<_> = (0..7).map(|_| Wish::new(ada(), Some(Skip::Unknown), Timestamp::UNIX_EPOCH)).collect();
+    let wishes: Vec<_> = (0..7).map(|_| Wish::new(ada(), Some(Skip::Unknown), Timestamp::UNIX_EPOCH, 7)).collect();
     let expected = [
         Obstacle::Nothing,
         Obstacle::Contention,
-        Obstacle::Row(State::Sending { attempt: 1, claimed_at: NOW.parse().unwrap() }),
+        Obstacle::Row(State::Sending { attempt: 1, claimed_at: NOW.parse().unwrap(), claim: u64::MAX }),
         Obstacle::Row(State::Sent { message_id: "0100-a".into() }),
         Obstacle::Row(State::Released { attempts: 2 }),
         Obstacle::Row(State::Skipped { skip: Skip::NoConsent }),
@@ -279,19 +282,19 @@ async fn a_refused_claim_says_what_stood_in_each_rows_way() {
 }
 
 #[tokio::test]
-async fn what_became_of_a_claim_is_written_only_over_a_claim() {
+async fn what_became_of_a_claim_is_written_only_over_that_claim() {
     let stub = Stub::answering([(200, json!({}))]);
     let marks = [(ada(), State::Sent { message_id: "0100-a".into() }), (bob(), State::Released { attempts: 1 })];
-    assert_eq!(ledger(&stub).settle(&campaign(), &marks).await.unwrap(), Written::All);
+    assert_eq!(ledger(&stub).settle(&campaign(), 7, &marks).await.unwrap(), Written::All);
     let asked = &stub.bodies()[0]["TransactItems"];
     assert_eq!(asked.as_array().unwrap().len(), 2);
     let expected = json!({
         "TableName": "ledger",
         "Key": {"mail_id": s(&format!("spring-2026/{ADA}"))},
         "UpdateExpression": "SET #n0 = :v0, #n1 = :v1",
-        "ConditionExpression": "#n1 = :v2",
-        "ExpressionAttributeNames": {"#n0": "message_id", "#n1": "state"},
-        "ExpressionAttributeValues": {":v0": s("0100-a"), ":v1": s("sent"), ":v2": s("sending")},
+        "ConditionExpression": "#n1 = :v2 AND #n2 = :v3",
+        "ExpressionAttributeNames": {"#n0": "message_id", "#n1": "state", "#n2": "claim"},
+        "ExpressionAttributeValues": {":v0": s("0100-a"), ":v1": s("sent"), ":v2": s("sending"), ":v3": {"N": "7"}},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
     });
     assert_eq!(asked[0]["Update"], expected);

@@ -144,10 +144,10 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("EmailCampaignLogGroup", LOG),
             ("EmailCampaignQueue", TAKE),
             ("EmailCampaignDeadLetterQueue", PARK),
-            ("CampaignsBucket", "s3:GetObject s3:PutObject"),
+            ("CampaignsBucket", "s3:GetObject s3:PutObject s3:ListBucket"),
             ("CustomersTable", "dynamodb:BatchGetItem"),
             ("SuppressionsTable", "dynamodb:BatchGetItem"),
-            ("EmailLedgerTable", "dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem dynamodb:DeleteItem"),
+            ("EmailLedgerTable", "dynamodb:BatchGetItem dynamodb:PutItem dynamodb:UpdateItem"),
             ("*", "ses:SendBulkEmail ses:GetAccount"),
             ("MailIdentity", "ses:SendBulkEmail"),
             ("MailConfigurationSet", "ses:SendBulkEmail"),
@@ -303,7 +303,7 @@ fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
         id.and_then(|id| template.resource(id)).is_some_and(|it| it.kind() == kind)
     };
     let ses = |what: &str| format!("arn:${{AWS::Partition}}:ses:${{AWS::Region}}:${{AWS::AccountId}}:{what}/${{");
-    named("${", ".Arn}/*", "AWS::S3::Bucket")
+    ["", "lists/", "reports/"].iter().any(|folder| named("${", &format!(".Arn}}/{folder}*"), "AWS::S3::Bucket"))
         || named(&ses("identity"), "}", "AWS::SES::EmailIdentity")
         || named(&ses("configuration-set"), "}", "AWS::SES::ConfigurationSet")
 }
