@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// Longest name of a campaign: it is part of a key, a file name and a tag of SES's.
-pub const CAMPAIGN_ID_BYTES_MAX: usize = 64;
+const CAMPAIGN_ID_BYTES_MAX: usize = 64;
 /// Longest key of an object in S3, in bytes (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>).
 const KEY_BYTES_MAX: usize = 1024;
 /// Where lists lie in the bucket.
@@ -36,7 +36,7 @@ impl fmt::Display for InvalidStart {
 }
 impl std::error::Error for InvalidStart {}
 
-/// The name of a campaign, 1 to [`CAMPAIGN_ID_BYTES_MAX`] of `a-z`, `0-9` and `-`. A recipient is mailed once per name.
+/// The name of a campaign, 1 to `CAMPAIGN_ID_BYTES_MAX` (64) of `a-z`, `0-9` and `-`. A recipient is mailed once per name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CampaignId(String);
