@@ -17,6 +17,7 @@ fn main() -> Result<()> {
     let mails: Vec<(&str, &str, Mail)> = [
         ("welcome-email", welcome_email::samples::samples()),
         ("order-email", order_email::samples::samples()),
+        ("email-inbound", email_inbound::samples::samples()),
         ("email-campaign", email_campaign::samples::samples()),
     ]
     .into_iter()
