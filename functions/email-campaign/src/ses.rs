@@ -11,8 +11,6 @@ use crate::{
 };
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::{
-    Client,
-    config::{retry::RetryConfig, timeout::TimeoutConfig},
     error::{BuildError, SdkError},
     operation::send_bulk_email::{SendBulkEmailError, builders::SendBulkEmailFluentBuilder},
     types::{
@@ -71,26 +69,19 @@ pub trait Sender {
     async fn send(&self, bulk: &Bulk<'_>) -> Answer;
 }
 
-/// Amazon SES, version 2 of its API.
+/// [`mailer`]'s SES, with time for a call of many recipients.
 #[derive(Debug, Clone)]
-pub struct Ses {
-    client: Client,
-    from: OrdersAddress,
-    configuration_set: String,
-}
+pub struct Ses(mailer::ses::Ses);
 
 impl Ses {
     /// Sends as `from` with the configuration set of this name, which names where feedback goes.
     pub fn new(config: &SdkConfig, from: OrdersAddress, configuration_set: impl Into<String>) -> Self {
-        let timeout = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
-        let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeout).build();
-        Self { client: Client::from_conf(config), from, configuration_set: configuration_set.into() }
+        Self(mailer::ses::Ses::within(SEND_TIMEOUT, config, from, configuration_set))
     }
 
     /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
     pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
-        let from = env.parsed("ORDERS_ADDRESS");
-        Self::new(config, from, env.required("MAIL_CONFIGURATION_SET"))
+        Self(mailer::ses::Ses::within_from_env(SEND_TIMEOUT, env, config))
     }
 
     fn call(&self, bulk: &Bulk<'_>) -> Result<SendBulkEmailFluentBuilder, BuildError> {
@@ -100,10 +91,11 @@ impl Ses {
         let template = types::Template::builder().template_content(content).template_data("{}").build();
         let tag = |name, value| MessageTag::builder().name(name).value(value).build();
         Ok(self
-            .client
+            .0
+            .client()
             .send_bulk_email()
-            .from_email_address(self.from.from_header())
-            .configuration_set_name(&self.configuration_set)
+            .from_email_address(self.0.address().from_header())
+            .configuration_set_name(self.0.configuration_set())
             .default_email_tags(tag(TEMPLATE_TAG, name)?)
             .default_email_tags(tag(CAMPAIGN_TAG, bulk.campaign_id.as_str())?)
             .default_content(BulkEmailContent::builder().template(template).build())
@@ -122,7 +114,7 @@ fn entry(mail: &BulkMail) -> Result<BulkEmailEntry, BuildError> {
 
 impl Sender for Ses {
     async fn rate(&self) -> Result<u32, Failure> {
-        let account = self.client.get_account().send().await.map_err(|error| failure("GetAccount", error))?;
+        let account = self.0.client().get_account().send().await.map_err(|error| failure("GetAccount", error))?;
         // Saturates, and cuts off a fraction: slower, never faster.
         Ok(account.send_quota.map_or(0, |quota| quota.max_send_rate as u32))
     }

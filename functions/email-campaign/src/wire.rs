@@ -10,14 +10,6 @@ use crate::{
     ses::{Bulk, BulkMail, Sender, Ses},
     templates::{Template, data},
 };
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-    orchestrator::{HttpRequest, HttpResponse},
-    result::ConnectorError,
-    runtime_components::RuntimeComponents,
-};
 use domain::{CustomerId, Timestamp};
 use lambda_kit::{
     Ambient, Failure, Kind,
@@ -25,70 +17,7 @@ use lambda_kit::{
     secrets::{Cached, Vault},
 };
 use serde_json::{Value, json};
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-};
-
-/// AWS in so far as it gives one answer after the other, the last for ever, and keeps what it was asked.
-#[derive(Debug, Clone, Default)]
-struct Stub(Arc<Mutex<Talk>>);
-#[derive(Debug, Default)]
-struct Talk {
-    answers: VecDeque<(u16, String)>,
-    asked: Vec<Asked>,
-}
-#[derive(Debug, Clone)]
-struct Asked {
-    line: String,
-    body: String,
-}
-
-impl HttpConnector for Stub {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let mut talk = self.0.lock().unwrap();
-        let body = String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap();
-        talk.asked.push(Asked { line: format!("{} {}", request.method(), request.uri()), body });
-        let answer = if talk.answers.len() > 1 { talk.answers.pop_front() } else { talk.answers.front().cloned() };
-        HttpConnectorFuture::ready(match answer {
-            // No answer at all.
-            Some((0, why)) => Err(ConnectorError::io(why.into())),
-            Some((status, body)) => {
-                let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
-                response.headers_mut().insert("etag", "\"e1\"");
-                Ok(response)
-            }
-            None => Err(ConnectorError::io("the stub has no answer".into())),
-        })
-    }
-}
-impl HttpClient for Stub {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-impl Stub {
-    fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
-        let answers = answers.into_iter().map(|(status, body)| (status, body.to_string())).collect();
-        Self(Arc::new(Mutex::new(Talk { answers, asked: Vec::new() })))
-    }
-    fn config(&self) -> SdkConfig {
-        let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("eu-central-1"));
-        let credentials = SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"));
-        // As the SDK has it by itself: what must not be retried has to switch it off.
-        builder.credentials_provider(credentials).http_client(self.clone()).retry_config(RetryConfig::standard()).build()
-    }
-    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let config = aws_sdk_dynamodb::config::Builder::from(&self.config()).retry_config(RetryConfig::disabled());
-        aws_sdk_dynamodb::Client::from_conf(config.build())
-    }
-    fn asked(&self) -> Vec<Asked> {
-        self.0.lock().unwrap().asked.clone()
-    }
-    fn bodies(&self) -> Vec<Value> {
-        self.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect()
-    }
-}
+use testkit::aws::Aws;
 
 struct Still;
 impl Ambient for Still {
@@ -115,8 +44,8 @@ fn bob() -> CustomerId {
 fn s(text: &str) -> Value {
     json!({"S": text})
 }
-fn ledger(stub: &Stub) -> LedgerTable<Still> {
-    LedgerTable::new(stub.dynamodb(), "ledger", Still)
+fn ledger(aws: &Aws) -> LedgerTable<Still> {
+    LedgerTable::new(aws.dynamodb(), "ledger", Still)
 }
 fn recipients() -> Vec<Recipient> {
     let lines = list::parse(b"email\nada@example.com\nBob@Example.com\n", Format::Csv, &[]).unwrap();
@@ -139,20 +68,20 @@ fn bulk(campaign_id: &CampaignId) -> Bulk<'_> {
     let mails = vec![mail("ada@example.com", "t1"), mail("bob@example.com", "t2")];
     Bulk { campaign_id, template: Template::find("newsletter").unwrap(), mails }
 }
-fn ses(stub: &Stub) -> Ses {
-    Ses::new(&stub.config(), "orders@example.com".parse().unwrap(), "mail")
+fn ses(aws: &Aws) -> Ses {
+    Ses::new(&aws.config(), "orders@example.com".parse().unwrap(), "mail")
 }
 
 #[tokio::test]
 async fn a_chunk_is_one_call_with_the_template_inline_and_each_recipients_own_data_and_link() {
     let accepted = json!({"Status": "SUCCESS", "MessageId": "0100-a"});
     let refused = json!({"Status": "MESSAGE_REJECTED", "Error": "Email address is not verified: bob@example.com"});
-    let stub = Stub::answering([(200, json!({"BulkEmailEntryResults": [accepted, refused, {}]}))]);
-    let answer = ses(&stub).send(&bulk(&campaign())).await;
+    let aws = Aws::says_all([(200, json!({"BulkEmailEntryResults": [accepted, refused, {}]}))]);
+    let answer = ses(&aws).send(&bulk(&campaign())).await;
     let entries = vec![Entry::Accepted("0100-a".into()), Entry::Refused("MESSAGE_REJECTED".into()), Entry::Silence];
     assert_eq!(answer, Answer::Entries(entries));
 
-    let [asked] = &stub.asked()[..] else { panic!("not one call") };
+    let [asked] = &aws.requests()[..] else { panic!("not one call") };
     assert_eq!(asked.line, "POST https://email.eu-central-1.amazonaws.com/v2/email/outbound-bulk-emails");
     let template = Template::find("newsletter").unwrap();
     let entry = |to: &str, token: &str| {
@@ -194,14 +123,14 @@ async fn only_an_answer_that_blames_the_request_or_the_account_says_that_nobody_
         (503, "ServiceUnavailable", Answer::Silence("ServiceUnavailable".into())),
         (408, "RequestTimeout", Answer::Silence("RequestTimeout".into())),
     ] {
-        let stub = Stub::answering([(status, refused(code))]);
-        assert_eq!(ses(&stub).send(&bulk(&campaign())).await, expected);
-        assert_eq!(stub.asked().len(), 1, "{code}: the SDK does not send a second time");
+        let aws = Aws::says_all([(status, refused(code))]);
+        assert_eq!(ses(&aws).send(&bulk(&campaign())).await, expected);
+        assert_eq!(aws.requests().len(), 1, "{code}: the SDK does not send a second time");
     }
     for answer in [(0, json!("connection reset")), (200, json!("not what was asked for"))] {
-        let stub = Stub::answering([answer]);
-        assert!(matches!(ses(&stub).send(&bulk(&campaign())).await, Answer::Silence(_)));
-        assert_eq!(stub.asked().len(), 1, "no answer: the SDK does not send a second time");
+        let aws = Aws::says_all([answer]);
+        assert!(matches!(ses(&aws).send(&bulk(&campaign())).await, Answer::Silence(_)));
+        assert_eq!(aws.requests().len(), 1, "no answer: the SDK does not send a second time");
     }
 }
 
@@ -213,20 +142,20 @@ async fn the_rate_is_the_accounts_rounded_down() {
         (json!({"SendQuota": {"MaxSendRate": -1.0}}), 0),
         (json!({}), 0),
     ] {
-        let stub = Stub::answering([(200, account)]);
-        assert_eq!(ses(&stub).rate().await.unwrap(), rate);
-        assert_eq!(stub.asked()[0].line, "GET https://email.eu-central-1.amazonaws.com/v2/email/account");
+        let aws = Aws::says_all([(200, account)]);
+        assert_eq!(ses(&aws).rate().await.unwrap(), rate);
+        assert_eq!(aws.requests()[0].line, "GET https://email.eu-central-1.amazonaws.com/v2/email/account");
     }
 }
 
 #[tokio::test]
 async fn a_claim_is_one_transaction_of_rows_that_must_be_new_or_released() {
-    let stub = Stub::answering([(200, json!({}))]);
+    let aws = Aws::says_all([(200, json!({}))]);
     let now = NOW.parse().unwrap();
     let fresh = Wish::new(ada(), None, now, u64::MAX);
     let released = Wish { customer_id: bob(), becomes: State::Sending { attempt: 3, claimed_at: now, claim: 7 }, over: Some(2) };
-    assert_eq!(ledger(&stub).claim(&campaign(), &[fresh, released]).await.unwrap(), Written::All);
-    let mut asked = stub.bodies().remove(0);
+    assert_eq!(ledger(&aws).claim(&campaign(), &[fresh, released]).await.unwrap(), Written::All);
+    let mut asked = aws.asked().remove(0);
     assert!(asked["ClientRequestToken"].take().is_string(), "so that the SDK's retry after a lost answer claims once");
     let put = json!({"Put": {
         "TableName": "ledger",
@@ -265,7 +194,7 @@ async fn a_refused_claim_says_what_stood_in_each_rows_way() {
         row(json!({"state": s("skipped"), "skip": s("no_consent")})),
         row(json!({"state": s("failed"), "code": s("MESSAGE_REJECTED")})),
     ]);
-    let stub = Stub::answering([(400, cancelled(reasons))]);
+    let aws = Aws::says_all([(400, cancelled(reasons))]);
     let wishes: Vec<_> = (0..7).map(|_| Wish::new(ada(), Some(Skip::Unknown), Timestamp::UNIX_EPOCH, 7)).collect();
     let expected = [
         Obstacle::Nothing,
@@ -276,17 +205,17 @@ async fn a_refused_claim_says_what_stood_in_each_rows_way() {
         Obstacle::Row(State::Skipped { skip: Skip::NoConsent }),
         Obstacle::Row(State::Failed { code: "MESSAGE_REJECTED".into() }),
     ];
-    assert_eq!(ledger(&stub).claim(&campaign(), &wishes).await.unwrap(), Written::None(expected.into()));
-    let item = &stub.bodies()[0]["TransactItems"][0]["Put"]["Item"];
+    assert_eq!(ledger(&aws).claim(&campaign(), &wishes).await.unwrap(), Written::None(expected.into()));
+    let item = &aws.asked()[0]["TransactItems"][0]["Put"]["Item"];
     assert_eq!(*item, json!({"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("skipped"), "skip": s("unknown")}));
 }
 
 #[tokio::test]
 async fn what_became_of_a_claim_is_written_only_over_that_claim() {
-    let stub = Stub::answering([(200, json!({}))]);
+    let aws = Aws::says_all([(200, json!({}))]);
     let marks = [(ada(), State::Sent { message_id: "0100-a".into() }), (bob(), State::Released { attempts: 1 })];
-    assert_eq!(ledger(&stub).settle(&campaign(), 7, &marks).await.unwrap(), Written::All);
-    let asked = &stub.bodies()[0]["TransactItems"];
+    assert_eq!(ledger(&aws).settle(&campaign(), 7, &marks).await.unwrap(), Written::All);
+    let asked = &aws.asked()[0]["TransactItems"];
     assert_eq!(asked.as_array().unwrap().len(), 2);
     let expected = json!({
         "TableName": "ledger",
@@ -314,24 +243,24 @@ async fn a_campaign_is_created_once_and_then_found_with_its_progress() {
         "mail_id": s("spring-2026"), "template": s("newsletter"), "list": s("lists/spring.csv"), "etag": s("\"e1\""),
         "next_line": {"N": "0"}, "started_at": s(NOW)
     });
-    let fresh = Stub::answering([(200, json!({}))]);
+    let fresh = Aws::says_all([(200, json!({}))]);
     assert_eq!(ledger(&fresh).open(&new).await.unwrap(), Created::New);
-    assert_eq!(fresh.bodies()[0]["Item"], item);
+    assert_eq!(fresh.asked()[0]["Item"], item);
 
     let mut stored = item;
     (stored["next_line"], stored["finished_at"]) = (json!({"N": "51"}), s(NOW));
     let exists = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "no", "Item": stored});
-    let taken = Stub::answering([(400, exists)]);
+    let taken = Aws::says_all([(400, exists)]);
     let old = Campaign { next_line: 51, finished_at: Some(NOW.parse().unwrap()), ..new.clone() };
     assert_eq!(ledger(&taken).open(&new).await.unwrap(), Created::Exists(old));
 }
 
 #[tokio::test]
 async fn progress_is_one_update_of_the_campaigns_row() {
-    let stub = Stub::answering([(200, json!({}))]);
-    ledger(&stub).advance(&campaign(), 51).await.unwrap();
-    ledger(&stub).finish(&campaign(), NOW.parse().unwrap()).await.unwrap();
-    let [advanced, finished] = &stub.bodies()[..] else { panic!("not two calls") };
+    let aws = Aws::says_all([(200, json!({}))]);
+    ledger(&aws).advance(&campaign(), 51).await.unwrap();
+    ledger(&aws).finish(&campaign(), NOW.parse().unwrap()).await.unwrap();
+    let [advanced, finished] = &aws.asked()[..] else { panic!("not two calls") };
     assert_eq!(
         (&advanced["Key"], &advanced["ExpressionAttributeValues"]),
         (&json!({"mail_id": s("spring-2026")}), &json!({":v0": {"N": "51"}}))
@@ -343,19 +272,19 @@ async fn progress_is_one_update_of_the_campaigns_row() {
 async fn rows_are_read_consistently_and_asked_for_again_where_dynamodb_leaves_them_out() {
     let row = json!({"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("sent"), "message_id": s("0100-a"), "attempt": {"N": "1"}});
     let left = json!({"ledger": {"Keys": [{"mail_id": s(&format!("spring-2026/{}", bob()))}], "ConsistentRead": true}});
-    let stub = Stub::answering([
+    let aws = Aws::says_all([
         (200, json!({"Responses": {"ledger": [row]}, "UnprocessedKeys": left})),
         (200, json!({"Responses": {"ledger": []}, "UnprocessedKeys": {}})),
     ]);
-    let rows = ledger(&stub).rows(&campaign(), &[ada(), bob()]).await.unwrap();
+    let rows = ledger(&aws).rows(&campaign(), &[ada(), bob()]).await.unwrap();
     assert_eq!(rows, [(ada(), State::Sent { message_id: "0100-a".into() })].into());
-    let [first, second] = &stub.bodies()[..] else { panic!("not two calls") };
+    let [first, second] = &aws.asked()[..] else { panic!("not two calls") };
     assert_eq!(first["RequestItems"]["ledger"]["ConsistentRead"], true);
     assert_eq!(first["RequestItems"]["ledger"]["Keys"].as_array().unwrap().len(), 2);
     assert_eq!(second["RequestItems"], left);
 
-    let stub = Stub::answering([(200, json!({"Responses": {}, "UnprocessedKeys": left}))]);
-    let failure = ledger(&stub).rows(&campaign(), &[ada(), bob()]).await.unwrap_err();
+    let aws = Aws::says_all([(200, json!({"Responses": {}, "UnprocessedKeys": left}))]);
+    let failure = ledger(&aws).rows(&campaign(), &[ada(), bob()]).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "UnprocessedKeys"), "half an answer is none");
 }
 
@@ -371,8 +300,8 @@ async fn customers_and_suppressions_are_one_question() {
         "customers": [customer(&bob().to_string(), false), customer(ADA, true)],
         "suppressions": [{"address": s("bob@example.com"), "suppressed_at": s(NOW)}, {"address": s("ada@example.com")}]
     }});
-    let stub = Stub::answering([(200, answer)]);
-    let tables = RecipientTables::new(stub.dynamodb(), "customers", "suppressions", Still);
+    let aws = Aws::says_all([(200, answer)]);
+    let tables = RecipientTables::new(aws.dynamodb(), "customers", "suppressions", Still);
     let recipients = recipients();
     let known = tables.look_up(&recipients.iter().collect::<Vec<_>>()).await.unwrap();
     let ada = Known { takes_marketing_mail: Some(true), suppressed: false };
@@ -383,9 +312,9 @@ async fn customers_and_suppressions_are_one_question() {
         "customers": {"Keys": [id(ADA), id(&bob().to_string())], "ConsistentRead": true},
         "suppressions": {"Keys": [address("ada@example.com"), address("bob@example.com")], "ConsistentRead": true}
     }});
-    assert_eq!(stub.bodies(), [expected]);
+    assert_eq!(aws.asked(), [expected]);
 
-    let nobody = Stub::answering([(200, json!({"Responses": {}}))]);
+    let nobody = Aws::says_all([(200, json!({"Responses": {}}))]);
     let tables = RecipientTables::new(nobody.dynamodb(), "customers", "suppressions", Still);
     let known = tables.look_up(&recipients.iter().collect::<Vec<_>>()).await.unwrap();
     assert_eq!(known, [Known { takes_marketing_mail: None, suppressed: false }; 2]);
@@ -393,12 +322,12 @@ async fn customers_and_suppressions_are_one_question() {
 
 #[tokio::test]
 async fn a_list_is_read_with_its_etag_and_a_report_written_beside_the_lists() {
-    let stub = Stub::answering([(200, json!("email"))]);
-    let bucket = Bucket::new(aws_sdk_s3::Client::new(&stub.config()), "campaigns");
+    let aws = Aws::says_all([(200, json!("email"))]);
+    let bucket = Bucket::new(aws_sdk_s3::Client::new(&aws.config()), "campaigns");
     let object = bucket.read(&"lists/spring.csv".parse().unwrap()).await.unwrap();
     assert_eq!((object.bytes.as_slice(), object.etag.as_str()), (b"\"email\"".as_slice(), "\"e1\""));
     bucket.write_report(&campaign(), b"line\n".to_vec()).await.unwrap();
-    let lines: Vec<_> = stub.asked().into_iter().map(|asked| asked.line).collect();
+    let lines: Vec<_> = aws.requests().into_iter().map(|asked| asked.line).collect();
     assert!(lines[0].starts_with("GET https://campaigns.s3.eu-central-1.amazonaws.com/lists/spring.csv"), "{lines:?}");
     assert!(lines[1].starts_with("PUT https://campaigns.s3.eu-central-1.amazonaws.com/reports/spring-2026.csv"), "{lines:?}");
 }
@@ -407,9 +336,8 @@ async fn a_list_is_read_with_its_etag_and_a_report_written_beside_the_lists() {
 async fn a_list_that_is_not_there_is_parked_and_one_that_may_not_be_read_waits() {
     let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
     for (status, code, kind) in [(404, "NoSuchKey", Kind::Permanent), (403, "AccessDenied", Kind::Transient)] {
-        let stub = Stub::default();
-        stub.0.lock().unwrap().answers.push_back((status, xml(code)));
-        let bucket = Bucket::new(aws_sdk_s3::Client::new(&stub.config()), "campaigns");
+        let aws = Aws::answering([(status, xml(code))]);
+        let bucket = Bucket::new(aws_sdk_s3::Client::new(&aws.config()), "campaigns");
         assert_eq!(bucket.read(&"lists/spring.csv".parse().unwrap()).await.unwrap_err().kind, kind, "{code}");
     }
 }

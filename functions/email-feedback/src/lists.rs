@@ -68,57 +68,24 @@ impl<L: AccountList> AccountList for Option<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_sesv2::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-    use aws_smithy_runtime_api::client::{
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-        orchestrator::{HttpRequest, HttpResponse},
-        runtime_components::RuntimeComponents,
-    };
     use lambda_kit::Kind;
     use serde_json::{Value, json};
-    use std::sync::{Arc, Mutex};
+    use testkit::aws::{Asked, Aws};
 
-    /// SES in so far as it gives one answer and keeps what it was asked.
-    #[derive(Debug, Clone)]
-    struct Stub {
-        answer: (u16, String),
-        asked: Arc<Mutex<Vec<(String, Value)>>>,
-    }
-    impl HttpConnector for Stub {
-        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            let line = format!("{} {}", request.method(), request.uri());
-            self.asked.lock().unwrap().push((line, serde_json::from_slice(request.body().bytes().unwrap()).unwrap()));
-            let (status, body) = self.answer.clone();
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
-        }
-    }
-    impl HttpClient for Stub {
-        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-            SharedHttpConnector::new(self.clone())
-        }
-    }
-
-    fn account(status: u16, answer: &Value) -> (SesAccount, Stub) {
-        let stub = Stub { answer: (status, answer.to_string()), asked: Arc::default() };
-        let config = aws_sdk_sesv2::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .http_client(stub.clone())
-            .build();
-        (SesAccount(Client::from_conf(config)), stub)
+    fn account(status: u16, answer: &Value) -> (SesAccount, Aws) {
+        let aws = Aws::says(status, answer);
+        (SesAccount(Client::new(&aws.config_without_retries())), aws)
     }
 
     #[tokio::test]
     async fn an_address_is_suppressed_in_the_account_by_one_call_with_ses_word_for_the_reason() {
         for (reason, word) in [(Reason::Complaint, "COMPLAINT"), (Reason::PermanentBounce, "BOUNCE"), (Reason::TransientBounces, "BOUNCE")]
         {
-            let (account, stub) = account(200, &json!({}));
+            let (account, aws) = account(200, &json!({}));
             account.suppress(&"Ada@example.com".parse().unwrap(), reason).await.unwrap();
-            let asked = stub.asked.lock().unwrap().clone();
-            let line = "PUT https://email.eu-central-1.amazonaws.com/v2/email/suppression/addresses";
-            assert_eq!(asked, [(line.to_owned(), json!({"EmailAddress": "Ada@example.com", "Reason": word}))]);
+            let [Asked { line, .. }] = &aws.requests()[..] else { panic!("one call") };
+            assert_eq!(line, "PUT https://email.eu-central-1.amazonaws.com/v2/email/suppression/addresses");
+            assert_eq!(aws.asked(), [json!({"EmailAddress": "Ada@example.com", "Reason": word})]);
         }
     }
 

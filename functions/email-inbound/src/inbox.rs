@@ -68,46 +68,13 @@ impl Inbox for Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
-    use aws_smithy_runtime_api::client::{
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-        orchestrator::{HttpRequest, HttpResponse},
-        runtime_components::RuntimeComponents,
-    };
     use lambda_kit::Kind;
-    use std::sync::{Arc, Mutex};
-
-    /// S3 in so far as it gives one answer and keeps what it was asked.
-    #[derive(Debug, Clone)]
-    struct Stub {
-        answer: (u16, Vec<u8>),
-        asked: Arc<Mutex<Vec<String>>>,
-    }
-    impl HttpConnector for Stub {
-        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            self.asked.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
-            let (status, body) = self.answer.clone();
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body.into())))
-        }
-    }
-    impl HttpClient for Stub {
-        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-            SharedHttpConnector::new(self.clone())
-        }
-    }
+    use testkit::aws::Aws;
 
     async fn fetch(status: u16, body: Vec<u8>) -> (Result<Stored, Failure>, Vec<String>) {
-        let stub = Stub { answer: (status, body), asked: Arc::default() };
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .http_client(stub.clone())
-            .build();
-        let fetched = Bucket::new(Client::from_conf(config), "mails").fetch("in/1").await;
-        let asked = stub.asked.lock().unwrap().clone();
-        (fetched, asked)
+        let aws = Aws::answering([(status, body)]);
+        let fetched = Bucket::new(Client::new(&aws.config_without_retries()), "mails").fetch("in/1").await;
+        (fetched, aws.requests().into_iter().map(|asked| asked.line).collect())
     }
 
     #[tokio::test]

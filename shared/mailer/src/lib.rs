@@ -212,6 +212,4 @@ impl fmt::Debug for Mail {
 }
 
 #[cfg(test)]
-mod stub;
-#[cfg(test)]
 mod tests;

@@ -35,20 +35,38 @@ pub struct Ses {
 impl Ses {
     /// Sends as `from` with the configuration set of this name, which names where feedback goes.
     pub fn new(config: &SdkConfig, from: OrdersAddress, configuration_set: impl Into<String>) -> Self {
-        let timeout = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
+        Self::within(SEND_TIMEOUT, config, from, configuration_set)
+    }
+
+    /// The same, with another limit on what a call may take. No call is repeated, whatever its limit: SES knows no token.
+    pub fn within(limit: Duration, config: &SdkConfig, from: OrdersAddress, configuration_set: impl Into<String>) -> Self {
+        let timeout = TimeoutConfig::builder().operation_timeout(limit).build();
         let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeout).build();
         Self { client: Client::from_conf(config), from, configuration_set: configuration_set.into() }
     }
 
     /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
     pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
+        Self::within_from_env(SEND_TIMEOUT, env, config)
+    }
+
+    /// [`Ses::within`] a limit, from the same variables.
+    pub fn within_from_env(limit: Duration, env: &mut Env, config: &SdkConfig) -> Self {
         let from = env.parsed("ORDERS_ADDRESS");
-        Self::new(config, from, env.required("MAIL_CONFIGURATION_SET"))
+        Self::within(limit, config, from, env.required("MAIL_CONFIGURATION_SET"))
     }
 
     /// The address that every mail comes from.
     pub fn address(&self) -> &OrdersAddress {
         &self.from
+    }
+    /// The configuration set that every mail goes out with.
+    pub fn configuration_set(&self) -> &str {
+        &self.configuration_set
+    }
+    /// The client, for calls that this module does not make.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 }
 

@@ -59,18 +59,17 @@ impl<D: DynamoDb> Customers<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::{client, refused, throttled};
     use domain::Personal;
     use lambda_kit::Kind;
     use serde_json::{Value, json};
-    use std::sync::{Arc, Mutex};
+    use testkit::aws::{Aws, condition_failed, throttled};
 
     const ID: &str = "e507ff26-6a21-519c-adde-1e19920b0ce2";
     const NOW: &str = "2026-05-05T08:30:04Z";
 
-    fn customers(status: u16, answer: &Value) -> (Customers, Arc<Mutex<Vec<Value>>>) {
-        let (client, asked) = client(status, answer);
-        (Customers::new(client, "customers"), asked)
+    fn customers(status: u16, answer: &Value) -> (Customers, Aws) {
+        let aws = Aws::says(status, answer);
+        (Customers::new(aws.dynamodb(), "customers"), aws)
     }
 
     /// The item of a customer, as DynamoDB has it, with the customer.
@@ -94,9 +93,9 @@ mod tests {
     #[tokio::test]
     async fn a_stored_customer_is_found_by_one_consistent_read() {
         let (customer, item) = stored();
-        let (known, asked) = customers(200, &json!({"Item": item}));
+        let (known, aws) = customers(200, &json!({"Item": item}));
         assert_eq!(known.find(&customer.customer_id).await.unwrap(), Some(customer.clone()));
-        assert_eq!(*asked.lock().unwrap(), [json!({"TableName": "customers", "Key": {"customer_id": {"S": ID}}, "ConsistentRead": true})]);
+        assert_eq!(aws.asked(), [json!({"TableName": "customers", "Key": {"customer_id": {"S": ID}}, "ConsistentRead": true})]);
         assert_eq!(customers(200, &json!({})).0.find(&customer.customer_id).await.unwrap(), None);
     }
 
@@ -114,11 +113,11 @@ mod tests {
     #[tokio::test]
     async fn a_new_customer_is_written_once_and_the_second_time_found() {
         let (customer, item) = stored();
-        let (fresh, asked) = customers(200, &json!({}));
+        let (fresh, aws) = customers(200, &json!({}));
         assert_eq!(fresh.create(&customer).await.unwrap(), Created::New);
-        let asked = asked.lock().unwrap()[0].clone();
+        let asked = aws.asked()[0].clone();
         assert_eq!((&asked["Item"], &asked["ConditionExpression"]), (&item, &json!("attribute_not_exists(#key)")));
-        assert_eq!(customers(400, &refused(Some(item))).0.create(&customer).await.unwrap(), Created::Exists(customer));
+        assert_eq!(customers(400, &condition_failed(Some(item))).0.create(&customer).await.unwrap(), Created::Exists(customer));
     }
 
     #[tokio::test]
@@ -126,14 +125,14 @@ mod tests {
         let (customer, mut item) = stored();
         item["unsubscribed_at"] = json!({"S": NOW});
         let now = NOW.parse().unwrap();
-        let (known, asked) = customers(200, &json!({"Attributes": item}));
+        let (known, aws) = customers(200, &json!({"Attributes": item}));
         assert!(known.unsubscribe(&customer.customer_id, now).await.unwrap());
-        let asked = asked.lock().unwrap()[0].clone();
+        let asked = aws.asked()[0].clone();
         assert_eq!(asked["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0)");
         assert_eq!(asked["ConditionExpression"], "attribute_exists(#n1)");
         assert_eq!(asked["ExpressionAttributeNames"], json!({"#n0": "unsubscribed_at", "#n1": "customer_id"}));
         assert_eq!(asked["ExpressionAttributeValues"], json!({":v0": {"S": NOW}}));
-        assert!(!customers(400, &refused(None)).0.unsubscribe(&customer.customer_id, now).await.unwrap());
+        assert!(!customers(400, &condition_failed(None)).0.unsubscribe(&customer.customer_id, now).await.unwrap());
         let failure = customers(400, &throttled()).0.unsubscribe(&customer.customer_id, now).await.unwrap_err();
         assert_eq!(failure.kind, Kind::Transient);
     }

@@ -11,8 +11,6 @@ mod message;
 #[cfg(feature = "orders")]
 pub mod orders;
 mod stage;
-#[cfg(all(test, any(feature = "customers", feature = "orders")))]
-mod stub;
 
 #[cfg(feature = "queue")]
 pub use consume::{Consume, run};

@@ -92,7 +92,6 @@ impl<'de> Deserialize<'de> for Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::{client, refused, throttled};
     use domain::{
         Currency, Line, Money, Personal,
         order::{Address, Customer},
@@ -100,11 +99,11 @@ mod tests {
     };
     use lambda_kit::Kind;
     use serde_json::{Value, json};
-    use std::sync::{Arc, Mutex};
+    use testkit::aws::{Aws, condition_failed, throttled};
 
-    fn orders(status: u16, answer: &Value) -> (Orders, Arc<Mutex<Vec<Value>>>) {
-        let (client, asked) = client(status, answer);
-        (Orders::new(client, "orders"), asked)
+    fn orders(status: u16, answer: &Value) -> (Orders, Aws) {
+        let aws = Aws::says(status, answer);
+        (Orders::new(aws.dynamodb(), "orders"), aws)
     }
 
     /// The item of an order, as DynamoDB has it, with the order.
@@ -146,9 +145,9 @@ mod tests {
     #[tokio::test]
     async fn a_stored_order_is_found_by_one_consistent_read() {
         let (order, item) = stored();
-        let (orders, asked) = orders(200, &json!({"Item": item}));
+        let (orders, aws) = orders(200, &json!({"Item": item}));
         assert_eq!(orders.find(&order.order_id).await.unwrap(), Some(order));
-        assert_eq!(*asked.lock().unwrap(), [json!({"TableName": "orders", "Key": {"order_id": {"S": ID}}, "ConsistentRead": true})]);
+        assert_eq!(aws.asked(), [json!({"TableName": "orders", "Key": {"order_id": {"S": ID}}, "ConsistentRead": true})]);
     }
 
     #[tokio::test]
@@ -157,7 +156,7 @@ mod tests {
         let id = ID.parse().unwrap();
         assert_eq!(orders(200, &json!({})).0.find(&id).await.unwrap(), None);
         assert_eq!(orders(200, &json!({"Item": facts})).0.find(&id).await.unwrap(), None);
-        let asked = orders(400, &refused(Some(facts))).0.request_cancel(&id, NOW.parse().unwrap()).await;
+        let asked = orders(400, &condition_failed(Some(facts))).0.request_cancel(&id, NOW.parse().unwrap()).await;
         assert_eq!(asked.unwrap(), CancelAsked::NoSuchOrder);
     }
 
@@ -173,11 +172,11 @@ mod tests {
     #[tokio::test]
     async fn an_order_is_created_once_and_the_second_time_found() {
         let (order, item) = stored();
-        let (fresh, asked) = orders(200, &json!({}));
+        let (fresh, aws) = orders(200, &json!({}));
         assert_eq!(fresh.create(&order).await.unwrap(), Created::New);
-        let asked = asked.lock().unwrap()[0].clone();
+        let asked = aws.asked()[0].clone();
         assert_eq!((&asked["Item"], &asked["ConditionExpression"]), (&item, &json!("attribute_not_exists(#key)")));
-        let (taken, _) = orders(400, &refused(Some(item)));
+        let (taken, _) = orders(400, &condition_failed(Some(item)));
         assert_eq!(taken.create(&order).await.unwrap(), Created::Exists(order));
     }
 
@@ -185,10 +184,10 @@ mod tests {
     async fn a_wish_to_cancel_is_one_conditional_update() {
         let (order, mut item) = stored();
         item["cancel_requested_at"] = json!({"S": "2026-05-04T10:30:00Z"});
-        let (noted, asked) = orders(200, &json!({"Attributes": item}));
+        let (noted, aws) = orders(200, &json!({"Attributes": item}));
         let since = noted.request_cancel(&order.order_id, NOW.parse().unwrap()).await.unwrap();
         assert_eq!(since, CancelAsked::Since("2026-05-04T10:30:00Z".parse().unwrap()), "the first wish stays");
-        let asked = asked.lock().unwrap()[0].clone();
+        let asked = aws.asked()[0].clone();
         assert_eq!(asked["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0)");
         assert_eq!(
             asked["ConditionExpression"],
@@ -205,8 +204,8 @@ mod tests {
         let (order, mut item) = stored();
         item["order.shipped"] = json!({"M": {"at": {"S": NOW}}});
         let ask = async |answer: Value| orders(400, &answer).0.request_cancel(&order.order_id, NOW.parse().unwrap()).await;
-        assert_eq!(ask(refused(Some(item))).await.unwrap(), CancelAsked::TooLate);
-        assert_eq!(ask(refused(None)).await.unwrap(), CancelAsked::NoSuchOrder);
+        assert_eq!(ask(condition_failed(Some(item))).await.unwrap(), CancelAsked::TooLate);
+        assert_eq!(ask(condition_failed(None)).await.unwrap(), CancelAsked::NoSuchOrder);
         assert_eq!(ask(throttled()).await.unwrap_err().kind, Kind::Transient);
     }
 

@@ -1,9 +1,10 @@
 //! What the ledger sends to DynamoDB, to the byte, and what it makes of each answer.
 
 use super::*;
-use crate::{Ledger, stub::Aws, tests::letter};
+use crate::{Ledger, tests::letter};
 use lambda_kit::Kind;
 use serde_json::{Value, json};
+use testkit::aws::Aws;
 
 const NOW: &str = "2026-05-04T10:11:12.345Z";
 const UNTIL_TEXT: &str = "2026-05-04T10:11:42.345Z";

@@ -1,9 +1,10 @@
 //! What goes to SES, to the byte, and what is made of each answer.
 
 use super::*;
-use crate::{Mail, Sender, stub::Aws, tests::letter};
+use crate::{Mail, Sender, tests::letter};
 use lambda_kit::Kind;
 use serde_json::json;
+use testkit::aws::Aws;
 
 fn ses(aws: &Aws) -> Ses {
     let mut env = Env::from_values([("ORDERS_ADDRESS", "orders@example.com"), ("MAIL_CONFIGURATION_SET", "mail")]);

@@ -1,8 +1,8 @@
 //! What the suppression list sends to DynamoDB, to the byte.
 
 use super::*;
-use crate::stub::Aws;
 use serde_json::json;
+use testkit::aws::Aws;
 
 const NOW: &str = "2026-05-04T10:11:12.345Z";
 
