@@ -1,0 +1,149 @@
+//! What the inspector may do, verb for verb what its role allows.
+//!
+//! [`Aws`](crate::aws::Aws) does it; tests do it in memory. The ports refuse to decide: which queue is a dead-letter queue, where
+//! a message belongs and what is masked is decided by the pure modules beside this one.
+
+use domain::Timestamp;
+use lambda_kit::{Ambient, Failure, batch::Attribute};
+use std::{collections::HashMap, fmt, time::Duration};
+
+/// Most messages of one receive, one release or one look-up.
+pub const PAGE_MAX: usize = 10;
+
+/// A resource of the stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name in the account: a queue's URL, a topic's or subscription's ARN, a log group's name.
+    pub physical_id: String,
+    /// Its type, such as `AWS::SQS::Queue`.
+    pub kind: String,
+}
+
+/// What a queue says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueFacts {
+    /// Its ARN.
+    pub arn: String,
+    /// Where SQS moves what was received too often.
+    pub dead_letter_arn: Option<String>,
+    /// Messages to be had, about.
+    pub visible: u64,
+    /// Messages somebody has received, about.
+    pub in_flight: u64,
+}
+
+/// What a subscription says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// What it hears.
+    pub topic_arn: String,
+    /// Where SNS puts what it cannot deliver.
+    pub dead_letter_arn: Option<String>,
+}
+
+/// A message as it was received. `Debug` hides its body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// SQS's id of it.
+    pub message_id: String,
+    /// This receive's handle.
+    pub receipt: String,
+    /// The body.
+    pub body: String,
+    /// The attributes, by name.
+    pub attributes: Vec<(String, Attribute)>,
+    /// On FIFO queues the group.
+    pub group_id: Option<String>,
+    /// How often it was received, this time included.
+    pub receives: u32,
+    /// When it was sent: to its own queue, or to this one by whoever parked it.
+    pub sent_at: Timestamp,
+    /// ARN of the queue that SQS moved it from; [`None`] where it was sent here.
+    pub moved_from: Option<String>,
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letter").field("message_id", &self.message_id).finish_non_exhaustive()
+    }
+}
+
+/// A message on its way home. `Debug` hides its body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// The body, unchanged.
+    pub body: String,
+    /// The attributes that it takes along.
+    pub attributes: Vec<(String, Attribute)>,
+    /// On FIFO: its own group.
+    pub group_id: Option<String>,
+    /// On FIFO: the id that SQS knows it by here. Never the event's, which SQS swallows for five minutes, with success.
+    pub deduplication_id: Option<String>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("deduplication_id", &self.deduplication_id).finish_non_exhaustive()
+    }
+}
+
+/// The last error that a consumer logged for a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// `error_type` of the line.
+    pub error_type: String,
+    /// `error` of the line.
+    pub error: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The stack's own configuration.
+pub trait Stack {
+    /// Every resource: ListStackResources, to its end.
+    async fn resources(&self) -> Result<Vec<Resource>, Failure>;
+}
+
+/// The queues.
+pub trait Queues {
+    /// One GetQueueAttributes.
+    async fn facts(&self, url: &str) -> Result<QueueFacts, Failure>;
+    /// One ReceiveMessage of up to [`PAGE_MAX`], hidden for `lease`; waits a second where there is nothing.
+    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<Letter>, Failure>;
+    /// Makes up to [`PAGE_MAX`] visible again: one ChangeMessageVisibilityBatch. One that is gone is no failure.
+    async fn release(&self, url: &str, receipts: &[String]) -> Result<(), Failure>;
+    /// One SendMessage.
+    async fn send(&self, url: &str, message: &Outbound) -> Result<(), Failure>;
+    /// One DeleteMessage.
+    async fn delete(&self, url: &str, receipt: &str) -> Result<(), Failure>;
+}
+
+/// The topics.
+pub trait Topics {
+    /// One GetSubscriptionAttributes.
+    async fn route(&self, subscription_arn: &str) -> Result<Route, Failure>;
+    /// One Publish to a topic that events go through.
+    async fn publish(&self, topic_arn: &str, message: &Outbound) -> Result<(), Failure>;
+    /// One Publish to the operators' topic.
+    async fn alert(&self, subject: &str, text: &str) -> Result<(), Failure>;
+}
+
+/// The consumers' logs.
+pub trait Logs {
+    /// The last error of each of up to [`PAGE_MAX`] messages since a time: FilterLogEvents.
+    async fn last_errors(&self, group: &str, message_ids: &[&str], since: Timestamp) -> Result<HashMap<String, Logged>, Failure>;
+}
+
+/// Where copies, audit records and the last digest lie.
+pub trait Archive {
+    /// One PutObject.
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Failure>;
+    /// One GetObject; [`None`] where there is none.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure>;
+}
+
+/// All of them, with clock and dice.
+pub trait Ports: Stack + Queues + Topics + Logs + Archive + Ambient {}
+impl<P: Stack + Queues + Topics + Logs + Archive + Ambient> Ports for P {}

@@ -1,0 +1,155 @@
+//! What the inspector is asked: one JSON document per invocation.
+//!
+//! `{"by": "arn:…", "command": {"redrive": {"queue": "payment", "where": ["cause=CardDeclined"]}}}`. What takes longer than an
+//! invocation answers with a [`Cursor`]; the same request with it goes on. A request with an unknown field is refused whole: a
+//! misspelt `dry_run` must not change anything.
+
+use crate::{explain::Table, walk::Seen};
+use serde::{Deserialize, Serialize};
+
+/// An invocation's document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Who asks, for the audit record: what the caller says of itself. Lambda tells a function nothing of its caller;
+    /// CloudTrail knows it under the request id that the record has too.
+    #[serde(default)]
+    pub by: String,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Every dead-letter queue.
+    List(Nothing),
+    /// Some messages of a queue.
+    Peek(Peek),
+    /// A queue's messages by cause.
+    Explain(Explain),
+    /// Back to where they came from.
+    Redrive(Redrive),
+    /// Archived, then deleted.
+    Discard(Discard),
+    /// The operators' message.
+    Digest(Nothing),
+}
+
+/// `list` and `digest` take no arguments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// `peek`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peek {
+    /// Which queue.
+    pub queue: String,
+    /// How many; ten where nothing is said.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Whether bodies are shown as they are. It is audited.
+    #[serde(default)]
+    pub reveal: bool,
+}
+
+/// `explain`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// Which queue.
+    pub queue: String,
+    /// Where the last answer ended.
+    #[serde(default)]
+    pub cursor: Option<Cursor>,
+}
+
+/// `redrive`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redrive {
+    /// Which queue.
+    pub queue: String,
+    /// Which messages: conditions of [`Filter`](crate::filter::Filter). All where there is none.
+    #[serde(default, rename = "where")]
+    pub conditions: Vec<String>,
+    /// How many at most, over all invocations.
+    #[serde(default)]
+    pub max: Option<u64>,
+    /// How many a second at most.
+    #[serde(default)]
+    pub rate: Option<u32>,
+    /// Whether it is only counted.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Whether messages go that came back too often.
+    #[serde(default)]
+    pub force: bool,
+    /// Which home, where a queue serves several and a message does not say.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Why, for the audit record.
+    #[serde(default)]
+    pub reason: String,
+    /// Where the last answer ended.
+    #[serde(default)]
+    pub cursor: Option<Cursor>,
+}
+
+/// `discard`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discard {
+    /// Which queue.
+    pub queue: String,
+    /// Which messages; at least one condition.
+    #[serde(default, rename = "where")]
+    pub conditions: Vec<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// How many at most, over all invocations.
+    #[serde(default)]
+    pub max: Option<u64>,
+    /// Whether it is only counted.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Where the last answer ended.
+    #[serde(default)]
+    pub cursor: Option<Cursor>,
+}
+
+/// Where an answer ended. Opaque to callers, and nothing that a queue, a right or a limit of the service follows from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// Which messages were read and are still there.
+    pub seen: Seen,
+    /// Which FIFO groups wait for a message of theirs that did not go.
+    pub held: Seen,
+    /// What was counted so far.
+    pub counts: Counts,
+    /// What was explained so far.
+    pub table: Table,
+}
+
+/// What became of messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Read, each once.
+    pub read: u64,
+    /// Selected, and gone where they were to go; in a dry run, that would have.
+    pub done: u64,
+    /// Not selected.
+    pub skipped: u64,
+    /// Selected and refused: they came back too often, or have no one home.
+    pub refused: u64,
+    /// Behind a message of their FIFO group that did not go.
+    pub held_back: u64,
+    /// A call failed: still there. One that was sent and could not be deleted is at home too.
+    pub failed: u64,
+}
