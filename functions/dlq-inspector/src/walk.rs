@@ -1,0 +1,200 @@
+//! Reading a queue from one end to the other, which SQS does not offer.
+//!
+//! A message that was read is hidden for a lease, so that the next receive gives another. Read to the end, everything that is
+//! still there is made visible at once; whoever dies on the way leaves it hidden for the rest of the lease. The ids of what was
+//! read are remembered, so that a message that comes back is not counted twice.
+//!
+//! In memory: eight bytes and a tree's share for each id, of at most [`READ_MAX`], and a receipt for each message held, of at most
+//! [`HELD_MAX`]; together under 20 MB. Bodies are gone when their page is.
+
+use crate::ports::{Letter, PAGE_MAX, Queues};
+use base64_simd::URL_SAFE_NO_PAD;
+use futures_util::{StreamExt as _, future::join_all, stream};
+use lambda_kit::Failure;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Most messages of a walk.
+pub const READ_MAX: usize = 100_000;
+/// Most receipts that are kept, to make their messages visible at the end. What is beyond waits for its lease.
+pub const HELD_MAX: usize = 20_000;
+/// How many releases are under way at once.
+const RELEASES: usize = 8;
+
+/// How long a message stays hidden that was read from a queue of this depth: ten seconds, and what reading so many takes at a
+/// slow 200 a second, up to a quarter of an hour.
+pub fn lease(depth: u64) -> Duration {
+    Duration::from_secs((10 + depth / 200).min(900))
+}
+
+/// A set of ids, as hashes. In JSON one string, eight bytes an id in base64.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen(BTreeSet<u64>);
+
+impl Seen {
+    /// Adds an id; whether it is new.
+    pub fn insert(&mut self, id: &str) -> bool {
+        self.0.insert(hash(id))
+    }
+    /// Whether it has an id.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.contains(&hash(id))
+    }
+    /// Takes an id out.
+    pub fn remove(&mut self, id: &str) {
+        self.0.remove(&hash(id));
+    }
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// FNV-1a: the same in every build, and two of a hundred thousand ids agree once in three billion walks.
+pub fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl Serialize for Seen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|id| id.to_le_bytes()).collect();
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode_to_string(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| D::Error::custom("the cursor is none of the inspector's"))?;
+        let (ids, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() || ids.len() > READ_MAX {
+            return Err(D::Error::custom("the cursor is none of the inspector's"));
+        }
+        Ok(Self(ids.iter().map(|id| u64::from_le_bytes(*id)).collect()))
+    }
+}
+
+/// A walk through a queue.
+#[derive(Debug)]
+pub struct Walk<'p, Q> {
+    queues: &'p Q,
+    url: &'p str,
+    lease: Duration,
+    /// What was read and is still there, in this invocation or before it.
+    pub seen: Seen,
+    held: BTreeMap<u64, String>,
+    again: usize,
+}
+
+impl<'p, Q: Queues> Walk<'p, Q> {
+    /// Begins, or goes on where `seen` was read.
+    pub fn new(queues: &'p Q, url: &'p str, lease: Duration, seen: Seen) -> Self {
+        Self { queues, url, lease, seen, held: BTreeMap::new(), again: 0 }
+    }
+
+    /// The next messages, up to `most` from each of so many receives side by side; [`None`] at the end.
+    ///
+    /// # Errors
+    /// Where a receive failed.
+    pub async fn page(&mut self, most: usize, receives: usize) -> Result<Option<Vec<Letter>>, Failure> {
+        while self.seen.len() < READ_MAX {
+            let calls = (0..receives.max(1)).map(|_| self.queues.receive(self.url, most.clamp(1, PAGE_MAX), self.lease));
+            let answers = join_all(calls).await;
+            let mut failed = None;
+            let mut letters = Vec::new();
+            for answer in answers {
+                match answer {
+                    Ok(page) => letters.extend(page),
+                    Err(failure) => failed = Some(failure),
+                }
+            }
+            // Also of what came beside a failure: it is hidden.
+            for letter in &letters {
+                if self.held.len() < HELD_MAX {
+                    self.held.insert(hash(&letter.message_id), letter.receipt.clone());
+                }
+            }
+            if let Some(failure) = failed {
+                return Err(failure);
+            }
+            if letters.is_empty() {
+                return Ok(None);
+            }
+            let read = letters.len();
+            letters.retain(|letter| self.seen.insert(&letter.message_id));
+            self.again += read - letters.len();
+            if !letters.is_empty() {
+                return Ok(Some(letters));
+            }
+            // Leases run out faster than the end is reached: everything was read once, as far as can be told.
+            if self.again > self.seen.len() + 10 * PAGE_MAX {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A message is gone from the queue.
+    pub fn gone(&mut self, message_id: &str) {
+        self.held.remove(&hash(message_id));
+        self.seen.remove(message_id);
+    }
+
+    /// A message was read in vain: it is to be read again.
+    pub fn forget(&mut self, message_id: &str) {
+        self.seen.remove(message_id);
+    }
+
+    /// Makes messages visible again.
+    ///
+    /// # Errors
+    /// Where a call failed; its messages wait for their lease.
+    pub async fn release(&mut self, message_ids: &[String]) -> Result<(), Failure> {
+        let receipts: Vec<_> = message_ids.iter().filter_map(|id| self.held.remove(&hash(id))).collect();
+        self.release_all(receipts).await
+    }
+
+    /// Makes everything visible that is held.
+    ///
+    /// # Errors
+    /// Where a call failed; its messages wait for their lease.
+    pub async fn end(&mut self) -> Result<(), Failure> {
+        let receipts: Vec<_> = std::mem::take(&mut self.held).into_values().collect();
+        self.release_all(receipts).await
+    }
+
+    async fn release_all(&self, receipts: Vec<String>) -> Result<(), Failure> {
+        let calls = stream::iter(receipts.chunks(PAGE_MAX)).map(|chunk| self.queues.release(self.url, chunk));
+        let answers: Vec<_> = calls.buffer_unordered(RELEASES).collect().await;
+        answers.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_survives_the_way_through_the_caller() {
+        let mut seen = Seen::default();
+        assert!((0..100).all(|n| seen.insert(&n.to_string())) && !seen.insert("7"));
+        let json = serde_json::to_string(&seen).unwrap();
+        assert!(json.len() < 100 * 11 + 10, "{}", json.len());
+        assert_eq!(serde_json::from_str::<Seen>(&json).unwrap(), seen);
+        for bad in ["\"!\"", "\"AAAA\"", "7"] {
+            assert!(serde_json::from_str::<Seen>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_lease_grows_with_the_depth_and_has_an_end() {
+        assert_eq!([lease(0), lease(10_000), lease(u64::MAX)].map(|lease| lease.as_secs()), [10, 60, 900]);
+    }
+}
