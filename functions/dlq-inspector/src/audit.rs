@@ -1,0 +1,82 @@
+//! Audit records: who changed what, when, how much and why.
+//!
+//! One is written before the first change of an invocation, and one after the last. An invocation that dies between them has
+//! the first alone, which says what it was about to do. Without the first, nothing is changed.
+
+use crate::{
+    Inspector,
+    ports::{Archive as _, Ports},
+    request::Counts,
+    stack::DeadLetterQueue,
+};
+use domain::Timestamp;
+use lambda_kit::{Ambient as _, Failure};
+use serde::Serialize;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'r> {
+    /// What the caller says of itself.
+    pub by: &'r str,
+    /// Lambda's id of the invocation, under which CloudTrail knows the caller.
+    pub request_id: &'r str,
+}
+
+/// What is, or was, changed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change<'r> {
+    /// `begun`, `ended` or `revealed`.
+    pub phase: &'static str,
+    /// The command.
+    pub command: &'static str,
+    /// The queue, as operators call it.
+    pub queue: &'r str,
+    /// The selection.
+    #[serde(rename = "where")]
+    pub conditions: &'r [String],
+    /// How many at most.
+    pub max: Option<u64>,
+    /// Whether limits were overridden.
+    pub force: bool,
+    /// Why.
+    pub reason: &'r str,
+    /// What became of the messages: over all invocations of the request.
+    pub counts: Counts,
+}
+
+impl<'r> Change<'r> {
+    /// Bodies are shown.
+    pub fn reveal(queue: &'r DeadLetterQueue, limit: usize) -> Self {
+        let max = u64::try_from(limit).ok();
+        let (phase, command, reason) = ("revealed", "peek", "");
+        Self { phase, command, queue: &queue.name, conditions: &[], max, force: false, reason, counts: Counts::default() }
+    }
+}
+
+#[derive(Serialize)]
+struct Record<'r> {
+    at: Timestamp,
+    by: &'r str,
+    request_id: &'r str,
+    #[serde(flatten)]
+    change: &'r Change<'r>,
+}
+
+impl<P: Ports> Inspector<P> {
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// Where it could not be written.
+    pub(crate) async fn audit(&self, who: &Who<'_>, change: &Change<'_>) -> Result<(), Failure> {
+        let at = self.ports.now();
+        let record = Record { at, by: who.by, request_id: who.request_id, change };
+        let bytes = serde_json::to_vec(&record).map_err(|error| Failure::bug("UnwritableAudit", error))?;
+        let day: String = at.to_string().chars().take(10).collect();
+        let key = format!("audit/{day}/{}-{}-{}.json", at.as_millisecond(), who.request_id, change.phase);
+        self.ports.put(&key, bytes).await?;
+        let (command, queue, phase, request_id) = (change.command, change.queue, change.phase, who.request_id);
+        let Counts { done, refused, held_back, failed, .. } = change.counts;
+        tracing::info!(command, queue, phase, request_id, done, refused, held_back, failed, "audit");
+        Ok(())
+    }
+}

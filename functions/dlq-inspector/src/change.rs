@@ -1,0 +1,411 @@
+//! `redrive` and `discard`: message by message, the new place first.
+//!
+//! ```text
+//!   redrive   send home ─▶ delete         discard   archive ─▶ delete
+//! ```
+//!
+//! Between the two a message is in both places, never in none. In a FIFO queue a group's messages go one after the other, and
+//! when one does not go, those behind it stay: an order's messages come back in order, or wait together. A dry run selects
+//! as the real one does, and calls nothing that changes anything.
+
+use crate::{
+    Inspector,
+    answer::{Changed, Stop},
+    audit::{self, Who},
+    filter::Filter,
+    look::RECEIVES,
+    message::{Facts, outbound},
+    ports::{Archive as _, Letter, Outbound, PAGE_MAX, Ports, Queues as _, Topics as _},
+    request::{Counts, Cursor, Discard, Redrive},
+    stack::{DeadLetterQueue, Home, Layout},
+    walk::{Seen, Walk, lease},
+};
+use futures_util::future::join_all;
+use lambda_kit::{Ambient as _, Failure, batch::Attribute};
+use serde_json::json;
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// The shortest lease of what is to be changed: a page at the slowest rate takes a sixth of it.
+const LEASE_MIN: Duration = Duration::from_secs(60);
+/// How much of a lease must be left to begin with a message: its send and its delete.
+const LEASE_LEFT: Duration = Duration::from_secs(15);
+/// How many seconds' worth a page is at most, where a rate is given.
+const PAGE_SECONDS: u32 = 10;
+/// Most look-ups in logs of one invocation, where a selection goes by cause: each has to be known.
+const LOOK_UPS_MAX: usize = 100;
+/// How often a delete is tried whose message is in its new place.
+const DELETES_MAX: u32 = 3;
+/// Most sentences about messages that did not go.
+const NOTES_MAX: usize = 10;
+
+/// What is done with what is selected.
+enum Act<'r> {
+    Redrive { force: bool, to: Option<&'r str> },
+    Discard { reason: &'r str, by: &'r str },
+}
+
+/// A request to change a queue.
+struct Order<'r> {
+    act: Act<'r>,
+    filter: Filter,
+    max: u64,
+    pace: Pace,
+    dry_run: bool,
+    who: &'r Who<'r>,
+    record: audit::Change<'r>,
+}
+
+/// Where a message goes.
+enum Task<'q> {
+    Home(&'q Home, Outbound),
+    Archive(String, Vec<u8>),
+}
+
+/// What is to become of a message.
+enum Fate<'q> {
+    /// It goes.
+    Goes(Task<'q>),
+    /// It is not selected.
+    Skipped,
+    /// It may not go.
+    Refused(String),
+    /// One before it in its group did not go.
+    HeldBack,
+    /// As many have gone as were wanted.
+    BeyondMax,
+}
+
+/// What became of a message that was to go.
+enum Went {
+    Done,
+    Failed(String),
+    HeldBack,
+    /// There was no time.
+    NotBegun,
+}
+
+impl<P: Ports> Inspector<P> {
+    pub(crate) async fn redrive(&self, redrive: &Redrive, who: &Who<'_>, ends: Instant) -> Result<Changed, Stop> {
+        let filter = Filter::parse(&redrive.conditions).map_err(|sentence| Stop::refused("InvalidCondition", sentence))?;
+        if redrive.rate == Some(0) || redrive.max == Some(0) {
+            return Err(Stop::refused("InvalidLimit", "--rate and --max must be at least 1."));
+        }
+        let layout = self.layout().await?;
+        let queue = find(&layout, &redrive.queue)?;
+        if let Some(to) = redrive.to.as_deref().filter(|to| !queue.homes.iter().any(|home| home.name() == *to)) {
+            let names: Vec<_> = queue.homes.iter().map(Home::name).collect();
+            return Err(Stop::refused("UnknownHome", format!("{} sends nothing to `{to}`, but to {}.", queue.name, names.join(" or "))));
+        }
+        let record = audit::Change {
+            phase: "begun",
+            command: "redrive",
+            queue: &queue.name,
+            conditions: &redrive.conditions,
+            max: redrive.max,
+            force: redrive.force,
+            reason: &redrive.reason,
+            counts: Counts::default(),
+        };
+        let act = Act::Redrive { force: redrive.force, to: redrive.to.as_deref() };
+        let (max, pace) = (redrive.max.unwrap_or(u64::MAX), Pace::new(redrive.rate));
+        let order = Order { act, filter, max, pace, dry_run: redrive.dry_run, who, record };
+        Ok(self.change(queue, order, redrive.cursor.clone().unwrap_or_default(), ends).await?)
+    }
+
+    pub(crate) async fn discard(&self, discard: &Discard, who: &Who<'_>, ends: Instant) -> Result<Changed, Stop> {
+        let filter = Filter::parse(&discard.conditions).map_err(|sentence| Stop::refused("InvalidCondition", sentence))?;
+        if filter.is_all() {
+            return Err(Stop::refused("NoCondition", "discard takes a selection: say which messages with --where."));
+        }
+        let reason = discard.reason.trim();
+        if reason.is_empty() {
+            return Err(Stop::refused("NoReason", "discard takes a reason: say why with --reason."));
+        }
+        if discard.max == Some(0) {
+            return Err(Stop::refused("InvalidLimit", "--max must be at least 1."));
+        }
+        let layout = self.layout().await?;
+        let queue = find(&layout, &discard.queue)?;
+        let record = audit::Change {
+            phase: "begun",
+            command: "discard",
+            queue: &queue.name,
+            conditions: &discard.conditions,
+            max: discard.max,
+            force: false,
+            reason,
+            counts: Counts::default(),
+        };
+        let (act, max) = (Act::Discard { reason, by: who.by }, discard.max.unwrap_or(u64::MAX));
+        let order = Order { act, filter, max, pace: Pace::new(None), dry_run: discard.dry_run, who, record };
+        Ok(self.change(queue, order, discard.cursor.clone().unwrap_or_default(), ends).await?)
+    }
+
+    async fn change(&self, queue: &DeadLetterQueue, mut order: Order<'_>, cursor: Cursor, ends: Instant) -> Result<Changed, Failure> {
+        let Cursor { seen, mut held, mut counts, .. } = cursor;
+        let lease = lease(queue.depth()).max(LEASE_MIN);
+        let mut walk = Walk::new(&self.ports, &queue.url, lease, seen);
+        let mut notes = Vec::new();
+        let mut begun = false;
+        let outcome = self.change_all(queue, &order, &mut walk, lease, &mut held, &mut counts, &mut notes, &mut begun, ends).await;
+        // A FIFO group is locked while one of its messages is hidden: the next invocation could not go on with it.
+        let released = if matches!(outcome, Ok(false)) && !queue.is_fifo() { Ok(()) } else { walk.end().await };
+        if begun {
+            (order.record.phase, order.record.counts) = ("ended", counts);
+            self.audit(order.who, &order.record).await?;
+        }
+        let is_over = outcome?;
+        if let Err(failure) = released {
+            // They come back by themselves, when their lease ends.
+            tracing::warn!(error_type = failure.error_type, error = failure.chain(), "messages were not made visible at once");
+        }
+        let cursor = (!is_over).then(|| Cursor { seen: walk.seen, held, counts, ..Cursor::default() });
+        Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, notes, cursor })
+    }
+
+    /// Page by page, to the end or until `ends`; whether it is over.
+    #[expect(clippy::too_many_arguments, reason = "what survives a failure half-way is the caller's, so that it is released and recorded")]
+    async fn change_all(
+        &self,
+        queue: &DeadLetterQueue,
+        order: &Order<'_>,
+        walk: &mut Walk<'_, P>,
+        lease: Duration,
+        held: &mut Seen,
+        counts: &mut Counts,
+        notes: &mut Vec<String>,
+        begun: &mut bool,
+        ends: Instant,
+    ) -> Result<bool, Failure> {
+        let mut look_ups = if order.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
+        loop {
+            if counts.done >= order.max {
+                return Ok(true);
+            }
+            if Instant::now() >= ends || order.filter.asks_cause() && look_ups == 0 {
+                return Ok(false);
+            }
+            let until = (Instant::now() + lease).checked_sub(LEASE_LEFT).unwrap_or(ends).min(ends);
+            let receives = if order.dry_run { RECEIVES } else { 1 };
+            let Some(page) = walk.page(order.pace.page(), receives).await? else { return Ok(true) };
+            let (facts, _) = self.facts(queue, &page, &mut look_ups, true).await?;
+            counts.read += count(page.len());
+
+            let fates = self.decide(queue, order, &page, &facts, held, counts.done);
+            let goes = |fate: &Fate<'_>| matches!(fate, Fate::Goes(_));
+            if !order.dry_run && !*begun && fates.iter().any(goes) {
+                self.audit(order.who, &order.record).await?;
+                *begun = true;
+            }
+            let went = self.carry_out(queue, order, &page, &fates, until).await;
+            let mut again = Vec::new();
+            for ((letter, fate), went) in page.iter().zip(fates).zip(went) {
+                let mut note = |sentence: String| {
+                    if notes.len() < NOTES_MAX {
+                        notes.push(sentence);
+                    }
+                };
+                match (fate, went) {
+                    (Fate::Skipped, _) => counts.skipped += 1,
+                    (Fate::HeldBack, _) | (_, Some(Went::HeldBack)) => counts.held_back += 1,
+                    (Fate::Refused(sentence), _) => {
+                        counts.refused += 1;
+                        note(sentence);
+                    }
+                    (Fate::Goes(_), Some(Went::Done)) => {
+                        counts.done += 1;
+                        if !order.dry_run {
+                            walk.gone(&letter.message_id);
+                        }
+                    }
+                    (Fate::Goes(_), Some(Went::Failed(sentence))) => {
+                        counts.failed += 1;
+                        if let Some(group) = &letter.group_id {
+                            held.insert(group);
+                        }
+                        note(sentence);
+                    }
+                    (Fate::BeyondMax, _) | (Fate::Goes(_), Some(Went::NotBegun) | None) => {
+                        counts.read -= 1;
+                        walk.forget(&letter.message_id);
+                        again.push(letter.message_id.clone());
+                    }
+                }
+            }
+            walk.release(&again).await?;
+        }
+    }
+
+    /// What is to become of each message of a page, in their order.
+    fn decide<'q>(
+        &self,
+        queue: &'q DeadLetterQueue,
+        order: &Order<'_>,
+        page: &[Letter],
+        facts: &[Facts],
+        held: &mut Seen,
+        done: u64,
+    ) -> Vec<Fate<'q>> {
+        let mut left = order.max.saturating_sub(done);
+        let mut fates = Vec::with_capacity(page.len());
+        for (letter, facts) in page.iter().zip(facts) {
+            let fate = if !order.filter.selects(facts) {
+                Fate::Skipped
+            } else if letter.group_id.as_ref().is_some_and(|group| held.contains(group)) {
+                Fate::HeldBack
+            } else if left == 0 {
+                Fate::BeyondMax
+            } else {
+                match self.task(queue, order, letter, facts) {
+                    Ok(task) => {
+                        left -= 1;
+                        Fate::Goes(task)
+                    }
+                    Err(sentence) => {
+                        if let Some(group) = &letter.group_id {
+                            held.insert(group);
+                        }
+                        Fate::Refused(sentence)
+                    }
+                }
+            };
+            fates.push(fate);
+        }
+        fates
+    }
+
+    fn task<'q>(&self, queue: &'q DeadLetterQueue, order: &Order<'_>, letter: &Letter, facts: &Facts) -> Result<Task<'q>, String> {
+        match order.act {
+            Act::Redrive { force, to } => {
+                let home = queue.home(letter, facts, to)?;
+                Ok(Task::Home(home, outbound(letter, facts, home.is_fifo(), force)?))
+            }
+            Act::Discard { reason, by } => {
+                let attribute = |(name, value): &(String, Attribute)| match value {
+                    Attribute::Text { data_type, value } => (name.clone(), json!({ "type": data_type, "value": value })),
+                    Attribute::Binary { data_type, value } => {
+                        (name.clone(), json!({ "type": data_type, "base64": base64_simd::STANDARD.encode_to_string(value) }))
+                    }
+                };
+                let copy = json!({
+                    "queue": queue.queue_name(),
+                    "message_id": letter.message_id,
+                    "group_id": letter.group_id,
+                    "sent_at": letter.sent_at,
+                    "attributes": letter.attributes.iter().map(attribute).collect::<serde_json::Map<_, _>>(),
+                    "body": letter.body,
+                    "cause": facts.cause,
+                    "discarded": { "at": self.ports.now(), "by": by, "reason": reason },
+                });
+                // An id of SQS's is a UUID; whatever else an engine hands out must not choose the key's folder.
+                let id: String = letter.message_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+                Ok(Task::Archive(format!("discarded/{}/{id}.json", queue.name), copy.to_string().into_bytes()))
+            }
+        }
+    }
+
+    /// Does what was decided: side by side, one after the other within a group. One answer for each message, in their order.
+    async fn carry_out(
+        &self,
+        queue: &DeadLetterQueue,
+        order: &Order<'_>,
+        page: &[Letter],
+        fates: &[Fate<'_>],
+        until: Instant,
+    ) -> Vec<Option<Went>> {
+        let went: Vec<_> = page.iter().map(|_| RefCell::new(None)).collect();
+        let mut lanes: Vec<Vec<usize>> = Vec::new();
+        for (at, letter) in page.iter().enumerate().filter(|(at, _)| matches!(fates[*at], Fate::Goes(_))) {
+            let same = |lane: &&mut Vec<usize>| letter.group_id.is_some() && page[lane[0]].group_id == letter.group_id;
+            match lanes.iter_mut().find(same) {
+                Some(lane) => lane.push(at),
+                None => lanes.push(vec![at]),
+            }
+        }
+        let lanes = lanes.iter().map(|lane| async {
+            let mut stopped = None;
+            for &at in lane {
+                let Fate::Goes(task) = &fates[at] else { continue };
+                let outcome = match stopped {
+                    Some(false) => Went::NotBegun,
+                    Some(true) => Went::HeldBack,
+                    None if order.dry_run => Went::Done,
+                    None if !order.pace.wait(until).await => Went::NotBegun,
+                    None => self.carry_out_one(queue, &page[at], task).await,
+                };
+                match outcome {
+                    Went::NotBegun => stopped = Some(false),
+                    Went::Failed(_) => stopped = Some(true),
+                    Went::Done | Went::HeldBack => {}
+                }
+                went[at].replace(Some(outcome));
+            }
+        });
+        join_all(lanes).await;
+        went.into_iter().map(RefCell::into_inner).collect()
+    }
+
+    /// The new place, then the old one.
+    async fn carry_out_one(&self, queue: &DeadLetterQueue, letter: &Letter, task: &Task<'_>) -> Went {
+        let sent = match task {
+            Task::Home(Home::Queue { url, .. }, message) => self.ports.send(url, message).await,
+            Task::Home(Home::Topic { arn, .. }, message) => self.ports.publish(arn, message).await,
+            Task::Archive(key, copy) => self.ports.put(key, copy.clone()).await,
+        };
+        let id = &letter.message_id;
+        if let Err(failure) = sent {
+            return Went::Failed(format!("{id} stays where it is: {failure}."));
+        }
+        let mut failed = None;
+        for _ in 0..DELETES_MAX {
+            match self.ports.delete(&queue.url, &letter.receipt).await {
+                Ok(()) => return Went::Done,
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        Went::Failed(format!("{id} is in its new place and in the dead-letter queue: {}.", failed.map(|f| f.to_string()).unwrap_or_default()))
+    }
+}
+
+fn find<'l>(layout: &'l Layout, name: &str) -> Result<&'l DeadLetterQueue, Stop> {
+    layout.find(name)
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// When the next message may go.
+struct Pace {
+    rate: Option<u32>,
+    next: Cell<Option<Instant>>,
+}
+
+impl Pace {
+    fn new(rate: Option<u32>) -> Self {
+        Self { rate, next: Cell::new(None) }
+    }
+
+    /// How many messages a page has: no more than go while they are hidden.
+    fn page(&self) -> usize {
+        self.rate.map_or(PAGE_MAX, |rate| usize::try_from(rate.saturating_mul(PAGE_SECONDS)).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX))
+    }
+
+    /// Waits for the next one's time; whether that is before `until`.
+    async fn wait(&self, until: Instant) -> bool {
+        let now = Instant::now();
+        let due = self.next.get().map_or(now, |next| next.max(now));
+        if due >= until {
+            return false;
+        }
+        if let Some(rate) = self.rate {
+            self.next.set(Some(due + Duration::from_secs(1) / rate.max(1)));
+            sleep_until(due).await;
+        }
+        true
+    }
+}

@@ -1,0 +1,94 @@
+//! The digest: what lies in the dead-letter queues, to the operators' topic, on a schedule.
+//!
+//! Silence where nothing does. What was said is not said again within [`REPEAT_AFTER`]; said again is the same queues, causes
+//! and types with counts of the same order. It is sent, then written down: whoever dies between says it twice, never not.
+
+use crate::{
+    Inspector,
+    explain::Table,
+    ports::{Archive as _, Ports, Topics as _},
+    request::Cursor,
+    stack::DeadLetterQueue,
+    walk::hash,
+};
+use domain::Timestamp;
+use lambda_kit::{Ambient as _, Failure};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub use crate::answer::Digested;
+
+/// How long the same is not said again: twice a day somebody should hear of what nobody mends.
+pub const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+/// Most messages that it reads of a queue: the table's proportions, not its sums, are what calls somebody.
+pub const READ_MAX: u64 = 1_000;
+/// Where it is written down what was said.
+pub const KEY: &str = "digest/last.json";
+
+/// What was said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    at: Timestamp,
+    fingerprint: u64,
+}
+
+impl<P: Ports> Inspector<P> {
+    pub(crate) async fn digest(&self, ends: Instant) -> Result<Digested, Failure> {
+        let layout = self.layout().await?;
+        let mut tables = Vec::new();
+        for queue in layout.dead.iter().filter(|queue| queue.depth() > 0) {
+            let explained = self.explained(queue, Cursor::default(), READ_MAX, ends).await?;
+            tables.push((queue, explained.table));
+        }
+        let last = self.ports.get(KEY).await?;
+        // One that cannot be read is none: better said twice.
+        let last: Option<Said> = last.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let (at, fingerprint) = (self.ports.now(), fingerprint(&tables));
+        if tables.is_empty() {
+            // What comes back after it was mended is news.
+            if last.is_some_and(|last| last.fingerprint != fingerprint) {
+                self.say(&Said { at, fingerprint }).await?;
+            }
+            return Ok(Digested::Silent);
+        }
+        let is_fresh = |last: Said| last.fingerprint == fingerprint && at.duration_since(last.at).unsigned_abs() < REPEAT_AFTER;
+        if last.is_some_and(is_fresh) {
+            return Ok(Digested::Said);
+        }
+        let messages: u64 = tables.iter().map(|(queue, _)| queue.depth()).sum();
+        let subject = format!("{}: {messages} dead letters in {} queues", self.stack_name, tables.len());
+        // SNS takes a hundred characters, and none but ASCII's.
+        self.ports.alert(&subject.chars().filter(char::is_ascii).take(100).collect::<String>(), &text(&tables)).await?;
+        self.say(&Said { at, fingerprint }).await?;
+        Ok(Digested::Sent)
+    }
+
+    async fn say(&self, said: &Said) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(said).map_err(|error| Failure::bug("UnwritableDigest", error))?;
+        self.ports.put(KEY, bytes).await
+    }
+}
+
+/// The mail: a table for each queue, and what to do.
+fn text(tables: &[(&DeadLetterQueue, Table)]) -> String {
+    let mut text = String::new();
+    for (queue, table) in tables {
+        let (name, depth) = (&queue.name, queue.depth());
+        text.push_str(&format!("{name}: {depth} messages, {} of them read\n{}\n", table.total(), table.text()));
+    }
+    text.push_str("cargo xtask dlq explain QUEUE shows more; docs/operations.md says what to do.\n");
+    text
+}
+
+/// What makes two digests the same: queues, causes, types, and counts up to a factor of two. Examples and times do not.
+fn fingerprint(tables: &[(&DeadLetterQueue, Table)]) -> u64 {
+    let mut lines: Vec<_> = tables
+        .iter()
+        .flat_map(|(queue, table)| table.groups.iter().map(move |group| (queue, group)))
+        .map(|(queue, group)| format!("{}|{}|{}|{}", queue.name, group.cause, group.event_type, group.count.max(1).ilog2()))
+        .chain(tables.iter().map(|(queue, _)| format!("{}|{}", queue.name, queue.depth().max(1).ilog2())))
+        .collect();
+    lines.sort_unstable();
+    hash(&lines.join("\n"))
+}

@@ -1,0 +1,259 @@
+//! `list`, `peek` and `explain`: looking, which changes nothing that matters.
+//!
+//! A receive counts as one, which no dead-letter queue minds: it redrives to nowhere.
+
+use crate::{
+    Inspector,
+    answer::{Explained, Listed, Peeked, Stop},
+    mask,
+    message::Facts,
+    ports::{Letter, Logs, PAGE_MAX, Ports, Queues, Resource, Stack as _, Topics as _},
+    request::{Counts, Cursor, Explain, Peek},
+    stack::{DeadLetterQueue, Home, Layout, layout},
+    walk::{Walk, lease},
+};
+use domain::Timestamp;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use lambda_kit::{Ambient, Failure};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
+
+/// Most messages that `peek` shows.
+pub const PEEK_MAX: usize = 100;
+/// Most messages that `list` reads of a queue, to tell its age.
+const LIST_READ_MAX: usize = 100;
+/// Receives side by side of a walk that only looks: 10,000 messages are 250 rounds.
+pub(crate) const RECEIVES: usize = 4;
+/// Most look-ups in a log of one invocation. CloudWatch Logs allows five FilterLogEvents a second, of the whole account.
+const LOOK_UPS_MAX: usize = 25;
+/// Calls about configuration side by side.
+const CALLS: usize = 8;
+/// Receives of a peek that hides nothing, the last of which bring what the first did.
+const PEEKS_MAX: usize = 3;
+
+impl<P: Ports> Inspector<P> {
+    /// The stack's queues as they are now.
+    ///
+    /// # Errors
+    /// Where a call failed.
+    pub(crate) async fn layout(&self) -> Result<Layout, Failure> {
+        let resources = self.ports.resources().await?;
+        let of = |kind: &'static str| resources.iter().filter(move |resource| resource.kind == kind);
+        let facts = |queue: &Resource| {
+            let queue = queue.clone();
+            async move { self.ports.facts(&queue.physical_id).await.map(|facts| (queue, facts)) }
+        };
+        let queues: Vec<_> = stream::iter(of("AWS::SQS::Queue")).map(facts).buffered(CALLS).try_collect().await?;
+        // One that waits for its confirmation has no ARN, and no dead letters.
+        let confirmed = of("AWS::SNS::Subscription").filter(|resource| resource.physical_id.starts_with("arn:"));
+        let routes = stream::iter(confirmed).map(|resource| self.ports.route(&resource.physical_id));
+        let routes: Vec<_> = routes.buffered(CALLS).try_collect().await?;
+        Ok(layout(&resources, &queues, &routes))
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<Listed>, Stop> {
+        let layout = self.layout().await?;
+        let mut listed = Vec::with_capacity(layout.dead.len());
+        for answer in join_all(layout.dead.iter().map(|queue| self.listed(queue))).await {
+            listed.push(answer?);
+        }
+        Ok(listed)
+    }
+
+    async fn listed(&self, queue: &DeadLetterQueue) -> Result<Listed, Failure> {
+        let mut walk = Walk::new(&self.ports, &queue.url, lease(queue.facts.visible.min(100)), Default::default());
+        let hour_ago = self.ports.now().checked_sub(Duration::from_secs(3600)).unwrap_or(Timestamp::MIN);
+        let (mut oldest, mut arrived, mut read, mut complete) = (None, Some(0), 0, queue.facts.in_flight == 0);
+        let mut failed = None;
+        while queue.facts.visible > 0 {
+            match walk.page(PAGE_MAX, 1).await {
+                Ok(Some(page)) => {
+                    for letter in &page {
+                        let facts = Facts::of(letter, queue.is_undelivered());
+                        oldest = Some(oldest.map_or(letter.sent_at, |oldest: Timestamp| oldest.min(letter.sent_at)));
+                        // When SQS moved a message nobody says; the time it was sent is that of its own queue.
+                        let is_known = letter.moved_from.is_none() && (facts.parked || queue.is_undelivered());
+                        arrived = arrived.filter(|_| is_known).map(|count| count + u64::from(letter.sent_at >= hour_ago));
+                    }
+                    read += page.len();
+                    if read >= LIST_READ_MAX {
+                        complete &= queue.facts.visible <= u64::try_from(read).unwrap_or(u64::MAX);
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(failure) => {
+                    failed = Some(failure);
+                    break;
+                }
+            }
+        }
+        walk.end().await?;
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        Ok(Listed {
+            queue: queue.name.clone(),
+            queue_name: queue.queue_name().to_owned(),
+            sources: queue.homes.iter().map(|home| home.name().to_owned()).collect(),
+            depth: queue.facts.visible,
+            in_flight: queue.facts.in_flight,
+            oldest_sent_at: oldest,
+            arrived_last_hour: arrived.filter(|_| complete),
+            complete,
+        })
+    }
+
+    pub(crate) async fn peek(&self, peek: &Peek, who: &crate::audit::Who<'_>) -> Result<Vec<Peeked>, Stop> {
+        let limit = peek.limit.unwrap_or(10);
+        if !(1..=PEEK_MAX).contains(&limit) {
+            return Err(Stop::refused("InvalidLimit", format!("--limit is {limit}; it must be between 1 and {PEEK_MAX}.")));
+        }
+        let layout = self.layout().await?;
+        let queue = layout.find(&peek.queue)?;
+        if peek.reveal {
+            self.audit(who, &crate::audit::Change::reveal(queue, limit)).await?;
+        }
+        let letters = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
+        let (facts, _) = self.facts(queue, &letters, &mut LOOK_UPS_MAX.clone(), false).await?;
+        let body = |letter: &Letter| if peek.reveal { letter.body.clone().into() } else { mask::body(&letter.body) };
+        let peeked = |(letter, facts): (&Letter, Facts)| Peeked {
+            body: body(letter),
+            message_id: facts.message_id,
+            event_type: facts.event_type,
+            subject: facts.subject,
+            trace_id: facts.trace_id,
+            receives: letter.receives,
+            redrives: facts.redrives,
+            first_seen: letter.sent_at,
+            last_seen: facts.failed_at,
+            cause: facts.cause,
+            detail: facts.detail,
+        };
+        Ok(letters.iter().zip(facts).map(peeked).collect())
+    }
+
+    /// A page without a lease: nothing is hidden for a moment, so that nothing has to be given back.
+    async fn glance(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<Letter>, Failure> {
+        let mut letters: Vec<Letter> = Vec::new();
+        for _ in 0..PEEKS_MAX {
+            let page = self.ports.receive(&queue.url, limit, Duration::ZERO).await?;
+            for letter in page {
+                if !letters.iter().any(|known| known.message_id == letter.message_id) {
+                    letters.push(letter);
+                }
+            }
+            if letters.len() >= limit || u64::try_from(letters.len()).unwrap_or(u64::MAX) >= queue.facts.visible {
+                break;
+            }
+        }
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    /// More than a page: hidden for seconds, until they were all read.
+    async fn read(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<Letter>, Failure> {
+        let mut walk = Walk::new(&self.ports, &queue.url, lease(100), Default::default());
+        let mut letters = Vec::new();
+        let outcome = loop {
+            match walk.page((limit - letters.len()).min(PAGE_MAX), 1).await {
+                Ok(Some(page)) => letters.extend(page),
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
+            }
+            if letters.len() >= limit {
+                break Ok(());
+            }
+        };
+        walk.end().await?;
+        outcome.map(|()| letters)
+    }
+
+    pub(crate) async fn explain(&self, explain: &Explain, ends: Instant) -> Result<Explained, Stop> {
+        let layout = self.layout().await?;
+        let queue = layout.find(&explain.queue)?;
+        Ok(self.explained(queue, explain.cursor.clone().unwrap_or_default(), u64::MAX, ends).await?)
+    }
+
+    /// Reads on in a queue, up to so many messages, or until `ends`.
+    pub(crate) async fn explained(&self, queue: &DeadLetterQueue, cursor: Cursor, most: u64, ends: Instant) -> Result<Explained, Failure> {
+        let Cursor { seen, mut counts, mut table, .. } = cursor;
+        let lease = lease(queue.depth());
+        let mut walk = Walk::new(&self.ports, &queue.url, lease, seen);
+        let mut look_ups = LOOK_UPS_MAX;
+        let outcome = loop {
+            if counts.read >= most {
+                break Ok(true);
+            }
+            if Instant::now() >= ends {
+                break Ok(false);
+            }
+            let page = match walk.page(PAGE_MAX, RECEIVES).await {
+                Ok(Some(page)) => page,
+                Ok(None) => break Ok(true),
+                Err(failure) => break Err(failure),
+            };
+            match self.facts(queue, &page, &mut look_ups, false).await {
+                Ok((facts, not_looked_up)) => {
+                    table.not_looked_up += not_looked_up;
+                    for (letter, facts) in page.iter().zip(&facts) {
+                        let function = queue.home(letter, facts, None).map_or("-", Home::name);
+                        table.add(facts, function, letter.sent_at);
+                    }
+                }
+                Err(failure) => break Err(failure),
+            }
+            counts.read += u64::try_from(page.len()).unwrap_or(u64::MAX);
+        };
+        // A FIFO group is locked while one of its messages is hidden: the next invocation could not read on behind it.
+        if !matches!(outcome, Ok(false)) || queue.is_fifo() {
+            walk.end().await?;
+        }
+        let is_over = outcome?;
+        table.sort();
+        let Counts { read, .. } = counts;
+        let cursor = (!is_over).then(|| Cursor { seen: walk.seen, counts, table: table.clone(), ..Cursor::default() });
+        Ok(Explained { queue: queue.name.clone(), table, read, depth: queue.depth(), lease_seconds: lease.as_secs(), cursor })
+    }
+
+    /// What is known of messages, with errors from the logs as far as `look_ups` reach; and of how many the error was not
+    /// looked up. A log that does not answer is a failure where `strictly`, because a selection would go by it.
+    pub(crate) async fn facts(
+        &self,
+        queue: &DeadLetterQueue,
+        letters: &[Letter],
+        look_ups: &mut usize,
+        strictly: bool,
+    ) -> Result<(Vec<Facts>, u64), Failure> {
+        let mut facts: Vec<_> = letters.iter().map(|letter| Facts::of(letter, queue.is_undelivered())).collect();
+        let mut by_log: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut not_looked_up = 0;
+        for (at, (letter, of)) in letters.iter().zip(&facts).enumerate().filter(|(_, (_, facts))| facts.asks_log()) {
+            match queue.home(letter, of, None) {
+                Ok(Home::Queue { log_group: Some(group), .. }) => by_log.entry(group.clone()).or_default().push(at),
+                _ => not_looked_up += 1,
+            }
+        }
+        for (group, places) in by_log {
+            for places in places.chunks(PAGE_MAX) {
+                if *look_ups == 0 {
+                    not_looked_up += u64::try_from(places.len()).unwrap_or(u64::MAX);
+                    continue;
+                }
+                *look_ups -= 1;
+                let ids: Vec<_> = places.iter().map(|&at| letters[at].message_id.as_str()).collect();
+                let since = places.iter().map(|&at| letters[at].sent_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
+                match self.ports.last_errors(&group, &ids, since).await {
+                    Ok(found) => places.iter().for_each(|&at| facts[at].learn(found.get(&letters[at].message_id))),
+                    Err(failure) if strictly => return Err(failure),
+                    Err(failure) => {
+                        tracing::warn!(error_type = failure.error_type, error = failure.chain(), "the consumer's log was not read");
+                        *look_ups = 0;
+                        not_looked_up += u64::try_from(places.len()).unwrap_or(u64::MAX);
+                    }
+                }
+            }
+        }
+        Ok((facts, not_looked_up))
+    }
+}
