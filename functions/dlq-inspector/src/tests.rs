@@ -1,1 +1,833 @@
-//! placeholder
+//! The inspector, driven through `handle` against queues in memory: with deaths at every call, two at once, and leases that run
+//! out in a moment.
+
+use super::*;
+use crate::{
+    answer::{Changed, Digested, Explained, Listed, Peeked},
+    message::{REDRIVE_COUNT, tests::text},
+    ports::{Archive, Letter, Logged, Logs, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
+};
+use domain::Timestamp;
+use lambda_kit::{Ambient, batch::Attribute};
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap, HashSet},
+};
+use tokio::{sync::Notify, time::sleep};
+
+const ACCOUNT: &str = "arn:aws:sqs:us-east-1:000000000000:";
+const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:stack-order-events.fifo";
+/// How long a FIFO queue knows a deduplication id.
+const DEDUPLICATION: Duration = Duration::from_secs(300);
+
+#[derive(Clone, PartialEq, Debug)]
+struct Stored {
+    id: String,
+    body: String,
+    attributes: Vec<(String, Attribute)>,
+    group: Option<String>,
+    sent_at: Timestamp,
+    hidden_until: Option<Instant>,
+    receives: u32,
+    moved_from: Option<String>,
+}
+
+#[derive(Default)]
+struct Queue {
+    logical_id: &'static str,
+    name: &'static str,
+    redrives_to: Option<&'static str>,
+    messages: BTreeMap<u64, Stored>,
+    deduplicated: HashMap<String, Instant>,
+}
+
+/// Everything outside the function.
+struct World {
+    queues: RefCell<Vec<Queue>>,
+    published: RefCell<Vec<(String, Outbound)>>,
+    alerts: RefCell<Vec<(String, String)>>,
+    logged: RefCell<HashMap<String, Logged>>,
+    archive: RefCell<BTreeMap<String, Vec<u8>>>,
+    began: Instant,
+    number: Cell<u64>,
+    latency: Duration,
+    /// Whether latencies differ, so that two processes interleave.
+    rough: bool,
+    calls: Cell<usize>,
+    /// At which call the process dies, and whether that call had its effect.
+    dies_at: Cell<Option<(usize, bool)>>,
+    /// Sends that fail, by body.
+    refuses: RefCell<HashSet<String>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let queue = |logical_id, name, redrives_to| Queue { logical_id, name, redrives_to, ..Queue::default() };
+        let queues = vec![
+            queue("PaymentQueue", "stack-PaymentQueue-1", Some("stack-PaymentDeadLetterQueue-1")),
+            queue("PaymentDeadLetterQueue", "stack-PaymentDeadLetterQueue-1", None),
+            queue("ShippingQueue", "stack-shipping.fifo", Some("stack-shipping-dead-letter.fifo")),
+            queue("ShippingDeadLetterQueue", "stack-shipping-dead-letter.fifo", None),
+            queue("UndeliveredQueue", "stack-undelivered.fifo", None),
+            queue("UncollectedQueue", "stack-UncollectedQueue-1", None),
+        ];
+        Self {
+            queues: RefCell::new(queues),
+            published: RefCell::default(),
+            alerts: RefCell::default(),
+            logged: RefCell::default(),
+            archive: RefCell::default(),
+            began: Instant::now(),
+            number: Cell::new(0),
+            latency: Duration::ZERO,
+            rough: false,
+            calls: Cell::default(),
+            dies_at: Cell::default(),
+            refuses: RefCell::default(),
+        }
+    }
+
+    /// Puts a message into a queue.
+    fn put(&self, queue: &str, body: &str, attributes: &[(&str, &str)], group: Option<&str>) -> String {
+        let attributes = attributes.iter().map(|(name, value)| text(name, value)).collect();
+        self.store(queue, body, attributes, group.map(str::to_owned))
+    }
+
+    fn store(&self, queue: &str, body: &str, attributes: Vec<(String, Attribute)>, group: Option<String>) -> String {
+        let number = self.number.replace(self.number.get() + 1);
+        let id = format!("{number:08x}-0000-4000-8000-000000000000");
+        let (sent_at, body) = (self.now(), body.to_owned());
+        let stored = Stored { id: id.clone(), body, attributes, group, sent_at, hidden_until: None, receives: 0, moved_from: None };
+        self.with(queue, |queue| queue.messages.insert(number, stored));
+        id
+    }
+
+    /// Parks `count` messages of payment, with causes in turn.
+    fn parked(&self, count: usize, causes: &[&str]) {
+        for n in 0..count {
+            let body = json!({ "type": "order.placed.v1", "n": n }).to_string();
+            let attributes = [
+                ("ErrorType", causes[n % causes.len()]),
+                ("ErrorMessage", "why"),
+                ("SourceQueue", "stack-PaymentQueue-1"),
+                ("OriginalMessageId", "o"),
+                ("FailedAt", "2026-05-04T10:11:12Z"),
+                ("type", "order.placed.v1"),
+            ];
+            self.put("payment-dead", &body, &attributes, None);
+        }
+    }
+
+    fn with<T>(&self, name: &str, of: impl FnOnce(&mut Queue) -> T) -> T {
+        let name = match name {
+            "payment" => "stack-PaymentQueue-1",
+            "payment-dead" => "stack-PaymentDeadLetterQueue-1",
+            "shipping" => "stack-shipping.fifo",
+            "shipping-dead" => "stack-shipping-dead-letter.fifo",
+            "undelivered" => "stack-undelivered.fifo",
+            url => url.rsplit(['/', ':']).next().unwrap(),
+        };
+        of(self.queues.borrow_mut().iter_mut().find(|queue| queue.name == name).expect("no such queue"))
+    }
+
+    fn bodies(&self, queue: &str) -> Vec<String> {
+        self.with(queue, |queue| queue.messages.values().map(|stored| stored.body.clone()).collect())
+    }
+
+    /// What is in a queue but for receives and leases.
+    fn content(&self, queue: &str) -> Vec<Stored> {
+        let plain = |stored: &Stored| Stored { hidden_until: None, receives: 0, ..stored.clone() };
+        self.with(queue, |queue| queue.messages.values().map(plain).collect())
+    }
+
+    fn hidden(&self, queue: &str) -> usize {
+        let now = Instant::now();
+        self.with(queue, |queue| queue.messages.values().filter(|stored| stored.hidden_until.is_some_and(|until| until > now)).count())
+    }
+
+    fn audits(&self) -> Vec<Value> {
+        let archive = self.archive.borrow();
+        archive.iter().filter(|(key, _)| key.starts_with("audit/")).map(|(_, bytes)| serde_json::from_slice(bytes).unwrap()).collect()
+    }
+
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        Timestamp::from_millisecond(1_777_889_472_000 + passed).unwrap()
+    }
+
+    fn random(&self) -> u64 {
+        walk::hash(&self.number.replace(self.number.get() + 1).to_string())
+    }
+}
+
+/// A process's life.
+#[derive(Default)]
+struct Life {
+    dead: Cell<bool>,
+    death: Notify,
+}
+
+/// The world, as one process reaches it.
+#[derive(Clone, Copy)]
+struct Port<'w> {
+    world: &'w World,
+    life: &'w Life,
+}
+
+impl Port<'_> {
+    /// A call: it takes its time, and the process may die before or after its effect.
+    async fn call<T>(&self, effect: impl FnOnce(&World) -> T) -> T {
+        let world = self.world;
+        let call = world.calls.replace(world.calls.get() + 1);
+        let wait = if world.rough { Duration::from_millis(world.random() % 20) } else { world.latency };
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        self.die_if((call, false)).await;
+        let done = effect(world);
+        self.die_if((call, true)).await;
+        done
+    }
+
+    async fn die_if(&self, now: (usize, bool)) {
+        if self.world.dies_at.get() == Some(now) {
+            self.world.dies_at.set(None);
+            self.life.dead.set(true);
+            self.life.death.notify_one();
+        }
+        if self.life.dead.get() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Ambient for Port<'_> {
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+    fn random(&self) -> u64 {
+        self.world.random()
+    }
+}
+
+impl Stack for Port<'_> {
+    async fn resources(&self) -> Result<Vec<Resource>, Failure> {
+        let resource = |logical_id: &str, physical_id: &str, kind: &str| Resource {
+            logical_id: logical_id.into(),
+            physical_id: physical_id.into(),
+            kind: kind.into(),
+        };
+        let list = |world: &World| {
+            let queues = world.queues.borrow();
+            let url = |queue: &Queue| format!("https://sqs.example/000000000000/{}", queue.name);
+            let mut list: Vec<_> = queues.iter().map(|queue| resource(queue.logical_id, &url(queue), "AWS::SQS::Queue")).collect();
+            list.push(resource("OrderEventsTopic", TOPIC, "AWS::SNS::Topic"));
+            list.push(resource("PaymentSubscription", "arn:subscription", "AWS::SNS::Subscription"));
+            list.push(resource("PaymentLogGroup", "payment-log", "AWS::Logs::LogGroup"));
+            list
+        };
+        Ok(self.call(list).await)
+    }
+}
+
+impl Queues for Port<'_> {
+    async fn facts(&self, url: &str) -> Result<QueueFacts, Failure> {
+        let hidden = self.world.hidden(url);
+        let facts = |queue: &mut Queue| QueueFacts {
+            arn: format!("{ACCOUNT}{}", queue.name),
+            dead_letter_arn: queue.redrives_to.map(|name| format!("{ACCOUNT}{name}")),
+            visible: u64::try_from(queue.messages.len() - hidden).unwrap(),
+            in_flight: u64::try_from(hidden).unwrap(),
+        };
+        Ok(self.call(|world| world.with(url, facts)).await)
+    }
+
+    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<Letter>, Failure> {
+        assert!((1..=PAGE_MAX).contains(&most));
+        let take = |queue: &mut Queue| {
+            let now = Instant::now();
+            let (mut letters, mut locked) = (Vec::new(), HashSet::new());
+            for (number, stored) in &mut queue.messages {
+                if letters.len() == most {
+                    break;
+                }
+                let is_locked = stored.group.as_ref().is_some_and(|group| locked.contains(group));
+                if is_locked || stored.hidden_until.is_some_and(|until| until > now) {
+                    locked.extend(stored.group.clone());
+                    continue;
+                }
+                stored.hidden_until = Some(now + lease);
+                stored.receives += 1;
+                letters.push(Letter {
+                    message_id: stored.id.clone(),
+                    receipt: format!("{number}#{}", stored.receives),
+                    body: stored.body.clone(),
+                    attributes: stored.attributes.clone(),
+                    group_id: stored.group.clone(),
+                    receives: stored.receives,
+                    sent_at: stored.sent_at,
+                    moved_from: stored.moved_from.clone(),
+                });
+            }
+            letters
+        };
+        let letters = self.call(|world| world.with(url, take)).await;
+        if letters.is_empty() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        Ok(letters)
+    }
+
+    async fn release(&self, url: &str, receipts: &[String]) -> Result<(), Failure> {
+        assert!((1..=PAGE_MAX).contains(&receipts.len()));
+        let give_back = |queue: &mut Queue| {
+            for receipt in receipts {
+                if let Some(stored) = current(queue, receipt) {
+                    stored.hidden_until = None;
+                }
+            }
+        };
+        self.call(|world| world.with(url, give_back)).await;
+        Ok(())
+    }
+
+    async fn send(&self, url: &str, message: &Outbound) -> Result<(), Failure> {
+        if self.world.refuses.borrow().contains(&message.body) {
+            return Err(Failure::transient("Throttling", "SendMessage failed"));
+        }
+        let fifo = url.ends_with(".fifo");
+        assert_eq!((message.group_id.is_some(), message.deduplication_id.is_some()), (fifo, fifo));
+        let send = |world: &World| {
+            let now = Instant::now();
+            let is_known = message.deduplication_id.as_ref().is_some_and(|id| {
+                let before = world.with(url, |queue| queue.deduplicated.insert(id.clone(), now));
+                before.is_some_and(|at| now - at < DEDUPLICATION)
+            });
+            if !is_known {
+                world.store(url, &message.body, message.attributes.clone(), message.group_id.clone());
+            }
+        };
+        self.call(send).await;
+        Ok(())
+    }
+
+    async fn delete(&self, url: &str, receipt: &str) -> Result<(), Failure> {
+        let delete = |queue: &mut Queue| {
+            if current(queue, receipt).is_some() {
+                queue.messages.remove(&receipt.split('#').next().unwrap().parse().unwrap());
+            }
+        };
+        self.call(|world| world.with(url, delete)).await;
+        Ok(())
+    }
+}
+
+/// The message of a receipt, while it is its last.
+fn current<'q>(queue: &'q mut Queue, receipt: &str) -> Option<&'q mut Stored> {
+    let (number, receives) = receipt.split_once('#').unwrap();
+    queue.messages.get_mut(&number.parse().unwrap()).filter(|stored| stored.receives.to_string() == receives)
+}
+
+impl Topics for Port<'_> {
+    async fn route(&self, _: &str) -> Result<Route, Failure> {
+        let dead_letter_arn = Some(format!("{ACCOUNT}stack-undelivered.fifo"));
+        Ok(self.call(|_| Route { topic_arn: TOPIC.into(), dead_letter_arn }).await)
+    }
+    async fn publish(&self, topic_arn: &str, message: &Outbound) -> Result<(), Failure> {
+        self.call(|world| world.published.borrow_mut().push((topic_arn.to_owned(), message.clone()))).await;
+        Ok(())
+    }
+    async fn alert(&self, subject: &str, text: &str) -> Result<(), Failure> {
+        self.call(|world| world.alerts.borrow_mut().push((subject.to_owned(), text.to_owned()))).await;
+        Ok(())
+    }
+}
+
+impl Logs for Port<'_> {
+    async fn last_errors(&self, group: &str, message_ids: &[&str], _: Timestamp) -> Result<HashMap<String, Logged>, Failure> {
+        assert!(group == "payment-log" && (1..=PAGE_MAX).contains(&message_ids.len()));
+        let find = |world: &World| {
+            let logged = world.logged.borrow();
+            message_ids.iter().filter_map(|id| Some(((*id).to_owned(), logged.get(*id)?.clone()))).collect()
+        };
+        Ok(self.call(find).await)
+    }
+}
+
+impl Archive for Port<'_> {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.call(|world| world.archive.borrow_mut().insert(key.to_owned(), bytes)).await;
+        Ok(())
+    }
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.call(|world| world.archive.borrow().get(key).cloned()).await)
+    }
+}
+
+/// One invocation; [`None`] where the process died.
+async fn invoke(world: &World, command: &Value) -> Option<Answer> {
+    let life = Life::default();
+    let inspector = Inspector { ports: Port { world, life: &life }, stack_name: "stack".into() };
+    let document = json!({ "by": "ada", "command": command });
+    let began = Instant::now();
+    let request_id = format!("request-{}", world.random());
+    let handling = inspector.handle(document, &request_id, began + Duration::from_secs(60));
+    let answer = tokio::select! {
+        biased;
+        () = life.death.notified() => None,
+        answer = handling => Some(answer.expect("only a digest fails")),
+    };
+    assert!(began.elapsed() < Duration::from_secs(60), "Lambda would have ended it");
+    answer
+}
+
+/// A command to its end, as `cargo xtask dlq` runs it; [`None`] where the process died.
+async fn run(world: &World, command: Value) -> Option<Answer> {
+    let mut command = command;
+    for _ in 0..1000 {
+        let answer = invoke(world, &command).await?;
+        let cursor = match &answer {
+            Answer::Explain(explained) => explained.cursor.clone(),
+            Answer::Changed(changed) => changed.cursor.clone(),
+            _ => None,
+        };
+        let Some(cursor) = cursor else { return Some(answer) };
+        let name = command.as_object().unwrap().keys().next().unwrap().clone();
+        command[name]["cursor"] = serde_json::to_value(cursor).unwrap();
+    }
+    panic!("a thousand invocations were no end");
+}
+
+async fn changed(world: &World, command: Value) -> Changed {
+    match run(world, command).await {
+        Some(Answer::Changed(changed)) => changed,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn explained(world: &World, queue: &str) -> Explained {
+    match run(world, json!({ "explain": { "queue": queue } })).await {
+        Some(Answer::Explain(explained)) => explained,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn listed(world: &World) -> Vec<Listed> {
+    match run(world, json!({ "list": {} })).await {
+        Some(Answer::List(listed)) => listed,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn peeked(world: &World, command: Value) -> Vec<Peeked> {
+    match run(world, json!({ "peek": command })).await {
+        Some(Answer::Peek(peeked)) => peeked,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn redrive() -> Value {
+    json!({ "redrive": { "queue": "payment" } })
+}
+
+/// Whether every one of `count` messages is at home or in the dead-letter queue; how many are at home, and how often.
+fn check(world: &World, count: usize) -> (usize, usize) {
+    let home = world.bodies("payment");
+    let at_home: HashSet<_> = home.iter().cloned().collect();
+    let mut all = at_home.clone();
+    all.extend(world.bodies("payment-dead"));
+    assert_eq!(all.len(), count, "a message is lost");
+    (at_home.len(), home.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_dead_letter_queue_of_the_stack_is_found_and_no_other() {
+    let world = World::new();
+    world.parked(3, &["CardDeclined"]);
+    let listed = listed(&world).await;
+    let names: Vec<_> = listed.iter().map(|queue| (queue.queue.as_str(), queue.sources[0].as_str(), queue.depth)).collect();
+    assert_eq!(names, [("payment", "payment", 3), ("shipping", "shipping", 0), ("undelivered", "order-events", 0)]);
+    assert_eq!((listed[0].oldest_sent_at, listed[0].arrived_last_hour, listed[0].complete), (Some(world.now()), Some(3), true).clone_at(&world));
+    assert_eq!(world.hidden("payment-dead"), 0);
+}
+
+/// The oldest message was sent when the world began.
+trait CloneAt {
+    fn clone_at(self, world: &World) -> Self;
+}
+
+impl CloneAt for (Option<Timestamp>, Option<u64>, bool) {
+    fn clone_at(self, _: &World) -> Self {
+        (Some(Timestamp::from_millisecond(1_777_889_472_000).unwrap()), self.1, self.2)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_is_answered_in_one_sentence_and_changes_nothing() {
+    let world = World::new();
+    world.parked(3, &["CardDeclined"]);
+    let before = world.content("payment-dead");
+    for (command, error, says) in [
+        (json!({ "peek": { "queue": "paymnt" } }), "UnknownQueue", "Did you mean payment?"),
+        (json!({ "explain": { "queue": "uncollected" } }), "NoDeadLetterQueue", "no dead-letter queue"),
+        (json!({ "explain": { "queue": "PaymentQueue" } }), "NoDeadLetterQueue", "lies in payment"),
+        (json!({ "redrive": { "queue": "payment", "where": ["cuase=X"] } }), "InvalidCondition", "Did you mean cause?"),
+        (json!({ "redrive": { "queue": "payment", "dryrun": true } }), "InvalidRequest", "dryrun"),
+        (json!({ "redrive": { "queue": "payment", "rate": 0 } }), "InvalidLimit", "at least 1"),
+        (json!({ "redrive": { "queue": "payment", "to": "shipping" } }), "UnknownHome", "but to payment"),
+        (json!({ "discard": { "queue": "payment", "reason": "r" } }), "NoCondition", "--where"),
+        (json!({ "discard": { "queue": "payment", "where": ["id=x"], "reason": " " } }), "NoReason", "--reason"),
+        (json!({ "peek": { "queue": "payment", "limit": 1000 } }), "InvalidLimit", "between 1 and 100"),
+        (json!({ "redo": {} }), "InvalidRequest", "redo"),
+    ] {
+        match run(&world, command.clone()).await {
+            Some(Answer::Refused(refusal)) => {
+                assert_eq!(refusal.error, error, "{command}");
+                assert!(refusal.message.contains(says), "{}", refusal.message);
+            }
+            other => panic!("{command}: {other:?}"),
+        }
+    }
+    assert_eq!((world.content("payment-dead"), world.archive.borrow().len(), world.hidden("payment-dead")), (before, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peek_masks_unless_it_reveals_and_revealing_is_recorded() {
+    let world = World::new();
+    world.put("payment-dead", r#"{"type":"order.placed.v1","data":{"name":"Ada Lovelace"}}"#, &[("ErrorType", "X")], None);
+    let shown = peeked(&world, json!({ "queue": "payment" })).await;
+    assert_eq!((shown[0].cause.as_str(), shown[0].event_type.as_str(), shown[0].receives), ("X", "order.placed.v1", 1));
+    assert!(!serde_json::to_string(&shown).unwrap().contains("Ada") && world.audits().is_empty());
+    let shown = peeked(&world, json!({ "queue": "payment", "reveal": true })).await;
+    assert!(shown[0].body.as_str().unwrap().contains("Ada"));
+    assert_eq!((world.audits()[0]["phase"].as_str(), world.audits()[0]["by"].as_str()), (Some("revealed"), Some("ada")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_dies_while_looking_leaves_everything_visible_at_once_or_after_a_short_lease() {
+    for (limit, lease) in [(10, 0), (50, 10)] {
+        for call in 0..40 {
+            let world = World::new();
+            world.parked(60, &["A"]);
+            let before = world.content("payment-dead");
+            world.dies_at.set(Some((call, true)));
+            run(&world, json!({ "peek": { "queue": "payment", "limit": limit } })).await;
+            sleep(Duration::from_secs(lease)).await;
+            assert_eq!((world.hidden("payment-dead"), world.content("payment-dead")), (0, before));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_messages_are_explained_in_bounded_memory_and_stay_where_they_are() {
+    let mut world = World::new();
+    world.latency = Duration::from_millis(100);
+    world.parked(10_000, &["A", "B", "A", "C"]);
+    let before = world.content("payment-dead");
+    let mut command = json!({ "explain": { "queue": "payment" } });
+    let mut invocations = 0;
+    let explained = loop {
+        invocations += 1;
+        let Some(Answer::Explain(explained)) = invoke(&world, &command).await else { panic!() };
+        let Some(cursor) = &explained.cursor else { break explained };
+        let bytes = serde_json::to_string(cursor).unwrap().len();
+        assert!(bytes < 150_000, "a cursor of {bytes} bytes");
+        command["explain"]["cursor"] = serde_json::to_value(cursor).unwrap();
+    };
+    let counts: Vec<_> = explained.table.groups.iter().map(|group| (group.cause.as_str(), group.count)).collect();
+    assert_eq!(counts, [("A", 5_000), ("B", 2_500), ("C", 2_500)]);
+    assert_eq!((explained.read, explained.table.groups[0].function.as_str()), (10_000, "payment"));
+    assert!(invocations > 1, "{invocations}");
+    sleep(Duration::from_secs(explained.lease_seconds)).await;
+    assert_eq!((world.hidden("payment-dead"), world.content("payment-dead")), (0, before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_explained_in_one_invocation_is_visible_at_once() {
+    let world = World::new();
+    world.parked(1_000, &["A"]);
+    assert_eq!((explained(&world, "payment").await.read, world.hidden("payment-dead")), (1_000, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_sqs_moved_is_explained_by_the_log_and_selected_by_it() {
+    let world = World::new();
+    let known = world.put("payment-dead", "{}", &[], None);
+    let unknown = world.put("payment-dead", "[]", &[], None);
+    let at = Timestamp::UNIX_EPOCH;
+    world.logged.borrow_mut().insert(known.clone(), Logged { error_type: "Timeout".into(), error: "no answer".into(), at });
+    let shown = peeked(&world, json!({ "queue": "payment" })).await;
+    let causes: Vec<_> = shown.iter().map(|shown| (shown.message_id.as_str(), shown.cause.as_str())).collect();
+    assert_eq!(causes, [(known.as_str(), "Timeout"), (unknown.as_str(), "Exhausted")]);
+    let changed = changed(&world, json!({ "redrive": { "queue": "payment", "where": ["cause=Timeout"] } })).await;
+    assert_eq!((changed.counts.done, changed.counts.skipped, world.bodies("payment")), (1, 1, vec!["{}".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_brings_everything_home_counts_it_and_is_recorded() {
+    let world = World::new();
+    world.parked(25, &["A"]);
+    let changed = changed(&world, redrive()).await;
+    assert_eq!((changed.counts.done, check(&world, 25)), (25, (25, 25)));
+    let home = world.content("payment");
+    assert!(home.iter().all(|stored| stored.attributes.iter().map(|(name, _)| name.as_str()).eq(["type", REDRIVE_COUNT])));
+    let audits = world.audits();
+    assert_eq!(audits.iter().map(|audit| audit["phase"].as_str().unwrap()).collect::<Vec<_>>(), ["begun", "ended"]);
+    assert_eq!((audits[1]["counts"]["done"].as_u64(), audits[1]["queue"].as_str()), (Some(25), Some("payment")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_at_any_call_of_a_redrive_of_500_loses_nothing() {
+    let calls = {
+        let world = World::new();
+        world.parked(500, &["A"]);
+        changed(&world, redrive()).await;
+        world.calls.get()
+    };
+    assert!(calls > 1_000, "{calls} calls are no redrive of 500");
+    let mut doubled = 0;
+    for call in 0..calls {
+        for after in [false, true] {
+            let world = World::new();
+            world.parked(500, &["A"]);
+            world.dies_at.set(Some((call, after)));
+            assert_eq!(run(&world, redrive()).await, None, "call {call} never came");
+            check(&world, 500);
+            // At once: what the dead process had is hidden still. Then when its lease is over.
+            changed(&world, redrive()).await;
+            check(&world, 500);
+            sleep(Duration::from_secs(60)).await;
+            changed(&world, redrive()).await;
+            let (home, copies) = check(&world, 500);
+            assert_eq!((home, world.bodies("payment-dead").len()), (500, 0));
+            assert!(copies - home <= PAGE_MAX, "{copies} copies of 500 messages");
+            doubled += copies - home;
+        }
+    }
+    assert!(doubled > 0, "no death fell between a send and its delete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_inspectors_at_once_bring_every_message_home_once() {
+    for seed in 0..20 {
+        let mut world = World::new();
+        world.rough = true;
+        world.number.set(seed * 1_000_000);
+        world.parked(300, &["A"]);
+        let (a, b) = tokio::join!(changed(&world, redrive()), changed(&world, redrive()));
+        assert_eq!((a.counts.done + b.counts.done, check(&world, 300)), (300, (300, 300)));
+        assert!(a.counts.done > 0 && b.counts.done > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_explains_beside_a_redrive_holds_nothing_back_for_long() {
+    let mut world = World::new();
+    world.rough = true;
+    world.parked(300, &["A"]);
+    tokio::join!(changed(&world, redrive()), explained(&world, "payment"));
+    sleep(Duration::from_secs(60)).await;
+    changed(&world, redrive()).await;
+    assert_eq!(check(&world, 300), (300, 300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_changes_nothing_and_counts_what_would_go() {
+    let world = World::new();
+    world.parked(100, &["A", "B"]);
+    let before = world.content("payment-dead");
+    for command in [
+        json!({ "redrive": { "queue": "payment", "where": ["cause=A"], "dry_run": true } }),
+        json!({ "discard": { "queue": "payment", "where": ["cause=A"], "reason": "r", "dry_run": true } }),
+    ] {
+        let changed = changed(&world, command).await;
+        assert_eq!((changed.counts.done, changed.counts.skipped, changed.dry_run), (50, 50, true));
+    }
+    assert_eq!((world.content("payment-dead"), world.hidden("payment-dead")), (before, 0));
+    assert!(world.bodies("payment").is_empty() && world.archive.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selection_touches_only_itself_and_a_maximum_is_kept() {
+    let world = World::new();
+    world.parked(100, &["A", "B"]);
+    let others: Vec<_> = world.content("payment-dead").into_iter().skip(1).step_by(2).collect();
+    let some = json!({ "redrive": { "queue": "payment", "where": ["cause=A"], "max": 7 } });
+    assert_eq!(changed(&world, some).await.counts.done, 7);
+    assert_eq!((world.bodies("payment").len(), world.hidden("payment-dead")), (7, 0));
+    let rest = json!({ "redrive": { "queue": "payment", "where": ["cause=A"] } });
+    assert_eq!(changed(&world, rest).await.counts.done, 43);
+    assert_eq!(world.content("payment-dead"), others);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_kept_over_invocations() {
+    let world = World::new();
+    world.parked(100, &["A"]);
+    let began = Instant::now();
+    let changed = changed(&world, json!({ "redrive": { "queue": "payment", "rate": 4 } })).await;
+    assert_eq!((changed.counts.done, check(&world, 100)), (100, (100, 100)));
+    assert!(began.elapsed() >= Duration::from_secs(24) && began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_not_taken_stays_and_is_named() {
+    let world = World::new();
+    world.parked(20, &["A"]);
+    world.refuses.borrow_mut().insert(world.bodies("payment-dead")[3].clone());
+    let changed = changed(&world, redrive()).await;
+    assert_eq!((changed.counts.done, changed.counts.failed, world.bodies("payment-dead").len()), (19, 1, 1));
+    assert!(changed.notes[0].contains("stays where it is: Throttling"), "{:?}", changed.notes);
+    assert_eq!(world.hidden("payment-dead"), 0);
+}
+
+/// A FIFO dead-letter queue of so many groups with so many messages each, their facts mixed.
+fn groups(world: &World, groups: usize, each: usize) {
+    for n in 0..each {
+        for group in 0..groups {
+            let (body, group) = (json!({ "group": group, "n": n }).to_string(), format!("g{group}"));
+            world.put("shipping-dead", &body, &[("ErrorType", "A")], Some(&group));
+        }
+    }
+}
+
+/// Whether each group's messages are at home in their order; how many are.
+fn in_order(world: &World) -> usize {
+    let mut last: HashMap<String, u64> = HashMap::new();
+    let home = world.content("shipping");
+    for stored in &home {
+        let n = serde_json::from_str::<Value>(&stored.body).unwrap()["n"].as_u64().unwrap();
+        let next = last.entry(stored.group.clone().unwrap()).or_default();
+        assert_eq!(n, *next, "out of order in {:?}", stored.group);
+        *next += 1;
+    }
+    home.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_fifo_group_come_home_in_their_order_whoever_dies_and_whoever_else_is_at_work() {
+    let command = || json!({ "redrive": { "queue": "shipping" } });
+    for seed in 0..60_u64 {
+        let mut world = World::new();
+        (world.rough, world.latency) = (true, Duration::from_millis(5));
+        world.number.set(seed * 1_000_000);
+        groups(&world, 6, 12);
+        world.dies_at.set((seed % 3 > 0).then_some((usize::try_from(seed * 4).unwrap(), seed % 2 == 0)));
+        tokio::join!(run(&world, command()), run(&world, command()));
+        in_order(&world);
+        for _ in 0..2 {
+            sleep(Duration::from_secs(60)).await;
+            run(&world, command()).await;
+        }
+        assert_eq!((in_order(&world), world.bodies("shipping-dead").len()), (72, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_message_that_may_not_go_its_group_waits_and_the_others_do_not() {
+    let world = World::new();
+    world.put("shipping-dead", r#"{"group":0,"n":0}"#, &[(REDRIVE_COUNT, "3")], Some("g0"));
+    world.put("shipping-dead", r#"{"group":0,"n":1}"#, &[], Some("g0"));
+    world.put("shipping-dead", r#"{"group":1,"n":0}"#, &[], Some("g1"));
+    let first = changed(&world, json!({ "redrive": { "queue": "shipping" } })).await;
+    assert_eq!((first.counts.done, first.counts.refused, first.counts.held_back), (1, 1, 1));
+    assert!(first.notes[0].contains("--force"), "{:?}", first.notes);
+    let forced = changed(&world, json!({ "redrive": { "queue": "shipping", "force": true } })).await;
+    assert_eq!((forced.counts.done, in_order(&world)), (2, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_message_that_is_not_taken_its_group_waits() {
+    let world = World::new();
+    groups(&world, 2, 5);
+    world.refuses.borrow_mut().insert(json!({ "group": 0, "n": 2 }).to_string());
+    let first = changed(&world, json!({ "redrive": { "queue": "shipping" } })).await;
+    assert_eq!((first.counts.done, first.counts.failed, first.counts.held_back), (7, 1, 2));
+    world.refuses.borrow_mut().clear();
+    changed(&world, json!({ "redrive": { "queue": "shipping" } })).await;
+    assert_eq!(in_order(&world), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_sns_could_not_deliver_is_published_again() {
+    let world = World::new();
+    let id = world.put("undelivered", "{}", &[("type", "order.placed.v1")], Some("g"));
+    let shown = peeked(&world, json!({ "queue": "undelivered" })).await;
+    assert_eq!(shown[0].cause, "Undelivered");
+    assert_eq!(changed(&world, json!({ "redrive": { "queue": "undelivered" } })).await.counts.done, 1);
+    let published = world.published.borrow();
+    assert_eq!((published[0].0.as_str(), published[0].1.deduplication_id.as_deref(), published[0].1.group_id.as_deref()), (TOPIC, Some(id.as_str()), Some("g")));
+    assert!(world.bodies("undelivered").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_without_a_copy_whenever_the_process_dies() {
+    let command = || json!({ "discard": { "queue": "payment", "where": ["cause=A"], "reason": "test orders" } });
+    let calls = {
+        let world = World::new();
+        world.parked(30, &["A", "B"]);
+        let changed = changed(&world, command()).await;
+        assert_eq!((changed.counts.done, changed.counts.skipped, world.bodies("payment-dead").len()), (15, 15, 15));
+        world.calls.get()
+    };
+    for call in 0..calls {
+        for after in [false, true] {
+            let world = World::new();
+            world.parked(30, &["A", "B"]);
+            let mut before = world.bodies("payment-dead");
+            world.dies_at.set(Some((call, after)));
+            assert_eq!(run(&world, command()).await, None);
+            let copies = world.archive.borrow().clone();
+            let copies = copies.iter().filter(|(key, _)| key.starts_with("discarded/payment/"));
+            let copies = copies.map(|(_, bytes)| serde_json::from_slice::<Value>(bytes).unwrap()["body"].as_str().unwrap().to_owned());
+            let mut found: Vec<_> = copies.chain(world.bodies("payment-dead")).collect();
+            (before.sort(), found.sort(), found.dedup());
+            assert_eq!(found, before);
+            let deleted = before.len() - world.bodies("payment-dead").len();
+            assert!(deleted == 0 || world.audits().iter().any(|audit| audit["phase"] == "begun" && audit["reason"] == "test orders"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_digest_is_silent_or_sent_and_not_repeated_within_its_time() {
+    let world = World::new();
+    let digest = || async {
+        match run(&world, json!({ "digest": {} })).await {
+            Some(Answer::Digest(digested)) => digested,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((digest().await, world.alerts.borrow().len()), (Digested::Silent, 0));
+    world.parked(5, &["A"]);
+    assert_eq!(digest().await, Digested::Sent);
+    assert_eq!(digest().await, Digested::Said);
+    world.parked(1, &["B"]);
+    assert_eq!(digest().await, Digested::Sent, "a cause is new");
+    sleep(digest::REPEAT_AFTER).await;
+    assert_eq!(digest().await, Digested::Sent, "nobody has mended it");
+    changed(&world, redrive()).await;
+    assert_eq!(digest().await, Digested::Silent);
+    world.parked(1, &["B"]);
+    world.parked(5, &["A"]);
+    assert_eq!(digest().await, Digested::Sent, "it has come back");
+    let alerts = world.alerts.borrow();
+    assert!(alerts[0].0.starts_with("stack: 5 dead letters in 1 queues") && alerts[0].1.contains("order.placed.v1"), "{:?}", alerts[0]);
+}
+
+#[test]
+fn the_samples_are_read_as_the_function_reads_them() {
+    let folder = format!("{}/../../events/dlq-inspector", env!("CARGO_MANIFEST_DIR"));
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let document = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let read = serde_json::from_str::<Request>(&document);
+        assert_eq!(read.is_ok(), name != "unreadable-request", "{name}: {read:?}");
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["digest", "discard", "explain", "list", "peek", "redrive", "redrive-dry-run", "unreadable-request"]);
+}
