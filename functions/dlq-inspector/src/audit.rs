@@ -3,14 +3,9 @@
 //! One is written before the first change of an invocation, and one after the last. An invocation that dies between them has
 //! the first alone, which says what it was about to do. Without the first, nothing is changed.
 
-use crate::{
-    Inspector,
-    ports::{Archive as _, Ports},
-    request::Counts,
-    stack::DeadLetterQueue,
-};
+use crate::{Inspector, ports::Ports, request::Counts, stack::DeadLetterQueue};
 use domain::Timestamp;
-use lambda_kit::{Ambient as _, Failure};
+use lambda_kit::Failure;
 use serde::Serialize;
 
 /// Who asks.

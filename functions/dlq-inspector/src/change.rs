@@ -15,13 +15,13 @@ use crate::{
     filter::Filter,
     look::RECEIVES,
     message::{Facts, outbound},
-    ports::{Archive as _, Letter, Outbound, PAGE_MAX, Ports, Queues as _, Topics as _},
+    ports::{Letter, Outbound, PAGE_MAX, Ports},
     request::{Counts, Cursor, Discard, Redrive},
     stack::{DeadLetterQueue, Home, Layout},
     walk::{Seen, Walk, lease},
 };
 use futures_util::future::join_all;
-use lambda_kit::{Ambient as _, Failure, batch::Attribute};
+use lambda_kit::{Failure, batch::Attribute};
 use serde_json::json;
 use std::{
     cell::{Cell, RefCell},
@@ -317,7 +317,7 @@ impl<P: Ports> Inspector<P> {
         fates: &[Fate<'_>],
         until: Instant,
     ) -> Vec<Option<Went>> {
-        let went: Vec<_> = page.iter().map(|_| RefCell::new(None)).collect();
+        let cells: Vec<_> = page.iter().map(|_| RefCell::new(None)).collect();
         let mut lanes: Vec<Vec<usize>> = Vec::new();
         for (at, letter) in page.iter().enumerate().filter(|(at, _)| matches!(fates[*at], Fate::Goes(_))) {
             let same = |lane: &&mut Vec<usize>| letter.group_id.is_some() && page[lane[0]].group_id == letter.group_id;
@@ -326,7 +326,8 @@ impl<P: Ports> Inspector<P> {
                 None => lanes.push(vec![at]),
             }
         }
-        let lanes = lanes.iter().map(|lane| async {
+        let cells_of = &cells;
+        let lanes = lanes.iter().map(|lane| async move {
             let mut stopped = None;
             for &at in lane {
                 let Fate::Goes(task) = &fates[at] else { continue };
@@ -342,11 +343,11 @@ impl<P: Ports> Inspector<P> {
                     Went::Failed(_) => stopped = Some(true),
                     Went::Done | Went::HeldBack => {}
                 }
-                went[at].replace(Some(outcome));
+                cells_of[at].replace(Some(outcome));
             }
         });
         join_all(lanes).await;
-        went.into_iter().map(RefCell::into_inner).collect()
+        cells.into_iter().map(RefCell::into_inner).collect()
     }
 
     /// The new place, then the old one.
@@ -367,7 +368,10 @@ impl<P: Ports> Inspector<P> {
                 Err(failure) => failed = Some(failure),
             }
         }
-        Went::Failed(format!("{id} is in its new place and in the dead-letter queue: {}.", failed.map(|f| f.to_string()).unwrap_or_default()))
+        Went::Failed(format!(
+            "{id} is in its new place and in the dead-letter queue: {}.",
+            failed.map(|f| f.to_string()).unwrap_or_default()
+        ))
     }
 }
 

@@ -3,16 +3,9 @@
 //! Silence where nothing does. What was said is not said again within [`REPEAT_AFTER`]; said again is the same queues, causes
 //! and types with counts of the same order. It is sent, then written down: whoever dies between says it twice, never not.
 
-use crate::{
-    Inspector,
-    explain::Table,
-    ports::{Archive as _, Ports, Topics as _},
-    request::Cursor,
-    stack::DeadLetterQueue,
-    walk::hash,
-};
+use crate::{Inspector, explain::Table, ports::Ports, request::Cursor, stack::DeadLetterQueue, walk::hash};
 use domain::Timestamp;
-use lambda_kit::{Ambient as _, Failure};
+use lambda_kit::Failure;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;

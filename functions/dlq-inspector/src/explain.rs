@@ -60,12 +60,13 @@ impl Table {
     pub fn add(&mut self, facts: &Facts, function: &str, sent_at: Timestamp) {
         let at = facts.failed_at.unwrap_or(sent_at);
         let is_same = |group: &&mut Group| group.cause == facts.cause && group.event_type == facts.event_type && group.function == function;
+        let groups = self.groups.len();
         match self.groups.iter_mut().find(is_same) {
             Some(group) => {
                 group.count += 1;
                 (group.first, group.last) = (group.first.min(at), group.last.max(at));
             }
-            None if self.groups.len() >= GROUPS_MAX => self.other += 1,
+            None if groups >= GROUPS_MAX => self.other += 1,
             None => self.groups.push(Group {
                 cause: facts.cause.clone(),
                 event_type: facts.event_type.clone(),

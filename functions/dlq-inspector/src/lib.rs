@@ -61,7 +61,9 @@ impl<P: Ports> Inspector<P> {
     pub async fn handle(&self, document: serde_json::Value, request_id: &str, deadline: Instant) -> Result<Answer, Failure> {
         let request: Request = match serde_json::from_value(document) {
             Ok(request) => request,
-            Err(error) => return Ok(Answer::Refused(Refusal { error: "InvalidRequest".into(), message: format!("The request: {error}.") })),
+            Err(error) => {
+                return Ok(Answer::Refused(Refusal { error: "InvalidRequest".into(), message: format!("The request: {error}.") }));
+            }
         };
         let ends = (Instant::now() + WORK_FOR).min(deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
         let who = Who { by: &request.by, request_id };

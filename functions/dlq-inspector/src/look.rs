@@ -7,14 +7,14 @@ use crate::{
     answer::{Explained, Listed, Peeked, Stop},
     mask,
     message::Facts,
-    ports::{Letter, Logs, PAGE_MAX, Ports, Queues, Resource, Stack as _, Topics as _},
+    ports::{Letter, PAGE_MAX, Ports, Resource},
     request::{Counts, Cursor, Explain, Peek},
     stack::{DeadLetterQueue, Home, Layout, layout},
     walk::{Walk, lease},
 };
 use domain::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
-use lambda_kit::{Ambient, Failure};
+use lambda_kit::Failure;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
@@ -65,7 +65,11 @@ impl<P: Ports> Inspector<P> {
         let hour_ago = self.ports.now().checked_sub(Duration::from_secs(3600)).unwrap_or(Timestamp::MIN);
         let (mut oldest, mut arrived, mut read, mut complete) = (None, Some(0), 0, queue.facts.in_flight == 0);
         let mut failed = None;
-        while queue.facts.visible > 0 {
+        let is_empty = queue.facts.visible == 0;
+        loop {
+            if is_empty {
+                break;
+            }
             match walk.page(PAGE_MAX, 1).await {
                 Ok(Some(page)) => {
                     for letter in &page {
@@ -115,7 +119,7 @@ impl<P: Ports> Inspector<P> {
             self.audit(who, &crate::audit::Change::reveal(queue, limit)).await?;
         }
         let letters = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
-        let (facts, _) = self.facts(queue, &letters, &mut LOOK_UPS_MAX.clone(), false).await?;
+        let (facts, _) = self.facts(queue, &letters, &mut { LOOK_UPS_MAX }, false).await?;
         let body = |letter: &Letter| if peek.reveal { letter.body.clone().into() } else { mask::body(&letter.body) };
         let peeked = |(letter, facts): (&Letter, Facts)| Peeked {
             body: body(letter),

@@ -173,7 +173,8 @@ impl Layout {
         if let Some(queue) = found.or_else(|| self.dead.iter().find(|queue| is_called(&queue.logical_id, queue.queue_name()))) {
             return Ok(queue);
         }
-        let other = self.others.iter().find(|(logical_id, queue_name, _)| is_called(logical_id, queue_name) || name == kebab(stem(logical_id)));
+        let other =
+            self.others.iter().find(|(logical_id, queue_name, _)| is_called(logical_id, queue_name) || name == kebab(stem(logical_id)));
         if let Some((_, _, redrives_to)) = other {
             let instead = redrives_to.as_ref().map(|dead| format!(" What it gives up on lies in {dead}.")).unwrap_or_default();
             return Err(Stop::refused("NoDeadLetterQueue", format!("{name} is a queue of the stack but no dead-letter queue.{instead}")));
