@@ -399,11 +399,13 @@ impl Pace {
         self.rate.map_or(PAGE_MAX, |rate| usize::try_from(rate.saturating_mul(PAGE_SECONDS)).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX))
     }
 
-    /// Waits for the next one's time; whether that is before `until`.
+    /// Waits for the next one's time, but not beyond `until`; whether it came.
     async fn wait(&self, until: Instant) -> bool {
         let now = Instant::now();
         let due = self.next.get().map_or(now, |next| next.max(now));
         if due >= until {
+            // Not at once: whoever asks again would ask at the same time, for ever.
+            sleep_until(until).await;
             return false;
         }
         if let Some(rate) = self.rate {

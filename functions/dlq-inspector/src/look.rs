@@ -65,11 +65,9 @@ impl<P: Ports> Inspector<P> {
         let hour_ago = self.ports.now().checked_sub(Duration::from_secs(3600)).unwrap_or(Timestamp::MIN);
         let (mut oldest, mut arrived, mut read, mut complete) = (None, Some(0), 0, queue.facts.in_flight == 0);
         let mut failed = None;
-        let is_empty = queue.facts.visible == 0;
-        loop {
-            if is_empty {
-                break;
-            }
+        // An empty queue is not asked: a receive would wait a second for nothing.
+        let mut goes_on = queue.facts.visible > 0;
+        while goes_on {
             match walk.page(PAGE_MAX, 1).await {
                 Ok(Some(page)) => {
                     for letter in &page {
@@ -82,13 +80,13 @@ impl<P: Ports> Inspector<P> {
                     read += page.len();
                     if read >= LIST_READ_MAX {
                         complete &= queue.facts.visible <= u64::try_from(read).unwrap_or(u64::MAX);
-                        break;
+                        goes_on = false;
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => goes_on = false,
                 Err(failure) => {
                     failed = Some(failure);
-                    break;
+                    goes_on = false;
                 }
             }
         }
