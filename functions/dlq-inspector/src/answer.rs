@@ -133,7 +133,7 @@ pub struct Changed {
     pub dry_run: bool,
     /// What became of the messages, over all invocations.
     pub counts: Counts,
-    /// Why some were refused or failed, a few of them, in sentences.
+    /// Why some were refused or failed in this invocation, a few of them, in sentences.
     pub notes: Vec<String>,
     /// With it the same request goes on; [`None`] at the end.
     pub cursor: Option<Cursor>,

@@ -151,6 +151,8 @@ impl<P: Ports> Inspector<P> {
         let mut walk = Walk::new(&self.ports, &queue.url, lease, seen);
         let mut notes = Vec::new();
         let mut begun = false;
+        // What is gone is no longer counted by the queue.
+        let known = queue.depth() + if order.dry_run { 0 } else { counts.done };
         let outcome = self.change_all(queue, &order, &mut walk, lease, &mut held, &mut counts, &mut notes, &mut begun, ends).await;
         // A FIFO group is locked while one of its messages is hidden: the next invocation could not go on with it.
         let released = if matches!(outcome, Ok(false)) && !queue.is_fifo() { Ok(()) } else { walk.end().await };
@@ -162,6 +164,10 @@ impl<P: Ports> Inspector<P> {
         if let Err(failure) = released {
             // They come back by themselves, when their lease ends.
             tracing::warn!(error_type = failure.error_type, error = failure.chain(), "messages were not made visible at once");
+        }
+        let unread = known.saturating_sub(counts.read);
+        if is_over && counts.done < order.max && unread > 0 {
+            notes.push(format!("About {unread} were not read: somebody else has them, or they are behind others of their FIFO group."));
         }
         let cursor = (!is_over).then(|| Cursor { seen: walk.seen, held, counts, ..Cursor::default() });
         Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, notes, cursor })
@@ -192,7 +198,7 @@ impl<P: Ports> Inspector<P> {
             let until = (Instant::now() + lease).checked_sub(LEASE_LEFT).unwrap_or(ends).min(ends);
             let receives = if order.dry_run { RECEIVES } else { 1 };
             let Some(page) = walk.page(order.pace.page(), receives).await? else { return Ok(true) };
-            let (facts, _) = self.facts(queue, &page, &mut look_ups, true).await?;
+            let (facts, _) = self.facts(queue, &page, &mut look_ups, order.filter.asks_cause()).await?;
             counts.read += count(page.len());
 
             let fates = self.decide(queue, order, &page, &facts, held, counts.done);

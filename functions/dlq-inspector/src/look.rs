@@ -219,7 +219,7 @@ impl<P: Ports> Inspector<P> {
     }
 
     /// What is known of messages, with errors from the logs as far as `look_ups` reach; and of how many the error was not
-    /// looked up. A log that does not answer is a failure where `strictly`, because a selection would go by it.
+    /// looked up. Where `strictly`, because a selection goes by it, all are looked up and a log that does not answer is a failure.
     pub(crate) async fn facts(
         &self,
         queue: &DeadLetterQueue,
@@ -238,11 +238,11 @@ impl<P: Ports> Inspector<P> {
         }
         for (group, places) in by_log {
             for places in places.chunks(PAGE_MAX) {
-                if *look_ups == 0 {
+                if *look_ups == 0 && !strictly {
                     not_looked_up += u64::try_from(places.len()).unwrap_or(u64::MAX);
                     continue;
                 }
-                *look_ups -= 1;
+                *look_ups = look_ups.saturating_sub(1);
                 let ids: Vec<_> = places.iter().map(|&at| letters[at].message_id.as_str()).collect();
                 let since = places.iter().map(|&at| letters[at].sent_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
                 match self.ports.last_errors(&group, &ids, since).await {

@@ -715,6 +715,47 @@ async fn messages_of_a_fifo_group_come_home_in_their_order_whoever_dies_and_whoe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fifo_queue_is_redriven_in_order_over_many_invocations_and_groups_held_back_stay_so() {
+    let mut world = World::new();
+    world.latency = Duration::from_secs(1);
+    world.put("shipping-dead", r#"{"group":0,"n":0}"#, &[(REDRIVE_COUNT, "3")], Some("g0"));
+    groups(&world, 12, 6);
+    let first = changed(&world, json!({ "redrive": { "queue": "shipping" } })).await;
+    assert_eq!((first.counts.done, first.counts.refused), (66, 1));
+    assert!(first.counts.held_back <= 6, "{:?}", first.counts);
+    assert_eq!((in_order(&world), world.bodies("shipping-dead").len(), world.hidden("shipping-dead")), (66, 7, 0));
+    assert!(world.began.elapsed() > WORK_FOR * 2, "{:?} are not many invocations", world.began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_behind_ten_others_of_its_group_is_not_reached_and_that_is_said() {
+    let world = World::new();
+    groups(&world, 1, 12);
+    let last = world.content("shipping-dead")[11].id.clone();
+    let changed = changed(&world, json!({ "redrive": { "queue": "shipping", "where": [format!("id={last}")] } })).await;
+    assert_eq!((changed.counts.done, changed.counts.skipped), (0, 10));
+    assert!(changed.notes[0].contains("About 2 were not read"), "{:?}", changed.notes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selection_by_cause_looks_every_cause_up_however_many_there_are() {
+    let world = World::new();
+    for n in 0..3_000 {
+        let id = world.put("payment-dead", &n.to_string(), &[], None);
+        let error_type = if n % 2 == 0 { "Timeout" } else { "Throttling" };
+        let logged = Logged { error_type: error_type.into(), error: "e".into(), at: Timestamp::UNIX_EPOCH };
+        world.logged.borrow_mut().insert(id, logged);
+    }
+    for (cause, count) in [("Exhausted", 0), ("Timeout", 1_500)] {
+        let command = json!({ "redrive": { "queue": "payment", "where": [format!("cause={cause}")], "dry_run": true } });
+        assert_eq!(changed(&world, command).await.counts.done, count, "{cause}");
+        sleep(Duration::from_secs(60)).await;
+    }
+    let explained = explained(&world, "payment").await;
+    assert!(explained.table.not_looked_up > 0 && explained.read == 3_000, "an explanation has a budget, and says so");
+}
+
+#[tokio::test(start_paused = true)]
 async fn behind_a_message_that_may_not_go_its_group_waits_and_the_others_do_not() {
     let world = World::new();
     world.put("shipping-dead", r#"{"group":0,"n":0}"#, &[(REDRIVE_COUNT, "3")], Some("g0"));
