@@ -230,18 +230,22 @@ struct Line {
     error: String,
 }
 
+/// The lines about these messages. A pattern over fields, not over terms: the local engine wants all terms of one in a line,
+/// and takes one over fields for "every line", which is read to the same end.
+fn pattern(message_ids: &[&str]) -> Option<String> {
+    // Only what ids of SQS's are made of may become part of a pattern.
+    let is_id = |id: &&&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let terms: Vec<_> = message_ids.iter().filter(is_id).map(|id| format!("$.message_id = \"{id}\"")).collect();
+    (!terms.is_empty()).then(|| format!("{{ ({}) }}", terms.join(") || (")))
+}
+
 impl Logs for Aws {
     async fn last_errors(&self, group: &str, message_ids: &[&str], since: Timestamp) -> Result<HashMap<String, Logged>, Failure> {
-        // Ids become part of a pattern, so that only what ids of SQS's are made of may.
-        let is_id = |id: &&&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let terms: Vec<_> = message_ids.iter().filter(is_id).map(|id| format!("?\"{id}\"")).collect();
         let mut found: HashMap<String, Logged> = HashMap::new();
         let mut next = None;
-        if terms.is_empty() {
-            return Ok(found);
-        }
+        let Some(pattern) = pattern(message_ids) else { return Ok(found) };
         for _ in 0..LOG_PAGES_MAX {
-            let call = self.logs.filter_log_events().log_group_name(group).filter_pattern(terms.join(" "));
+            let call = self.logs.filter_log_events().log_group_name(group).filter_pattern(&pattern);
             let call = call.start_time(since.as_millisecond()).set_next_token(next);
             let page = call.send().await.map_err(|error| failure("FilterLogEvents", error))?;
             for event in page.events.unwrap_or_default() {
@@ -275,5 +279,37 @@ impl Archive for Aws {
         };
         let broken = |error| Failure::transient("NoResponse", "GetObject broke off").caused_by(error);
         Ok(Some(object.body.collect().await.map_err(broken)?.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_ids_is_a_pattern_that_cloudwatch_takes_and_nothing_else_gets_into_it() {
+        assert_eq!(pattern(&["a-1", "b\" || $.x = \"", "c"]).unwrap(), r#"{ ($.message_id = "a-1") || ($.message_id = "c") }"#);
+        assert_eq!(pattern(&["", "*"]), None);
+        let id = "0e8f9a6c-36ac-4a52-8d4e-0a9f2b4b6f01";
+        // CloudWatch Logs takes 1,024 characters.
+        assert!(pattern(&[id; crate::ports::PAGE_MAX]).unwrap().len() <= 1024);
+    }
+
+    #[test]
+    fn a_message_is_read_with_what_sqs_says_of_it() {
+        let value =
+            |text: &str| aws_sdk_sqs::types::MessageAttributeValue::builder().data_type("String").string_value(text).build().unwrap();
+        let message = Message::builder()
+            .message_id("m")
+            .receipt_handle("r")
+            .body("{}")
+            .attributes(MessageSystemAttributeName::SentTimestamp, "1777889472000")
+            .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "21")
+            .attributes(MessageSystemAttributeName::DeadLetterQueueSourceArn, "arn:aws:sqs:us-east-1:0:q")
+            .message_attributes("type", value("order.placed.v1"));
+        let letter = letter(message.build()).unwrap();
+        assert_eq!((letter.receives, letter.sent_at.as_millisecond()), (21, 1_777_889_472_000));
+        assert_eq!((letter.moved_from.as_deref(), letter.group_id, letter.attributes.len()), (Some("arn:aws:sqs:us-east-1:0:q"), None, 1));
+        assert_eq!(dead_letter_arn(Some(&r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":20}"#.to_owned())).as_deref(), Some("arn:x"));
     }
 }
