@@ -42,7 +42,7 @@ fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Resul
     let template = Template::read()?;
     let count = |wanted| template.queues().filter(|queue| use_of(&template, queue) == Some(wanted)).count();
     assert_eq!((count(Use::Source), count(Use::DeadLetters), count(Use::ForPeople)), (10, 12, 1));
-    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (14, 10, 10));
+    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (15, 10, 10));
     Ok(())
 }
 
@@ -473,6 +473,25 @@ fn a_log_that_is_kept_for_ever_or_shared_is_refused() -> Result<()> {
     complains(rule, &without("PaymentFunction/LoggingConfig")?, "PaymentFunction: no log group")?;
     complains(rule, &with("PaymentFunction/LoggingConfig/LogGroup", json!({ "Ref": "InventoryLogGroup" }))?, "no log group of its own")?;
     complains(rule, &with("/Globals/Function/LoggingConfig/LogFormat", json!("Text"))?, "does not log JSON")
+}
+
+#[test]
+fn what_the_clock_invokes_unlisted_or_in_silence_is_refused() -> Result<()> {
+    let rule = operations::schedules_are_listed_and_watched;
+    let event = "DlqInspectorFunction/Events/Digest/Properties";
+    complains(rule, &with(&format!("{event}/Schedule"), json!("rate(1 minute)"))?, "rate(1 minute)")?;
+    complains(rule, &with(&format!("{event}/Input"), json!("{}"))?, "DlqInspectorFunction")?;
+    complains(rule, &without("DlqInspectorFunction/Timeout")?, "Timeout")?;
+    complains(rule, &without("/Resources/DlqInspectorErrorsAlarm")?, "no alarm on Errors")
+}
+
+#[test]
+fn an_inspector_that_cannot_reach_a_queue_or_may_take_what_is_not_given_up_is_refused() -> Result<()> {
+    let rule = access::consumers_take_from_their_own_queue_only;
+    let statements = "DlqInspectorRole/Policies/0/PolicyDocument/Statement";
+    complains(rule, &without(&format!("{statements}/3/Resource/0"))?, "PaymentDeadLetterQueue")?;
+    complains(rule, &without(&format!("{statements}/5/Resource/0"))?, "PaymentQueue")?;
+    complains(rule, &with(&format!("{statements}/3/Resource/-"), json!({ "Fn::GetAtt": ["PaymentQueue", "Arn"] }))?, "PaymentQueue")
 }
 
 #[test]

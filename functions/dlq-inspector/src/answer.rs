@@ -1,11 +1,10 @@
 //! What the inspector answers: one JSON document per invocation.
 
 use crate::{
-    explain::Table,
     request::{Counts, Cursor},
+    table::Table,
 };
 use domain::Timestamp;
-use lambda_kit::Failure;
 use serde::{Deserialize, Serialize};
 
 /// An answer.
@@ -35,28 +34,6 @@ pub struct Refusal {
     pub error: String,
     /// The sentence.
     pub message: String,
-}
-
-/// Why an answer stops short.
-#[derive(Debug)]
-pub enum Stop {
-    /// The request's fault.
-    Refused(Refusal),
-    /// A call failed.
-    Failed(Failure),
-}
-
-impl Stop {
-    /// The request's fault.
-    pub fn refused(error: &str, message: impl Into<String>) -> Self {
-        Self::Refused(Refusal { error: error.to_owned(), message: message.into() })
-    }
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
 }
 
 /// A dead-letter queue.
@@ -133,7 +110,9 @@ pub struct Changed {
     pub dry_run: bool,
     /// What became of the messages, over all invocations.
     pub counts: Counts,
-    /// Why some were refused or failed in this invocation, a few of them, in sentences.
+    /// How many the queue said it had at first, those in flight included: what `counts` may come to.
+    pub depth: u64,
+    /// Why some were refused or failed in this invocation, a few of them, and what else there is to say: in sentences.
     pub notes: Vec<String>,
     /// With it the same request goes on; [`None`] at the end.
     pub cursor: Option<Cursor>,

@@ -12,88 +12,11 @@
 //!                                        run again, a FIFO home swallows the second copy by its deduplication id
 //! ```
 
+// What the command shares with the function: questions, answers, and how they are shown.
 pub mod answer;
-pub mod audit;
-pub mod aws;
-pub mod change;
-pub mod digest;
-pub mod explain;
-pub mod filter;
-pub mod look;
-pub mod mask;
-pub mod message;
-pub mod nearest;
-pub mod ports;
 pub mod request;
-pub mod stack;
-pub mod walk;
+pub mod seen;
+pub mod table;
 
-use answer::{Answer, Refusal, Stop};
-use audit::Who;
-use lambda_kit::Failure;
-use ports::Ports;
-use request::{Command, Request};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// The function's name: its folder and its package.
-pub const NAME: &str = "dlq-inspector";
-/// How long an invocation begins new pages. What is left then is done by the next, so that the command can show progress.
-pub const WORK_FOR: Duration = Duration::from_secs(15);
-/// How long before the invocation's deadline it stops at the latest: a page of sends and deletes, releases and a record.
-pub const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
-
-/// The function.
-#[derive(Debug)]
-pub struct Inspector<P> {
-    /// What it works on.
-    pub ports: P,
-    /// The stack's name, for the digest.
-    pub stack_name: String,
-}
-
-impl<P: Ports> Inspector<P> {
-    /// Answers an invocation's document.
-    ///
-    /// # Errors
-    /// Where the document cannot be read by a program of ours, or the digest failed: Lambda counts it, and an alarm says so.
-    /// Everything else is an answer.
-    pub async fn handle(&self, document: serde_json::Value, request_id: &str, deadline: Instant) -> Result<Answer, Failure> {
-        let request: Request = match serde_json::from_value(document) {
-            Ok(request) => request,
-            Err(error) => {
-                return Ok(Answer::Refused(Refusal { error: "InvalidRequest".into(), message: format!("The request: {error}.") }));
-            }
-        };
-        let ends = (Instant::now() + WORK_FOR).min(deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
-        let who = Who { by: &request.by, request_id };
-        let answer = match &request.command {
-            Command::List(_) => self.list().await.map(Answer::List),
-            Command::Peek(peek) => self.peek(peek, &who).await.map(Answer::Peek),
-            Command::Explain(explain) => self.explain(explain, ends).await.map(Answer::Explain),
-            Command::Redrive(redrive) => self.redrive(redrive, &who, ends).await.map(Answer::Changed),
-            Command::Discard(discard) => self.discard(discard, &who, ends).await.map(Answer::Changed),
-            Command::Digest(_) => return self.digest(ends).await.map(Answer::Digest),
-        };
-        Ok(answer.unwrap_or_else(|stop| match stop {
-            Stop::Refused(refusal) => Answer::Refused(refusal),
-            Stop::Failed(failure) => {
-                tracing::error!(error_type = failure.error_type, error = failure.chain(), request_id, "the command failed");
-                Answer::Failed(Refusal { message: sentence(&failure), error: failure.error_type })
-            }
-        }))
-    }
-}
-
-/// A failure for whoever asked.
-fn sentence(failure: &Failure) -> String {
-    match failure.error_type.as_str() {
-        "AccessDenied" | "AccessDeniedException" | "AuthorizationError" => {
-            format!("The inspector's role may not do this: {}.", failure.message)
-        }
-        error_type => format!("A call failed and may be tried again: {} ({error_type}).", failure.message),
-    }
-}
-
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "function")]
+pub mod inspector;

@@ -1,6 +1,6 @@
 //! Wires `dlq-inspector`: the stack's configuration, queues and topics, the consumers' logs, the archive and the alerts.
 
-use dlq_inspector::{Inspector, aws::Aws};
+use dlq_inspector::inspector::{Inspector, aws::Aws};
 use lambda_kit::{Ambient as _, Error, Real, config::Env};
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! invocation answers with a [`Cursor`]; the same request with it goes on. A request with an unknown field is refused whole: a
 //! misspelt `dry_run` must not change anything.
 
-use crate::{explain::Table, walk::Seen};
+use crate::{seen::Seen, table::Table};
 use serde::{Deserialize, Serialize};
 
 /// An invocation's document.
@@ -134,6 +134,9 @@ pub struct Cursor {
     pub counts: Counts,
     /// What was explained so far.
     pub table: Table,
+    /// Whether SQS moves the queue by a task of its own.
+    #[serde(default)]
+    pub by_task: bool,
 }
 
 /// What became of messages.

@@ -3,7 +3,11 @@
 //! The local engine enforces most of a role; what it does not (event source rights, keys, logs) is held here alone.
 //! [`RULES`](super::RULES) lists them.
 
-use super::{Branch, Complaints, Resource, Template, all_texts, branches, entries, items, statements, target, texts};
+use super::{
+    Branch, Complaints, Resource, Template, all_texts, branches, entries, items,
+    queues::{Use, use_of},
+    statements, target, texts,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,7 +131,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("EmailInboundLogGroup", LOG),
             ("EmailInboundQueue", TAKE),
             ("EmailInboundDeadLetterQueue", PARK),
-            ("InboundMailBucket", "s3:GetObject"),
+            ("${InboundMailBucket.Arn}/*", "s3:GetObject"),
             ("OrdersTable", "dynamodb:GetItem dynamodb:UpdateItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
@@ -144,7 +148,9 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("EmailCampaignLogGroup", LOG),
             ("EmailCampaignQueue", TAKE),
             ("EmailCampaignDeadLetterQueue", PARK),
-            ("CampaignsBucket", "s3:GetObject s3:PutObject s3:ListBucket"),
+            ("CampaignsBucket", "s3:ListBucket"),
+            ("${CampaignsBucket.Arn}/lists/*", "s3:GetObject"),
+            ("${CampaignsBucket.Arn}/reports/*", "s3:PutObject"),
             ("CustomersTable", "dynamodb:BatchGetItem"),
             ("SuppressionsTable", "dynamodb:BatchGetItem"),
             ("EmailLedgerTable", "dynamodb:BatchGetItem dynamodb:PutItem dynamodb:UpdateItem"),
@@ -154,14 +160,37 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("UnsubscribeSecret", "secretsmanager:GetSecretValue"),
         ],
     ),
+    // And what [`inspected`] says of queues and logs.
+    (
+        "DlqInspectorFunction",
+        &[
+            ("DlqInspectorLogGroup", LOG),
+            ("AWS::StackId", "cloudformation:ListStackResources"),
+            ("*", "sns:GetSubscriptionAttributes"),
+            ("OrderEventsTopic", PUBLISH),
+            ("MailEventsTopic", PUBLISH),
+            ("InboundMailTopic", PUBLISH),
+            ("AlertsTopic", PUBLISH),
+            ("TopicKey", SEAL),
+            ("DlqArchiveBucket", "s3:ListBucket"),
+            ("${DlqArchiveBucket.Arn}/audit/*", "s3:PutObject"),
+            ("${DlqArchiveBucket.Arn}/discarded/*", "s3:PutObject"),
+            ("${DlqArchiveBucket.Arn}/digest/*", "s3:PutObject s3:GetObject"),
+        ],
+    ),
 ];
 const LOG: &str = "logs:CreateLogStream logs:PutLogEvents";
 /// What an event source mapping needs of the role, and back-off.
 const TAKE: &str = "sqs:ReceiveMessage sqs:DeleteMessage* sqs:GetQueueAttributes sqs:ChangeMessageVisibility*";
 const PARK: &str = "sqs:SendMessage*";
+/// What moves a Standard queue as a whole.
+const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
 /// What SNS does with the topic's key in the publisher's name.
 const SEAL: &str = "kms:GenerateDataKey kms:Decrypt";
+
+/// The variable of a function that reads in the stack's own configuration what it may use.
+const STACK_ID: &str = "STACK_ID";
 
 /// What each function is told, by function. A variable that is missing stops it at its first start.
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -194,13 +223,14 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "EmailCampaignFunction",
         "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET CAMPAIGNS_BUCKET UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
+    ("DlqInspectorFunction", "STACK_ID ARCHIVE_BUCKET ALERTS_TOPIC_ARN"),
 ];
 
 /// Secrets whose value nobody has to know.
 const MADE_BY_THE_SERVICE: &[&str] = &["UnsubscribeSecret"];
 
 /// Actions that know no resource: they are about the account.
-const ACCOUNT_WIDE: &[&str] = &["ses:GetAccount", "ses:PutSuppressedDestination"];
+const ACCOUNT_WIDE: &[&str] = &["ses:GetAccount", "ses:PutSuppressedDestination", "sns:GetSubscriptionAttributes"];
 
 /// One action each on AWS; the local engine counts the batch call as an action of its own.
 const FAMILIES: &[&str] = &["sns:Publish*", "sqs:SendMessage*", "sqs:DeleteMessage*", "sqs:ChangeMessageVisibility*"];
@@ -216,13 +246,45 @@ fn policy_documents<'a>(role: &Resource<'a>) -> impl Iterator<Item = &'a Value> 
 
 /// What a role allows: actions by logical id of the resource.
 fn grants<'a>(role: &Resource<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    grants_by(role, |resource| target(resource).unwrap_or("*"))
+}
+
+/// What a role allows, with the folders of a bucket told apart: they stand as they are written.
+fn grants_by_folder<'a>(role: &Resource<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let folder = |resource: &'a Value| resource["Fn::Sub"].as_str().filter(|text| text.contains(".Arn}/"));
+    grants_by(role, |resource| folder(resource).or_else(|| target(resource)).unwrap_or("*"))
+}
+
+fn grants_by<'a>(role: &Resource<'a>, place: impl Fn(&'a Value) -> &'a str) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let mut grants = BTreeMap::<_, BTreeSet<_>>::new();
     for Branch { value, .. } in policy_documents(role).flat_map(statements) {
         for resource in items(&value["Resource"]).flat_map(branches) {
-            grants.entry(target(resource.value).unwrap_or("*")).or_default().extend(texts(&value["Action"]));
+            grants.entry(place(resource.value)).or_default().extend(texts(&value["Action"]));
         }
     }
     grants
+}
+
+/// What a function that is told the stack may do with its queues and their consumers' logs: see what lies where, take it out
+/// of dead-letter queues, bring it back, and read why it failed. Nothing of what a consumer has not given up.
+fn inspected<'a>(template: &'a Template, function: &Resource<'_>) -> BTreeMap<&'a str, BTreeSet<&'static str>> {
+    if function.at("/Environment/Variables")[STACK_ID].is_null() {
+        return BTreeMap::new();
+    }
+    let has_source =
+        |letters: &Resource<'_>| template.sources().any(|it| target(it.queue.at("/RedrivePolicy/deadLetterTargetArn")) == Some(letters.id));
+    let queues = template.queues().map(|queue| {
+        let actions = match use_of(template, &queue) {
+            Some(Use::Source) => ["sqs:GetQueueAttributes", PARK].as_slice(),
+            Some(Use::DeadLetters) if has_source(&queue) && !queue.is_fifo() => &[TAKE, MOVE],
+            Some(Use::DeadLetters) => &[TAKE],
+            _ => &["sqs:GetQueueAttributes"],
+        };
+        (queue.id, actions)
+    });
+    let logs = template.sources().filter_map(|source| target(source.function.at("/LoggingConfig/LogGroup")));
+    let all = queues.chain(logs.map(|group| (group, ["logs:FilterLogEvents"].as_slice())));
+    all.map(|(id, actions)| (id, actions.iter().flat_map(|some| words(some)).collect())).collect()
 }
 
 fn words(text: &str) -> BTreeSet<&str> {
@@ -287,7 +349,8 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
                     && only_if == Some(("IsLocal", true))
                     && texts(&statement["Action"]).all(|action| action.starts_with("ses:"));
                 let account_wide = resource == "*" && texts(&statement["Action"]).all(|action| ACCOUNT_WIDE.contains(&action));
-                if !known && !mail_locally && !account_wide {
+                let itself = resource["Ref"] == "AWS::StackId" && statement["Action"] == "cloudformation:ListStackResources";
+                if !known && !mail_locally && !account_wide && !itself {
                     complaints.push(format!("{}: {sid} is about {resource}, no resource of this template", role.id));
                 }
             }
@@ -303,7 +366,9 @@ fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
         id.and_then(|id| template.resource(id)).is_some_and(|it| it.kind() == kind)
     };
     let ses = |what: &str| format!("arn:${{AWS::Partition}}:ses:${{AWS::Region}}:${{AWS::AccountId}}:{what}/${{");
-    ["", "lists/", "reports/"].iter().any(|folder| named("${", &format!(".Arn}}/{folder}*"), "AWS::S3::Bucket"))
+    ["", "lists/", "reports/", "audit/", "discarded/", "digest/"]
+        .iter()
+        .any(|folder| named("${", &format!(".Arn}}/{folder}*"), "AWS::S3::Bucket"))
         || named(&ses("identity"), "}", "AWS::SES::EmailIdentity")
         || named(&ses("configuration-set"), "}", "AWS::SES::ConfigurationSet")
 }
@@ -312,9 +377,10 @@ fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
 pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for function in template.functions() {
-        let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
+        let allowed = role_of(template, &function).map(|role| grants_by_folder(&role)).unwrap_or_default();
         let listed = GRANTS.iter().filter(|(id, _)| *id == function.id).flat_map(|(_, grants)| *grants);
-        let listed: BTreeMap<_, _> = listed.map(|(resource, actions)| (*resource, words(actions))).collect();
+        let listed = listed.map(|(resource, actions)| (*resource, words(actions)));
+        let listed: BTreeMap<_, _> = listed.chain(inspected(template, &function)).collect();
         for resource in allowed.keys().chain(listed.keys()).collect::<BTreeSet<_>>() {
             let (allowed, listed) = (allowed.get(resource), listed.get(resource));
             if allowed != listed {
@@ -325,12 +391,13 @@ pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     complaints
 }
 
-/// A consumer takes from its own queue and parks in its own dead-letter queue; no other queue is its business.
+/// A consumer takes from its own queue and parks in its own dead-letter queue; no other queue is its business, but for the
+/// inspector, whose business is every dead-letter queue.
 pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for function in template.functions() {
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
-        let mut expected = BTreeMap::new();
+        let mut expected = inspected(template, &function);
         for source in template.sources().filter(|source| source.function.id == function.id) {
             expected.insert(source.queue.id, words(TAKE));
             if let Some(letters) = target(source.queue.at("/RedrivePolicy/deadLetterTargetArn")) {
@@ -374,7 +441,8 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
         let told = |id: &&str| !matches!(kind(id), None | Some("AWS::Logs::LogGroup" | "AWS::KMS::Key" | "AWS::Serverless::HttpApi"));
         let named: BTreeSet<_> = entries(variables).filter_map(|(_, value)| target(value)).filter(told).collect();
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
-        let allowed: BTreeSet<_> = allowed.into_keys().filter(told).collect();
+        let finds: BTreeSet<_> = if variables[STACK_ID].is_null() { BTreeSet::new() } else { found_by_itself(template) };
+        let allowed: BTreeSet<_> = allowed.into_keys().filter(told).filter(|id| !finds.contains(id) || named.contains(id)).collect();
         if named != allowed {
             complaints.push(format!("{}: its environment names {named:?}, its role {allowed:?}", function.id));
         }
@@ -393,6 +461,12 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
         }
     }
     complaints
+}
+
+/// What stands in the stack's own configuration: queues, and the topics that they hear.
+fn found_by_itself(template: &Template) -> BTreeSet<&str> {
+    let topics = template.subscriptions().filter_map(|subscription| target(subscription.at("/TopicArn")));
+    template.queues().map(|queue| queue.id).chain(topics).collect()
 }
 
 fn denies_plain_http_on_aws(document: &Value, resource_on_aws: bool) -> bool {

@@ -50,6 +50,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("UnsubscribeFunction", "GET /unsubscribe/{token}"),
     ("UnsubscribeFunction", "POST /unsubscribe/{token}"),
 ];
+/// What is invoked by the clock: function, when, and with what.
+const SCHEDULES: &[(&str, &str, &str)] = &[("DlqInspectorFunction", "rate(1 hour)", r#"{"by":"schedule","command":{"digest":{}}}"#)];
 /// Log groups that need no room in the account's resource policy for log delivery.
 const VENDED: &str = "/aws/vendedlogs/";
 /// Properties that take an ARN.
@@ -70,6 +72,8 @@ const NAMES: &[(&str, &str, usize)] = &[
     ("AWS::CloudWatch::Alarm", "/AlarmName", 255),
     ("AWS::SecretsManager::Secret", "/Name", 512),
 ];
+/// What works until shortly before its end, and then answers how far it came, needs room for both.
+const SCHEDULED_TIMEOUT_MIN: u64 = 30;
 /// A message that waits longer than this without being old by design is late.
 const LATE_SECONDS: u64 = 15 * 60;
 
@@ -82,7 +86,8 @@ pub fn resource_types_are_known_here_and_locally(template: &Template) -> Complai
         if !known {
             complaints.push(format!("{}: no rule knows {}, or not without Condition: OnAws", resource.id, resource.kind()));
         }
-        let source = entries(resource.at("/Events")).map(|(_, event)| &event["Type"]).find(|kind| *kind != "SQS" && *kind != "HttpApi");
+        let known = ["SQS", "HttpApi", "Schedule"];
+        let source = entries(resource.at("/Events")).map(|(_, event)| &event["Type"]).find(|kind| known.iter().all(|known| kind != known));
         complaints.extend(source.map(|kind| format!("{}: no rule knows events of type {kind}", resource.id)));
         if !resource.at("/Metrics").is_null() {
             complaints.push(format!("{}: the local engine refuses metric math", resource.id));
@@ -180,9 +185,10 @@ pub fn functions_are_built_from_the_workspace(template: &Template) -> Complaints
         if entries(function.at("/Events")).count() == 0 {
             complaints.push(format!("{}: nothing invokes it", function.id));
         }
+        let itself = |value: &Value| value["Ref"] == "AWS::StackId";
         let by_stage = |value: &Value| !template.at("/Conditions")[value["Fn::If"][0].as_str().unwrap_or_default()].is_null();
         let variables = entries(function.at("/Environment/Variables"));
-        let unused = variables.filter(|(_, value)| !exists(template, value) && !by_stage(value));
+        let unused = variables.filter(|(_, value)| !exists(template, value) && !by_stage(value) && !itself(value));
         complaints.extend(unused.map(|(name, _)| format!("{}: {name} refers to nothing in this template", function.id)));
     }
     complaints
@@ -358,6 +364,35 @@ fn routes(function: Resource<'_>, api: &str) -> Vec<(String, String)> {
     let mine = mine.map(|(_, event)| &event["Properties"]).filter(|route| target(&route["ApiId"]) == Some(api));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     mine.map(|route| (function.id.to_owned(), text(&route["Method"]) + " " + &text(&route["Path"]))).collect()
+}
+
+/// What the clock invokes is listed here, and fails aloud: nobody waits for its answer.
+pub fn schedules_are_listed_and_watched(template: &Template) -> Complaints {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut found = BTreeSet::new();
+    let mut complaints = vec![];
+    for function in template.functions() {
+        for (name, event) in entries(function.at("/Events")).filter(|(_, event)| event["Type"] == "Schedule") {
+            let schedule = &event["Properties"];
+            found.insert((function.id.to_owned(), text(&schedule["Schedule"]), text(&schedule["Input"])));
+            if text(&schedule["Description"]).len() < 10 {
+                complaints.push(format!("{}: {name} has no Description", function.id));
+            }
+            if function.at("/Timeout").as_u64().is_none_or(|seconds| seconds < SCHEDULED_TIMEOUT_MIN) {
+                complaints.push(format!("{}: Timeout is below {SCHEDULED_TIMEOUT_MIN}", function.id));
+            }
+            let errors = alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function.id } }));
+            // It comes too seldom for two data points.
+            if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(0), 300)) {
+                complaints.push(format!("{}: no alarm on Errors of what the clock invokes", function.id));
+            }
+        }
+    }
+    let listed: BTreeSet<_> = SCHEDULES.iter().map(|(id, when, what)| ((*id).to_owned(), (*when).to_owned(), (*what).to_owned())).collect();
+    complaints.extend(
+        found.symmetric_difference(&listed).map(|(id, when, what)| format!("{id}: {when} with {what} is here or listed, not both")),
+    );
+    complaints
 }
 
 /// The alarms on a metric of a thing, by its dimension.

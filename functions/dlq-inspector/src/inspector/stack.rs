@@ -3,11 +3,11 @@
 //! Pure: read from what CloudFormation, SQS and SNS say (docs/decisions/0011-dead-letter-queues-are-found.md). It refuses to know
 //! any queue by its name: a queue is a dead-letter queue because another one, or a subscription, redrives to it.
 
-use crate::{
-    answer::Stop,
+use super::{
     message::Facts,
     nearest::did_you_mean,
     ports::{Letter, QueueFacts, Resource, Route},
+    stop::Stop,
 };
 
 /// Where messages go home to.

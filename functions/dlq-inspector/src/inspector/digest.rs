@@ -3,7 +3,8 @@
 //! Silence where nothing does. What was said is not said again within [`REPEAT_AFTER`]; said again is the same queues, causes
 //! and types with counts of the same order. It is sent, then written down: whoever dies between says it twice, never not.
 
-use crate::{Inspector, explain::Table, ports::Ports, request::Cursor, stack::DeadLetterQueue, walk::hash};
+use super::{Inspector, ports::Ports, stack::DeadLetterQueue};
+use crate::{request::Cursor, seen::hash, table::Table};
 use domain::Timestamp;
 use lambda_kit::Failure;
 use serde::{Deserialize, Serialize};

@@ -2,11 +2,11 @@
 //! out in a moment.
 
 use super::*;
-use crate::{
-    answer::{Changed, Digested, Explained, Listed, Peeked},
+use super::{
     message::{REDRIVE_COUNT, tests::text},
     ports::{Archive, Letter, Logged, Logs, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
 };
+use crate::answer::{Changed, Digested, Explained, Listed, Peeked};
 use domain::Timestamp;
 use lambda_kit::{Ambient, batch::Attribute};
 use serde_json::{Value, json};
@@ -157,7 +157,7 @@ impl World {
     }
 
     fn random(&self) -> u64 {
-        walk::hash(&self.number.replace(self.number.get() + 1).to_string())
+        crate::seen::hash(&self.number.replace(self.number.get() + 1).to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure. Whoever could send to a queue wrote what is read here, so everything that is shown has a form or is masked.
 
-use crate::{
+use super::{
     mask,
     ports::{Letter, Logged, Outbound},
 };

@@ -3,7 +3,8 @@
 //! One is written before the first change of an invocation, and one after the last. An invocation that dies between them has
 //! the first alone, which says what it was about to do. Without the first, nothing is changed.
 
-use crate::{Inspector, ports::Ports, request::Counts, stack::DeadLetterQueue};
+use super::{Inspector, ports::Ports, stack::DeadLetterQueue};
+use crate::request::Counts;
 use domain::Timestamp;
 use lambda_kit::Failure;
 use serde::Serialize;

@@ -2,7 +2,7 @@
 //!
 //! `main.rs` wires it. It refuses to retry beyond what the SDK does: the inspector knows what may be repeated.
 
-use crate::ports::{Archive, Letter, Logged, Logs, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
+use super::ports::{Archive, Letter, Logged, Logs, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
 use aws_config::SdkConfig;
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use aws_sdk_sqs::{
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(pattern(&["", "*"]), None);
         let id = "0e8f9a6c-36ac-4a52-8d4e-0a9f2b4b6f01";
         // CloudWatch Logs takes 1,024 characters.
-        assert!(pattern(&[id; crate::ports::PAGE_MAX]).unwrap().len() <= 1024);
+        assert!(pattern(&[id; crate::inspector::ports::PAGE_MAX]).unwrap().len() <= 1024);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the inspector may do, verb for verb what its role allows.
 //!
-//! [`Aws`](crate::aws::Aws) does it; tests do it in memory. The ports refuse to decide: which queue is a dead-letter queue, where
+//! [`Aws`](crate::inspector::aws::Aws) does it; tests do it in memory. The ports refuse to decide: which queue is a dead-letter queue, where
 //! a message belongs and what is masked is decided by the pure modules beside this one.
 
 use domain::Timestamp;

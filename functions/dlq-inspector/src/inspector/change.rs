@@ -8,17 +8,21 @@
 //! when one does not go, those behind it stay: an order's messages come back in order, or wait together. A dry run selects
 //! as the real one does, and calls nothing that changes anything.
 
-use crate::{
+use super::{
     Inspector,
-    answer::{Changed, Stop},
     audit::{self, Who},
     filter::Filter,
     look::RECEIVES,
     message::{Facts, outbound},
     ports::{Letter, Outbound, PAGE_MAX, Ports},
+    stack::{DeadLetterQueue, Home},
+    stop::Stop,
+    walk::{Walk, lease},
+};
+use crate::{
+    answer::Changed,
     request::{Counts, Cursor, Discard, Redrive},
-    stack::{DeadLetterQueue, Home, Layout},
-    walk::{Seen, Walk, lease},
+    seen::Seen,
 };
 use futures_util::future::join_all;
 use lambda_kit::{Failure, batch::Attribute};
@@ -95,7 +99,7 @@ impl<P: Ports> Inspector<P> {
             return Err(Stop::refused("InvalidLimit", "--rate and --max must be at least 1."));
         }
         let layout = self.layout().await?;
-        let queue = find(&layout, &redrive.queue)?;
+        let queue = layout.find(&redrive.queue)?;
         if let Some(to) = redrive.to.as_deref().filter(|to| !queue.homes.iter().any(|home| home.name() == *to)) {
             let names: Vec<_> = queue.homes.iter().map(Home::name).collect();
             return Err(Stop::refused("UnknownHome", format!("{} sends nothing to `{to}`, but to {}.", queue.name, names.join(" or "))));
@@ -129,7 +133,7 @@ impl<P: Ports> Inspector<P> {
             return Err(Stop::refused("InvalidLimit", "--max must be at least 1."));
         }
         let layout = self.layout().await?;
-        let queue = find(&layout, &discard.queue)?;
+        let queue = layout.find(&discard.queue)?;
         let record = audit::Change {
             phase: "begun",
             command: "discard",
@@ -379,10 +383,6 @@ impl<P: Ports> Inspector<P> {
             failed.map(|f| f.to_string()).unwrap_or_default()
         ))
     }
-}
-
-fn find<'l>(layout: &'l Layout, name: &str) -> Result<&'l DeadLetterQueue, Stop> {
-    layout.find(name)
 }
 
 fn count(n: usize) -> u64 {

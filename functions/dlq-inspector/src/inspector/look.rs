@@ -1,22 +1,23 @@
-//! `list`, `peek` and `explain`: looking, which changes nothing that matters.
+//! `list` and `peek`: looking, which changes nothing that matters. And what every command knows of messages.
 //!
 //! A receive counts as one, which no dead-letter queue minds: it redrives to nowhere.
 
-use crate::{
-    Inspector,
-    answer::{Explained, Listed, Peeked, Stop},
-    mask,
+use super::{
+    Inspector, mask,
     message::Facts,
     ports::{Letter, PAGE_MAX, Ports, Resource},
-    request::{Counts, Cursor, Explain, Peek},
     stack::{DeadLetterQueue, Home, Layout, layout},
+    stop::Stop,
     walk::{Walk, lease},
+};
+use crate::{
+    answer::{Listed, Peeked},
+    request::Peek,
 };
 use domain::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use lambda_kit::Failure;
 use std::{collections::BTreeMap, time::Duration};
-use tokio::time::Instant;
 
 /// Most messages that `peek` shows.
 pub const PEEK_MAX: usize = 100;
@@ -25,7 +26,7 @@ const LIST_READ_MAX: usize = 100;
 /// Receives side by side of a walk that only looks: 10,000 messages are 250 rounds.
 pub(crate) const RECEIVES: usize = 4;
 /// Most look-ups in a log of one invocation. CloudWatch Logs allows five FilterLogEvents a second, of the whole account.
-const LOOK_UPS_MAX: usize = 25;
+pub(crate) const LOOK_UPS_MAX: usize = 25;
 /// Calls about configuration side by side.
 const CALLS: usize = 8;
 /// Receives of a peek that hides nothing, the last of which bring what the first did.
@@ -106,7 +107,7 @@ impl<P: Ports> Inspector<P> {
         })
     }
 
-    pub(crate) async fn peek(&self, peek: &Peek, who: &crate::audit::Who<'_>) -> Result<Vec<Peeked>, Stop> {
+    pub(crate) async fn peek(&self, peek: &Peek, who: &crate::inspector::audit::Who<'_>) -> Result<Vec<Peeked>, Stop> {
         let limit = peek.limit.unwrap_or(10);
         if !(1..=PEEK_MAX).contains(&limit) {
             return Err(Stop::refused("InvalidLimit", format!("--limit is {limit}; it must be between 1 and {PEEK_MAX}.")));
@@ -114,7 +115,7 @@ impl<P: Ports> Inspector<P> {
         let layout = self.layout().await?;
         let queue = layout.find(&peek.queue)?;
         if peek.reveal {
-            self.audit(who, &crate::audit::Change::reveal(queue, limit)).await?;
+            self.audit(who, &crate::inspector::audit::Change::reveal(queue, limit)).await?;
         }
         let letters = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
         let (facts, _) = self.facts(queue, &letters, &mut { LOOK_UPS_MAX }, false).await?;
@@ -169,53 +170,6 @@ impl<P: Ports> Inspector<P> {
         };
         walk.end().await?;
         outcome.map(|()| letters)
-    }
-
-    pub(crate) async fn explain(&self, explain: &Explain, ends: Instant) -> Result<Explained, Stop> {
-        let layout = self.layout().await?;
-        let queue = layout.find(&explain.queue)?;
-        Ok(self.explained(queue, explain.cursor.clone().unwrap_or_default(), u64::MAX, ends).await?)
-    }
-
-    /// Reads on in a queue, up to so many messages, or until `ends`.
-    pub(crate) async fn explained(&self, queue: &DeadLetterQueue, cursor: Cursor, most: u64, ends: Instant) -> Result<Explained, Failure> {
-        let Cursor { seen, mut counts, mut table, .. } = cursor;
-        let lease = lease(queue.depth());
-        let mut walk = Walk::new(&self.ports, &queue.url, lease, seen);
-        let mut look_ups = LOOK_UPS_MAX;
-        let outcome = loop {
-            if counts.read >= most {
-                break Ok(true);
-            }
-            if Instant::now() >= ends {
-                break Ok(false);
-            }
-            let page = match walk.page(PAGE_MAX, RECEIVES).await {
-                Ok(Some(page)) => page,
-                Ok(None) => break Ok(true),
-                Err(failure) => break Err(failure),
-            };
-            match self.facts(queue, &page, &mut look_ups, false).await {
-                Ok((facts, not_looked_up)) => {
-                    table.not_looked_up += not_looked_up;
-                    for (letter, facts) in page.iter().zip(&facts) {
-                        let function = queue.home(letter, facts, None).map_or("-", Home::name);
-                        table.add(facts, function, letter.sent_at);
-                    }
-                }
-                Err(failure) => break Err(failure),
-            }
-            counts.read += u64::try_from(page.len()).unwrap_or(u64::MAX);
-        };
-        // A FIFO group is locked while one of its messages is hidden: the next invocation could not read on behind it.
-        if !matches!(outcome, Ok(false)) || queue.is_fifo() {
-            walk.end().await?;
-        }
-        let is_over = outcome?;
-        table.sort();
-        let Counts { read, .. } = counts;
-        let cursor = (!is_over).then(|| Cursor { seen: walk.seen, counts, table: table.clone(), ..Cursor::default() });
-        Ok(Explained { queue: queue.name.clone(), table, read, depth: queue.depth(), lease_seconds: lease.as_secs(), cursor })
     }
 
     /// What is known of messages, with errors from the logs as far as `look_ups` reach; and of how many the error was not
