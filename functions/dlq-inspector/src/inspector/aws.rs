@@ -2,12 +2,14 @@
 //!
 //! `main.rs` wires it. It refuses to retry beyond what the SDK does: the inspector knows what may be repeated.
 
-use super::ports::{Archive, Letter, Logged, Logs, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
+use super::ports::{Archive, Letter, Logged, Logs, MoveTask, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
 use aws_config::SdkConfig;
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use aws_sdk_sqs::{
     primitives::Blob,
-    types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName},
+    types::{
+        ChangeMessageVisibilityBatchRequestEntry, ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+    },
 };
 use domain::Timestamp;
 use lambda_kit::{Ambient, Failure, Real, batch::Attribute, config::Env, sdk::failure};
@@ -157,6 +159,39 @@ impl Queues for Aws {
         let call = self.sqs.delete_message().queue_url(url).receipt_handle(receipt);
         call.send().await.map(|_| ()).map_err(|error| failure("DeleteMessage", error))
     }
+
+    async fn last_move(&self, from_arn: &str) -> Result<Option<Option<MoveTask>>, Failure> {
+        let answer = self.sqs.list_message_move_tasks().source_arn(from_arn).max_results(1).send().await;
+        let tasks = match answer.map_err(|error| failure("ListMessageMoveTasks", error)) {
+            Ok(output) => output.results.unwrap_or_default(),
+            Err(failure) if is_unknown(&failure) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        Ok(Some(tasks.into_iter().next().map(move_task)))
+    }
+
+    async fn start_move(&self, from_arn: &str, to_arn: &str, rate: Option<u32>) -> Result<(), Failure> {
+        let call = self.sqs.start_message_move_task().source_arn(from_arn).destination_arn(to_arn);
+        let call = call.set_max_number_of_messages_per_second(rate.and_then(|rate| i32::try_from(rate).ok()));
+        call.send().await.map(|_| ()).map_err(|error| failure("StartMessageMoveTask", error))
+    }
+}
+
+fn move_task(entry: ListMessageMoveTasksResultEntry) -> MoveTask {
+    let status = entry.status.unwrap_or_default();
+    let over = !matches!(status.as_str(), "RUNNING" | "CANCELLING");
+    let number = |count: i64| u64::try_from(count).unwrap_or(0);
+    MoveTask {
+        over,
+        moved: number(entry.approximate_number_of_messages_moved),
+        to_move: number(entry.approximate_number_of_messages_to_move.unwrap_or(0)),
+        failure: (over && status != "COMPLETED").then(|| entry.failure_reason.unwrap_or(status)),
+    }
+}
+
+/// Whether the service does not know the action, as one that plays SQS may not.
+fn is_unknown(failure: &Failure) -> bool {
+    matches!(failure.error_type.as_str(), "InvalidAction" | "UnsupportedOperation" | "UnknownOperationException")
 }
 
 fn unattributable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

@@ -9,11 +9,12 @@
 //! as the real one does, and calls nothing that changes anything.
 
 use super::{
-    Inspector,
+    Inspector, WORK_FOR,
     audit::{self, Who},
     filter::Filter,
     look::RECEIVES,
     message::{Facts, outbound},
+    move_task,
     ports::{Letter, Outbound, PAGE_MAX, Ports},
     stack::{DeadLetterQueue, Home},
     stop::Stop,
@@ -93,7 +94,7 @@ enum Went {
 }
 
 impl<P: Ports> Inspector<P> {
-    pub(crate) async fn redrive(&self, redrive: &Redrive, who: &Who<'_>, ends: Instant) -> Result<Changed, Stop> {
+    pub(crate) async fn redrive(&self, redrive: &Redrive, who: &Who<'_>, last: Instant) -> Result<Changed, Stop> {
         let filter = Filter::parse(&redrive.conditions).map_err(|sentence| Stop::refused("InvalidCondition", sentence))?;
         if redrive.rate == Some(0) || redrive.max == Some(0) {
             return Err(Stop::refused("InvalidLimit", "--rate and --max must be at least 1."));
@@ -103,6 +104,14 @@ impl<P: Ports> Inspector<P> {
         if let Some(to) = redrive.to.as_deref().filter(|to| !queue.homes.iter().any(|home| home.name() == *to)) {
             let names: Vec<_> = queue.homes.iter().map(Home::name).collect();
             return Err(Stop::refused("UnknownHome", format!("{} sends nothing to `{to}`, but to {}.", queue.name, names.join(" or "))));
+        }
+        if redrive.cursor.as_ref().is_some_and(|cursor| cursor.by_task) {
+            return Ok(self.follow_task(queue, redrive, who, last).await?);
+        }
+        if let Some(to_arn) = move_task::destination(queue, redrive).filter(|_| redrive.cursor.is_none()) {
+            if let Some(changed) = self.start_task(queue, to_arn, redrive, who, last).await? {
+                return Ok(changed);
+            }
         }
         let record = audit::Change {
             phase: "begun",
@@ -117,10 +126,10 @@ impl<P: Ports> Inspector<P> {
         let act = Act::Redrive { force: redrive.force, to: redrive.to.as_deref() };
         let (max, pace) = (redrive.max.unwrap_or(u64::MAX), Pace::new(redrive.rate));
         let order = Order { act, filter, max, pace, dry_run: redrive.dry_run, who, record };
-        Ok(self.change(queue, order, redrive.cursor.clone().unwrap_or_default(), ends).await?)
+        Ok(self.change(queue, order, redrive.cursor.clone().unwrap_or_default(), last).await?)
     }
 
-    pub(crate) async fn discard(&self, discard: &Discard, who: &Who<'_>, ends: Instant) -> Result<Changed, Stop> {
+    pub(crate) async fn discard(&self, discard: &Discard, who: &Who<'_>, last: Instant) -> Result<Changed, Stop> {
         let filter = Filter::parse(&discard.conditions).map_err(|sentence| Stop::refused("InvalidCondition", sentence))?;
         if filter.is_all() {
             return Err(Stop::refused("NoCondition", "discard takes a selection: say which messages with --where."));
@@ -146,20 +155,20 @@ impl<P: Ports> Inspector<P> {
         };
         let (act, max) = (Act::Discard { reason, by: who.by }, discard.max.unwrap_or(u64::MAX));
         let order = Order { act, filter, max, pace: Pace::new(None), dry_run: discard.dry_run, who, record };
-        Ok(self.change(queue, order, discard.cursor.clone().unwrap_or_default(), ends).await?)
+        Ok(self.change(queue, order, discard.cursor.clone().unwrap_or_default(), last).await?)
     }
 
-    async fn change(&self, queue: &DeadLetterQueue, mut order: Order<'_>, cursor: Cursor, ends: Instant) -> Result<Changed, Failure> {
+    async fn change(&self, queue: &DeadLetterQueue, mut order: Order<'_>, cursor: Cursor, last: Instant) -> Result<Changed, Failure> {
         let Cursor { seen, mut held, mut counts, .. } = cursor;
         let lease = lease(queue.depth()).max(LEASE_MIN);
-        let mut walk = Walk::new(&self.ports, &queue.url, lease, seen);
+        let mut walk = Walk::new(&self.ports, queue, lease, seen);
         let mut notes = Vec::new();
         let mut begun = false;
         // What is gone is no longer counted by the queue.
         let known = queue.depth() + if order.dry_run { 0 } else { counts.done };
-        let outcome = self.change_all(queue, &order, &mut walk, lease, &mut held, &mut counts, &mut notes, &mut begun, ends).await;
-        // A FIFO group is locked while one of its messages is hidden: the next invocation could not go on with it.
-        let released = if matches!(outcome, Ok(false)) && !queue.is_fifo() { Ok(()) } else { walk.end().await };
+        let outcome = self.change_all(queue, &order, &mut walk, lease, &mut held, &mut counts, &mut notes, &mut begun, last).await;
+        // What is held when the invocation only pauses stays hidden: the next one reads on behind it.
+        let released = if matches!(outcome, Ok(false)) { Ok(()) } else { walk.end().await };
         if begun {
             (order.record.phase, order.record.counts) = ("ended", counts);
             self.audit(order.who, &order.record).await?;
@@ -174,10 +183,10 @@ impl<P: Ports> Inspector<P> {
             notes.push(format!("About {unread} were not read: somebody else has them, or they are behind others of their FIFO group."));
         }
         let cursor = (!is_over).then(|| Cursor { seen: walk.seen, held, counts, ..Cursor::default() });
-        Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, notes, cursor })
+        Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, depth: known, notes, cursor })
     }
 
-    /// Page by page, to the end or until `ends`; whether it is over.
+    /// Page by page, one at least, to the end or for a while, but not beyond `last`; whether it is over.
     #[expect(clippy::too_many_arguments, reason = "what survives a failure half-way is the caller's, so that it is released and recorded")]
     async fn change_all(
         &self,
@@ -189,17 +198,12 @@ impl<P: Ports> Inspector<P> {
         counts: &mut Counts,
         notes: &mut Vec<String>,
         begun: &mut bool,
-        ends: Instant,
+        last: Instant,
     ) -> Result<bool, Failure> {
         let mut look_ups = if order.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
-        loop {
-            if counts.done >= order.max {
-                return Ok(true);
-            }
-            if Instant::now() >= ends || order.filter.asks_cause() && look_ups == 0 {
-                return Ok(false);
-            }
-            let until = (Instant::now() + lease).checked_sub(LEASE_LEFT).unwrap_or(ends).min(ends);
+        let ends = (Instant::now() + WORK_FOR).min(last);
+        while counts.done < order.max {
+            let until = (Instant::now() + lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
             let receives = if order.dry_run { RECEIVES } else { 1 };
             let Some(page) = walk.page(order.pace.page(), receives).await? else { return Ok(true) };
             let (facts, _) = self.facts(queue, &page, &mut look_ups, order.filter.asks_cause()).await?;
@@ -247,7 +251,11 @@ impl<P: Ports> Inspector<P> {
                 }
             }
             walk.release(&again).await?;
+            if Instant::now() >= ends || order.filter.asks_cause() && look_ups == 0 {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
 
     /// What is to become of each message of a page, in their order.

@@ -28,11 +28,11 @@ struct Said {
 }
 
 impl<P: Ports> Inspector<P> {
-    pub(crate) async fn digest(&self, ends: Instant) -> Result<Digested, Failure> {
+    pub(crate) async fn digest(&self, last: Instant) -> Result<Digested, Failure> {
         let layout = self.layout().await?;
         let mut tables = Vec::new();
         for queue in layout.dead.iter().filter(|queue| queue.depth() > 0) {
-            let explained = self.explained(queue, Cursor::default(), READ_MAX, ends).await?;
+            let explained = self.explained(queue, Cursor::default(), READ_MAX, last).await?;
             tables.push((queue, explained.table));
         }
         let last = self.ports.get(KEY).await?;

@@ -1,7 +1,7 @@
 //! `explain`: reads a queue to its end and counts its messages by cause.
 
 use super::{
-    Inspector,
+    Inspector, WORK_FOR,
     look::{LOOK_UPS_MAX, RECEIVES},
     message::Facts,
     ports::{PAGE_MAX, Ports},
@@ -48,25 +48,20 @@ impl Table {
 }
 
 impl<P: Ports> Inspector<P> {
-    pub(crate) async fn explain(&self, explain: &Explain, ends: Instant) -> Result<Explained, Stop> {
+    pub(crate) async fn explain(&self, explain: &Explain, last: Instant) -> Result<Explained, Stop> {
         let layout = self.layout().await?;
         let queue = layout.find(&explain.queue)?;
+        let ends = (Instant::now() + WORK_FOR).min(last);
         Ok(self.explained(queue, explain.cursor.clone().unwrap_or_default(), u64::MAX, ends).await?)
     }
 
-    /// Reads on in a queue, up to so many messages, or until `ends`.
+    /// Reads on in a queue, a page at least, up to so many messages, or until `ends`.
     pub(crate) async fn explained(&self, queue: &DeadLetterQueue, cursor: Cursor, most: u64, ends: Instant) -> Result<Explained, Failure> {
         let Cursor { seen, mut counts, mut table, .. } = cursor;
         let lease = lease(queue.depth());
-        let mut walk = Walk::new(&self.ports, &queue.url, lease, seen);
+        let mut walk = Walk::new(&self.ports, queue, lease, seen);
         let mut look_ups = LOOK_UPS_MAX;
         let outcome = loop {
-            if counts.read >= most {
-                break Ok(true);
-            }
-            if Instant::now() >= ends {
-                break Ok(false);
-            }
             let page = match walk.page(PAGE_MAX, RECEIVES).await {
                 Ok(Some(page)) => page,
                 Ok(None) => break Ok(true),
@@ -83,9 +78,14 @@ impl<P: Ports> Inspector<P> {
                 Err(failure) => break Err(failure),
             }
             counts.read += u64::try_from(page.len()).unwrap_or(u64::MAX);
+            if counts.read >= most {
+                break Ok(true);
+            }
+            if Instant::now() >= ends {
+                break Ok(false);
+            }
         };
-        // A FIFO group is locked while one of its messages is hidden: the next invocation could not read on behind it.
-        if !matches!(outcome, Ok(false)) || queue.is_fifo() {
+        if !matches!(outcome, Ok(false)) {
             walk.end().await?;
         }
         let is_over = outcome?;

@@ -62,7 +62,7 @@ impl<P: Ports> Inspector<P> {
     }
 
     async fn listed(&self, queue: &DeadLetterQueue) -> Result<Listed, Failure> {
-        let mut walk = Walk::new(&self.ports, &queue.url, lease(queue.facts.visible.min(100)), Default::default());
+        let mut walk = Walk::new(&self.ports, queue, lease(queue.facts.visible.min(100)), Default::default());
         let hour_ago = self.ports.now().checked_sub(Duration::from_secs(3600)).unwrap_or(Timestamp::MIN);
         let (mut oldest, mut arrived, mut read, mut complete) = (None, Some(0), 0, queue.facts.in_flight == 0);
         let mut failed = None;
@@ -156,7 +156,7 @@ impl<P: Ports> Inspector<P> {
 
     /// More than a page: hidden for seconds, until they were all read.
     async fn read(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<Letter>, Failure> {
-        let mut walk = Walk::new(&self.ports, &queue.url, lease(100), Default::default());
+        let mut walk = Walk::new(&self.ports, queue, lease(100), Default::default());
         let mut letters = Vec::new();
         let outcome = loop {
             match walk.page((limit - letters.len()).min(PAGE_MAX), 1).await {

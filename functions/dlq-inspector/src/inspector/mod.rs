@@ -9,6 +9,7 @@ pub mod filter;
 pub mod look;
 pub mod mask;
 pub mod message;
+pub mod move_task;
 pub mod nearest;
 pub mod ports;
 pub mod stack;
@@ -28,8 +29,9 @@ use tokio::time::Instant;
 
 /// The function's name: its folder and its package.
 pub const NAME: &str = "dlq-inspector";
-/// How long an invocation begins new pages. What is left then is done by the next, so that the command can show progress.
-pub const WORK_FOR: Duration = Duration::from_secs(15);
+/// How long an invocation begins new pages, but for the first, which it always does. What is left then is done by the next, so
+/// that the command can show progress.
+pub const WORK_FOR: Duration = Duration::from_secs(5);
 /// How long before the invocation's deadline it stops at the latest: a page of sends and deletes, releases and a record.
 pub const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
 
@@ -55,15 +57,15 @@ impl<P: Ports> Inspector<P> {
                 return Ok(Answer::Refused(Refusal { error: "InvalidRequest".into(), message: format!("The request: {error}.") }));
             }
         };
-        let ends = (Instant::now() + WORK_FOR).min(deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline));
+        let last = deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline);
         let who = Who { by: &request.by, request_id };
         let answer = match &request.command {
             Command::List(_) => self.list().await.map(Answer::List),
             Command::Peek(peek) => self.peek(peek, &who).await.map(Answer::Peek),
-            Command::Explain(explain) => self.explain(explain, ends).await.map(Answer::Explain),
-            Command::Redrive(redrive) => self.redrive(redrive, &who, ends).await.map(Answer::Changed),
-            Command::Discard(discard) => self.discard(discard, &who, ends).await.map(Answer::Changed),
-            Command::Digest(_) => return self.digest(ends).await.map(Answer::Digest),
+            Command::Explain(explain) => self.explain(explain, last).await.map(Answer::Explain),
+            Command::Redrive(redrive) => self.redrive(redrive, &who, last).await.map(Answer::Changed),
+            Command::Discard(discard) => self.discard(discard, &who, last).await.map(Answer::Changed),
+            Command::Digest(_) => return self.digest(last).await.map(Answer::Digest),
         };
         Ok(answer.unwrap_or_else(|stop| match stop {
             Stop::Refused(refusal) => Answer::Refused(refusal),

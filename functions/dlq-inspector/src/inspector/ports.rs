@@ -100,6 +100,19 @@ pub struct Logged {
     pub at: Timestamp,
 }
 
+/// A move task of SQS's own, as the service tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MoveTask {
+    /// Whether it is over, however.
+    pub over: bool,
+    /// How many it has moved, about.
+    pub moved: u64,
+    /// How many it had to move when it began, about.
+    pub to_move: u64,
+    /// Why it stopped early, where it did.
+    pub failure: Option<String>,
+}
+
 /// The stack's own configuration.
 pub trait Stack {
     /// Every resource: ListStackResources, to its end.
@@ -118,6 +131,10 @@ pub trait Queues {
     async fn send(&self, url: &str, message: &Outbound) -> Result<(), Failure>;
     /// One DeleteMessage.
     async fn delete(&self, url: &str, receipt: &str) -> Result<(), Failure>;
+    /// The last move task out of a queue, if there was one: one ListMessageMoveTasks. [`None`] where the service has no such thing.
+    async fn last_move(&self, from_arn: &str) -> Result<Option<Option<MoveTask>>, Failure>;
+    /// One StartMessageMoveTask.
+    async fn start_move(&self, from_arn: &str, to_arn: &str, rate: Option<u32>) -> Result<(), Failure>;
 }
 
 /// The topics.

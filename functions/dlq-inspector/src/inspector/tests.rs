@@ -4,7 +4,7 @@
 use super::*;
 use super::{
     message::{REDRIVE_COUNT, tests::text},
-    ports::{Archive, Letter, Logged, Logs, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
+    ports::{Archive, Letter, Logged, Logs, MoveTask, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
 };
 use crate::answer::{Changed, Digested, Explained, Listed, Peeked};
 use domain::Timestamp;
@@ -59,6 +59,19 @@ struct World {
     dies_at: Cell<Option<(usize, bool)>>,
     /// Sends that fail, by body.
     refuses: RefCell<HashSet<String>>,
+    /// Whether this SQS has move tasks.
+    has_tasks: bool,
+    /// The last task: where from, where to, how fast a second, how many moved, and since when it runs.
+    task: RefCell<Option<Task>>,
+}
+
+struct Task {
+    from: String,
+    to: String,
+    rate: u32,
+    to_move: u64,
+    moved: u64,
+    since: Instant,
 }
 
 impl World {
@@ -85,6 +98,20 @@ impl World {
             calls: Cell::default(),
             dies_at: Cell::default(),
             refuses: RefCell::default(),
+            has_tasks: false,
+            task: RefCell::default(),
+        }
+    }
+
+    /// Lets a task do what its time allows.
+    fn work_on_task(&self) {
+        let mut task = self.task.borrow_mut();
+        let Some(task) = task.as_mut() else { return };
+        let due = u64::from(task.rate) * task.since.elapsed().as_secs();
+        while task.moved < due {
+            let Some((_, stored)) = self.with(&task.from, |queue| queue.messages.pop_first()) else { break };
+            self.store(&task.to, &stored.body, stored.attributes, None);
+            task.moved += 1;
         }
     }
 
@@ -319,6 +346,30 @@ impl Queues for Port<'_> {
             }
         };
         self.call(|world| world.with(url, delete)).await;
+        Ok(())
+    }
+
+    async fn last_move(&self, from_arn: &str) -> Result<Option<Option<MoveTask>>, Failure> {
+        let last = |world: &World| {
+            world.work_on_task();
+            let task = world.task.borrow();
+            task.as_ref().filter(|task| task.from == from_arn).map(|task| {
+                let over = world.with(&task.from, |queue| queue.messages.is_empty());
+                MoveTask { over, moved: task.moved, to_move: task.to_move, failure: None }
+            })
+        };
+        let last = self.call(last).await;
+        Ok(self.world.has_tasks.then_some(last))
+    }
+
+    async fn start_move(&self, from_arn: &str, to_arn: &str, rate: Option<u32>) -> Result<(), Failure> {
+        let start = |world: &World| {
+            let to_move = u64::try_from(world.content(from_arn).len()).unwrap();
+            let (from, to) = (from_arn.to_owned(), to_arn.to_owned());
+            let task = Task { from, to, rate: rate.unwrap_or(100), to_move, moved: 0, since: Instant::now() };
+            assert!(world.task.replace(Some(task)).is_none(), "SQS takes one task of a queue at a time");
+        };
+        self.call(start).await;
         Ok(())
     }
 }
@@ -673,6 +724,53 @@ async fn a_message_that_is_not_taken_stays_and_is_named() {
 }
 
 /// A FIFO dead-letter queue of so many groups with so many messages each, their facts mixed.
+#[tokio::test(start_paused = true)]
+async fn a_whole_deep_queue_goes_by_a_task_of_sqs_s_own_over_as_many_invocations_as_it_takes() {
+    let world = World { has_tasks: true, ..World::new() };
+    world.parked(2_000, &["A"]);
+    let done = changed(&world, json!({ "redrive": { "queue": "payment", "rate": 90, "reason": "mended" } })).await;
+    assert_eq!((done.counts.done, done.depth), (2_000, 2_000));
+    assert_eq!((world.bodies("payment").len(), world.bodies("payment-dead").len()), (2_000, 0));
+    let audits = world.audits();
+    let phases: Vec<_> = audits.iter().map(|record| (record["command"].as_str().unwrap(), record["phase"].as_str().unwrap())).collect();
+    assert_eq!(phases, [("redrive by task", "begun"), ("redrive by task", "ended")]);
+    assert_eq!((&audits[0]["reason"], &audits[1]["counts"]["done"]), (&json!("mended"), &json!(2_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_a_task_runs_is_told_how_far_it_is_and_starts_no_other() {
+    let world = World { has_tasks: true, ..World::new() };
+    world.parked(2_000, &["A"]);
+    let Some(Answer::Changed(first)) = invoke(&world, &redrive()).await else { panic!("not changed") };
+    assert!(first.cursor.is_some() && first.counts.done > 0 && first.counts.done < 2_000, "{first:?}");
+    let second = changed(&world, redrive()).await;
+    assert_eq!((second.counts.done, world.bodies("payment").len()), (2_000, 2_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_cannot_do_goes_message_by_message() {
+    let deep = usize::try_from(move_task::FROM).unwrap();
+    let selections = [json!({ "queue": "payment", "where": ["cause=A"] }), json!({ "queue": "payment", "max": deep })];
+    for command in selections {
+        let world = World { has_tasks: true, ..World::new() };
+        world.parked(deep, &["A"]);
+        assert_eq!(changed(&world, json!({ "redrive": command })).await.counts.done, move_task::FROM);
+        assert!(world.task.borrow().is_none(), "a selection went by a task");
+    }
+    let shallow = World { has_tasks: true, ..World::new() };
+    shallow.parked(deep - 1, &["A"]);
+    changed(&shallow, redrive()).await;
+    assert!(shallow.task.borrow().is_none(), "so few are counted and guarded");
+    let without = World::new();
+    without.parked(deep, &["A"]);
+    assert_eq!(changed(&without, redrive()).await.counts.done, move_task::FROM, "a service without tasks");
+    assert!(without.audits().iter().all(|record| record["command"] == "redrive"), "no task was begun");
+    let ordered = World { has_tasks: true, ..World::new() };
+    groups(&ordered, deep, 1);
+    changed(&ordered, json!({ "redrive": { "queue": "shipping" } })).await;
+    assert!(ordered.task.borrow().is_none(), "a FIFO queue keeps its order and its ids");
+}
+
 fn groups(world: &World, groups: usize, each: usize) {
     for n in 0..each {
         for group in 0..groups {
@@ -723,8 +821,29 @@ async fn a_fifo_queue_is_redriven_in_order_over_many_invocations_and_groups_held
     let first = changed(&world, json!({ "redrive": { "queue": "shipping" } })).await;
     assert_eq!((first.counts.done, first.counts.refused), (66, 1));
     assert!(first.counts.held_back <= 6, "{:?}", first.counts);
-    assert_eq!((in_order(&world), world.bodies("shipping-dead").len(), world.hidden("shipping-dead")), (66, 7, 0));
+    assert_eq!((in_order(&world), world.bodies("shipping-dead").len()), (66, 7));
     assert!(world.began.elapsed() > WORK_FOR * 2, "{:?} are not many invocations", world.began.elapsed());
+    sleep(walk::lease(72).max(Duration::from_secs(60))).await;
+    assert_eq!(world.hidden("shipping-dead"), 0, "what an earlier invocation read is back after its lease");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifo_queue_full_of_what_is_not_meant_has_an_end() {
+    let mut world = World::new();
+    world.latency = Duration::from_millis(500);
+    groups(&world, 300, 1);
+    let last = world.content("shipping-dead")[299].id.clone();
+    let changed = changed(&world, json!({ "redrive": { "queue": "shipping", "where": [format!("id={last}")] } })).await;
+    assert_eq!((changed.counts.done, changed.counts.skipped), (1, 299), "{changed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_behind_messages_that_have_gone_is_reached_in_the_same_run() {
+    let world = World::new();
+    groups(&world, 1, 12);
+    let (first, eleventh) = (world.content("shipping-dead")[0].id.clone(), world.content("shipping-dead")[10].id.clone());
+    let selection = json!({ "queue": "shipping", "where": [format!("id={first}"), format!("id={eleventh}")] });
+    assert_eq!(changed(&world, json!({ "redrive": selection })).await.counts.done, 2, "without the first it is the tenth");
 }
 
 #[tokio::test(start_paused = true)]

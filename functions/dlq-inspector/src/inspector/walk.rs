@@ -4,10 +4,16 @@
 //! still there is made visible at once; whoever dies on the way leaves it hidden for the rest of the lease. The ids of what was
 //! read are remembered, so that a message that comes back is not counted twice.
 //!
+//! SQS locks a FIFO group while one of its messages is hidden. So at the end of a FIFO queue everything is made visible and read
+//! once more, as long as that brings something new: what lay behind messages that have gone since.
+//!
 //! In memory: eight bytes and a tree's share for each id, of at most [`READ_MAX`], and a receipt for each message held, of at most
 //! [`HELD_MAX`]; together under 20 MB. Bodies are gone when their page is.
 
-use super::ports::{Letter, PAGE_MAX, Queues};
+use super::{
+    ports::{Letter, PAGE_MAX, Queues},
+    stack::DeadLetterQueue,
+};
 use crate::seen::{READ_MAX, Seen, hash};
 use futures_util::{StreamExt as _, future::join_all, stream};
 use lambda_kit::Failure;
@@ -29,17 +35,19 @@ pub fn lease(depth: u64) -> Duration {
 pub struct Walk<'p, Q> {
     queues: &'p Q,
     url: &'p str,
+    fifo: bool,
     lease: Duration,
     /// What was read and is still there, in this invocation or before it.
     pub seen: Seen,
     held: BTreeMap<u64, String>,
     again: usize,
+    is_new: bool,
 }
 
 impl<'p, Q: Queues> Walk<'p, Q> {
     /// Begins, or goes on where `seen` was read.
-    pub fn new(queues: &'p Q, url: &'p str, lease: Duration, seen: Seen) -> Self {
-        Self { queues, url, lease, seen, held: BTreeMap::new(), again: 0 }
+    pub fn new(queues: &'p Q, queue: &'p DeadLetterQueue, lease: Duration, seen: Seen) -> Self {
+        Self { queues, url: &queue.url, fifo: queue.is_fifo(), lease, seen, held: BTreeMap::new(), again: 0, is_new: false }
     }
 
     /// The next messages, up to `most` from each of so many receives side by side; [`None`] at the end.
@@ -68,12 +76,18 @@ impl<'p, Q: Queues> Walk<'p, Q> {
                 return Err(failure);
             }
             if letters.is_empty() {
-                return Ok(None);
+                if !self.fifo || !self.is_new {
+                    return Ok(None);
+                }
+                (self.is_new, self.again) = (false, 0);
+                self.end().await?;
+                continue;
             }
             let read = letters.len();
             letters.retain(|letter| self.seen.insert(&letter.message_id));
             self.again += read - letters.len();
             if !letters.is_empty() {
+                self.is_new = true;
                 return Ok(Some(letters));
             }
             // Leases run out faster than the end is reached: everything was read once, as far as can be told.
