@@ -2,12 +2,16 @@
 
 Run by `cargo xtask up|demo|test` with an environment made from nothing, because functions inherit all of it.
 Each mending is held by a test in `engine_test.py`, and so is each gap: when a new version closes one, its test says so and
-the lines here can go. They lean on private names of one version, so any other version is refused.
+the lines here can go. They lean on private names of one version, so any other version is refused. What is longer than a page
+is in a module of its own beside this one.
 
     python engine.py [--lifeline]
 """
 
+import bisect
+import heapq
 import importlib.metadata
+import itertools
 import json
 import os
 import socketserver
@@ -34,6 +38,10 @@ def main() -> None:
     mend(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
     keep_what_a_mail_carries()
+    read_logs_by_fields_and_to_their_end()
+    import move_tasks
+
+    move_tasks.install()
     ministack.app.main()
 
 
@@ -205,6 +213,76 @@ def carried(asked: dict, entry: dict) -> dict:
         "Tags": (asked.get("EmailTags") or asked.get("DefaultEmailTags") or []) + (entry.get("ReplacementTags") or []),
         "ConfigurationSetName": asked.get("ConfigurationSetName", ""),
     }
+
+
+# ── CloudWatch Logs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Most of a page, both as CloudWatch Logs has it. The engine ends every log after the first page.
+PAGE_EVENTS = 10_000
+PAGE_BYTES = 1024 * 1024
+
+
+def read_logs_by_fields_and_to_their_end() -> None:
+    """FilterLogEvents: patterns over fields are read, and what does not fit on a page is on the next.
+
+    Metric and subscription filters do not come by here; newest first (`startFromHead`) stays unheard, as in the engine.
+    """
+    import log_pattern
+    from ministack.services import cloudwatch_logs as logs
+
+    filter_or_refuse = logs._filter_log_events
+
+    def refused(message):
+        return logs.error_response_json("InvalidParameterException", message, 400)
+
+    def filtered(data):
+        group = logs._log_groups.get(logs._resolve_log_group_name(data))
+        if group is None:
+            return filter_or_refuse(data)
+        pattern = (data.get("filterPattern") or "").strip()
+        if len(pattern) > log_pattern.CHARACTERS_MAX:
+            return refused(f"filterPattern must have length less than or equal to {log_pattern.CHARACTERS_MAX}")
+        try:
+            matches = log_pattern.compiled(pattern) if pattern.startswith("{") else logs._compile_filter_pattern(pattern)
+        except ValueError:
+            return refused("Invalid filter pattern")
+        try:
+            # A time, and how many events of it were on earlier pages: right also where the log has grown meanwhile.
+            since, seen = map(int, (data.get("nextToken") or f"{data.get('startTime') or 0}:0").split(":"))
+        except ValueError:
+            return refused("The specified nextToken is invalid.")
+
+        page, size, token = [], 0, None
+        found = (event for event in in_order(group["streams"], data, since) if matches(event["message"]))
+        for event in itertools.islice(found, seen, None):
+            size += len(event["message"].encode())
+            if len(page) == min(data.get("limit") or PAGE_EVENTS, PAGE_EVENTS) or (page and size > PAGE_BYTES):
+                last = page[-1]["timestamp"]
+                token = f"{last}:{sum(event['timestamp'] == last for event in page) + (seen if last == since else 0)}"
+                break
+            page.append(event)
+        return logs.json_response({"events": page, "searchedLogStreams": [], **({"nextToken": token} if token else {})})
+
+    def in_order(streams, data, since):
+        until = data.get("endTime")
+        prefix = data.get("logStreamNamePrefix") or ""
+        names = data.get("logStreamNames") or [name for name in list(streams) if name.startswith(prefix)]
+
+        def of_stream(name, history):
+            first = bisect.bisect_left(history, since, key=logs._event_timestamp)
+            for event in itertools.islice(history, first, None):
+                if until is not None and event["timestamp"] > until:
+                    return
+                yield {**event, "logStreamName": name}
+
+        # Functions log from threads of their own; a stream's list only grows, or is replaced.
+        with logs._log_events_lock:
+            histories = [(name, streams[name]["events"]) for name in names if name in streams]
+        return heapq.merge(
+            *(of_stream(*named) for named in histories), key=lambda event: (event["timestamp"], event.get("ingestionTime", 0))
+        )
+
+    logs._filter_log_events = filtered
 
 
 if __name__ == "__main__":

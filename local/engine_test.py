@@ -300,6 +300,32 @@ class OfAnEngine(unittest.TestCase):
         mails = [mail for account in shown["messages"].values() for mail in account]
         return next(mail for mail in mails if mail["MessageId"] == message_id)
 
+    def queue(self, name: str, **attributes) -> tuple:
+        """The URL and the ARN of a queue that is made for this."""
+        sqs = self.engine.client("sqs")
+        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+    def dead_letter_queue(self, name: str, fifo=False) -> tuple:
+        """A queue that gives up at the second receive, and its dead-letter queue: two URLs, two ARNs."""
+        end, attributes = (".fifo", {"FifoQueue": "true"}) if fifo else ("", {})
+        dead, dead_arn = self.queue(f"{name}-dead{end}", **attributes)
+        redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1})
+        home, home_arn = self.queue(f"{name}{end}", RedrivePolicy=redrive, **attributes)
+        return home, dead, home_arn, dead_arn
+
+    def log(self, group: str, stream: str, *events) -> None:
+        """Writes (time, message) pairs."""
+        logs = self.engine.client("logs")
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        for first in range(0, len(events), 10_000):
+            written = [{"timestamp": at, "message": message} for at, message in events[first : first + 10_000]]
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=written)
+
+    def log_group(self, name: str) -> str:
+        self.engine.client("logs").create_log_group(logGroupName=name)
+        return name
+
     def warm_invocation_ms(self) -> float:
         """The median of ten, after the first, which starts the function."""
         invoke = self.engine.client("lambda").invoke
@@ -328,6 +354,23 @@ class Gaps(OfAnEngine):
 
     def test_a_warm_invocation_waits_for_nagle(self):
         self.assertGreater(self.warm_invocation_ms(), 35)
+
+    def test_there_are_no_move_tasks(self):
+        dead_arn = self.dead_letter_queue("moved")[3]
+        with self.assertRaisesRegex(ClientError, "InvalidAction"):
+            self.engine.client("sqs").start_message_move_task(SourceArn=dead_arn)
+
+    def test_a_pattern_over_fields_matches_every_line(self):
+        group = self.log_group("fields")
+        self.log(group, "s", (1, '{"message_id": "a"}'), (2, "no JSON"))
+        found = self.engine.client("logs").filter_log_events(logGroupName=group, filterPattern='{ $.message_id = "b" }')
+        self.assertEqual(len(found["events"]), 2)
+
+    def test_a_log_ends_after_its_first_page(self):
+        group = self.log_group("pages")
+        self.log(group, "s", *((at, "line") for at in range(10_001)))
+        found = self.engine.client("logs").filter_log_events(logGroupName=group)
+        self.assertEqual((len(found["events"]), found.get("nextToken")), (10_000, None))
 
 
 class Mended(OfAnEngine):
@@ -476,6 +519,252 @@ class Mended(OfAnEngine):
         began = time.monotonic()
         until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
         self.assertGreater(time.monotonic() - began, 0.8)
+
+    # Move tasks.
+
+    def give_up(self, home: str, *bodies: str) -> None:
+        """Sends messages and receives them until they are in the dead-letter queue."""
+        sqs = self.engine.client("sqs")
+        fifo = {"MessageGroupId": "g"} if home.endswith(".fifo") else {}
+        for body in bodies:
+            once = {"MessageDeduplicationId": body} if fifo else {}
+            sqs.send_message(
+                QueueUrl=home, MessageBody=body, MessageAttributes={"type": {"DataType": "String", "StringValue": body}}, **fifo, **once
+            )
+        until(lambda: not sqs.receive_message(QueueUrl=home, VisibilityTimeout=0, MaxNumberOfMessages=10).get("Messages"))
+
+    def last_move(self, source_arn: str) -> dict:
+        """The last task, once it is over."""
+        sqs = self.engine.client("sqs")
+        last = lambda: sqs.list_message_move_tasks(SourceArn=source_arn)["Results"][0]
+        return until(lambda: (task := last())["Status"] != "RUNNING" and task)
+
+    def received(self, queue: str) -> list:
+        sqs = self.engine.client("sqs")
+        ask = {"QueueUrl": queue, "AttributeNames": ["All"], "MessageAttributeNames": ["All"], "MaxNumberOfMessages": 10}
+        return sqs.receive_message(**ask).get("Messages", [])
+
+    def test_a_move_task_brings_visible_messages_home_as_new_ones(self):
+        sqs = self.engine.client("sqs")
+        home, dead, _, dead_arn = self.dead_letter_queue("homeward")
+        self.give_up(home, "a", "b", "c")
+        in_flight = sqs.receive_message(QueueUrl=dead)["Messages"][0]
+        before = {message["Body"]: message["MessageId"] for message in self.peek(dead)}
+        sqs.start_message_move_task(SourceArn=dead_arn)
+        task = self.last_move(dead_arn)
+        counts = (task["ApproximateNumberOfMessagesMoved"], task["ApproximateNumberOfMessagesToMove"])
+        self.assertEqual((task["Status"], task["SourceArn"], counts), ("COMPLETED", dead_arn, (2, 2)))
+        self.assertLess(abs(task["StartedTimestamp"] / 1000 - time.time()), WAIT_SECONDS)
+        self.assertFalse({"TaskHandle", "DestinationArn", "MaxNumberOfMessagesPerSecond", "FailureReason"} & set(task))
+        moved = self.received(home)
+        self.assertEqual([message["Body"] for message in moved], [body for body in "abc" if body != in_flight["Body"]])
+        for message in moved:
+            self.assertNotEqual(message["MessageId"], before[message["Body"]])
+            self.assertEqual(message["MessageAttributes"]["type"]["StringValue"], message["Body"])
+            self.assertEqual(message["Attributes"]["ApproximateReceiveCount"], "1")
+            self.assertNotIn("DeadLetterQueueSourceArn", message["Attributes"])
+        self.assertEqual([message["MessageId"] for message in self.peek(dead)], [in_flight["MessageId"]])
+
+    def peek(self, queue: str) -> list:
+        with urllib.request.urlopen(f"{self.engine.url}/_ministack/sqs/messages?QueueUrl={queue}") as response:
+            shown = json.load(response)["messages"]
+        return [message for regions in shown.values() for queues in regions.values() for found in queues.values() for message in found]
+
+    def test_a_move_task_wakes_the_event_source_of_its_destination(self):
+        sqs = self.engine.client("sqs")
+        home, dead, _, dead_arn = self.dead_letter_queue("onward")
+        consumed = self.outputs["Queue"]
+        self.give_up(home, "good")
+        arn = sqs.get_queue_attributes(QueueUrl=consumed, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=arn)
+        self.assertEqual(self.last_move(dead_arn)["DestinationArn"], arn)
+        until(lambda: self.messages(dead) == self.messages(consumed) == 0)
+
+    def test_a_move_task_of_a_fifo_queue_keeps_its_order_and_is_not_swallowed_by_the_first_sending(self):
+        sqs = self.engine.client("sqs")
+        home, dead, _, dead_arn = self.dead_letter_queue("ordered", fifo=True)
+        self.give_up(home, "a", "b")
+        in_flight = sqs.receive_message(QueueUrl=dead)["Messages"][0]["ReceiptHandle"]
+        sqs.start_message_move_task(SourceArn=dead_arn)
+        self.assertEqual(self.last_move(dead_arn)["ApproximateNumberOfMessagesMoved"], 0)
+        sqs.change_message_visibility(QueueUrl=dead, ReceiptHandle=in_flight, VisibilityTimeout=0)
+        sqs.start_message_move_task(SourceArn=dead_arn)
+        self.assertEqual(self.last_move(dead_arn)["ApproximateNumberOfMessagesMoved"], 2)
+        self.assertEqual([(m["Body"], m["Attributes"]["MessageGroupId"]) for m in self.received(home)], [("a", "g"), ("b", "g")])
+
+    def test_a_move_task_fails_at_a_message_of_which_nobody_knows_whence_it_came(self):
+        sqs = self.engine.client("sqs")
+        home, dead, home_arn, dead_arn = self.dead_letter_queue("whence")
+        self.give_up(home, "a")
+        sqs.send_message(QueueUrl=dead, MessageBody="sent here")
+        sqs.start_message_move_task(SourceArn=dead_arn)
+        task = self.last_move(dead_arn)
+        self.assertEqual((task["Status"], task["FailureReason"]), ("FAILED", "CouldNotDetermineMessageSource"))
+        self.assertEqual((task["ApproximateNumberOfMessagesMoved"], self.messages(dead)), (1, 1))
+        sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=home_arn)
+        self.assertEqual(self.last_move(dead_arn)["Status"], "COMPLETED")
+        statuses = [task["Status"] for task in sqs.list_message_move_tasks(SourceArn=dead_arn, MaxResults=10)["Results"]]
+        self.assertEqual((statuses, self.messages(home)), (["COMPLETED", "FAILED"], 2))
+
+    def test_a_move_task_keeps_its_rate_runs_alone_and_can_be_cancelled(self):
+        sqs = self.engine.client("sqs")
+        home, dead, _, dead_arn = self.dead_letter_queue("slow")
+        self.give_up(home, *"abcdefghij")  # ten seconds to do what follows
+        handle = sqs.start_message_move_task(SourceArn=dead_arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
+        task = sqs.list_message_move_tasks(SourceArn=dead_arn)["Results"][0]
+        self.assertEqual((task["Status"], task["TaskHandle"], task["MaxNumberOfMessagesPerSecond"]), ("RUNNING", handle, 1))
+        with self.assertRaisesRegex(ClientError, "InvalidParameterValue.*already a task running"):
+            sqs.start_message_move_task(SourceArn=dead_arn)
+        self.assertLess(sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"], 10)
+        self.assertEqual(self.last_move(dead_arn)["Status"], "CANCELLED")
+        self.assertGreater(self.messages(dead), 0)
+        with self.assertRaisesRegex(ClientError, "InvalidParameterValue"):
+            sqs.cancel_message_move_task(TaskHandle=handle)
+
+    def test_a_move_task_is_refused_as_aws_refuses_it(self):
+        sqs = self.engine.client("sqs")
+        _, _, home_arn, dead_arn = self.dead_letter_queue("refused")
+        for code, sentence, ask in (
+            ("InvalidParameterValue", "must be configured as a Dead Letter Queue", {"SourceArn": home_arn}),
+            ("ResourceNotFoundException", "for the SourceArn parameter", {"SourceArn": f"{dead_arn}x"}),
+            ("ResourceNotFoundException", "for the DestinationArn parameter", {"SourceArn": dead_arn, "DestinationArn": f"{home_arn}x"}),
+            ("InvalidParameterValue", "between 1 and 500", {"SourceArn": dead_arn, "MaxNumberOfMessagesPerSecond": 0}),
+            ("InvalidParameterValue", "between 1 and 500", {"SourceArn": dead_arn, "MaxNumberOfMessagesPerSecond": 501}),
+        ):
+            with self.subTest(ask=ask), self.assertRaisesRegex(ClientError, f"{code}.*{sentence}"):
+                sqs.start_message_move_task(**ask)
+        with self.assertRaisesRegex(ClientError, "between 1 and 10"):
+            sqs.list_message_move_tasks(SourceArn=dead_arn, MaxResults=11)
+        self.assertEqual(sqs.list_message_move_tasks(SourceArn=dead_arn).get("Results", []), [])
+        with self.assertRaisesRegex(ClientError, "InvalidParameterValue.*TaskHandle is invalid"):
+            sqs.cancel_message_move_task(TaskHandle="nonsense")
+
+    def test_a_move_task_needs_its_own_right_and_those_of_what_it_does_on_each_queue(self):
+        home, dead, home_arn, dead_arn = self.dead_letter_queue("guarded")
+        self.give_up(home, "a")
+        iam, role = self.engine.client("iam"), self.outputs["Role"]
+        credentials = self.engine.client("sts").assume_role(RoleArn=self.role_arn(), RoleSessionName="mover")["Credentials"]
+        session = boto3.Session(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], region_name="us-east-1")
+        sqs = session.client("sqs", endpoint_url=self.engine.url)
+        statement = lambda arn, *names: {"Effect": "Allow", "Action": [f"sqs:{name}" for name in names], "Resource": arn}
+        allowed = []
+
+        def allow(*added):
+            allowed.extend(added)
+            document = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+            iam.put_role_policy(RoleName=role, PolicyName="move", PolicyDocument=document)
+
+        self.addCleanup(iam.delete_role_policy, RoleName=role, PolicyName="move")
+        # All of it on the wrong queue, and what the task does without the task itself.
+        allow(statement(home_arn, "*MessageMoveTask*"), statement(dead_arn, "ReceiveMessage", "DeleteMessage"))
+        with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:StartMessageMoveTask"):
+            sqs.start_message_move_task(SourceArn=dead_arn)
+        allow(statement(dead_arn, "StartMessageMoveTask", "ListMessageMoveTasks"))
+        for ask in (sqs.start_message_move_task, sqs.list_message_move_tasks):
+            with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:GetQueueAttributes"):
+                ask(SourceArn=dead_arn)
+        allow(statement(dead_arn, "GetQueueAttributes"))
+        with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:SendMessage"):
+            sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=home_arn)
+        # Whither is not known before the message is looked at.
+        sqs.start_message_move_task(SourceArn=dead_arn)
+        self.assertEqual((self.last_move(dead_arn)["FailureReason"], self.messages(dead)), ("AccessDenied", 1))
+        allow(statement(home_arn, "SendMessage"))
+        handle = sqs.start_message_move_task(SourceArn=dead_arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
+        with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:CancelMessageMoveTask"):
+            sqs.cancel_message_move_task(TaskHandle=handle)
+        self.assertEqual((self.last_move(dead_arn)["Status"], self.messages(home)), ("COMPLETED", 1))
+
+    # Logs.
+
+    def filtered(self, group: str, **ask) -> list:
+        """The pages of a log, as lists of messages."""
+        pages = self.engine.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group, **ask)
+        return [[event["message"] for event in page["events"]] for page in pages]
+
+    def test_a_pattern_over_fields_matches_as_documented(self):
+        lines = {
+            "a": {"id": "a-1", "n": 1, "deep": {"list": [{"x": "yes"}], "flag": True}, "none": None},
+            "b": {"id": "b-2", "n": 10.5, "deep": {"list": [], "flag": False}, "code": "500"},
+            "c": {"id": 'c "quoted"', "n": -3, "code": 500, "none": 0},
+        }
+        group = self.log_group("documented")
+        written = [json.dumps({"name": name, **fields}) for name, fields in lines.items()]
+        self.log(group, "s", *enumerate(["no JSON, id a-1", '"a-1"', "[1]", *written]))
+        for pattern, names in {
+            '{ ($.id = "a-1") || ($.id = "c") }': "a",
+            '{ $.id = "a-1" || $.id = "b-2" }': "ab",
+            "{$.id=a-1}": "a",
+            '{ $.id != "a-1" }': "bc",
+            '{ $.id = "*" && $.n < 5 }': "ac",
+            '{ $.id = "a-1" || $.id = "b-2" && $.n = 1 }': "a",
+            '{ ($.id = "a-1" || $.id = "b-2") && $.n > 1 }': "b",
+            '{ $.id = "*-2" }': "b",
+            '{ $.id = "a*" }': "a",
+            '{ $.id = "*quot*" }': "c",
+            '{ $.id = "a*1" }': "",
+            r'{ $.id = "c \"quoted\"" }': "c",
+            "{ $.n >= 1 }": "ab",
+            "{ $.n <= 1.05e1 && $.n > -3 }": "ab",
+            "{ $.n = 10.5 }": "b",
+            "{ $.n != 1 }": "bc",
+            "{ $.code = 500 }": "bc",
+            "{ $.code < 501 }": "c",
+            "{ $.code = * }": "bc",
+            '{ $.deep.list[0].x = "yes" }': "a",
+            '{ $.deep.list != "yes" }': "",
+            "{ $.deep.flag IS TRUE }": "a",
+            "{ $.deep.flag IS FALSE }": "b",
+            "{ $.none IS NULL }": "a",
+            "{ $.none NOT EXISTS }": "b",
+            "{ $.deep.flag != 0 }": "",
+            '{ $.missing != "a" }': "",
+        }.items():
+            with self.subTest(pattern=pattern):
+                (page,) = self.filtered(group, filterPattern=pattern)
+                self.assertEqual("".join(json.loads(line)["name"] for line in page), names)
+
+    def test_an_invalid_pattern_over_fields_is_refused(self):
+        group = self.log_group("invalid")
+        for pattern in (
+            "{",
+            "{ }",
+            "{ $.id }",
+            "{ $.id = }",
+            '{ $.id = "a" ',
+            '{ $.id = "a }',
+            '{ $.id = "a" } more',
+            '{ ($.id = "a" }',
+            '{ $.id = "a" || }',
+            '{ $.id == "a" }',
+            '{ $.id > "a" }',
+            '{ id = "a" }',
+            "{ $.id IS a }",
+            "{ $.id NOT NULL }",
+            "{ $.id = %a% }",
+            '{ $.id = "%s" }' % ("a" * 1024),
+        ):
+            with self.subTest(pattern=pattern[:20]), self.assertRaisesRegex(ClientError, "InvalidParameterException"):
+                self.filtered(group, filterPattern=pattern)
+        with self.assertRaisesRegex(ClientError, "InvalidParameterException"):
+            self.engine.client("logs").filter_log_events(logGroupName=group, nextToken="nonsense")
+
+    def test_a_log_is_read_in_pages_to_its_end_and_in_the_order_of_time(self):
+        group = self.log_group("long")
+        self.log(group, "even", *((at, f"{at}") for at in range(0, 12_000, 2)))
+        self.log(group, "odd", *((at, f"{at}") for at in range(1, 12_000, 2)))
+        first, second = self.filtered(group)
+        self.assertEqual((len(first), first + second), (10_000, [f"{at}" for at in range(12_000)]))
+        self.assertEqual(self.filtered(group, startTime=3, endTime=5, limit=2), [["3", "4"], ["5"]])
+        self.assertEqual(self.filtered(group, logStreamNames=["odd"], endTime=3), [["1", "3"]])
+
+    def test_a_page_of_a_log_ends_at_a_mebibyte_and_within_a_millisecond(self):
+        group = self.log_group("wide")
+        lines = [f"{number} {'x' * 300_000}" for number in range(7)]
+        self.log(group, "s", *((1, line) for line in lines))
+        pages = self.filtered(group)
+        self.assertEqual(([len(page) for page in pages], sum(pages, [])), ([3, 3, 1], lines))
+        self.assertEqual(self.filtered(group, limit=2, filterPattern="x"), [lines[:2], lines[2:4], lines[4:6], lines[6:]])
 
     def test_logs_go_to_the_group_that_the_function_names(self):
         self.engine.http(self.outputs, "POST", "/orders")

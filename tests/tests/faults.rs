@@ -1,8 +1,9 @@
 //! What goes wrong in real life, done to the deployed stack: duplicates, poison, lost messages, killed consumers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use domain::{CloudEvent, EventType, Subject};
+use end_to_end::ear::Ear;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -19,70 +20,21 @@ use tokio::sync::RwLock;
 /// Tests that pause or kill consumers, or empty queues, hold them alone.
 static CONSUMERS: RwLock<()> = RwLock::const_new(());
 
-/// Hears everything that the topic says while the test runs.
-struct Ear {
-    stack: Stack,
-    queue_url: String,
-    subscription: String,
-}
-
-impl Ear {
-    async fn at(stack: &Stack) -> Result<Self> {
-        let name = format!("ear-{:08x}.fifo", fastrand::u32(..));
-        let attributes = json!({"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"});
-        let created = stack.engine.call("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name, "Attributes": attributes})).await?;
-        let queue_url = created["QueueUrl"].as_str().context("no QueueUrl")?.to_owned();
-        let topic = stack.state.output("OrderEventsTopicArn")?;
-        let arn = topic.replace(":sns:", ":sqs:").rsplit_once(':').map(|(account, _)| format!("{account}:{name}")).context("no ARN")?;
-        let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage", "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}]});
-        let input = json!({"QueueUrl": queue_url, "Attributes": {"Policy": policy.to_string()}});
-        stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await?;
-        let form = [
-            ("Action", "Subscribe"),
-            ("Version", "2010-03-31"),
-            ("TopicArn", topic),
-            ("Protocol", "sqs"),
-            ("Endpoint", &arn),
-            ("ReturnSubscriptionArn", "true"),
-            ("Attributes.entry.1.key", "RawMessageDelivery"),
-            ("Attributes.entry.1.value", "true"),
-        ];
-        let answer = stack.engine.query("sns", &form).await?;
-        let subscription =
-            answer.split_once("<SubscriptionArn>").and_then(|(_, rest)| rest.split_once('<')).context("no SubscriptionArn")?.0;
-        Ok(Self { stack: stack.clone(), queue_url, subscription: subscription.to_owned() })
-    }
-
-    /// Every event about these orders, by its id, until there have been `enough` different ones.
-    async fn heard(&self, orders: &[String], enough: usize) -> Result<BTreeMap<String, CloudEvent>> {
-        let mut events = BTreeMap::new();
-        let input = json!({"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
-        self.stack
-            .wait_for(&format!("{enough} different events"), async || {
-                let received = self.stack.engine.call("sqs", "AmazonSQS.ReceiveMessage", &input).await?;
-                for message in received["Messages"].as_array().into_iter().flatten() {
-                    let event = CloudEvent::parse(message["Body"].as_str().unwrap_or_default())?;
-                    if orders.contains(&event.subject.to_string()) {
-                        events.insert(event.id(), event);
-                    }
-                    // Taken, so that the rest of its group can be heard.
-                    let receipt = json!({"QueueUrl": self.queue_url, "ReceiptHandle": message["ReceiptHandle"]});
-                    self.stack.engine.call("sqs", "AmazonSQS.DeleteMessage", &receipt).await?;
+/// Every event about these orders that an ear at the topic hears, by its id, until there have been `enough` different ones.
+async fn heard(ear: &Ear, orders: &[String], enough: usize) -> Result<BTreeMap<String, CloudEvent>> {
+    let mut events = BTreeMap::new();
+    ear.stack
+        .wait_for(&format!("{enough} different events"), async || {
+            for message in ear.take().await? {
+                let event = CloudEvent::parse(message["Body"].as_str().unwrap_or_default())?;
+                if orders.contains(&event.subject.to_string()) {
+                    events.insert(event.id(), event);
                 }
-                Ok((events.len() >= enough).then_some(()))
-            })
-            .await?;
-        Ok(events)
-    }
-
-    async fn leave(self) -> Result<()> {
-        self.stack
-            .engine
-            .query("sns", &[("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", &self.subscription)])
-            .await?;
-        self.stack.engine.call("sqs", "AmazonSQS.DeleteQueue", &json!({"QueueUrl": self.queue_url})).await.map(drop)
-    }
+            }
+            Ok((events.len() >= enough).then_some(()))
+        })
+        .await?;
+    Ok(events)
 }
 
 /// Everything that is stored and booked about an order, but for what grows harmlessly.
@@ -113,7 +65,7 @@ const DEAD_LETTER_QUEUES: [&str; 6] = [
 async fn every_event_delivered_again_changes_nothing() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let _shared = CONSUMERS.read().await;
-    let ear = Ear::at(&stack).await?;
+    let ear = Ear::at(&stack, "OrderEventsTopic").await?;
     let sku = new_sku("TWICE");
     stack.stock_up(&sku, 1200, 5).await?;
     let shipped = stack.place(&[(&sku, 1)], VISA).await?;
@@ -126,7 +78,7 @@ async fn every_event_delivered_again_changes_nothing() -> Result<()> {
         before.push(books(&stack, order_id, &sku).await?);
     }
     // Six events end an order; 18 in all.
-    let events = ear.heard(&orders, 18).await?;
+    let events = heard(&ear, &orders, 18).await?;
     for _ in 0..2 {
         for event in events.values() {
             stack.publish(&event.subject.to_string(), event.event.event_type().as_str(), &event.to_json()).await?;
@@ -238,11 +190,8 @@ async fn a_message_parked_redriven_and_parked_again_within_five_minutes_is_not_s
     };
     let first = parked().await?;
     assert_eq!(first.group_id.as_deref(), Some("aef753cd-ba7e-587f-b823-e93918496790"), "the group is kept");
-    // Redriven as an operator would: sent before it is deleted, with the message id as deduplication id.
-    let source = stack.state.output("ShippingQueueUrl")?;
-    let input = json!({"QueueUrl": source, "MessageBody": first.body, "MessageGroupId": first.group_id, "MessageDeduplicationId": first.message_id});
-    stack.engine.call("sqs", "AmazonSQS.SendMessage", &input).await?;
-    stack.delete("ShippingDeadLetterQueue", &first.message_id).await?;
+    let redriven = stack.dlq(json!({"redrive": {"queue": "shipping", "where": [format!("id={}", first.message_id)]}})).await?;
+    assert_eq!(redriven["changed"]["counts"]["done"], 1, "{redriven:#}");
     stack
         .wait_for("the same message to be parked again", async || {
             let letters = about(&stack, "ShippingDeadLetterQueue", &body).await?;

@@ -40,6 +40,7 @@ enum Step {
     Stories,
     Mails,
     Faults,
+    DeadLetters,
     SamLocal,
     LeastPrivilege,
 }
@@ -59,6 +60,7 @@ impl Step {
             Self::Stories => "end to end: every story of an order",
             Self::Mails => "end to end: who gets which mail, once, and who gets none",
             Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
+            Self::DeadLetters => "end to end: what was given up is explained, redriven, discarded and told of",
             Self::Calls => "end to end: AWS calls counted",
             Self::SamLocal => "sam local invoke with every sample event",
             Self::LeastPrivilege => "end to end: each action taken out of each role, one by one",
@@ -75,6 +77,7 @@ impl Step {
             Self::Stories => Some("stories"),
             Self::Mails => Some("mails"),
             Self::Faults => Some("faults"),
+            Self::DeadLetters => Some("dead_letters"),
             Self::Calls => Some("calls"),
             Self::LeastPrivilege => Some("least_privilege"),
             _ => None,
@@ -85,7 +88,7 @@ impl Step {
     }
 }
 
-const ALL: [Step; 15] = [
+const ALL: [Step; 16] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
@@ -99,6 +102,7 @@ const ALL: [Step; 15] = [
     Step::Stories,
     Step::Mails,
     Step::Faults,
+    Step::DeadLetters,
     Step::SamLocal,
     Step::LeastPrivilege,
 ];
@@ -186,7 +190,7 @@ impl Checks<'_> {
                     }
                 }
             }
-            Step::BadRequests | Step::Stories | Step::Mails | Step::Faults | Step::Calls | Step::LeastPrivilege => {
+            Step::BadRequests | Step::Stories | Step::Mails | Step::Faults | Step::DeadLetters | Step::Calls | Step::LeastPrivilege => {
                 self.end_to_end(step).await
             }
         }
@@ -213,9 +217,9 @@ impl Checks<'_> {
         self.require_stack().await?;
         // `--workspace`, as the unit tests are built: one package alone gets other features, and everything is built again.
         let mut test = cargo(&self.repository.root, &["test", "--workspace", "--test", binary]);
-        // One test at a time: where events are published by time as well as by number, and neighbours cost time; and where rights
-        // are taken from running functions, and neighbours would see the holes.
-        if matches!(step, Step::Calls | Step::LeastPrivilege) {
+        // One test at a time: where events are published by time as well as by number, and neighbours cost time; where rights are
+        // taken from running functions, and neighbours would see the holes; and where queues are emptied that all share.
+        if matches!(step, Step::Calls | Step::DeadLetters | Step::LeastPrivilege) {
             test.args(["--", "--test-threads", "1"]);
         }
         test.env("PIPELINE_STATE", State::path(&self.folder()));

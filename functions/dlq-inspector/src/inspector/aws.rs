@@ -265,8 +265,7 @@ struct Line {
     error: String,
 }
 
-/// The lines about these messages. A pattern over fields, not over terms: the local engine wants all terms of one in a line,
-/// and takes one over fields for "every line", which is read to the same end.
+/// The lines about these messages. A pattern over fields, not over terms: a term is found in whatever line quotes it.
 fn pattern(message_ids: &[&str]) -> Option<String> {
     // Only what ids of SQS's are made of may become part of a pattern.
     let is_id = |id: &&&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -320,6 +319,7 @@ impl Archive for Aws {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_page_of_ids_is_a_pattern_that_cloudwatch_takes_and_nothing_else_gets_into_it() {
@@ -346,5 +346,80 @@ mod tests {
         assert_eq!((letter.receives, letter.sent_at.as_millisecond()), (21, 1_777_889_472_000));
         assert_eq!((letter.moved_from.as_deref(), letter.group_id, letter.attributes.len()), (Some("arn:aws:sqs:us-east-1:0:q"), None, 1));
         assert_eq!(dead_letter_arn(Some(&r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":20}"#.to_owned())).as_deref(), Some("arn:x"));
+    }
+
+    fn asking(aws: &testkit::aws::Aws) -> Aws {
+        let told = [("STACK_ID", "arn:stack/stack/1"), ("ARCHIVE_BUCKET", "archive"), ("ALERTS_TOPIC_ARN", "arn:alerts")];
+        let mut env = Env::from_values(told);
+        let ports = Aws::from_env(&mut env, &aws.config_without_retries());
+        env.finish().unwrap();
+        ports
+    }
+
+    #[tokio::test]
+    async fn a_service_without_move_tasks_is_told_from_one_that_refuses() {
+        let without = testkit::aws::Aws::refuses("InvalidAction", "unknown");
+        assert_eq!(asking(&without).last_move("arn:q").await.unwrap(), None);
+        let refusing = testkit::aws::Aws::refuses("AccessDeniedException", "no");
+        assert_eq!(asking(&refusing).last_move("arn:q").await.unwrap_err().error_type, "AccessDeniedException");
+        let task = json!({ "Status": "FAILED", "ApproximateNumberOfMessagesMoved": 7, "ApproximateNumberOfMessagesToMove": 9 });
+        let failed = asking(&testkit::aws::Aws::says(200, &json!({ "Results": [task] }))).last_move("arn:q").await.unwrap();
+        assert_eq!(failed, Some(Some(MoveTask { over: true, moved: 7, to_move: 9, failure: Some("FAILED".into()) })));
+        let running = json!({ "Results": [{ "Status": "RUNNING" }] });
+        let running = asking(&testkit::aws::Aws::says(200, &running)).last_move("arn:q").await.unwrap();
+        assert!(running.is_some_and(|task| task.is_some_and(|task| !task.over && task.failure.is_none())));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_gone_is_released_and_one_that_sqs_could_not_release_is_not() {
+        let failed = |sender_fault: bool| json!({ "Failed": [{ "Id": "0", "Code": "InternalError", "SenderFault": sender_fault }] });
+        let aws = testkit::aws::Aws::says(200, &failed(true));
+        asking(&aws).release("https://q", &["r".into()]).await.unwrap();
+        assert_eq!(aws.asked()[0]["Entries"], json!([{ "Id": "0", "ReceiptHandle": "r", "VisibilityTimeout": 0 }]));
+        let error = asking(&testkit::aws::Aws::says(200, &failed(false))).release("https://q", &["r".into()]).await.unwrap_err();
+        assert_eq!(error.error_type, "InternalError");
+    }
+
+    #[tokio::test]
+    async fn what_was_never_archived_is_none_and_what_may_not_be_read_a_failure() {
+        let said = |status, code: &str| asking(&testkit::aws::Aws::answering([(status, format!("<Error><Code>{code}</Code></Error>"))]));
+        assert_eq!(said(404, "NoSuchKey").get("digest/last.json").await.unwrap(), None);
+        assert_eq!(said(403, "AccessDenied").get("digest/last.json").await.unwrap_err().error_type, "AccessDenied");
+    }
+
+    #[tokio::test]
+    async fn a_stack_is_read_page_by_page_and_what_was_never_made_is_left_out() {
+        let resource = |id: &str, physical: &str| {
+            format!("<member><LogicalResourceId>{id}</LogicalResourceId>{physical}<ResourceType>AWS::SQS::Queue</ResourceType></member>")
+        };
+        let page = |members: String, next: &str| {
+            let result = format!("<StackResourceSummaries>{members}</StackResourceSummaries>{next}");
+            (
+                200,
+                format!(
+                    "<ListStackResourcesResponse><ListStackResourcesResult>{result}</ListStackResourcesResult></ListStackResourcesResponse>"
+                ),
+            )
+        };
+        let made = "<PhysicalResourceId>https://q</PhysicalResourceId>";
+        let aws = testkit::aws::Aws::answering([
+            page(resource("AQueue", made) + &resource("Unmade", ""), "<NextToken>2</NextToken>"),
+            page(resource("BQueue", made), ""),
+        ]);
+        let names: Vec<_> = asking(&aws).resources().await.unwrap().into_iter().map(|it| it.logical_id).collect();
+        assert_eq!(names, ["AQueue", "BQueue"]);
+        assert!(aws.requests()[1].body.contains("NextToken=2") && aws.requests()[0].body.contains("StackName=arn"));
+    }
+
+    #[tokio::test]
+    async fn the_last_error_of_a_message_counts_on_whatever_page_it_stands() {
+        let line = |id: &str, error_type: &str| json!({ "message_id": id, "error_type": error_type, "error": "e" }).to_string();
+        let event = |ms: i64, message: String| json!({ "timestamp": ms, "message": message });
+        let aws = testkit::aws::Aws::says_all([
+            (200, json!({ "events": [event(1, line("m", "Timeout")), event(2, "START".into())], "nextToken": "2" })),
+            (200, json!({ "events": [event(9, line("m", "Throttling")), event(10, line("other", "Panic"))] })),
+        ]);
+        let found = asking(&aws).last_errors("group", &["m"], Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!((found.len(), found["m"].error_type.as_str(), found["m"].at.as_millisecond()), (1, "Throttling", 9));
     }
 }

@@ -1,0 +1,473 @@
+//! What operators do with what was given up, done to the deployed stack by its own inspector, with its role enforced: looked
+//! at, explained, sent back, discarded, digested; while processes die, rights are missing and others do the same.
+//!
+//! One test at a time: they empty dead-letter queues and pause consumers.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and what they measure")]
+
+use anyhow::{Context, Result, ensure};
+use domain::{CloudEvent, Currency, Money, Subject, event::OrderPlaced, line::Line};
+use end_to_end::ear::Ear;
+use futures_util::future::{join_all, try_join};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+use testkit::{
+    engine::function_processes,
+    shop::{EMAIL, VISA, heard, new_key, new_sku, stored_order},
+    stack::{INSPECTOR, Letter, Stack},
+};
+
+/// Begins with everything thrown away that other tests have left.
+async fn start() -> Result<Option<Stack>> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(None) };
+    for (output, url) in &stack.state.outputs {
+        if output.ends_with("DeadLetterQueueUrl") || output.ends_with("UndeliveredQueueUrl") {
+            stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &json!({"QueueUrl": url})).await?;
+        }
+    }
+    Ok(Some(stack))
+}
+
+/// Puts a message into a queue, as whoever parked it did.
+async fn put(stack: &Stack, queue: &str, group: &str, body: &str, attributes: &[(&str, &str)]) -> Result<()> {
+    let url = stack.state.output(&format!("{queue}Url"))?;
+    let attribute = |(name, value): &(&str, &str)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value}));
+    let attributes: serde_json::Map<_, _> = attributes.iter().map(attribute).collect();
+    let mut input = json!({"QueueUrl": url, "MessageBody": body, "MessageAttributes": attributes});
+    if url.ends_with(".fifo") {
+        input["MessageGroupId"] = group.into();
+        input["MessageDeduplicationId"] = fastrand::u128(..).to_string().into();
+    }
+    stack.engine.call("sqs", "AmazonSQS.SendMessage", &input).await.map(drop)
+}
+
+/// Parks bodies in payment's dead-letter queue, ten a call.
+async fn park_many(stack: &Stack, bodies: impl IntoIterator<Item = String>) -> Result<()> {
+    let url = stack.state.output("PaymentDeadLetterQueueUrl")?;
+    let text = |value: &str| json!({"DataType": "String", "StringValue": value});
+    let attributes = json!({"ErrorType": text("Mended"), "ErrorMessage": text("it was broken"), "SourceQueue": text("q")});
+    let bodies: Vec<String> = bodies.into_iter().collect();
+    for ten in bodies.chunks(10) {
+        let entry = |(n, body): (usize, &String)| json!({"Id": n.to_string(), "MessageBody": body, "MessageAttributes": attributes});
+        let entries: Vec<_> = ten.iter().enumerate().map(entry).collect();
+        stack.engine.call("sqs", "AmazonSQS.SendMessageBatch", &json!({"QueueUrl": url, "Entries": entries})).await?;
+    }
+    Ok(())
+}
+
+/// Does something while payment's queue is not read, and empties that queue afterwards.
+async fn while_payment_pauses(stack: &Stack, work: impl Future<Output = Result<()>>) -> Result<()> {
+    stack.set_consumer("PaymentFunction", false).await?;
+    let outcome = work.await;
+    let home = json!({"QueueUrl": stack.state.output("PaymentQueueUrl")?});
+    stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &home).await?;
+    stack.set_consumer("PaymentFunction", true).await?;
+    outcome
+}
+
+/// Does something while a function's role lacks a statement.
+async fn while_lacking(stack: &Stack, logical_id: &str, sid: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let functions = stack.engine.functions().await?;
+    let is_meant = |function: &&Value| function["FunctionName"].as_str().is_some_and(|name| name.contains(logical_id));
+    let role = functions.iter().find(is_meant).and_then(|function| function["Role"].as_str()?.rsplit('/').next()).context("no role")?;
+    let policies = stack.engine.role_policies(role).await?;
+    let (name, policy) = policies.first_key_value().context("no policy")?;
+    let mut less = policy.clone();
+    let statements = less["Statement"].as_array_mut().context("no statements")?;
+    statements.retain(|statement| statement["Sid"] != sid);
+    ensure!(*policy != less, "{logical_id} has no statement {sid}");
+    stack.engine.put_role_policy(role, name, &less).await?;
+    let outcome = work.await;
+    stack.engine.put_role_policy(role, name, policy).await?;
+    outcome
+}
+
+/// Does something while a queue gives up at the second receive.
+async fn while_impatient(stack: &Stack, queue: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let url = stack.state.output(&format!("{queue}Url"))?;
+    let answer =
+        stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &json!({"QueueUrl": url, "AttributeNames": ["RedrivePolicy"]})).await?;
+    let patient = answer["Attributes"]["RedrivePolicy"].as_str().context("no redrive policy")?;
+    let mut impatient: Value = serde_json::from_str(patient)?;
+    impatient["maxReceiveCount"] = 1.into();
+    let set = async |policy: &str| {
+        let input = json!({"QueueUrl": url, "Attributes": {"RedrivePolicy": policy}});
+        stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await
+    };
+    set(&impatient.to_string()).await?;
+    let outcome = work.await;
+    set(patient).await?;
+    outcome
+}
+
+async fn one_about(stack: &Stack, queue: &str, text: &str) -> Result<Letter> {
+    let about = async || Ok(stack.peek(queue).await?.into_iter().find(|letter| letter.body.contains(text)));
+    stack.wait_for(&format!("a message about {text} in {queue}"), about).await
+}
+
+/// What a queue holds, but for receives and leases.
+async fn content(stack: &Stack, queue: &str) -> Result<BTreeMap<String, (String, BTreeMap<String, String>)>> {
+    Ok(stack.peek(queue).await?.into_iter().map(|letter| (letter.message_id, (letter.body, letter.attributes))).collect())
+}
+
+/// What the inspector changed, or a panic with what it said instead.
+async fn changed(stack: &Stack, command: Value) -> Result<Value> {
+    let answer = stack.dlq(command).await?;
+    ensure!(answer["changed"].is_object(), "{answer:#}");
+    Ok(answer["changed"].clone())
+}
+
+/// The keys of the archive under a folder.
+async fn archived(stack: &Stack, folder: &str) -> Result<BTreeSet<String>> {
+    let bucket = stack.state.output("DlqArchiveBucketName")?;
+    let list = stack.engine.rest("s3", "GET", &format!("/{bucket}?list-type=2&max-keys=1000&prefix={folder}/"), "").await?.body;
+    Ok(list.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect())
+}
+
+/// An order that lies in the table and that nobody was told of, and its announcement.
+async fn unannounced(stack: &Stack, sku: &str) -> Result<(String, String)> {
+    let order_id = new_key().replacen("-4", "-5", 1);
+    #[expect(clippy::disallowed_methods, reason = "the deployed functions run by the real clock")]
+    let time = domain::Timestamp::now();
+    stack.put("OrdersTable", stored_order(&order_id, sku, EMAIL, &time.to_string())).await?;
+    let line = Line { sku: sku.parse()?, quantity: 1, unit_price_minor: 1200 };
+    let total = Money { amount_minor: 1200, currency: Currency::EUR };
+    let event = OrderPlaced { lines: vec![line], total, payment_method: VISA.into() };
+    let subject = Subject::Order(order_id.parse()?);
+    let event = CloudEvent { source: "/order-intake".into(), subject, time, traceparent: None, event: event.into() };
+    Ok((order_id, event.to_json()))
+}
+
+#[tokio::test]
+async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order_ends() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let sku = new_sku("DEAD");
+    stack.stock_up(&sku, 1200, 50).await?;
+
+    // Exhausted: inventory may not count its stock, and its queue gives up early.
+    let order_id = std::cell::RefCell::new(String::new());
+    let exhaust = async {
+        *order_id.borrow_mut() = stack.place(&[(&sku, 1)], VISA).await?;
+        let id = order_id.borrow().clone();
+        one_about(&stack, "InventoryDeadLetterQueue", &id).await.map(drop)
+    };
+    while_impatient(&stack, "InventoryQueue", while_lacking(&stack, "InventoryFunction", "CountStock", exhaust)).await?;
+    let exhausted = order_id.into_inner();
+    // Parked: no consumer can read it. On a FIFO queue too.
+    let poison = format!("poison of {sku}, ada@example.com");
+    stack.send("PaymentQueue", "", &poison).await?;
+    let parked = one_about(&stack, "PaymentDeadLetterQueue", &poison).await?;
+    stack.send("ShippingQueue", "aef753cd-ba7e-587f-b823-e93918496790", &poison).await?;
+    one_about(&stack, "ShippingDeadLetterQueue", &poison).await?;
+    // Undelivered: what SNS could not bring to anybody.
+    let (lost, announcement) = unannounced(&stack, &sku).await?;
+    put(&stack, "UndeliveredQueue", &lost, &announcement, &[("type", "order.placed.v1")]).await?;
+
+    let list = stack.dlq(json!({"list": {}})).await?;
+    let queues = list["list"].as_array().context("no list")?;
+    let names: BTreeSet<_> = queues.iter().filter_map(|queue| queue["queue"].as_str()).collect();
+    let outputs = stack.state.outputs.keys().filter(|key| key.ends_with("DeadLetterQueueUrl") || key.ends_with("UndeliveredQueueUrl"));
+    assert_eq!(names.len(), outputs.count(), "every dead-letter queue of the stack: {names:?}");
+    let listed = |name: &str| queues.iter().find(|queue| queue["queue"] == name).unwrap();
+    let holds = |name: &str| (listed(name)["depth"].as_u64(), listed(name)["sources"][0].as_str());
+    assert_eq!(holds("inventory"), (Some(1), Some("inventory")));
+    assert_eq!(holds("undelivered"), (Some(1), Some("order-events")));
+    assert_eq!(holds("shipping"), (Some(1), Some("shipping")));
+    assert_eq!((holds("payment"), listed("payment")["arrived_last_hour"].as_u64()), ((Some(1), Some("payment")), Some(1)));
+    assert!(listed("inventory")["arrived_last_hour"].is_null(), "SQS does not say when it moved a message");
+
+    let peek = async |queue: &str, reveal: bool| {
+        let answer = stack.dlq(json!({"peek": {"queue": queue, "reveal": reveal}})).await?;
+        answer["peek"][0].as_object().cloned().with_context(|| format!("{answer:#}"))
+    };
+    let seen = peek("inventory", false).await?;
+    assert_eq!((&seen["cause"], &seen["event_type"]), (&json!("AccessDeniedException"), &json!("order.placed.v1")), "{seen:?}");
+    assert_eq!(seen["subject"], json!(exhausted));
+    assert!(seen["trace_id"].as_str().is_some_and(|id| id.len() == 32) && seen["last_seen"].is_string(), "{seen:?}");
+    let seen = peek("payment", false).await?;
+    assert_eq!((&seen["cause"], &seen["message_id"]), (&json!("UnreadableEvent"), &json!(parked.message_id)), "{seen:?}");
+    assert!(!json!(seen).to_string().contains("ada@"), "{seen:?}");
+    let audits = archived(&stack, "audit").await?;
+    assert_eq!(peek("payment", true).await?["body"], json!(poison));
+    assert_eq!(archived(&stack, "audit").await?.len(), audits.len() + 1, "whoever reveals is recorded");
+    let now = content(&stack, "PaymentDeadLetterQueue").await?;
+    assert_eq!(now.get(&parked.message_id), Some(&(parked.body, parked.attributes)), "looking changes nothing");
+
+    let explained = stack.dlq(json!({"explain": {"queue": "inventory"}})).await?;
+    let groups = &explained["explain"]["table"]["groups"];
+    assert_eq!(groups.as_array().map(Vec::len), Some(1), "{explained:#}");
+    let group = (&groups[0]["cause"], &groups[0]["function"], &groups[0]["count"], &groups[0]["example"]["subject"]);
+    assert_eq!(group, (&json!("AccessDeniedException"), &json!("inventory"), &json!(1), &json!(exhausted)));
+
+    // The right was given back: that cause is mended.
+    assert_eq!(changed(&stack, json!({"redrive": {"queue": "inventory"}})).await?["counts"]["done"], 1);
+    assert_eq!(changed(&stack, json!({"redrive": {"queue": "undelivered"}})).await?["counts"]["done"], 1);
+    for order_id in [&exhausted, &lost] {
+        let seen = stack.ended(order_id).await?;
+        assert_eq!(seen["status"], "completed", "{seen:#}");
+        assert!(heard(&seen, "inventory.committed.v1"), "{seen:#}");
+    }
+
+    // Poison stays poison: it comes back, is counted, is refused, and is kept when it goes.
+    for times in 1..=3 {
+        assert_eq!(changed(&stack, json!({"redrive": {"queue": "payment"}})).await?["counts"]["done"], 1);
+        let back = one_about(&stack, "PaymentDeadLetterQueue", &poison).await?;
+        assert_eq!(back.attributes.get("RedriveCount").map(String::as_str), Some(&*times.to_string()), "{back:?}");
+    }
+    let refused = changed(&stack, json!({"redrive": {"queue": "payment"}})).await?;
+    assert_eq!((&refused["counts"]["refused"], &refused["counts"]["done"]), (&json!(1), &json!(0)), "{refused:#}");
+    assert!(refused["notes"][0].as_str().is_some_and(|note| note.contains("came back 3 times")), "{refused:#}");
+    let last = one_about(&stack, "PaymentDeadLetterQueue", &poison).await?;
+    let discard = json!({"discard": {"queue": "payment", "where": ["cause=UnreadableEvent"], "reason": "no producer of ours sent it"}});
+    assert_eq!(changed(&stack, discard).await?["counts"]["done"], 1);
+    assert!(stack.peek("PaymentDeadLetterQueue").await?.is_empty());
+    let key = format!("discarded/payment/{}.json", last.message_id);
+    let copy: Value = serde_json::from_str(&stack.stored("DlqArchiveBucket", &key).await?.context("no copy")?)?;
+    assert_eq!((&copy["body"], &copy["discarded"]["reason"]), (&json!(poison), &json!("no producer of ours sent it")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing_and_a_selection_touches_only_itself() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let work = async {
+        let letters = [("A", "X", "order.placed.v1"), ("B", "X", "order.shipped.v1"), ("C", "Y", "order.placed.v1")];
+        for (body, cause, event_type) in letters {
+            let attributes = [("ErrorType", cause), ("ErrorMessage", "why"), ("SourceQueue", "q"), ("type", event_type), ("again", "1")];
+            put(&stack, "PaymentDeadLetterQueue", "", body, &attributes).await?;
+        }
+        let before = content(&stack, "PaymentDeadLetterQueue").await?;
+        let audits = archived(&stack, "audit").await?;
+        let rehearsed = changed(&stack, json!({"redrive": {"queue": "payment", "dry_run": true}})).await?;
+        assert_eq!((&rehearsed["counts"]["done"], &rehearsed["dry_run"]), (&json!(3), &json!(true)), "{rehearsed:#}");
+        assert_eq!(content(&stack, "PaymentDeadLetterQueue").await?, before);
+        assert_eq!((stack.peek("PaymentQueue").await?.len(), archived(&stack, "audit").await?), (0, audits.clone()));
+
+        let selection = json!({"queue": "payment", "where": ["cause=X", "type=order.placed.*"], "reason": "mended"});
+        let done = changed(&stack, json!({"redrive": selection})).await?;
+        assert_eq!((&done["counts"]["done"], &done["counts"]["skipped"]), (&json!(1), &json!(2)), "{done:#}");
+        let home = stack.peek("PaymentQueue").await?;
+        let [only] = home.as_slice() else { panic!("{home:?}") };
+        let expected = [("RedriveCount", "1"), ("again", "1"), ("type", "order.placed.v1")];
+        assert_eq!(only.body, "A");
+        assert_eq!(only.attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), "nothing of the parking");
+        let mut left = before;
+        left.retain(|_, (body, _)| body != "A");
+        assert_eq!(content(&stack, "PaymentDeadLetterQueue").await?, left);
+
+        let records: Vec<_> = archived(&stack, "audit").await?.difference(&audits).cloned().collect();
+        assert_eq!(records.len(), 2, "before and after: {records:?}");
+        let record: Value = serde_json::from_str(&stack.stored("DlqArchiveBucket", &records[1]).await?.context("no record")?)?;
+        let told = (&record["by"], &record["command"], &record["where"][0], &record["counts"]["done"], &record["reason"]);
+        assert_eq!(told, (&json!("test"), &json!("redrive"), &json!("cause=X"), &json!(1), &json!("mended")), "{record:#}");
+        Ok(())
+    };
+    while_payment_pauses(&stack, work).await
+}
+
+#[tokio::test]
+async fn a_fifo_orders_messages_come_back_in_their_order() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let orders = [new_key(), new_key()];
+    stack.set_consumer("ShippingFunction", false).await?;
+    let work = async {
+        for n in 0..15 {
+            for order_id in &orders {
+                let attributes = [("ErrorType", "Mended"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
+                put(&stack, "ShippingDeadLetterQueue", order_id, &format!("{n:02} of {order_id}"), &attributes).await?;
+            }
+        }
+        let done = changed(&stack, json!({"redrive": {"queue": "shipping"}})).await?;
+        assert_eq!(done["counts"]["done"], 30, "{done:#}");
+        let home = stack.peek("ShippingQueue").await?;
+        for order_id in &orders {
+            let of_it: Vec<_> = home.iter().filter(|letter| letter.group_id.as_ref() == Some(order_id)).map(|it| it.body.clone()).collect();
+            assert_eq!(of_it, (0..15).map(|n| format!("{n:02} of {order_id}")).collect::<Vec<_>>());
+        }
+        Ok(())
+    };
+    let outcome: Result<()> = work.await;
+    stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &json!({"QueueUrl": stack.state.output("ShippingQueueUrl")?})).await?;
+    stack.set_consumer("ShippingFunction", true).await?;
+    outcome
+}
+
+#[tokio::test]
+async fn an_inspector_killed_in_the_middle_of_a_redrive_of_500_loses_nothing() -> Result<()> {
+    const MESSAGES: usize = 500;
+    /// What one page holds: what a process that dies has sent and not deleted.
+    const DOUBLED_MAX: usize = 10;
+    let Some(stack) = start().await? else { return Ok(()) };
+    let work = async {
+        let bodies: BTreeSet<_> = (0..MESSAGES).map(|n| format!("message {n}")).collect();
+        park_many(&stack, bodies.clone()).await?;
+        let name = stack.engine.function(INSPECTOR).await?;
+        let redrive = json!({"redrive": {"queue": "payment"}});
+        let kill = async {
+            stack
+                .wait_for("some to be at home", async || Ok((stack.peek("PaymentQueue").await?.len() > MESSAGES / 5).then_some(())))
+                .await?;
+            let processes = function_processes(stack.state.engine_pid);
+            let mut killed = 0;
+            for process in processes.iter().filter(|process| process.function == name) {
+                ensure!(Command::new("kill").args(["-KILL", &process.pid.to_string()]).status()?.success(), "it was gone");
+                killed += 1;
+            }
+            ensure!(killed > 0, "no process of the inspector was found");
+            Ok(())
+        };
+        // Its invocation ends in an error, or in an answer that was on its way.
+        let interrupted = async { Ok(stack.ask_inspector(&json!({"by": "test", "command": redrive})).await.is_err()) };
+        let (was_cut, ()) = try_join(interrupted, kill).await?;
+        let all = async || {
+            let bodies = |letters: Vec<Letter>| letters.into_iter().map(|letter| letter.body).collect::<Vec<_>>();
+            Ok::<_, anyhow::Error>((bodies(stack.peek("PaymentQueue").await?), bodies(stack.peek("PaymentDeadLetterQueue").await?)))
+        };
+        let (home, left) = all().await?;
+        assert!(was_cut && !left.is_empty(), "it was killed after its end: {} at home", home.len());
+        let known: BTreeSet<_> = home.iter().chain(&left).cloned().collect();
+        assert_eq!(known, bodies, "every message is at home or still in the dead-letter queue");
+
+        // Again, until what the dead process had hidden is back.
+        stack
+            .wait_for("the rest to be redriven", async || {
+                changed(&stack, redrive.clone()).await?;
+                Ok(stack.peek("PaymentDeadLetterQueue").await?.is_empty().then_some(()))
+            })
+            .await?;
+        let (home, _) = all().await?;
+        assert_eq!(home.iter().cloned().collect::<BTreeSet<_>>(), bodies);
+        assert!(home.len() <= MESSAGES + DOUBLED_MAX, "{} were doubled", home.len() - MESSAGES);
+        Ok(())
+    };
+    while_payment_pauses(&stack, work).await
+}
+
+#[tokio::test]
+async fn two_inspectors_at_once_bring_every_message_home_once() -> Result<()> {
+    const MESSAGES: usize = 300;
+    let Some(stack) = start().await? else { return Ok(()) };
+    let work = async {
+        let bodies: BTreeSet<_> = (0..MESSAGES).map(|n| format!("message {n}")).collect();
+        park_many(&stack, bodies.clone()).await?;
+        let both = join_all((0..2).map(|_| changed(&stack, json!({"redrive": {"queue": "payment"}})))).await;
+        let done: u64 = both.into_iter().map(|one| Ok(one?["counts"]["done"].as_u64().unwrap_or(0))).sum::<Result<_>>()?;
+        let home: Vec<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
+        assert_eq!((home.iter().cloned().collect::<BTreeSet<_>>(), home.len(), done), (bodies, MESSAGES, 300));
+        assert!(stack.peek("PaymentDeadLetterQueue").await?.is_empty());
+        Ok(())
+    };
+    while_payment_pauses(&stack, work).await
+}
+
+/// Deep enough for the service's own task, which the engine has too.
+#[tokio::test]
+async fn a_whole_deep_queue_is_brought_home_by_the_services_own_task() -> Result<()> {
+    const MESSAGES: usize = 1_200;
+    let Some(stack) = start().await? else { return Ok(()) };
+    let work = async {
+        park_many(&stack, (0..MESSAGES).map(|n| format!("message {n}"))).await?;
+        let done = changed(&stack, json!({"redrive": {"queue": "payment", "rate": 500}})).await?;
+        assert!(done["notes"].to_string().contains("task") || done["counts"]["done"] == MESSAGES, "{done:#}");
+        let home: BTreeSet<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
+        assert_eq!((home.len(), stack.peek("PaymentDeadLetterQueue").await?.len()), (MESSAGES, 0));
+        Ok(())
+    };
+    while_payment_pauses(&stack, work).await
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_are_explained_within_the_functions_memory_and_are_visible_again() -> Result<()> {
+    const MESSAGES: usize = 10_000;
+    const MEMORY_KB: u64 = 256 * 1024;
+    let Some(stack) = start().await? else { return Ok(()) };
+    park_many(&stack, (0..MESSAGES).map(|n| format!(r#"{{"type":"order.placed.v1","n":{n},"ballast":"{}"}}"#, "x".repeat(400)))).await?;
+    let explained = stack.dlq(json!({"explain": {"queue": "payment"}})).await?;
+    let group = &explained["explain"]["table"]["groups"][0];
+    assert_eq!((&group["count"], &group["cause"], &group["event_type"]), (&json!(MESSAGES), &json!("Mended"), &json!("order.placed.v1")));
+
+    let name = stack.engine.function(INSPECTOR).await?;
+    let processes = function_processes(stack.state.engine_pid);
+    let mine = processes.iter().filter(|process| process.function == name);
+    let peak = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    let peak = mine.filter_map(|process| peak(process.pid)).max().context("no process of the inspector was found")?;
+    println!("explained {MESSAGES} messages in {} MB at most", peak / 1024);
+    assert!(peak < MEMORY_KB, "{peak} kB");
+
+    let depth = json!({"QueueUrl": stack.state.output("PaymentDeadLetterQueueUrl")?, "AttributeNames": ["All"]});
+    stack
+        .wait_for("all messages to be visible again", async || {
+            let answer = stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &depth).await?;
+            Ok((answer["Attributes"]["ApproximateNumberOfMessages"].as_str() == Some("10000")).then_some(()))
+        })
+        .await?;
+    start().await.map(drop)
+}
+
+#[tokio::test]
+async fn bad_input_and_missing_rights_are_answered_in_one_sentence_and_change_nothing() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let attributes = [("ErrorType", "Mended"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
+    put(&stack, "PaymentDeadLetterQueue", "", "it stays", &attributes).await?;
+    let before = content(&stack, "PaymentDeadLetterQueue").await?;
+    let refusals = [
+        (json!({"redrive": {"queue": "paymnet"}}), "The stack has no dead-letter queue `paymnet`. Did you mean payment?"),
+        (json!({"redrive": {"queue": "PaymentQueue"}}), "PaymentQueue is a queue of the stack but no dead-letter queue."),
+        (json!({"redrive": {"queue": "payment", "where": ["cuase=X"]}}), "`cuase` is nothing to select by"),
+        (json!({"redrive": {"queue": "payment", "dryrun": true}}), "unknown field `dryrun`"),
+        (json!({"discard": {"queue": "payment", "where": ["cause=X"]}}), "discard takes a reason"),
+    ];
+    for (command, sentence) in refusals {
+        let answer = stack.dlq(command).await?;
+        let message = answer["refused"]["message"].as_str().with_context(|| format!("{answer:#}"))?;
+        assert!(message.contains(sentence), "{message}");
+    }
+    let missing = [("TakeFromDeadLetterQueues", "redrive"), ("Archive", "redrive"), ("FindQueues", "redrive")];
+    for (sid, command) in missing {
+        let denied = async {
+            let answer = stack.dlq(json!({command: {"queue": "payment"}})).await?;
+            let message = answer["failed"]["message"].as_str().with_context(|| format!("{sid}: {answer:#}"))?;
+            assert!(message.contains("may not do this"), "{sid}: {message}");
+            Ok(())
+        };
+        while_lacking(&stack, INSPECTOR, sid, denied).await?;
+    }
+    stack
+        .wait_for("the message to be as it was", async || {
+            Ok((content(&stack, "PaymentDeadLetterQueue").await? == before && stack.dlq(json!({"list": {}})).await?["list"].is_array())
+                .then_some(()))
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_digest_tells_the_operators_once_and_is_silent_where_nothing_lies() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let ear = Ear::at(&stack, "AlertsTopic").await?;
+    // As the schedule invokes it.
+    let digest = async || {
+        Ok::<_, anyhow::Error>(stack.ask_inspector(&json!({"by": "schedule", "command": {"digest": {}}})).await?["digest"].clone())
+    };
+    assert_eq!(digest().await?, "silent");
+    let attributes = [("ErrorType", "CardReaderOnFire"), ("ErrorMessage", "why"), ("SourceQueue", "q"), ("type", "order.placed.v1")];
+    put(&stack, "PaymentDeadLetterQueue", "", "ada@example.com", &attributes).await?;
+    assert_eq!([digest().await?, digest().await?], ["sent", "said"]);
+    let mails = stack
+        .wait_for("the digest", async || {
+            let mails = ear.take().await?;
+            Ok((!mails.is_empty()).then_some(mails))
+        })
+        .await?;
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    let text = mail["Body"].as_str().unwrap_or_default();
+    assert!(text.contains("payment: 1 messages") && text.contains("CardReaderOnFire") && !text.contains("ada@"), "{text}");
+    start().await?;
+    assert_eq!(digest().await?, "silent");
+    ear.leave().await
+}
