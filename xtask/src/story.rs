@@ -5,7 +5,7 @@ use crate::progress::{dim, nth_colour};
 use crate::seed::CatalogueItem;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use testkit::engine::{Answer, request};
 use testkit::shop;
@@ -44,15 +44,11 @@ impl Teller {
     }
 }
 
-/// A request body as a shop would send it. `lines` are SKUs and quantities.
+/// A request body as a shop would send it, to be paid in `currency`. `lines` are SKUs and quantities.
 pub fn order(lines: &[(String, u32)], currency: &str, payment_method: &str) -> Value {
-    json!({
-        "currency": currency,
-        "customer": { "name": "Ada Example", "email": "ada@example.com" },
-        "shipping_address": { "line1": "1 Sample Street", "city": "Berlin", "postal_code": "10115", "country": "DE" },
-        "lines": lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect::<Vec<_>>(),
-        "payment_method": payment_method,
-    })
+    let mut order = shop::order(lines, payment_method);
+    order["currency"] = currency.into();
+    order
 }
 
 /// An order that was answered with 202.
@@ -211,6 +207,7 @@ pub fn basket(lines: &[(String, u32)], catalogue: &[CatalogueItem]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const SHIPS: Expected = Expected { status: "completed", facts: &["order.shipped", "payment.captured"], charged_minor: 6900 };
 

@@ -8,11 +8,8 @@ use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    io,
-    sync::{Arc, Mutex},
 };
-use tracing::instrument::WithSubscriber as _;
-use tracing_subscriber::fmt::MakeWriter;
+use testkit::log::logged;
 
 const CUSTOMER: &str = "e507ff26-6a21-519c-adde-1e19920b0ce2";
 const ACCEPTED: &str = r#"{"customer_id":"e507ff26-6a21-519c-adde-1e19920b0ce2","status":"accepted"}"#;
@@ -28,8 +25,6 @@ struct World {
     /// Calls by name, in their order.
     calls: RefCell<Vec<&'static str>>,
     elapsed_s: Cell<i64>,
-    /// What was logged.
-    lines: Lines,
     dice: Cell<u64>,
 }
 
@@ -72,13 +67,10 @@ impl Publisher for &World {
 }
 
 impl World {
-    /// Answers an event of API Gateway through everything but the network. Every test logs: one that did so without a
-    /// subscriber could turn the line off for the others, whose threads share what tracing remembers of it.
+    /// Answers an event of API Gateway through everything but the network.
     async fn send(&self, event: Value) -> Response {
         let signup = CustomerSignup { customers: self, topic: self, ambient: self };
-        let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(self.lines.clone());
-        let handler = async |request: &Request| signup.handle(request).await;
-        answer(event, Timestamp::MAX, self, &handler).with_subscriber(subscriber.finish()).await
+        answer(event, Timestamp::MAX, self, &async |request: &Request| signup.handle(request).await).await
     }
     async fn sign_up(&self, body: &Value) -> Response {
         let mut event = sample("sign-up");
@@ -257,39 +249,23 @@ async fn the_samples_are_one_customer_a_stranger_with_that_address_and_a_faulty_
     assert_eq!((world.customers.borrow().len(), world.published.borrow().len()), (1, 2));
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn no_name_or_address_is_logged_published_answered_or_debugged() {
     let world = World::default();
-    let mut answers = vec![
-        world.sign_up(&ada()).await,
-        world.sign_up(&ada()).await,
-        world.sign_up(&with("email", json!("Ada Lovelace"))).await,
-        world.sign_up(&with("marketing_consent", json!("Ada Lovelace"))).await,
-    ];
-    world.topic_refuses.set(Some("Throttling"));
-    answers.push(world.sign_up(&ada()).await);
-    world.table_refuses.set(Some("ThrottlingException"));
-    answers.push(world.sign_up(&ada()).await);
-
-    let log = String::from_utf8(world.lines.0.lock().unwrap().clone()).unwrap();
+    let (answers, log) = logged(async {
+        let mut answers = vec![
+            world.sign_up(&ada()).await,
+            world.sign_up(&ada()).await,
+            world.sign_up(&with("email", json!("Ada Lovelace"))).await,
+            world.sign_up(&with("marketing_consent", json!("Ada Lovelace"))).await,
+        ];
+        world.topic_refuses.set(Some("Throttling"));
+        answers.push(world.sign_up(&ada()).await);
+        world.table_refuses.set(Some("ThrottlingException"));
+        answers.push(world.sign_up(&ada()).await);
+        answers
+    })
+    .await;
     assert_eq!(log.lines().count(), answers.len(), "one line per request: {log}");
     assert!(log.contains(CUSTOMER), "by whom they are found: {log}");
     let answered: String = answers.iter().map(Response::body).collect();

@@ -4,7 +4,7 @@
 //! write comes before what they attach.
 
 use aws_sdk_s3::Client;
-use lambda_kit::{Failure, dynamodb::failure};
+use lambda_kit::{Failure, sdk::failure};
 
 /// Most of a mail that is read: 1 MiB. A reply with all that it quotes has some ten KiB, and a photograph some MiB; SES
 /// delivers up to 40 MB, and ten of those at a time would not fit into the function's memory.

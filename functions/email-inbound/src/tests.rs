@@ -1,23 +1,16 @@
 //! Email-inbound, driven through `read` and `handle` with real mails against S3, orders, ledger and SES in memory.
 
 use super::*;
-use domain::{
-    Currency, Money, Personal,
-    order::{Address, Customer},
-    tracking::Facts,
-};
 use inbox::MAIL_BYTES_MAX;
 use lambda_kit::{Kind, message::Outgoing};
-use mailer::{Claim, Letter, Standing};
+use mailer::testing::Post;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
-    future::Future,
+    collections::HashMap,
     path::Path,
-    pin::pin,
-    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 /// What becomes of each mail of `tests/mails/`, if SES vouches for it.
@@ -107,101 +100,36 @@ impl Orders for Shelf {
     }
 }
 
-/// The ledger and SES in memory.
-#[derive(Default)]
-struct Post {
-    rows: RefCell<BTreeMap<String, Standing>>,
-    sent: RefCell<Vec<Letter>>,
-    suppressed: Cell<bool>,
-}
+type Function<'w> = EmailInbound<Mails, Shelf, &'w Post, &'w Post, &'w Post>;
 
-impl Ledger for &Post {
-    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
-        if self.suppressed.get() {
-            return Ok(Claim::Suppressed);
-        }
-        let mut rows = self.rows.borrow_mut();
-        if let Some(standing) = rows.get(&letter.mail_id) {
-            return Ok(Claim::Taken(*standing));
-        }
-        rows.insert(letter.mail_id.clone(), Standing::Sending { until: now + mailer::SENDING_FOR });
-        Ok(Claim::Ours)
-    }
-    async fn reclaim(&self, _: &Letter, _: Timestamp, _: Timestamp) -> Result<Claim, Failure> {
-        Ok(Claim::Ours)
-    }
-    async fn sent(&self, mail_id: &str, _: &str, _: Timestamp) -> Result<(), Failure> {
-        self.rows.borrow_mut().insert(mail_id.to_owned(), Standing::Sent);
-        Ok(())
+/// What stands around the function, at [`NOW`].
+fn post() -> Post {
+    Post { now: Cell::new(now_after(0)), ..Post::default() }
+}
+fn now_after(seconds: u64) -> Timestamp {
+    NOW.parse::<Timestamp>().unwrap() + Duration::from_secs(seconds)
+}
+/// The function, with `bytes` in its bucket.
+fn function<'w>(post: &'w Post, bytes: &[u8]) -> Function<'w> {
+    let shelf = Shelf::default();
+    *shelf.order.borrow_mut() = Some(order());
+    let mails = Mails::default();
+    mails.0.borrow_mut().insert("d6iitobk75ur44p8kdnnp7g2n8001".into(), bytes.to_vec());
+    EmailInbound {
+        inbox: mails,
+        orders: shelf,
+        mailer: post.mailer(),
+        own: "orders@example.com".parse().unwrap(),
+        support: "support@example.com".parse().unwrap(),
     }
 }
 
-impl Sender for &Post {
-    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
-        self.sent.borrow_mut().push(letter.clone());
-        Ok("id".into())
-    }
-}
-
-/// A clock that stands, unless a test moves it.
-struct Clock(Cell<i64>);
-impl Ambient for &Clock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(NOW.parse::<Timestamp>().unwrap().as_second() + self.0.get()).unwrap()
-    }
-    fn random(&self) -> u64 {
-        7
-    }
-}
-
-/// Everything around the function.
-struct World {
-    post: Post,
-    clock: Clock,
-}
-
-type Function<'w> = EmailInbound<Mails, Shelf, &'w Post, &'w Post, &'w Clock>;
-
-impl World {
-    fn new() -> Self {
-        Self { post: Post::default(), clock: Clock(Cell::new(0)) }
-    }
-    /// The function, with `bytes` in its bucket.
-    fn function(&self, bytes: &[u8]) -> Function<'_> {
-        let shelf = Shelf::default();
-        *shelf.order.borrow_mut() = Some(order());
-        let mails = Mails::default();
-        mails.0.borrow_mut().insert("d6iitobk75ur44p8kdnnp7g2n8001".into(), bytes.to_vec());
-        EmailInbound {
-            inbox: mails,
-            orders: shelf,
-            mailer: Mailer { ledger: &self.post, sender: &self.post, ambient: &self.clock },
-            own: "orders@example.com".parse().unwrap(),
-            support: "support@example.com".parse().unwrap(),
-        }
-    }
-}
-
+/// The order, with the address as its customer typed it.
 fn order() -> Order {
-    let text = |text: &str| Personal(text.to_owned());
-    Order {
-        order_id: ORDER.parse().unwrap(),
-        received_at: "2026-05-04T10:20:30.118Z".parse().unwrap(),
-        fingerprint: "f".into(),
-        lines: vec![],
-        total: Money { amount_minor: 0, currency: Currency::EUR },
-        payment_method: "pm_card_visa".into(),
-        customer: Customer { name: text("Ada Example"), email: text("Ada@Example.com") },
-        shipping_address: Address {
-            line1: text("1 Main St"),
-            line2: None,
-            city: text("Berlin"),
-            postal_code: text("10115"),
-            country: "DE".into(),
-        },
-        cancel_requested_at: None,
-        facts: Facts::default(),
-    }
+    let mut order = testkit::order::order(ORDER);
+    order.customer.name.0 = "Ada Example".into();
+    order.customer.email.0 = "Ada@Example.com".into();
+    order
 }
 
 fn mail(name: &str) -> Vec<u8> {
@@ -250,10 +178,10 @@ async fn hear<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient>(
 
 /// What became of a mail: "cancel", "dropped", or why it was forwarded.
 async fn fate(bytes: &[u8], notification: &Value) -> String {
-    let world = World::new();
-    let function = world.function(bytes);
+    let post = post();
+    let function = function(&post, bytes);
     let published = hear(&function, notification).await.unwrap();
-    let letters = world.post.sent.borrow();
+    let letters = post.out.borrow();
     match (published.as_slice(), letters.as_slice()) {
         ([_], []) => "cancel".to_owned(),
         ([], []) => {
@@ -336,21 +264,21 @@ async fn a_forged_sender_is_told_by_the_envelope_where_the_domain_has_no_dmarc()
 #[tokio::test]
 async fn what_ses_calls_spam_or_a_virus_is_dropped_before_it_is_read() {
     for (verdict, policy) in [("spamVerdict", None), ("virusVerdict", None), ("dmarcVerdict", Some("reject"))] {
-        let world = World::new();
-        let function = world.function(b"");
+        let post = post();
+        let function = function(&post, b"");
         let mut notification = notification();
         notification["receipt"][verdict]["status"] = json!("FAIL");
         notification["receipt"]["dmarcPolicy"] = json!(policy);
         notification["receipt"]["action"]["objectKey"] = json!("not there");
         assert_eq!(hear(&function, &notification).await.unwrap(), []);
-        assert!(world.post.sent.borrow().is_empty(), "{verdict}");
+        assert!(post.out.borrow().is_empty(), "{verdict}");
     }
 }
 
 #[tokio::test]
 async fn a_wish_is_what_asking_by_the_api_is() {
-    let world = World::new();
-    let function = world.function(&mail("cancel-gmail"));
+    let post = post();
+    let function = function(&post, &mail("cancel-gmail"));
     let published = hear(&function, &notification()).await.unwrap();
     let body: Value = serde_json::from_str(&published[0].body).unwrap();
     assert_eq!(
@@ -368,26 +296,26 @@ async fn a_wish_is_what_asking_by_the_api_is() {
 
 #[tokio::test]
 async fn a_wish_that_is_delivered_twice_or_after_a_crash_is_one() {
-    let world = World::new();
-    let function = world.function(&mail("cancel-gmail"));
+    let post = post();
+    let function = function(&post, &mail("cancel-gmail"));
     function.orders.dies_after.set(true);
     assert_eq!(hear(&function, &notification()).await.unwrap_err().kind, Kind::Transient);
-    world.clock.0.set(60);
+    post.now.set(now_after(60));
     let first = hear(&function, &notification()).await.unwrap();
-    world.clock.0.set(120);
+    post.now.set(now_after(120));
     assert_eq!(hear(&function, &notification()).await.unwrap(), first, "time and id are those of the first wish");
     assert!(first[0].body.contains("2026-05-04T10:31:08Z"));
 }
 
 #[tokio::test]
 async fn a_wish_that_comes_too_late_goes_to_a_person_once() {
-    let world = World::new();
-    let function = world.function(&mail("cancel-gmail"));
+    let post = post();
+    let function = function(&post, &mail("cancel-gmail"));
     function.orders.shipped.set(true);
     for _delivered in 0..2 {
         assert_eq!(hear(&function, &notification()).await.unwrap(), []);
     }
-    let letters = world.post.sent.borrow();
+    let letters = post.out.borrow();
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
     assert_eq!(letter.mail_id, "d6iitobk75ur44p8kdnnp7g2n8001/forward");
     assert_eq!((letter.to.as_str(), letter.reply_to.as_deref()), ("support@example.com", Some("ada@example.com")));
@@ -403,11 +331,11 @@ async fn a_wish_that_comes_too_late_goes_to_a_person_once() {
 #[tokio::test]
 async fn an_unknown_order_and_one_of_somebody_else_look_the_same_to_no_one_but_support() {
     let bytes = mail("cancel-gmail");
-    let world = World::new();
-    let function = world.function(&bytes);
+    let post = post();
+    let function = function(&post, &bytes);
     *function.orders.order.borrow_mut() = None;
     hear(&function, &notification()).await.unwrap();
-    let sent = world.post.sent.borrow();
+    let sent = post.out.borrow();
     assert!(sent[0].mail.text.contains("there is no order"));
     assert_eq!(sent[0].to.as_str(), "support@example.com", "the sender gets no answer");
 }
@@ -454,11 +382,11 @@ async fn a_mail_of_nothing_but_parts_within_parts_ends() {
 #[tokio::test]
 async fn what_a_stranger_writes_stays_text_of_one_mail() {
     let mut bytes = mail("question");
-    let world = World::new();
-    let function = world.function(&bytes);
+    let post = post();
+    let function = function(&post, &bytes);
     hear(&function, &notification()).await.unwrap();
     {
-        let sent = world.post.sent.borrow();
+        let sent = post.out.borrow();
         assert!(sent[0].mail.text.contains("<script>alert(1)</script>"));
         assert!(!sent[0].mail.html.contains("<script>") && sent[0].mail.html.contains("alert(1)"));
     }
@@ -475,8 +403,8 @@ async fn what_a_stranger_writes_stays_text_of_one_mail() {
 
 #[tokio::test]
 async fn a_long_reply_is_cut_and_says_so() {
-    let world = World::new();
-    let function = world.function(b"");
+    let post = post();
+    let function = function(&post, b"");
     let head = String::from_utf8(mail("empty")).unwrap();
     for (words, cut) in [(forward::WORDS_CHARS_MAX, false), (forward::WORDS_CHARS_MAX + 1, true)] {
         let mail = Mail::read(format!("{head}{}", "ä".repeat(words)).as_bytes()).unwrap();
@@ -488,8 +416,8 @@ async fn a_long_reply_is_cut_and_says_so() {
 
 #[tokio::test]
 async fn a_mail_that_is_not_there_yet_is_waited_for_and_what_is_no_mail_is_parked() {
-    let world = World::new();
-    let function = world.function(b"");
+    let post = post();
+    let function = function(&post, b"");
     let mut elsewhere = notification();
     elsewhere["receipt"]["action"]["objectKey"] = json!("elsewhere");
     assert_eq!(hear(&function, &elsewhere).await.unwrap_err().kind, Kind::Transient);
@@ -501,9 +429,9 @@ async fn a_mail_that_is_not_there_yet_is_waited_for_and_what_is_no_mail_is_parke
 
 #[tokio::test]
 async fn a_customers_words_are_not_dropped_because_support_is_suppressed() {
-    let world = World::new();
-    world.post.suppressed.set(true);
-    let failure = hear(&world.function(&mail("question")), &notification()).await.unwrap_err();
+    let post = post();
+    post.suppressed.borrow_mut().insert("support@example.com".into());
+    let failure = hear(&function(&post, &mail("question")), &notification()).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "SupportSuppressed"));
 }
 
@@ -586,8 +514,8 @@ fn html_and_plain_text_of_one_mail_are_the_same_wish() {
 
 #[test]
 fn what_is_no_notification_is_parked_and_nothing_of_it_is_quoted() {
-    let function_of = World::new();
-    let function = function_of.function(b"");
+    let post = post();
+    let function = function(&post, b"");
     let with = |path: &str, value: Value| {
         let mut notification = notification();
         *notification.pointer_mut(path).unwrap() = value;
@@ -612,8 +540,8 @@ fn what_is_no_notification_is_parked_and_nothing_of_it_is_quoted() {
 
 #[tokio::test]
 async fn the_trials_of_ses_are_no_poison() {
-    let world = World::new();
-    let function = world.function(b"");
+    let post = post();
+    let function = function(&post, b"");
     let setup: Value = serde_json::from_str(sample("setup-mail")["Records"][0]["body"].as_str().unwrap()).unwrap();
     for trial in [setup, json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"})] {
         assert_eq!(hear(&function, &trial).await.unwrap(), []);
@@ -627,8 +555,8 @@ async fn the_samples_are_what_their_names_say() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let body = sample(name)["Records"][0]["body"].as_str().unwrap().to_owned();
-        let (world, bytes) = (World::new(), mail("cancel-gmail"));
-        let function = world.function(&bytes);
+        let (post, bytes) = (post(), mail("cancel-gmail"));
+        let function = function(&post, &bytes);
         let incoming = function.read(&body);
         let (Ok(incoming), "reply-to-cancel" | "unverified-reply" | "spam" | "setup-mail") = (&incoming, name) else {
             let failure = incoming.unwrap_err();
@@ -641,7 +569,7 @@ async fn the_samples_are_what_their_names_say() {
             assert_eq!(incoming.subject, ORDER, "the log names the order");
         }
         let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await.unwrap();
-        let became = (handled.publish.len(), world.post.sent.borrow().len());
+        let became = (handled.publish.len(), post.out.borrow().len());
         let expected = match name {
             "reply-to-cancel" => (1, 0),
             "unverified-reply" => (0, 1),
@@ -672,18 +600,14 @@ fn the_preview_shows_every_sample_and_text_and_html_say_the_same() {
     }
 }
 
-/// Nothing here waits, so one poll is the answer.
 fn at_once<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
-    }
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 /// A wish is carried out for these bytes only where a person could have told that it is the customer's.
 fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let world = World::new();
-    let function = world.function(bytes);
+    let post = post();
+    let function = function(&post, bytes);
     let mut notification = notification();
     notification["receipt"]["dkimVerdict"]["status"] = json!("FAIL");
     match at_once(hear(&function, &notification)) {
@@ -716,8 +640,8 @@ proptest! {
         let from = doubled.index(bytes.len());
         bytes.extend_from_within(from..);
         survives(&bytes)?;
-        let vouched = World::new();
-        if let Err(failure) = at_once(hear(&vouched.function(&bytes), &notification())) {
+        let post = post();
+        if let Err(failure) = at_once(hear(&function(&post, &bytes), &notification())) {
             prop_assert_eq!(failure.error_type, "UnreadableMail");
         }
     }
@@ -733,8 +657,8 @@ proptest! {
 
     #[test]
     fn whatever_notification_comes_is_read_or_parked(body in "\\PC{0,200}") {
-        let world = World::new();
-        if let Err(failure) = world.function(b"").read(&body) {
+        let post = post();
+        if let Err(failure) = function(&post, b"").read(&body) {
             prop_assert_eq!(failure.kind, Kind::Permanent);
         }
     }

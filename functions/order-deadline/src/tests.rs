@@ -1,11 +1,7 @@
 //! What the clock does at which age of an order.
 
 use super::*;
-use domain::{
-    Currency, EventType, Line, Money, Personal, Subject, Timestamp,
-    order::{Address, Customer},
-    tracking::{Fact, Facts},
-};
+use domain::{EventType, Subject, Timestamp, tracking::Fact};
 use lambda_kit::Kind;
 
 const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
@@ -33,19 +29,7 @@ fn received_at() -> Timestamp {
 }
 
 fn order(facts: &[EventType]) -> Order {
-    let text = || Personal("Ada Lovelace".to_owned());
-    let mut order = Order {
-        order_id: ID.parse().unwrap(),
-        received_at: received_at(),
-        fingerprint: String::new(),
-        lines: vec![Line { sku: "MUG-BLUE".parse().unwrap(), quantity: 2, unit_price_minor: 1200 }],
-        total: Money { amount_minor: 2400, currency: Currency::EUR },
-        payment_method: "pm_card_visa".into(),
-        customer: Customer { name: text(), email: text() },
-        shipping_address: Address { line1: text(), line2: None, city: text(), postal_code: text(), country: "DE".into() },
-        cancel_requested_at: None,
-        facts: Facts::default(),
-    };
+    let mut order = Order { received_at: received_at(), ..testkit::order::order(ID) };
     for event_type in facts {
         order.facts.insert(*event_type, Fact { at: received_at(), reason: None, tracking_number: None });
     }

@@ -6,91 +6,38 @@ use domain::{
     event::{CancelReason, CustomerSignedUp, OrderCancelled, OrderPlaced, OrderShipped, PaymentCaptured, PaymentRef},
     tracking::Fact,
 };
-use lambda_kit::{Kind, batch::Consumer};
-use mailer::{Claim, MAIL_AGE_MAX, Mail, SENDING_FOR, Standing};
+use lambda_kit::Kind;
+use mailer::{
+    MAIL_AGE_MAX, Mail, SENDING_FOR,
+    testing::{Post, failed, one_blank, reads_well},
+};
 use pipeline::Consume;
-use serde_json::Value;
 use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    cell::RefCell,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
+use testkit::samples::fates;
 
 /// Everything outside, in memory, with the calls that were made of it.
 #[derive(Default)]
 struct World {
-    now: Cell<Timestamp>,
     order: RefCell<Option<Order>>,
-    rows: RefCell<BTreeMap<String, Standing>>,
-    suppressed: RefCell<BTreeSet<String>>,
-    out: RefCell<Vec<Letter>>,
-    calls: RefCell<Vec<String>>,
-    /// SES refuses the next letter.
-    refuses: RefCell<Option<Failure>>,
-    /// The process dies between SES's answer and `sent`.
-    dies: Cell<bool>,
+    post: Post,
 }
 
 impl World {
-    fn call(&self, call: &str, about: &impl std::fmt::Display) {
-        self.calls.borrow_mut().push(format!("{call} {about}"));
-    }
-    fn claim_as(&self, letter: &Letter, now: Timestamp) -> Claim {
-        if self.suppressed.borrow().contains(&letter.to.canonical()) {
-            return Claim::Suppressed;
-        }
-        self.rows.borrow_mut().insert(letter.mail_id.clone(), Standing::Sending { until: now + SENDING_FOR });
-        Claim::Ours
-    }
     fn subjects(&self) -> Vec<String> {
-        self.out.borrow().iter().map(|letter| letter.mail.subject.clone()).collect()
+        self.post.out.borrow().iter().map(|letter| letter.mail.subject.clone()).collect()
     }
 }
 
-impl Ambient for &World {
-    fn now(&self) -> Timestamp {
-        self.now.get()
-    }
-    fn random(&self) -> u64 {
-        0
-    }
-}
 impl Orders for &World {
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure> {
-        self.call("find", id);
+        self.post.note("find", id);
         Ok(self.order.borrow().clone())
-    }
-}
-impl Ledger for &World {
-    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
-        self.call("claim", &letter.mail_id);
-        let taken = self.rows.borrow().get(&letter.mail_id).copied();
-        Ok(taken.map_or_else(|| self.claim_as(letter, now), Claim::Taken))
-    }
-    async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
-        self.call("reclaim", &letter.mail_id);
-        let standing = self.rows.borrow()[&letter.mail_id];
-        Ok(if standing == (Standing::Sending { until: over }) { self.claim_as(letter, now) } else { Claim::Taken(standing) })
-    }
-    async fn sent(&self, mail_id: &str, _: &str, _: Timestamp) -> Result<(), Failure> {
-        if self.dies.take() {
-            return Err(Failure::transient("Crash", "the process died"));
-        }
-        self.call("sent", &mail_id);
-        self.rows.borrow_mut().insert(mail_id.to_owned(), Standing::Sent);
-        Ok(())
-    }
-}
-impl Sender for &World {
-    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
-        self.call("SendEmail", &letter.mail_id);
-        if let Some(failure) = self.refuses.take() {
-            return Err(failure);
-        }
-        self.out.borrow_mut().push(letter.clone());
-        Ok("ses-1".to_owned())
     }
 }
 
@@ -100,15 +47,11 @@ fn order() -> Order {
 /// A world with the sample order, at the moment it was placed.
 fn world() -> World {
     let world = World { order: Some(order()).into(), ..World::default() };
-    world.now.set(order().received_at);
+    world.post.now.set(order().received_at);
     world
 }
-fn stage(world: &World) -> OrderEmail<&World, &World, &World, &World> {
-    OrderEmail {
-        orders: world,
-        mailer: Mailer { ledger: world, sender: world, ambient: world },
-        address: "orders@example.com".parse().unwrap(),
-    }
+fn stage(world: &World) -> OrderEmail<&World, &Post, &Post, &Post> {
+    OrderEmail { orders: world, mailer: world.post.mailer(), address: "orders@example.com".parse().unwrap() }
 }
 fn about(subject: Subject, event: Event) -> CloudEvent {
     CloudEvent { source: "/test".into(), subject, time: order().received_at, traceparent: None, event }
@@ -136,11 +79,6 @@ const REASONS: [CancelReason; 5] = [
     CancelReason::OutOfStock,
     CancelReason::AuthorizationExpiring,
 ];
-fn failed<T>(result: Result<T, Failure>) -> (Kind, String) {
-    let failure = result.err().unwrap();
-    assert!(!failure.chain().contains("Ada") && !failure.chain().contains("ada@"), "{}", failure.chain());
-    (failure.kind, failure.error_type)
-}
 
 // ── Which mail goes out, and when ───────────────────────────────────────────────────────────────────────────────────
 
@@ -152,8 +90,8 @@ async fn each_event_is_one_read_one_claim_one_mail_and_one_note_of_it() {
         hear(&world, event).await.unwrap();
         let mail_id = format!("{id}/{template}");
         let calls = [format!("find {id}"), format!("claim {mail_id}"), format!("SendEmail {mail_id}"), format!("sent {mail_id}")];
-        assert_eq!(*world.calls.borrow(), calls);
-        let [letter] = &world.out.borrow()[..] else { panic!("one mail") };
+        assert_eq!(*world.post.calls.borrow(), calls);
+        let [letter] = &world.post.out.borrow()[..] else { panic!("one mail") };
         assert_eq!((letter.to.as_str(), letter.template), ("ada@example.com", template));
         assert_eq!(letter.reply_to.as_deref(), Some(format!("orders+{id}@example.com").as_str()));
         assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
@@ -166,43 +104,43 @@ async fn a_duplicate_mails_nothing() {
     for _ in 0..3 {
         hear(&world, placed()).await.unwrap();
     }
-    assert_eq!(world.out.borrow().len(), 1);
+    assert_eq!(world.post.out.borrow().len(), 1);
 }
 
 #[tokio::test]
 async fn duplicates_at_once_mail_once_and_the_other_comes_again() {
     let world = world();
-    world.refuses.replace(Some(Failure::transient("Timeout", "no answer")));
+    world.post.refuses.replace(Some(Failure::transient("Timeout", "no answer")));
     assert_eq!(failed(hear(&world, placed()).await), (Kind::Transient, "Timeout".into()));
     assert_eq!(failed(hear(&world, placed()).await), (Kind::Transient, "MailInFlight".into()));
-    world.now.set(world.now.get() + SENDING_FOR);
+    world.post.now.set(world.post.now.get() + SENDING_FOR);
     hear(&world, placed()).await.unwrap();
     hear(&world, placed()).await.unwrap();
-    assert_eq!(world.out.borrow().len(), 1);
+    assert_eq!(world.post.out.borrow().len(), 1);
 }
 
 #[tokio::test]
 async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_is_the_same_and_waits_for_until() {
     let world = world();
-    world.dies.set(true);
+    world.post.dies_before.set("sent");
     assert_eq!(failed(hear(&world, shipped()).await).1, "Crash");
     assert_eq!(failed(hear(&world, shipped()).await).1, "MailInFlight");
-    assert_eq!(world.out.borrow().len(), 1);
-    world.now.set(world.now.get() + SENDING_FOR);
+    assert_eq!(world.post.out.borrow().len(), 1);
+    world.post.now.set(world.post.now.get() + SENDING_FOR);
     hear(&world, shipped()).await.unwrap();
     hear(&world, shipped()).await.unwrap();
-    let out = world.out.borrow();
+    let out = world.post.out.borrow();
     assert_eq!((out.len(), &out[0]), (2, &out[1]));
 }
 
 #[tokio::test]
 async fn whoever_is_suppressed_gets_no_mail_and_the_event_is_done() {
     let world = world();
-    world.suppressed.borrow_mut().insert("ada@example.com".into());
+    world.post.suppressed.borrow_mut().insert("ada@example.com".into());
     for event in [placed(), shipped()] {
         hear(&world, event).await.unwrap();
     }
-    assert_eq!((world.out.borrow().len(), world.rows.borrow().len()), (0, 0));
+    assert_eq!((world.post.out.borrow().len(), world.post.rows.borrow().len()), (0, 0));
 }
 
 #[tokio::test]
@@ -215,16 +153,16 @@ async fn a_receipt_is_overtaken_by_the_orders_end_and_by_nothing_else() {
         let overtaken = changed.facts.status() >= Status::Cancelled;
         world.order.replace(Some(changed));
         hear(&world, placed()).await.unwrap();
-        assert_eq!(world.out.borrow().is_empty(), overtaken, "{event_type}");
+        assert_eq!(world.post.out.borrow().is_empty(), overtaken, "{event_type}");
         assert_eq!(
-            world.calls.borrow().len(),
+            world.post.calls.borrow().len(),
             if overtaken { 1 } else { 4 },
             "{event_type}: nothing is claimed for a mail that is no news"
         );
         // How it ended is news, however late it is heard.
         hear(&world, shipped()).await.unwrap();
         hear(&world, cancelled(CancelReason::TimedOut)).await.unwrap();
-        assert_eq!(world.out.borrow().len(), if overtaken { 2 } else { 3 });
+        assert_eq!(world.post.out.borrow().len(), if overtaken { 2 } else { 3 });
     }
 }
 
@@ -236,20 +174,20 @@ async fn events_out_of_order_mail_the_end_and_no_receipt_after_it() {
     tracked.facts.insert(EventType::OrderShipped, Fact { at: order().received_at, reason: None, tracking_number: None });
     world.order.replace(Some(tracked));
     hear(&world, placed()).await.unwrap();
-    assert_eq!(world.out.borrow().iter().map(|letter| letter.template).collect::<Vec<_>>(), ["shipped"]);
+    assert_eq!(world.post.out.borrow().iter().map(|letter| letter.template).collect::<Vec<_>>(), ["shipped"]);
 }
 
 #[tokio::test]
 async fn what_is_older_than_a_day_is_not_mailed_and_not_even_looked_up() {
     let world = world();
-    world.now.set(order().received_at + MAIL_AGE_MAX + Duration::from_millis(1));
+    world.post.now.set(order().received_at + MAIL_AGE_MAX + Duration::from_millis(1));
     for event in [placed(), shipped(), cancelled(CancelReason::OutOfStock)] {
         hear(&world, event).await.unwrap();
     }
-    assert_eq!(*world.calls.borrow(), [""; 0]);
-    world.now.set(order().received_at + MAIL_AGE_MAX);
+    assert_eq!(*world.post.calls.borrow(), [""; 0]);
+    world.post.now.set(order().received_at + MAIL_AGE_MAX);
     hear(&world, placed()).await.unwrap();
-    assert_eq!(world.out.borrow().len(), 1);
+    assert_eq!(world.post.out.borrow().len(), 1);
 }
 
 #[tokio::test]
@@ -257,7 +195,7 @@ async fn an_unknown_order_is_parked_with_its_reason() {
     let world = world();
     world.order.take();
     assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "UnknownOrder".into()));
-    assert_eq!(world.calls.borrow().len(), 1);
+    assert_eq!(world.post.calls.borrow().len(), 1);
 }
 
 #[tokio::test]
@@ -268,7 +206,7 @@ async fn what_can_never_be_mailed_is_parked() {
     world.order.replace(Some(unusable));
     assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "UnusableAddress".into()));
     world.order.replace(Some(order()));
-    world.refuses.replace(Some(Failure::permanent("MessageRejected", "SES rejects what the mail says")));
+    world.post.refuses.replace(Some(Failure::permanent("MessageRejected", "SES rejects what the mail says")));
     assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "MessageRejected".into()));
 }
 
@@ -281,7 +219,7 @@ async fn an_event_of_somebody_else_is_parked_before_anything_is_asked() {
     assert_eq!(failed(stage(&world).handle(&signed_up, &delivery).await), (Kind::Permanent, "NotAnOrder".into()));
     let captured = PaymentCaptured { amount: order().total }.into();
     assert_eq!(failed(hear(&world, captured).await), (Kind::Permanent, "NotForThisStage".into()));
-    assert_eq!(*world.calls.borrow(), [""; 0]);
+    assert_eq!(*world.post.calls.borrow(), [""; 0]);
 }
 
 // ── What the mails say ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -300,9 +238,6 @@ fn read(html: &str) -> String {
     for (escape, plain) in [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")] {
         text = text.replace(escape, plain);
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-fn one_blank(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -389,14 +324,7 @@ fn whatever_a_customer_types_stays_on_its_line() {
 #[test]
 fn a_text_reads_well_in_a_terminal_and_a_page_anywhere() {
     for mail in every_mail(&order()) {
-        assert!(mail.text.lines().all(|line| line.chars().count() <= 72), "{}", mail.text);
-        assert!(mail.text.lines().all(|line| line == "-- " || line == line.trim_end()), "{:?}", mail.text);
-        assert!(!mail.text.contains("\n\n\n") && mail.text.ends_with(".\n"), "{:?}", mail.text);
-        for needed in ["<html lang=\"en\"", "name=\"viewport\"", "color-scheme", "max-width: 600px", "<title>Order "] {
-            assert!(mail.html.contains(needed), "{needed}");
-        }
-        assert!(!mail.html.contains("http"), "nothing is loaded, and nothing is linked: {}", mail.html);
-        assert!(mail.html.lines().all(|line| line.len() < 998), "RFC 5322 allows no longer line");
+        reads_well(&mail, "Order ");
     }
 }
 
@@ -434,24 +362,11 @@ fn every_mail_has_a_subject_a_text_and_a_page_and_every_one_a_sample() {
 
 #[tokio::test]
 async fn the_samples_are_mailed_or_parked_as_their_names_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/order-email");
-    let mut seen = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let sample: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let samples = testkit::samples::of("order-email");
+    for (name, sample) in &samples {
         let world = world();
-        let consumer = Consume { stage: stage(&world), ambient: &world };
-        let mut fates = Vec::new();
-        for record in sample["Records"].as_array().unwrap() {
-            let delivery = Delivery { message_id: record["messageId"].as_str().unwrap().to_owned(), attempt: 1 };
-            let fate = match consumer.read(record["body"].as_str().unwrap()) {
-                Ok(incoming) => consumer.handle(&incoming.message, &delivery).await.map(drop),
-                Err(failure) => Err(failure),
-            };
-            fates.push(fate.map_err(|failure| failure.error_type));
-        }
-        let out: Vec<_> = world.out.borrow().iter().map(|letter| letter.template).collect();
+        let fates = fates(&Consume { stage: stage(&world), ambient: &world.post }, sample).await;
+        let out: Vec<_> = world.post.out.borrow().iter().map(|letter| letter.template).collect();
         let (expected_fates, expected_out): (Vec<Result<(), &str>>, Vec<&str>) = match name.as_str() {
             "order-placed" => (vec![Ok(())], vec!["received"]),
             "order-shipped" => (vec![Ok(())], vec!["shipped"]),
@@ -464,7 +379,6 @@ async fn the_samples_are_mailed_or_parked_as_their_names_say() {
         };
         let fates: Vec<Result<(), &str>> = fates.iter().map(|fate| fate.as_ref().copied().map_err(String::as_str)).collect();
         assert_eq!((fates, out), (expected_fates, expected_out), "{name}");
-        seen.insert(name);
     }
-    assert_eq!(seen.len(), 7);
+    assert_eq!(samples.len(), 7);
 }

@@ -1,11 +1,6 @@
 //! What `GET /orders/{order_id}` answers.
 
 use super::*;
-use domain::{
-    Currency, Personal,
-    order::{Address, Customer},
-    tracking::Facts,
-};
 use lambda_kit::{Real, http::answer};
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -34,19 +29,7 @@ fn at(second: u8) -> Timestamp {
 }
 
 fn order(facts: &[(EventType, u8)]) -> Order {
-    let text = || Personal("Ada Lovelace".to_owned());
-    let mut order = Order {
-        order_id: ID.parse().unwrap(),
-        received_at: at(0),
-        fingerprint: "f1ngerprint".into(),
-        lines: vec![Line { sku: "MUG-BLUE".parse().unwrap(), quantity: 2, unit_price_minor: 1200 }],
-        total: Money { amount_minor: 2400, currency: Currency::EUR },
-        payment_method: "pm_card_visa".into(),
-        customer: Customer { name: text(), email: text() },
-        shipping_address: Address { line1: text(), line2: Some(text()), city: text(), postal_code: text(), country: "DE".into() },
-        cancel_requested_at: None,
-        facts: Facts::default(),
-    };
+    let mut order = Order { received_at: at(0), ..testkit::order::order(ID) };
     for (event_type, second) in facts {
         let tracking_number = (*event_type == EventType::OrderShipped).then(|| "OP000000000001".to_owned());
         let reason = (*event_type == EventType::OrderCancelled).then_some(CancelReason::CustomerAsked);

@@ -2,84 +2,29 @@
 
 use super::*;
 use domain::{
-    Personal, Subject, Timestamp,
+    Personal, Subject,
     event::{CustomerSignedUp, PaymentVoided},
 };
-use lambda_kit::{Kind, batch::Consumer};
-use mailer::{Claim, MAIL_AGE_MAX, Mail, SENDING_FOR, Standing};
-use pipeline::Consume;
-use serde_json::Value;
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeSet,
-    fs,
-    path::Path,
-    time::Duration,
+use lambda_kit::Kind;
+use mailer::{
+    MAIL_AGE_MAX, Mail, SENDING_FOR,
+    testing::{Post, failed, one_blank, reads_well},
 };
+use pipeline::Consume;
+use std::{cell::RefCell, collections::BTreeSet, fs, path::Path, time::Duration};
+use testkit::samples::fates;
 
 /// Everything outside, in memory, with the calls that were made of it.
 #[derive(Default)]
 struct World {
-    now: Cell<Timestamp>,
     customer: RefCell<Option<Customer>>,
-    row: Cell<Option<Standing>>,
-    suppressed: Cell<bool>,
-    out: RefCell<Vec<Letter>>,
-    calls: RefCell<Vec<&'static str>>,
-    /// The process dies between SES's answer and `sent`.
-    dies: Cell<bool>,
+    post: Post,
 }
 
-impl World {
-    fn claim_as(&self, now: Timestamp) -> Claim {
-        if self.suppressed.get() {
-            return Claim::Suppressed;
-        }
-        self.row.set(Some(Standing::Sending { until: now + SENDING_FOR }));
-        Claim::Ours
-    }
-}
-
-impl Ambient for &World {
-    fn now(&self) -> Timestamp {
-        self.now.get()
-    }
-    fn random(&self) -> u64 {
-        0
-    }
-}
 impl Customers for &World {
     async fn find(&self, id: &CustomerId) -> Result<Option<Customer>, Failure> {
-        self.calls.borrow_mut().push("find");
-        assert_eq!(*id, customer().customer_id);
+        self.post.note("find", id);
         Ok(self.customer.borrow().clone())
-    }
-}
-impl Ledger for &World {
-    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
-        self.calls.borrow_mut().push("claim");
-        assert_eq!(letter.mail_id, format!("{}/welcome", customer().customer_id));
-        Ok(self.row.get().map_or_else(|| self.claim_as(now), Claim::Taken))
-    }
-    async fn reclaim(&self, _: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
-        self.calls.borrow_mut().push("reclaim");
-        assert_eq!(self.row.get(), Some(Standing::Sending { until: over }));
-        Ok(self.claim_as(now))
-    }
-    async fn sent(&self, _: &str, _: &str, _: Timestamp) -> Result<(), Failure> {
-        if self.dies.take() {
-            return Err(Failure::transient("Crash", "the process died"));
-        }
-        self.calls.borrow_mut().push("sent");
-        self.row.set(Some(Standing::Sent));
-        Ok(())
-    }
-}
-impl Sender for &World {
-    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
-        self.calls.borrow_mut().push("SendEmail");
-        self.out.borrow_mut().push(letter.clone());
-        Ok("ses-1".to_owned())
     }
 }
 
@@ -89,11 +34,11 @@ fn customer() -> Customer {
 /// A world with the sample customer, at the moment of signing up.
 fn world() -> World {
     let world = World { customer: Some(customer()).into(), ..World::default() };
-    world.now.set(customer().signed_up_at);
+    world.post.now.set(customer().signed_up_at);
     world
 }
-fn stage(world: &World) -> WelcomeEmail<&World, &World, &World, &World> {
-    WelcomeEmail { customers: world, mailer: Mailer { ledger: world, sender: world, ambient: world } }
+fn stage(world: &World) -> WelcomeEmail<&World, &Post, &Post, &Post> {
+    WelcomeEmail { customers: world, mailer: world.post.mailer() }
 }
 async fn hear(world: &World, subject: Subject, event: Event) -> Result<(), Failure> {
     let event = CloudEvent { source: "/test".into(), subject, time: customer().signed_up_at, traceparent: None, event };
@@ -104,19 +49,16 @@ async fn hear(world: &World, subject: Subject, event: Event) -> Result<(), Failu
 async fn sign_up(world: &World) -> Result<(), Failure> {
     hear(world, Subject::Customer(customer().customer_id), CustomerSignedUp { marketing_consent: true }.into()).await
 }
-fn failed<T>(result: Result<T, Failure>) -> (Kind, String) {
-    let failure = result.err().unwrap();
-    assert!(!failure.chain().contains("Ada") && !failure.chain().contains("ada@"), "{}", failure.chain());
-    (failure.kind, failure.error_type)
-}
 
 #[tokio::test]
 async fn a_sign_up_is_one_read_one_claim_one_mail_and_one_note_of_it_and_a_duplicate_none() {
     let world = world();
     sign_up(&world).await.unwrap();
-    assert_eq!(*world.calls.borrow(), ["find", "claim", "SendEmail", "sent"]);
+    let id = customer().customer_id;
+    let calls = [format!("find {id}"), format!("claim {id}/welcome"), format!("SendEmail {id}/welcome"), format!("sent {id}/welcome")];
+    assert_eq!(*world.post.calls.borrow(), calls);
     sign_up(&world).await.unwrap();
-    let [letter] = &world.out.borrow()[..] else { panic!("one mail") };
+    let [letter] = &world.post.out.borrow()[..] else { panic!("one mail") };
     assert_eq!((letter.to.as_str(), letter.template, &letter.reply_to), ("ada@example.com", "welcome", &None));
     assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
     assert_eq!(letter.mail.subject, "Welcome: you have signed up with Order Pipeline");
@@ -125,30 +67,30 @@ async fn a_sign_up_is_one_read_one_claim_one_mail_and_one_note_of_it_and_a_dupli
 #[tokio::test]
 async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_waits_for_until() {
     let world = world();
-    world.dies.set(true);
+    world.post.dies_before.set("sent");
     assert_eq!(failed(sign_up(&world).await).1, "Crash");
     assert_eq!(failed(sign_up(&world).await), (Kind::Transient, "MailInFlight".into()));
-    assert_eq!(world.out.borrow().len(), 1);
-    world.now.set(world.now.get() + SENDING_FOR);
+    assert_eq!(world.post.out.borrow().len(), 1);
+    world.post.now.set(world.post.now.get() + SENDING_FOR);
     sign_up(&world).await.unwrap();
     sign_up(&world).await.unwrap();
-    assert_eq!(world.out.borrow().len(), 2, "the one window");
+    assert_eq!(world.post.out.borrow().len(), 2, "the one window");
 }
 
 #[tokio::test]
 async fn whoever_is_suppressed_gets_no_welcome_and_the_event_is_done() {
     let world = world();
-    world.suppressed.set(true);
+    world.post.suppressed.borrow_mut().insert("ada@example.com".into());
     sign_up(&world).await.unwrap();
-    assert_eq!((world.out.borrow().len(), world.row.get()), (0, None));
+    assert_eq!((world.post.out.borrow().len(), world.post.rows.borrow().len()), (0, 0));
 }
 
 #[tokio::test]
 async fn a_welcome_a_day_late_is_not_sent_and_nobody_is_looked_up() {
     let world = world();
-    world.now.set(customer().signed_up_at + MAIL_AGE_MAX + Duration::from_millis(1));
+    world.post.now.set(customer().signed_up_at + MAIL_AGE_MAX + Duration::from_millis(1));
     sign_up(&world).await.unwrap();
-    assert_eq!(*world.calls.borrow(), [""; 0]);
+    assert_eq!(*world.post.calls.borrow(), [""; 0]);
 }
 
 #[tokio::test]
@@ -156,7 +98,7 @@ async fn an_unknown_customer_is_parked_with_its_reason() {
     let world = world();
     world.customer.take();
     assert_eq!(failed(sign_up(&world).await), (Kind::Permanent, "UnknownCustomer".into()));
-    assert_eq!(*world.calls.borrow(), ["find"]);
+    assert_eq!(*world.post.calls.borrow(), [format!("find {}", customer().customer_id)]);
 }
 
 #[tokio::test]
@@ -167,16 +109,13 @@ async fn an_event_of_somebody_else_is_parked_before_anything_is_asked() {
     assert_eq!(failed(voided), (Kind::Permanent, "NotForThisStage".into()));
     let odd = hear(&world, order(), CustomerSignedUp { marketing_consent: true }.into()).await;
     assert_eq!(failed(odd), (Kind::Permanent, "NotACustomer".into()));
-    assert_eq!(*world.calls.borrow(), [""; 0]);
+    assert_eq!(*world.post.calls.borrow(), [""; 0]);
 }
 
 // ── What the mail says ──────────────────────────────────────────────────────────────────────────────────────────────
 
 fn both(customer: &Customer) -> Mail {
     mails::welcome(customer).unwrap()
-}
-fn one_blank(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -211,13 +150,7 @@ fn a_text_reads_well_in_a_terminal_and_a_page_anywhere() {
     let samples = samples::samples();
     assert_eq!(samples.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["welcome", "welcome-marketing"], "none failed");
     for (_, mail) in samples {
-        assert!(mail.text.lines().all(|line| line.chars().count() <= 72), "{}", mail.text);
-        assert!(mail.text.lines().all(|line| line == "-- " || line == line.trim_end()), "{:?}", mail.text);
-        assert!(!mail.text.contains("\n\n\n") && mail.text.ends_with(".\n"), "{:?}", mail.text);
-        for needed in ["<html lang=\"en\"", "name=\"viewport\"", "color-scheme", "max-width: 600px", "<title>Welcome</title>"] {
-            assert!(mail.html.contains(needed), "{needed}");
-        }
-        assert!(!mail.html.contains("http"), "nothing is loaded, and nothing is linked");
+        reads_well(&mail, "Welcome</title>");
     }
 }
 
@@ -234,31 +167,19 @@ fn every_mail_has_a_subject_a_text_and_a_page() {
 
 #[tokio::test]
 async fn the_samples_are_mailed_or_parked_as_their_names_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/welcome-email");
-    let mut seen = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let sample: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let samples = testkit::samples::of("welcome-email");
+    for (name, sample) in &samples {
         let world = world();
-        let consumer = Consume { stage: stage(&world), ambient: &world };
-        let mut failures = Vec::new();
-        for record in sample["Records"].as_array().unwrap() {
-            let delivery = Delivery { message_id: record["messageId"].as_str().unwrap().to_owned(), attempt: 1 };
-            let fate = match consumer.read(record["body"].as_str().unwrap()) {
-                Ok(incoming) => consumer.handle(&incoming.message, &delivery).await.map(drop),
-                Err(failure) => Err(failure),
-            };
-            failures.extend(fate.err().map(|failure| failure.error_type));
-        }
-        let expected: (&[&str], usize) = match name.as_str() {
+        let fates = fates(&Consume { stage: stage(&world), ambient: &world.post }, sample).await;
+        let failures: Vec<_> = fates.into_iter().filter_map(Result::err).collect();
+        let (expected, out): (&[&str], usize) = match name.as_str() {
             "customer-signed-up" | "duplicate" => (&[], 1),
             "unknown-version" => (&["UnknownEventVersion"], 0),
             "unreadable-body" => (&["UnreadableEvent"], 0),
             other => panic!("{other}: say here what the name promises"),
         };
-        assert_eq!((failures, world.out.borrow().len()), (expected.0.iter().map(ToString::to_string).collect(), expected.1), "{name}");
-        seen.insert(name);
+        assert_eq!(failures, expected, "{name}");
+        assert_eq!(world.post.out.borrow().len(), out, "{name}");
     }
-    assert_eq!(seen.len(), 4);
+    assert_eq!(samples.len(), 4);
 }

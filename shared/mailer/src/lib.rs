@@ -16,6 +16,8 @@ pub mod ledger;
 pub mod ses;
 pub mod suppression;
 pub mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod text;
 pub mod unsubscribe;
 

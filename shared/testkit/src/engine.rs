@@ -16,6 +16,8 @@ pub const PROVIDER_KEY: &str = "sk_test_of_the_local_run";
 
 /// A call on one machine that takes longer hangs.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// An invocation may take as long as the slowest function of the template, 60 s, and a cold start.
+const INVOCATION_LIMIT: Duration = Duration::from_secs(70);
 
 /// The address of a port of this machine.
 pub fn url(port: u16) -> String {
@@ -54,6 +56,10 @@ impl Answer {
 
 /// One request. An answer of any status is an answer.
 pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
+    request_within(CALL_LIMIT, method, url, headers, body).await
+}
+
+async fn request_within(limit: Duration, method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -64,7 +70,7 @@ pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: St
     let work = tokio::task::spawn_blocking(move || -> Result<Answer> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(CALL_LIMIT))
+            .timeout_global(Some(limit))
             // A proxy of this machine's environment has no business between loopback and loopback.
             .proxy(None)
             .allow_non_standard_methods(true)
@@ -130,7 +136,7 @@ impl Engine {
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<(Value, String)> {
         let headers = [("Authorization", &*authorization("lambda")), ("X-Amz-Log-Type", "Tail")];
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint_url);
-        let answer = request("POST", &url, &headers, event.to_string()).await?.successful(function)?;
+        let answer = request_within(INVOCATION_LIMIT, "POST", &url, &headers, event.to_string()).await?.successful(function)?;
         let tail = answer.header("X-Amz-Log-Result").unwrap_or_default();
         let tail = base64_simd::STANDARD.decode_to_vec(tail).context("the log's tail is not base64")?;
         Ok((answer.json()?, String::from_utf8_lossy(&tail).into_owned()))
@@ -186,11 +192,19 @@ impl Engine {
         Ok(answer["Functions"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Pauses or resumes the queue of a function, and waits until that holds.
-    pub async fn set_event_source(&self, logical_id: &str, enabled: bool) -> Result<()> {
+    /// The name in the account of the function that the template calls `logical_id`.
+    ///
+    /// # Errors
+    /// Where it is not deployed, or the engine refuses.
+    pub async fn function(&self, logical_id: &str) -> Result<String> {
         let functions = self.functions().await?;
         let function = functions.iter().filter_map(|f| f["FunctionName"].as_str()).find(|name| name.contains(logical_id));
-        let function = function.with_context(|| format!("no {logical_id} is deployed"))?;
+        Ok(function.with_context(|| format!("no {logical_id} is deployed: `cargo xtask up` deploys what is missing"))?.to_owned())
+    }
+
+    /// Pauses or resumes the queue of a function, and waits until that holds.
+    pub async fn set_event_source(&self, logical_id: &str, enabled: bool) -> Result<()> {
+        let function = self.function(logical_id).await?;
         let path = "/2015-03-31/event-source-mappings/";
         let mappings = self.rest("lambda", "GET", &format!("{path}?FunctionName={function}"), "").await?.json()?;
         let id = mappings["EventSourceMappings"][0]["UUID"].as_str().with_context(|| format!("{logical_id} has no queue"))?.to_owned();

@@ -42,17 +42,17 @@ pub fn new_address(stem: &str) -> String {
 }
 
 /// A request body as a shop would send it. `lines` are SKUs and quantities.
-pub fn order(lines: &[(&str, u32)], payment_method: &str) -> Value {
+pub fn order(lines: &[(impl AsRef<str>, u32)], payment_method: &str) -> Value {
     order_of(EMAIL, lines, payment_method)
 }
 
 /// The same, of somebody with another mail address.
-pub fn order_of(email: &str, lines: &[(&str, u32)], payment_method: &str) -> Value {
+pub fn order_of(email: &str, lines: &[(impl AsRef<str>, u32)], payment_method: &str) -> Value {
     json!({
         "currency": "EUR",
         "customer": {"name": NAME, "email": email},
         "shipping_address": {"line1": STREET, "city": "Berlin", "postal_code": "10115", "country": "DE"},
-        "lines": lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>(),
+        "lines": lines.iter().map(|(sku, quantity)| json!({"sku": sku.as_ref(), "quantity": quantity})).collect::<Vec<_>>(),
         "payment_method": payment_method,
     })
 }

@@ -95,6 +95,13 @@ pub struct Stack {
     pub engine: Engine,
 }
 
+/// The DLQ inspector in the template.
+pub const INSPECTOR: &str = "DlqInspectorFunction";
+
+/// How long all invocations of one question to the inspector may take: ten thousand messages, on a machine that does ten
+/// other things, and no test that hangs.
+const INSPECTION_PATIENCE: Duration = Duration::from_secs(600);
+
 /// How long a test waits for something that must happen: a minute more than payment's visibility timeout of 180 s, after
 /// which comes back what a killed process had taken. Nothing else brings it: within five minutes of an announcement the topic
 /// swallows its repetition.
@@ -355,6 +362,36 @@ impl Stack {
         Ok(sent)
     }
 
+    /// Invokes the deployed DLQ inspector once, with `{"by": …, "command": {…}}`; returns its answer.
+    ///
+    /// # Errors
+    /// Where it is not deployed, the engine refuses, or it ended without an answer.
+    pub async fn ask_inspector(&self, document: &Value) -> Result<Value> {
+        let function = self.engine.function(INSPECTOR).await?;
+        let (answer, _) = self.engine.invoke(&function, document).await?;
+        answered(answer)
+    }
+
+    /// Asks the deployed DLQ inspector, for instance `{"explain": {"queue": "payment"}}`, and again with the cursor of its
+    /// answer until there is none. Returns the last answer, for instance `{"explain": {…}}`.
+    ///
+    /// # Errors
+    /// Where [`Stack::ask_inspector`] fails, or there is no end to it. A refusal is an answer.
+    pub async fn dlq(&self, command: Value) -> Result<Value> {
+        let name = command.as_object().and_then(|command| command.keys().next().cloned()).context("a command is {name: {…}}")?;
+        let mut document = json!({"by": "test", "command": command});
+        let deadline = Instant::now() + INSPECTION_PATIENCE;
+        loop {
+            let answer = self.ask_inspector(&document).await?;
+            let inner = answer.as_object().and_then(|answer| answer.values().next());
+            match inner.and_then(|inner| inner.get("cursor")).filter(|cursor| !cursor.is_null()) {
+                Some(cursor) => document["command"][&name]["cursor"] = cursor.clone(),
+                None => return Ok(answer),
+            }
+            anyhow::ensure!(Instant::now() < deadline, "asked for {INSPECTION_PATIENCE:?} and heard no end of: {name}");
+        }
+    }
+
     /// Deletes one message of the queue whose output is `<queue>Url`, as an operator does after sending it on.
     ///
     /// # Errors
@@ -378,6 +415,20 @@ impl Stack {
     /// Where the engine refuses.
     pub async fn set_consumer(&self, logical_id: &str, enabled: bool) -> Result<()> {
         self.engine.set_event_source(logical_id, enabled).await
+    }
+}
+
+/// A function's answer, unless it is Lambda's word that there is none.
+///
+/// # Errors
+/// A sentence, where the function failed or ran out of time.
+pub fn answered(answer: Value) -> Result<Value> {
+    match answer.get("errorMessage").and_then(Value::as_str) {
+        Some(message) => {
+            let error_type = answer["errorType"].as_str().unwrap_or("no type");
+            anyhow::bail!("the function failed: {message} ({error_type}); its log says more")
+        }
+        None => Ok(answer),
     }
 }
 
@@ -461,6 +512,14 @@ fn plain(attribute: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lambdas_word_of_a_failure_is_no_answer() {
+        let failed = json!({"errorMessage": "2026-05-04T10:11:12Z Task timed out after 60.00 seconds", "errorType": "Sandbox.Timedout"});
+        let sentence = answered(failed).unwrap_err().to_string();
+        assert!(sentence.contains("Task timed out") && sentence.contains("(Sandbox.Timedout)"), "{sentence}");
+        assert_eq!(answered(json!({"list": []})).unwrap(), json!({"list": []}));
+    }
 
     #[test]
     fn the_letters_of_each_queue_are_told_apart() {

@@ -34,9 +34,9 @@ use std::{
 /// What stands behind a `payment_method`. Any other name is one that does not exist.
 pub mod card {
     /// Pays; its hold lasts 7 days.
-    pub const GOOD: &str = "pm_card_visa";
+    pub const GOOD: &str = crate::shop::VISA;
     /// Is declined at the confirmation, as Stripe's test card of that name.
-    pub const DECLINED: &str = "pm_card_chargeCustomerFail";
+    pub const DECLINED: &str = crate::shop::DECLINED;
     /// Does not exist: no PaymentIntent comes of it.
     pub const UNKNOWN: &str = "pm_card_thatDoesNotExist";
     /// Holds, but its bank refuses every capture.

@@ -1,0 +1,44 @@
+//! What is logged, for the tests that hold what never may be.
+#![allow(clippy::unwrap_used, reason = "what is not as the tests expect fails them, helpers included")]
+
+use std::{
+    io,
+    sync::{Arc, Mutex, Once},
+};
+use tracing::{Level, instrument::WithSubscriber as _};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Does `work`; returns what came of it and every line that it logged, of every level and as JSON.
+///
+/// tracing remembers whether anybody wants what a line of the program logs, once for all threads: a test that got there
+/// first, with no subscriber on its thread, could turn the line off for the one that listens. So from here on every thread
+/// has a subscriber that wants everything, and this one listens beside it.
+pub async fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
+    static EVERYBODY_LISTENS: Once = Once::new();
+    EVERYBODY_LISTENS.call_once(|| tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::sink).init());
+
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().json().with_max_level(Level::TRACE).with_writer(lines.clone()).finish();
+    let done = work.with_subscriber(subscriber).await;
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (done, log)
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
