@@ -36,6 +36,7 @@ def main() -> None:
 
     handlers = provisioners._RESOURCE_HANDLERS
     mend(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
+    mend(handlers, "AWS::SNS::Subscription", name_topic)
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
     keep_what_a_mail_carries()
     read_logs_by_fields_and_to_their_end()
@@ -101,6 +102,17 @@ def keep_fifo_attributes(topic_arn: str, properties: dict) -> None:
         if name in properties:
             value = properties[name]
             attributes[name] = str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# ── AWS::SNS::Subscription ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def name_topic(subscription_arn: str, _properties: dict) -> None:
+    """Lets a subscription say in its attributes which topic it is to, as AWS's does."""
+    from ministack.services import sns
+
+    topic_arn = sns._sub_arn_to_topic[subscription_arn]
+    sns._find_subscription(topic_arn, subscription_arn)["attributes"]["TopicArn"] = topic_arn
 
 
 # ── AWS::ApiGatewayV2::Api ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -155,7 +155,7 @@ TEMPLATE = {
             },
         },
     },
-    "Outputs": {name: {"Value": {"Ref": name}} for name in ("Api", "Function", "Topic", "Queue", "Heard", "Table", "Role", "LogGroup")},
+    "Outputs": {name: {"Value": {"Ref": name}} for name in ("Api", "Function", "Topic", "Queue", "Heard", "Table", "Role", "LogGroup", "Subscription")},
 }
 
 
@@ -275,6 +275,10 @@ class OfAnEngine(unittest.TestCase):
         cls.addClassCleanup(cls.engine.stop)
         cls.outputs = cls.engine.deploy()
 
+    def subscription_attributes(self) -> dict:
+        arn = self.outputs["Subscription"]
+        return self.engine.client("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+
     def sent_mail(self) -> dict:
         """A mail with everything that ours have, as the engine shows it afterwards."""
         part = lambda text: {"Data": text, "Charset": "UTF-8"}
@@ -349,6 +353,9 @@ class Gaps(OfAnEngine):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertNotIn("FifoTopic", attributes)
 
+    def test_a_subscription_does_not_name_its_topic(self):
+        self.assertNotIn("TopicArn", self.subscription_attributes())
+
     def test_headers_of_a_mail_are_dropped(self):
         self.assertNotIn("Headers", self.sent_mail())
 
@@ -385,6 +392,9 @@ class Mended(OfAnEngine):
     def test_fifo_attributes_of_a_topic_are_kept(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertEqual((attributes["FifoTopic"], attributes["FifoThroughputScope"]), ("true", "MessageGroup"))
+
+    def test_a_subscription_names_its_topic(self):
+        self.assertEqual(self.subscription_attributes()["TopicArn"], self.outputs["Topic"])
 
     def test_what_a_mail_carries_is_kept(self):
         mail = self.sent_mail()
