@@ -40,6 +40,7 @@ def main() -> None:
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
     keep_what_a_mail_carries()
     read_logs_by_fields_and_to_their_end()
+    name_log_groups_as_policies_do()
     import move_tasks
 
     move_tasks.install()
@@ -232,6 +233,19 @@ def carried(asked: dict, entry: dict) -> dict:
 # Most of a page, both as CloudWatch Logs has it. The engine ends every log after the first page.
 PAGE_EVENTS = 10_000
 PAGE_BYTES = 1024 * 1024
+
+
+def name_log_groups_as_policies_do() -> None:
+    """Rights to a log group are held against its ARN with `:*`, which is what `Arn` of a log group is in a template."""
+    from ministack.core import iam_actions
+
+    extract = iam_actions.extract_resource_arn
+
+    def extracted(service, *rest):
+        arn = extract(service, *rest)
+        return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not arn.endswith(":*") else arn
+
+    iam_actions.extract_resource_arn = extracted
 
 
 def read_logs_by_fields_and_to_their_end() -> None:

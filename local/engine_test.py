@@ -330,6 +330,30 @@ class OfAnEngine(unittest.TestCase):
         self.engine.client("logs").create_log_group(logGroupName=name)
         return name
 
+    def client_of_role(self, service: str):
+        """A client with the rights of the function's role."""
+        role_arn = self.engine.client("iam").get_role(RoleName=self.outputs["Role"])["Role"]["Arn"]
+        credentials = self.engine.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="contract")["Credentials"]
+        # The session's token is what names the role.
+        session = boto3.Session(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], region_name="us-east-1")
+        return session.client(service, endpoint_url=self.engine.url)
+
+    def may_read_log(self) -> bool:
+        """Whether a right to `Arn` of a log group, as a template gives it, lets its bearer read the log."""
+        iam, group, role = self.engine.client("iam"), self.log_group("guarded"), self.outputs["Role"]
+        arn = self.engine.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"][0]["arn"]
+        self.assertTrue(arn.endswith(":guarded:*"), arn)
+        statement = {"Effect": "Allow", "Action": "logs:FilterLogEvents", "Resource": arn}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName=role, PolicyName="read", PolicyDocument=document)
+        self.addCleanup(iam.delete_role_policy, RoleName=role, PolicyName="read")
+        try:
+            self.client_of_role("logs").filter_log_events(logGroupName=group)
+        except ClientError as error:
+            self.assertEqual(error.response["Error"]["Code"], "AccessDeniedException")
+            return False
+        return True
+
     def warm_invocation_ms(self) -> float:
         """The median of ten, after the first, which starts the function."""
         invoke = self.engine.client("lambda").invoke
@@ -373,6 +397,9 @@ class Gaps(OfAnEngine):
         found = self.engine.client("logs").filter_log_events(logGroupName=group, filterPattern='{ $.message_id = "b" }')
         self.assertEqual(len(found["events"]), 2)
 
+    def test_a_right_to_a_log_group_by_its_arn_is_none(self):
+        self.assertFalse(self.may_read_log())
+
     def test_a_log_ends_after_its_first_page(self):
         group = self.log_group("pages")
         self.log(group, "s", *((at, "line") for at in range(10_001)))
@@ -392,6 +419,9 @@ class Mended(OfAnEngine):
     def test_fifo_attributes_of_a_topic_are_kept(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertEqual((attributes["FifoTopic"], attributes["FifoThroughputScope"]), ("true", "MessageGroup"))
+
+    def test_a_right_to_a_log_group_is_by_its_arn(self):
+        self.assertTrue(self.may_read_log())
 
     def test_a_subscription_names_its_topic(self):
         self.assertEqual(self.subscription_attributes()["TopicArn"], self.outputs["Topic"])
@@ -436,10 +466,7 @@ class Mended(OfAnEngine):
         self.assertIn(str(self.engine.port), json.loads(body)["endpoint"])
 
     def test_a_role_is_enforced_and_batch_calls_are_actions_of_their_own(self):
-        credentials = self.engine.client("sts").assume_role(RoleArn=self.role_arn(), RoleSessionName="contract")["Credentials"]
-        # The session's token is what names the role.
-        session = boto3.Session(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], region_name="us-east-1")
-        sns, sqs = (session.client(service, endpoint_url=self.engine.url) for service in ("sns", "sqs"))
+        sns, sqs = self.client_of_role("sns"), self.client_of_role("sqs")
         entry = {"Id": "0", "Message": "{}", "MessageGroupId": "a", "MessageDeduplicationId": "role"}
         answer = sns.publish_batch(TopicArn=self.outputs["Topic"], PublishBatchRequestEntries=[entry])
         self.assertEqual(len(answer["Successful"]), 1)
@@ -453,9 +480,6 @@ class Mended(OfAnEngine):
         self.addCleanup(iam.put_role_policy, RoleName=self.outputs["Role"], PolicyName="publish", PolicyDocument=json.dumps(before))
         with self.assertRaisesRegex(ClientError, "(?i)denied|not authorized|AuthorizationError"):
             sns.publish_batch(TopicArn=self.outputs["Topic"], PublishBatchRequestEntries=[entry])
-
-    def role_arn(self):
-        return self.engine.client("iam").get_role(RoleName=self.outputs["Role"])["Role"]["Arn"]
 
     def test_a_subscription_filters_by_prefix_and_delivers_raw_with_attributes(self):
         sns, sqs = self.engine.client("sns"), self.engine.client("sqs")
@@ -653,9 +677,7 @@ class Mended(OfAnEngine):
         home, dead, home_arn, dead_arn = self.dead_letter_queue("guarded")
         self.give_up(home, "a")
         iam, role = self.engine.client("iam"), self.outputs["Role"]
-        credentials = self.engine.client("sts").assume_role(RoleArn=self.role_arn(), RoleSessionName="mover")["Credentials"]
-        session = boto3.Session(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], region_name="us-east-1")
-        sqs = session.client("sqs", endpoint_url=self.engine.url)
+        sqs = self.client_of_role("sqs")
         statement = lambda arn, *names: {"Effect": "Allow", "Action": [f"sqs:{name}" for name in names], "Resource": arn}
         allowed = []
 

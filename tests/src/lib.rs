@@ -1,6 +1,7 @@
-//! What the end-to-end tests share: the deployment's template, read before anything is deployed, an ear at a topic, and a mail
-//! that comes in.
+//! What the end-to-end tests share: the deployment's template, read before anything is deployed, an ear at a topic, a mail that
+//! comes in, and dead letters.
 
+pub mod dead_letters;
 pub mod ear;
 pub mod inbound;
 pub mod template;

@@ -6,7 +6,10 @@
 
 use anyhow::{Context, Result, ensure};
 use domain::{CloudEvent, Currency, Money, Subject, event::OrderPlaced, line::Line};
-use end_to_end::ear::Ear;
+use end_to_end::{
+    dead_letters::{purge, put, put_many},
+    ear::Ear,
+};
 use futures_util::future::{join_all, try_join};
 use serde_json::{Value, json};
 use std::{
@@ -22,47 +25,19 @@ use testkit::{
 /// Begins with everything thrown away that other tests have left.
 async fn start() -> Result<Option<Stack>> {
     let Some(stack) = Stack::of_tests()? else { return Ok(None) };
-    for (output, url) in &stack.state.outputs {
-        if output.ends_with("DeadLetterQueueUrl") || output.ends_with("UndeliveredQueueUrl") {
-            stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &json!({"QueueUrl": url})).await?;
+    for queue in stack.state.outputs.keys().filter_map(|output| output.strip_suffix("Url")) {
+        if queue.ends_with("DeadLetterQueue") || queue.ends_with("UndeliveredQueue") {
+            purge(&stack, queue).await?;
         }
     }
     Ok(Some(stack))
-}
-
-/// Puts a message into a queue, as whoever parked it did.
-async fn put(stack: &Stack, queue: &str, group: &str, body: &str, attributes: &[(&str, &str)]) -> Result<()> {
-    let url = stack.state.output(&format!("{queue}Url"))?;
-    let attribute = |(name, value): &(&str, &str)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value}));
-    let attributes: serde_json::Map<_, _> = attributes.iter().map(attribute).collect();
-    let mut input = json!({"QueueUrl": url, "MessageBody": body, "MessageAttributes": attributes});
-    if url.ends_with(".fifo") {
-        input["MessageGroupId"] = group.into();
-        input["MessageDeduplicationId"] = fastrand::u128(..).to_string().into();
-    }
-    stack.engine.call("sqs", "AmazonSQS.SendMessage", &input).await.map(drop)
-}
-
-/// Parks bodies in payment's dead-letter queue, ten a call.
-async fn park_many(stack: &Stack, bodies: impl IntoIterator<Item = String>) -> Result<()> {
-    let url = stack.state.output("PaymentDeadLetterQueueUrl")?;
-    let text = |value: &str| json!({"DataType": "String", "StringValue": value});
-    let attributes = json!({"ErrorType": text("Mended"), "ErrorMessage": text("it was broken"), "SourceQueue": text("q")});
-    let bodies: Vec<String> = bodies.into_iter().collect();
-    for ten in bodies.chunks(10) {
-        let entry = |(n, body): (usize, &String)| json!({"Id": n.to_string(), "MessageBody": body, "MessageAttributes": attributes});
-        let entries: Vec<_> = ten.iter().enumerate().map(entry).collect();
-        stack.engine.call("sqs", "AmazonSQS.SendMessageBatch", &json!({"QueueUrl": url, "Entries": entries})).await?;
-    }
-    Ok(())
 }
 
 /// Does something while payment's queue is not read, and empties that queue afterwards.
 async fn while_payment_pauses(stack: &Stack, work: impl Future<Output = Result<()>>) -> Result<()> {
     stack.set_consumer("PaymentFunction", false).await?;
     let outcome = work.await;
-    let home = json!({"QueueUrl": stack.state.output("PaymentQueueUrl")?});
-    stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &home).await?;
+    purge(stack, "PaymentQueue").await?;
     stack.set_consumer("PaymentFunction", true).await?;
     outcome
 }
@@ -289,7 +264,7 @@ async fn a_fifo_orders_messages_come_back_in_their_order() -> Result<()> {
         Ok(())
     };
     let outcome: Result<()> = work.await;
-    stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &json!({"QueueUrl": stack.state.output("ShippingQueueUrl")?})).await?;
+    purge(&stack, "ShippingQueue").await?;
     stack.set_consumer("ShippingFunction", true).await?;
     outcome
 }
@@ -302,7 +277,7 @@ async fn an_inspector_killed_in_the_middle_of_a_redrive_of_500_loses_nothing() -
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
         let bodies: BTreeSet<_> = (0..MESSAGES).map(|n| format!("message {n}")).collect();
-        park_many(&stack, bodies.clone()).await?;
+        put_many(&stack, "PaymentDeadLetterQueue", bodies.clone()).await?;
         let name = stack.engine.function(INSPECTOR).await?;
         let redrive = json!({"redrive": {"queue": "payment"}});
         let kill = async {
@@ -351,7 +326,7 @@ async fn two_inspectors_at_once_bring_every_message_home_once() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
         let bodies: BTreeSet<_> = (0..MESSAGES).map(|n| format!("message {n}")).collect();
-        park_many(&stack, bodies.clone()).await?;
+        put_many(&stack, "PaymentDeadLetterQueue", bodies.clone()).await?;
         let both = join_all((0..2).map(|_| changed(&stack, json!({"redrive": {"queue": "payment"}})))).await;
         let done: u64 = both.into_iter().map(|one| Ok(one?["counts"]["done"].as_u64().unwrap_or(0))).sum::<Result<_>>()?;
         let home: Vec<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
@@ -368,7 +343,7 @@ async fn a_whole_deep_queue_is_brought_home_by_the_services_own_task() -> Result
     const MESSAGES: usize = 1_200;
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
-        park_many(&stack, (0..MESSAGES).map(|n| format!("message {n}"))).await?;
+        put_many(&stack, "PaymentDeadLetterQueue", (0..MESSAGES).map(|n| format!("message {n}"))).await?;
         let done = changed(&stack, json!({"redrive": {"queue": "payment", "rate": 500}})).await?;
         assert!(done["notes"].to_string().contains("task") || done["counts"]["done"] == MESSAGES, "{done:#}");
         let home: BTreeSet<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
@@ -383,7 +358,12 @@ async fn ten_thousand_messages_are_explained_within_the_functions_memory_and_are
     const MESSAGES: usize = 10_000;
     const MEMORY_KB: u64 = 256 * 1024;
     let Some(stack) = start().await? else { return Ok(()) };
-    park_many(&stack, (0..MESSAGES).map(|n| format!(r#"{{"type":"order.placed.v1","n":{n},"ballast":"{}"}}"#, "x".repeat(400)))).await?;
+    put_many(
+        &stack,
+        "PaymentDeadLetterQueue",
+        (0..MESSAGES).map(|n| format!(r#"{{"type":"order.placed.v1","n":{n},"ballast":"{}"}}"#, "x".repeat(400))),
+    )
+    .await?;
     let explained = stack.dlq(json!({"explain": {"queue": "payment"}})).await?;
     let group = &explained["explain"]["table"]["groups"][0];
     assert_eq!((&group["count"], &group["cause"], &group["event_type"]), (&json!(MESSAGES), &json!("Mended"), &json!("order.placed.v1")));

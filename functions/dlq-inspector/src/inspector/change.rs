@@ -108,10 +108,10 @@ impl<P: Ports> Inspector<P> {
         if redrive.cursor.as_ref().is_some_and(|cursor| cursor.by_task) {
             return Ok(self.follow_task(queue, redrive, who, last).await?);
         }
-        if let Some(to_arn) = move_task::destination(queue, redrive).filter(|_| redrive.cursor.is_none()) {
-            if let Some(changed) = self.start_task(queue, to_arn, redrive, who, last).await? {
-                return Ok(changed);
-            }
+        if let Some(to_arn) = move_task::destination(queue, redrive).filter(|_| redrive.cursor.is_none())
+            && let Some(changed) = self.start_task(queue, to_arn, redrive, who, last).await?
+        {
+            return Ok(changed);
         }
         let record = audit::Change {
             phase: "begun",
