@@ -1,7 +1,9 @@
 //! The commands of the project, run as `cargo xtask <command>`: the whole pipeline on this machine, and the one list of
 //! checks. People, the README and CI call the same ones.
 //!
-//! It speaks to this machine alone: a deployment to AWS is `sam build && sam deploy`, not a command of this program.
+//! It speaks to this machine alone, with one exception that has to be asked for: `dlq --stack NAME` invokes the inspector of a
+//! stack on AWS, by sam and with the caller's credentials. A deployment to AWS is `sam build && sam deploy`, not a command of
+//! this program.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
 mod breakages;
@@ -10,6 +12,7 @@ mod chaos;
 mod checks;
 mod demo;
 mod deploy;
+mod dlq;
 mod fuzz;
 mod inbox;
 mod machine;
@@ -41,7 +44,7 @@ const DEFAULT_PORT: u16 = 4566;
     name = "cargo xtask",
     bin_name = "cargo xtask",
     after_help = "Exit status: 0 all well · 1 a step, a story or a check failed · 2 wrong usage · 3 something is missing on this machine, \
-                  or nothing is running · 130 interrupted."
+                  or nothing is running · 130 interrupted. `dlq` has its own: see cargo xtask dlq --help."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -72,6 +75,8 @@ enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// See what lies in the dead-letter queues and why, and send it on: here, or on AWS with --stack
+    Dlq(dlq::Options),
     /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
     Test(checks::Options),
     /// Explore every order of deliveries, crashes and duplicates that the saga can meet, under its deployed handlers
@@ -104,33 +109,31 @@ struct Port {
     port: u16,
 }
 
-/// Why a command ended early without anything being wrong.
+/// Why a command ended early without anything being wrong: what that means, for whoever interrupted it.
 #[derive(Debug)]
-struct Interrupted;
+struct Interrupted(String);
 
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("interrupted; everything this command started has been stopped")
+        write!(f, "interrupted; {}", self.0)
     }
 }
 impl std::error::Error for Interrupted {}
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     end_quietly_when_nobody_reads();
     let cli = Cli::parse();
-    // Dropping the command's future drops its guards, and those stop what it started.
-    let result = tokio::select! {
-        result = run(cli.command) => result,
-        signal = interrupted() => signal.and(Err(Interrupted.into())),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    // As grep has it: no error may be taken for an answer.
+    let is_dlq = matches!(cli.command, Command::Dlq(_));
+    match until_interrupted(cli.command) {
+        Ok(status) => status,
         Err(error) => {
             progress::clear_line();
             eprintln!("\nerror: {error:#}");
             ExitCode::from(if error.is::<Interrupted>() {
                 130
+            } else if is_dlq {
+                dlq::ERROR
             } else if error.is::<Missing>() {
                 3
             } else {
@@ -140,9 +143,25 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+fn until_interrupted(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Dropping the command's future drops its guards, and those stop what it started. A command that hears the signal itself
+    // answers to it: it is asked first.
+    let result = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            result = run(command) => result,
+            signal = interrupted() => signal.and(Err(Interrupted("everything this command started has been stopped".into()).into())),
+        }
+    });
+    // Calls run in threads of their own: whoever interrupts does not wait for the answer of one.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let repository = machine::Repository::find()?;
-    match command {
+    let done = match command {
         Command::Demo(Port { port }) => demo::run(&repository, port).await,
         Command::Up(Port { port }) => stack::up(&repository, port).await,
         Command::Down => stack::down(&repository).await,
@@ -151,6 +170,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::MailPreview => proof::mail_preview(&repository).await,
         Command::Status => stack::status(&repository).await,
         Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
+        Command::Dlq(options) => return dlq::run(&repository, options).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
         Command::Model(arguments) => proof::run(&repository, "model", &arguments).await,
         Command::Simulate(arguments) => proof::run(&repository, "simulate", &arguments).await,
@@ -159,7 +179,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
         Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
         Command::SamLocal { state } => sam_local::run(&repository, &state).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// `cargo xtask logs payment | head` closes the pipe. `println!` panics then, which stops everything as it should; only the

@@ -108,7 +108,7 @@ pub async fn status(repository: &Repository) -> Result<()> {
         }
     }
     if dead > 0 {
-        println!("\n{} wait for a person: read them with any SQS client at the endpoint above.", red(&format!("{dead} messages")));
+        println!("\n{} wait for a person: see what they are with `cargo xtask dlq list`.", red(&format!("{dead} messages")));
     }
     Ok(())
 }

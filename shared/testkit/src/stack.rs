@@ -332,36 +332,6 @@ impl Stack {
             .collect()
     }
 
-    /// Sends everything back from the dead-letter queue of `queue`, as an operator does once the cause is mended: sent
-    /// before it is deleted, and on FIFO queues under the message's own id, because SQS swallows an id that it has seen
-    /// within five minutes. (The engine has no StartMessageMoveTask, and AWS's knows no source for what was parked.)
-    /// Returns how many were sent.
-    ///
-    /// # Errors
-    /// Where the engine refuses. What was not deleted by then is sent again by the next redrive, which does no harm.
-    pub async fn redrive(&self, queue: &str, dead_letter_queue: &str) -> Result<usize> {
-        let (source, dead) = (self.state.output(&format!("{queue}Url"))?, self.state.output(&format!("{dead_letter_queue}Url"))?);
-        let receive = json!({"QueueUrl": dead, "MaxNumberOfMessages": 10, "AttributeNames": ["All"]});
-        // No more than there are now: what is given up again at once would be sent round for ever.
-        let (mut sent, all) = (0, self.peek(dead_letter_queue).await?.len());
-        while sent < all {
-            let received = self.engine.call("sqs", "AmazonSQS.ReceiveMessage", &receive).await?;
-            let Some(messages) = received["Messages"].as_array().filter(|messages| !messages.is_empty()) else { break };
-            for message in messages {
-                let mut input = json!({"QueueUrl": source, "MessageBody": message["Body"]});
-                if source.ends_with(".fifo") {
-                    input["MessageGroupId"] = message["Attributes"]["MessageGroupId"].clone();
-                    input["MessageDeduplicationId"] = message["MessageId"].clone();
-                }
-                self.engine.call("sqs", "AmazonSQS.SendMessage", &input).await?;
-                let taken = json!({"QueueUrl": dead, "ReceiptHandle": message["ReceiptHandle"]});
-                self.engine.call("sqs", "AmazonSQS.DeleteMessage", &taken).await?;
-                sent += 1;
-            }
-        }
-        Ok(sent)
-    }
-
     /// Invokes the deployed DLQ inspector once, with `{"by": …, "command": {…}}`; returns its answer.
     ///
     /// # Errors

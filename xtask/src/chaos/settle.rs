@@ -1,7 +1,8 @@
-//! After the faults: says what was given up and why, sends it back, as an operator would once the cause is mended, and waits
-//! until no message is left. It repairs nothing: what the pipeline does not bring to an end then stays open, for the verdict.
+//! After the faults: says what was given up and why, has the DLQ inspector send it back, as an operator would once the cause is
+//! mended, and waits until no message is left. It repairs nothing: what the pipeline does not bring to an end then stays open, for the verdict.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use testkit::stack::{Letter, Stack};
@@ -40,7 +41,8 @@ pub async fn settle(stack: &Stack, deadline: Instant) -> Result<Parked> {
                 for letter in &letters {
                     *parked.entry((queue.clone(), reason(letter))).or_default() += 1;
                 }
-                stack.redrive(&queue.replace(DEAD_LETTER_QUEUE, "Queue"), &queue).await?;
+                let answer = stack.dlq(json!({"redrive": {"queue": queue, "reason": "the faults are over"}})).await?;
+                ensure!(answer["changed"].is_object(), "{queue} was not redriven: {answer}");
             }
             (redrives, not_before) = (redrives + 1, Instant::now() + BETWEEN_REDRIVES);
         }

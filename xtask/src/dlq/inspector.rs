@@ -1,0 +1,173 @@
+//! The two ways to the deployed inspector: the engine of the stack that runs here, and `sam remote invoke`, which finds the
+//! function of a stack on AWS and signs with the caller's own credentials, whatever kind they are.
+//! It takes no credentials of its own anywhere, and hands on none but what is in the environment.
+
+use super::Target;
+use crate::machine::{Repository, answers, missing};
+use crate::state;
+use anyhow::{Context, Result, bail};
+use dlq_inspector::{answer::Answer, request::Request};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Stdio;
+use testkit::stack::{INSPECTOR, Stack, answered};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// Where the inspector is.
+pub enum Inspector {
+    /// In the stack that runs here.
+    Here(Box<Stack>),
+    /// In a stack on AWS.
+    OnAws(Sam),
+}
+
+/// How sam is called.
+pub struct Sam {
+    program: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    own_files: PathBuf,
+}
+
+impl Inspector {
+    pub fn find(repository: &Repository, target: &Target) -> Result<Self> {
+        match (&target.stack, &target.region, &target.profile) {
+            (Some(_), ..) => Ok(Self::OnAws(Sam::find(repository, target)?)),
+            (None, None, None) => Ok(Self::Here(Box::new(Stack::of(state::require(repository)?)))),
+            // Meant for AWS, and about to change something here.
+            (None, ..) => bail!("--region and --profile are for a stack on AWS: say which with --stack NAME"),
+        }
+    }
+
+    /// One invocation.
+    pub async fn ask(&self, request: &Request) -> Result<Answer> {
+        let document = serde_json::to_value(request)?;
+        let answer = match self {
+            Self::Here(stack) => stack.ask_inspector(&document).await?,
+            Self::OnAws(sam) => sam.invoke(&document).await?,
+        };
+        serde_json::from_value(answer).context(
+            "the deployed inspector answers otherwise than this checkout expects: deploy this one, or use the one that was deployed",
+        )
+    }
+}
+
+impl Target {
+    /// The same flags again, for commands that are proposed.
+    pub fn flags(&self) -> String {
+        let given = [("--stack", &self.stack), ("--region", &self.region), ("--profile", &self.profile)];
+        given.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", quoted(value.as_ref()?)))).collect()
+    }
+}
+
+/// A word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':'));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+impl Sam {
+    fn find(repository: &Repository, target: &Target) -> Result<Self> {
+        let own = repository.program("sam");
+        let program = match own.is_file() {
+            true => own,
+            false if answers("sam", "--version") => "sam".into(),
+            false => {
+                return missing(
+                    "a stack on AWS is asked by sam, and there is none: install the AWS SAM CLI, or let `cargo xtask up` set up its own.",
+                );
+            }
+        };
+        // In one word each: what begins with a dash stays a value.
+        let given = [("--stack-name", &target.stack), ("--region", &target.region), ("--profile", &target.profile)];
+        let given = given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+        let fixed = ["remote", "invoke", INSPECTOR, "--event-file", "-", "--output", "json"].map(str::to_owned);
+        let arguments = fixed.into_iter().chain(given).collect();
+        Ok(Self { program, arguments, folder: repository.root.clone(), own_files: repository.local().join("sam-cli") })
+    }
+
+    async fn invoke(&self, document: &Value) -> Result<Value> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.folder);
+        // Neither tells anybody that it was called, nor looks for a newer version of itself.
+        command.env("SAM_CLI_TELEMETRY", "0").env("__SAM_CLI_APP_DIR", &self.own_files);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C is for this program, which ends sam.
+        command.process_group(0).kill_on_drop(true);
+        let mut sam = command.spawn().context("sam could not be started")?;
+        let mut stdin = sam.stdin.take().context("sam has no standard input")?;
+        let hand_over = async move {
+            // If sam has ended before it read all, it says why.
+            drop(stdin.write_all(document.to_string().as_bytes()).await);
+        };
+        let ((), output) = tokio::join!(hand_over, sam.wait_with_output());
+        let output = output?;
+        if !output.status.success() {
+            bail!("{}", reason(&String::from_utf8_lossy(&output.stderr)));
+        }
+        payload(&output.stdout)
+    }
+}
+
+/// What Lambda answered, in what sam prints: `{"Payload": {…}, "StatusCode": 200, …}`.
+fn payload(printed: &[u8]) -> Result<Value> {
+    let mut printed: Value = serde_json::from_slice(printed).context("sam printed no JSON")?;
+    match printed.get_mut("Payload").map(Value::take) {
+        // The document itself, as text.
+        Some(Value::String(text)) => answered(serde_json::from_str(&text).context("the inspector's answer is not JSON")?),
+        Some(payload) => answered(payload),
+        None => bail!("sam printed no answer of the inspector"),
+    }
+}
+
+/// The sentence of sam's that says what is wrong.
+fn reason(said: &str) -> String {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines().find_map(|line| line.strip_prefix("Error: "));
+    let sentence = error.or_else(|| lines().next_back()).unwrap_or("sam ended without a word");
+    format!("sam: {sentence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn target(stack: Option<&str>, region: Option<&str>, profile: Option<&str>) -> Target {
+        let [stack, region, profile] = [stack, region, profile].map(|text| text.map(str::to_owned));
+        Target { stack, region, profile }
+    }
+
+    #[test]
+    fn a_region_without_a_stack_is_refused_before_anything_is_asked() {
+        let repository = Repository::find().unwrap();
+        for target in [target(None, Some("eu-central-1"), None), target(None, None, Some("prod"))] {
+            let error = Inspector::find(&repository, &target).err().unwrap().to_string();
+            assert!(error.contains("--stack NAME"), "{error}");
+        }
+    }
+
+    #[test]
+    fn proposed_commands_mean_the_same_stack() {
+        assert_eq!(target(None, None, None).flags(), "");
+        assert_eq!(target(Some("prod"), Some("eu-west-1"), Some("my own")).flags(), " --stack prod --region eu-west-1 --profile 'my own'");
+    }
+
+    #[test]
+    fn the_answer_is_found_in_what_sam_prints() {
+        let answer = json!({"list": []});
+        assert_eq!(payload(json!({"StatusCode": 200, "Payload": answer}).to_string().as_bytes()).unwrap(), answer);
+        assert_eq!(payload(json!({"StatusCode": 200, "Payload": answer.to_string()}).to_string().as_bytes()).unwrap(), answer);
+        let failed = json!({"FunctionError": "Unhandled", "Payload": {"errorMessage": "Task timed out", "errorType": "T"}});
+        assert!(payload(failed.to_string().as_bytes()).unwrap_err().to_string().contains("Task timed out"));
+        assert!(payload(b"").is_err() && payload(b"{}").is_err());
+    }
+
+    #[test]
+    fn of_what_sam_says_the_error_is_the_reason() {
+        assert_eq!(reason("\nInvoking\nError: no such stack\nhint\n"), "sam: no such stack");
+        assert_eq!(reason("Aborted!\n\n"), "sam: Aborted!");
+        assert_eq!(reason(""), "sam: sam ended without a word");
+    }
+}

@@ -1,0 +1,387 @@
+//! `dlq`: shows what lies in the dead-letter queues and why, and sends it on, by the deployed inspector: the one of the stack
+//! that runs here, or with `--stack` that of a stack on AWS. What takes longer than an invocation is asked for again until it is
+//! over. Answers go to standard output and all else to standard error, so that a pipe holds data alone.
+//! It never touches a queue itself: whoever may not invoke the inspector gets nowhere by it.
+
+mod inspector;
+mod meanwhile;
+mod shown;
+
+use crate::machine::Repository;
+use crate::{Interrupted, interrupted};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use dlq_inspector::answer::{Answer, Changed, Listed};
+use dlq_inspector::request::{self, Cursor, Nothing, Request};
+use inspector::Inspector;
+use meanwhile::Meanwhile;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Exit status: `list` found every queue empty; of what another command selected something did not go.
+const NOT_ALL: u8 = 1;
+/// Exit status: there is no answer.
+pub const ERROR: u8 = 2;
+
+/// From one invocation to the next at least. They work for many seconds; one that returns at once must not be asked in a circle.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+const LIST_STATUS: &str = "Exit status, as grep has it: 0 something lies in a queue · 1 all are empty · 2 an error, be it that no stack \
+                           is running or that the request was refused · 130 interrupted.";
+const LOOK_STATUS: &str = "Exit status: 0 done · 2 an error, be it that no stack is running or that the request was refused · \
+                           130 interrupted.";
+const CHANGE_STATUS: &str = "Exit status: 0 done · 1 something that was selected did not go: it was refused, it failed, or it waits \
+                             behind another of its FIFO group · 2 an error, be it that no stack is running or that the request was \
+                             refused · 130 interrupted: nothing is lost, and the same command goes on.";
+const ALL_STATUS: &str = "QUEUE is a name that `list` shows, for instance payment.\n\n\
+                          Exit status: 0 done, for `list` that something lies in a queue · 1 for `list` that all are empty, for \
+                          `redrive` and `discard` that something selected did not go · 2 an error · 130 interrupted.";
+
+#[derive(Args)]
+#[command(after_help = ALL_STATUS)]
+pub struct Options {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    target: Target,
+    /// Print the answer as one JSON document
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Which stack is meant.
+#[derive(Args)]
+struct Target {
+    /// Ask the stack of this name on AWS, with your credentials, instead of the one that runs here
+    #[arg(long, global = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    stack: Option<String>,
+    /// The region of that stack, where it is not your profile's
+    #[arg(long, global = true, value_name = "REGION", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    region: Option<String>,
+    /// The profile of your credentials
+    #[arg(long, global = true, value_name = "PROFILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    profile: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List every dead-letter queue: how much lies in it, since when, and where it came from
+    #[command(after_help = LIST_STATUS)]
+    List,
+    /// Show some messages of a queue, and why each of them is there; they stay where they are
+    #[command(after_help = LOOK_STATUS)]
+    Peek {
+        /// A dead-letter queue, as `list` calls it
+        queue: String,
+        /// How many messages; ten unless told otherwise
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        /// Show bodies as they are, personal data and all; that you did is recorded
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Count a queue's messages by cause: what to read first
+    #[command(after_help = LOOK_STATUS)]
+    Explain {
+        /// A dead-letter queue, as `list` calls it
+        queue: String,
+    },
+    /// Send messages back to where they came from, once the cause is mended
+    #[command(after_help = CHANGE_STATUS)]
+    Redrive {
+        /// A dead-letter queue, as `list` calls it
+        queue: String,
+        #[command(flatten)]
+        selection: Selection,
+        /// Most messages a second
+        #[arg(long, value_name = "N/s", value_parser = rate)]
+        rate: Option<u32>,
+        /// Also send what came back again and again
+        #[arg(long)]
+        force: bool,
+        /// Where messages go that do not say where they belong, in a queue that serves several
+        #[arg(long, value_name = "HOME")]
+        to: Option<String>,
+        /// Why, for the audit record
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Archive a selection of messages, then delete them
+    #[command(after_help = CHANGE_STATUS)]
+    Discard {
+        /// A dead-letter queue, as `list` calls it
+        queue: String,
+        #[command(flatten)]
+        selection: Selection,
+        /// Why, for the audit record and the archived copies
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Tell the operators' alert topic what lies in the queues, as the schedule does
+    #[command(after_help = LOOK_STATUS)]
+    Digest,
+}
+
+#[derive(Args)]
+struct Selection {
+    /// Only messages with this cause, type, subject or id: cause=CardDeclined, type=order.*; may be given several times, and
+    /// then conditions of different names must all hold, of those of one name one
+    #[arg(long = "where", value_name = "NAME=VALUE")]
+    conditions: Vec<String>,
+    /// Most messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max: Option<u64>,
+    /// Only count what would go; change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// `20/s`, or `20`.
+fn rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let rate = number.parse().ok().filter(|rate| *rate > 0);
+    rate.ok_or_else(|| format!("{text} is not a rate: write for instance 20/s"))
+}
+
+impl Command {
+    fn question(self) -> request::Command {
+        match self {
+            Self::List => request::Command::List(Nothing {}),
+            Self::Peek { queue, limit, reveal } => request::Command::Peek(request::Peek { queue, limit, reveal }),
+            Self::Explain { queue } => request::Command::Explain(request::Explain { queue, cursor: None }),
+            Self::Redrive { queue, selection, rate, force, to, reason } => {
+                let (Selection { conditions, max, dry_run }, reason) = (selection, reason.unwrap_or_default());
+                request::Command::Redrive(request::Redrive { queue, conditions, max, rate, dry_run, force, to, reason, cursor: None })
+            }
+            Self::Discard { queue, selection, reason } => {
+                let Selection { conditions, max, dry_run } = selection;
+                request::Command::Discard(request::Discard { queue, conditions, reason, max, dry_run, cursor: None })
+            }
+            Self::Digest => request::Command::Digest(Nothing {}),
+        }
+    }
+}
+
+pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
+    let Options { command, target, json } = options;
+    let inspector = Inspector::find(repository, &target)?;
+    let mut request = Request { by: by(), command: command.question() };
+    let mut meanwhile = Meanwhile::new(&request.command);
+    let answer = ask_to_the_end(&inspector, &mut request, &mut meanwhile).await;
+    meanwhile.clear();
+    let answer = answer?;
+    let status = status(&answer).map_err(|error| meanwhile.with_what_was_done(error))?;
+    let text = if json { document(answer)? + "\n" } else { shown::text(&answer, &request.command, &target.flags(), now()) };
+    print(&text)?;
+    Ok(ExitCode::from(status))
+}
+
+/// In one piece, and not by `print!`: a reader who has seen enough, `grep -q` for instance, takes nothing from the exit status.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the answer cannot be printed"),
+    }
+}
+
+/// Asks, and asks again with the cursor of the answer until there is none. What the answers have to say on the way is said.
+async fn ask_to_the_end(inspector: &Inspector, request: &mut Request, meanwhile: &mut Meanwhile) -> Result<Answer> {
+    let mut interrupted = std::pin::pin!(interrupted());
+    loop {
+        let asked = Instant::now();
+        let invocation = meanwhile.show_while(inspector.ask(request));
+        let answer = tokio::select! {
+            biased;
+            signal = &mut interrupted => Err(signal.map_or_else(|error| error, |()| Interrupted(meanwhile.if_interrupted()).into())),
+            answer = invocation => answer,
+        };
+        let mut answer = answer.map_err(|error| meanwhile.with_what_was_done(error))?;
+        meanwhile.learn(&answer);
+        let Some(cursor) = take_cursor(&mut answer) else {
+            meanwhile.over();
+            return Ok(answer);
+        };
+        *cursor_of(&mut request.command).context("the inspector wants to be asked again, about something that is over at once")? =
+            Some(cursor);
+        tokio::select! {
+            biased;
+            signal = &mut interrupted => {
+                signal?;
+                return Err(Interrupted(meanwhile.if_interrupted()).into());
+            }
+            () = sleep_until(asked + ASK_AGAIN) => {}
+        }
+    }
+}
+
+fn take_cursor(answer: &mut Answer) -> Option<Cursor> {
+    match answer {
+        Answer::Explain(explained) => explained.cursor.take(),
+        Answer::Changed(changed) => changed.cursor.take(),
+        Answer::List(_) | Answer::Peek(_) | Answer::Digest(_) | Answer::Refused(_) | Answer::Failed(_) => None,
+    }
+}
+
+fn cursor_of(command: &mut request::Command) -> Option<&mut Option<Cursor>> {
+    match command {
+        request::Command::Explain(explain) => Some(&mut explain.cursor),
+        request::Command::Redrive(redrive) => Some(&mut redrive.cursor),
+        request::Command::Discard(discard) => Some(&mut discard.cursor),
+        request::Command::List(_) | request::Command::Peek(_) | request::Command::Digest(_) => None,
+    }
+}
+
+/// The exit status of an answer.
+fn status(answer: &Answer) -> Result<u8> {
+    let is_full = |queue: &Listed| queue.depth + queue.in_flight > 0;
+    let all_went = |Changed { counts, .. }: &Changed| counts.refused + counts.held_back + counts.failed == 0;
+    let well = match answer {
+        Answer::List(listed) => listed.iter().any(is_full),
+        Answer::Changed(changed) => all_went(changed),
+        Answer::Peek(_) | Answer::Explain(_) | Answer::Digest(_) => true,
+        Answer::Refused(refusal) | Answer::Failed(refusal) => bail!("{}", refusal.message),
+    };
+    Ok(if well { 0 } else { NOT_ALL })
+}
+
+/// The answer to programs: without its kind, which they know because they asked, and without the cursor, which was followed.
+fn document(answer: Answer) -> Result<String> {
+    let mut document = match answer {
+        Answer::List(listed) => serde_json::to_value(listed),
+        Answer::Peek(peeked) => serde_json::to_value(peeked),
+        Answer::Explain(explained) => serde_json::to_value(explained),
+        Answer::Changed(changed) => serde_json::to_value(changed),
+        Answer::Digest(digested) => serde_json::to_value(digested),
+        Answer::Refused(refusal) | Answer::Failed(refusal) => serde_json::to_value(refusal),
+    }?;
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("cursor");
+    }
+    Ok(serde_json::to_string_pretty(&document)?)
+}
+
+/// Who asks, by what the system calls them. It is a word for people: CloudTrail knows whose credentials they were.
+fn by() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
+    named.unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever reads how old a message is lives by the clock of this machine")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use dlq_inspector::answer::{Digested, Refusal};
+    use dlq_inspector::request::Counts;
+    use serde_json::{Value, json};
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn asked(line: &str) -> Result<Value, clap::Error> {
+        let words = std::iter::once("dlq").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| serde_json::to_value(cli.options.command.question()).unwrap())
+    }
+
+    fn changed(counts: Counts) -> Answer {
+        let cursor = Some(Cursor::default());
+        Answer::Changed(Changed { queue: "payment".into(), dry_run: false, counts, depth: 3, notes: Vec::new(), cursor })
+    }
+
+    fn listed(depth: u64, in_flight: u64) -> Answer {
+        let (queue, queue_name) = ("payment".to_owned(), "stack-payment-dlq".to_owned());
+        let (oldest_sent_at, arrived_last_hour, complete) = (None, None, true);
+        Answer::List(vec![Listed { queue, queue_name, sources: vec![], depth, in_flight, oldest_sent_at, arrived_last_hour, complete }])
+    }
+
+    #[test]
+    fn the_line_becomes_the_inspectors_question() {
+        let line = "redrive payment --where cause=A --where type=order.* --max 5 --rate 20/s --dry-run --force --to orders --reason mended";
+        let redrive = &asked(line).unwrap()["redrive"];
+        assert_eq!((&redrive["queue"], &redrive["where"]), (&json!("payment"), &json!(["cause=A", "type=order.*"])));
+        assert_eq!((&redrive["max"], &redrive["rate"], &redrive["dry_run"]), (&json!(5), &json!(20), &json!(true)));
+        assert_eq!((&redrive["force"], &redrive["to"], &redrive["reason"]), (&json!(true), &json!("orders"), &json!("mended")));
+        assert_eq!(asked("list").unwrap(), json!({"list": {}}));
+        assert_eq!(asked("peek payment --limit 3").unwrap(), json!({"peek": {"queue": "payment", "limit": 3, "reveal": false}}));
+        assert_eq!(asked("discard payment --where id=m --reason why").unwrap()["discard"]["reason"], "why");
+        assert!(asked("discard payment --where id=m").is_err(), "without a reason");
+        assert!(asked("redrive payment --max 0").is_err());
+    }
+
+    #[test]
+    fn common_flags_stand_before_and_behind_the_command() {
+        for line in ["dlq --stack s --region r list --json", "dlq list --json --stack s --region r", "dlq --json list --region=r --stack=s"]
+        {
+            let options = Cli::try_parse_from(line.split_whitespace()).unwrap().options;
+            assert!(
+                options.json && options.target.stack.as_deref() == Some("s") && options.target.region.as_deref() == Some("r"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_a_second() {
+        assert_eq!((rate("20/s"), rate("20")), (Ok(20), Ok(20)));
+        for bad in ["0", "0/s", "-1", "20/m", "", "/s", "4294967296", "2.5"] {
+            assert!(rate(bad).unwrap_err().contains("write for instance 20/s"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_ends_as_grep_does() {
+        assert_eq!(status(&listed(1, 0)).unwrap(), 0);
+        assert_eq!(status(&listed(0, 1)).unwrap(), 0, "somebody has it, and it lies there");
+        assert_eq!(status(&listed(0, 0)).unwrap(), 1);
+        assert_eq!(status(&Answer::List(vec![])).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_change_ends_well_if_all_that_was_selected_went() {
+        assert_eq!(status(&changed(Counts { read: 3, done: 2, skipped: 1, ..Counts::default() })).unwrap(), 0);
+        for counts in [
+            Counts { refused: 1, ..Counts::default() },
+            Counts { held_back: 1, ..Counts::default() },
+            Counts { failed: 1, ..Counts::default() },
+        ] {
+            assert_eq!(status(&changed(counts)).unwrap(), 1, "{counts:?}");
+        }
+        assert_eq!(status(&Answer::Digest(Digested::Silent)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_refusal_is_an_error_with_its_sentence_alone() {
+        let refusal = || Refusal { error: "UnknownQueue".into(), message: "The stack has no dead-letter queue `x`.".into() };
+        for answer in [Answer::Refused(refusal()), Answer::Failed(refusal())] {
+            assert_eq!(status(&answer).unwrap_err().to_string(), refusal().message);
+        }
+    }
+
+    #[test]
+    fn a_program_gets_the_answer_without_its_kind_and_cursor() {
+        let text = document(changed(Counts { done: 2, ..Counts::default() })).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&document["counts"]["done"], document.get("cursor")), (&json!(2), None));
+        assert!(super::document(listed(1, 0)).unwrap().starts_with("[\n"));
+    }
+
+    #[test]
+    fn only_what_has_a_cursor_is_asked_again() {
+        let mut answer = changed(Counts::default());
+        assert_eq!((take_cursor(&mut answer), take_cursor(&mut answer)), (Some(Cursor::default()), None));
+        let mut redrive = request::Command::Redrive(request::Redrive::default());
+        *cursor_of(&mut redrive).unwrap() = Some(Cursor::default());
+        assert_eq!(serde_json::to_value(&redrive).unwrap()["redrive"]["cursor"]["counts"]["read"], 0);
+        assert!(cursor_of(&mut request::Command::List(Nothing {})).is_none());
+    }
+}

@@ -1,0 +1,378 @@
+//! Answers as people read them: what is there, why, and which command comes next.
+//!
+//! Tables are aligned first and coloured after, line by line, so that a colour never moves a column. It trusts no text that came
+//! out of a queue: control characters would be the terminal's.
+
+use crate::progress::{bold, dim, red};
+use dlq_inspector::answer::{Answer, Changed, Digested, Explained, Listed, Peeked};
+use dlq_inspector::request::Command;
+use dlq_inspector::table::{Group, aligned, to_the_second};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Most groups whose example is told in full: what a screen holds. They are the largest.
+const EXAMPLES_MAX: usize = 10;
+/// What the inspector puts in place of what may be personal.
+const MASK: &str = "***";
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// An answer to what was asked, in lines; `flags` are those that proposed commands need to mean the same stack.
+pub fn text(answer: &Answer, asked: &Command, flags: &str, now: Timestamp) -> String {
+    match answer {
+        Answer::List(listed) => list(listed, flags, now),
+        Answer::Peek(peeked) => peek(peeked, asked, now),
+        Answer::Explain(explained) => explanation(explained, flags),
+        Answer::Changed(changed) => change(changed, matches!(asked, Command::Discard(_))),
+        Answer::Digest(digested) => digest(*digested).to_owned() + "\n",
+        // Errors, which have no place here.
+        Answer::Refused(_) | Answer::Failed(_) => String::new(),
+    }
+}
+
+fn list(listed: &[Listed], flags: &str, now: Timestamp) -> String {
+    let table = table(listed, now);
+    let mut text = String::new();
+    for (line, queue) in table.lines().zip(std::iter::once(None).chain(listed.iter().map(Some))) {
+        let line = match queue {
+            None => bold(line),
+            Some(queue) if held(queue) > 0 => red(line),
+            Some(_) => dim(line),
+        };
+        text.push_str(&(line + "\n"));
+    }
+    text.push_str(&format!("\n{}\n", sum(listed)));
+    // Where there is one to fill in, the fullest.
+    if let Some(fullest) = listed.iter().filter(|queue| held(queue) > 0).max_by_key(|queue| held(queue)) {
+        text.push_str(&(dim(&format!("why: cargo xtask dlq explain {}{flags}", fullest.queue)) + "\n"));
+    }
+    text
+}
+
+/// Messages in a queue, whoever has them.
+fn held(queue: &Listed) -> u64 {
+    queue.depth + queue.in_flight
+}
+
+/// The queues as a table, without colours.
+fn table(listed: &[Listed], now: Timestamp) -> String {
+    let head = ["QUEUE", "DEPTH", "IN FLIGHT", "OLDEST", "LAST HOUR", "FROM"].map(str::to_owned);
+    let row = |queue: &Listed| {
+        let oldest = queue.oldest_sent_at.map_or_else(|| "-".to_owned(), |at| age(now.as_second() - at.as_second()));
+        // One that is older may lie behind those that were read.
+        let oldest = if queue.oldest_sent_at.is_some() && !queue.complete { format!("over {oldest}") } else { oldest };
+        let arrived = queue.arrived_last_hour.map_or_else(|| "?".to_owned(), |count| count.to_string());
+        [queue.queue.clone(), queue.depth.to_string(), queue.in_flight.to_string(), oldest, arrived, queue.sources.join(", ")]
+    };
+    aligned(&std::iter::once(head).chain(listed.iter().map(row)).collect::<Vec<_>>(), &[1, 2, 4])
+}
+
+fn sum(listed: &[Listed]) -> String {
+    let messages: u64 = listed.iter().map(held).sum();
+    let full = listed.iter().filter(|queue| held(queue) > 0).count();
+    match (listed.len(), messages) {
+        (0, _) => "The stack has no dead-letter queue.".to_owned(),
+        (queues, 0) => format!("All {queues} dead-letter queues are empty."),
+        (queues, _) => format!("{} in {full} of {queues} dead-letter queues.", counted(messages, "message")),
+    }
+}
+
+fn peek(peeked: &[Peeked], asked: &Command, now: Timestamp) -> String {
+    let (queue, is_revealed) = match asked {
+        Command::Peek(peek) => (peek.queue.as_str(), peek.reveal),
+        _ => ("the queue", false),
+    };
+    if peeked.is_empty() {
+        return format!("There is nothing to be had in {}.\n", plain(queue));
+    }
+    let mut text = String::new();
+    for message in peeked {
+        let [head, rest] = block(message, now);
+        text.push_str(&format!("{}\n{rest}\n", bold(&head)));
+    }
+    let masked = if is_revealed {
+        "Bodies are shown as they are; that you asked for them is recorded."
+    } else {
+        "*** stands for what may be personal: --reveal shows it, and that you did is recorded."
+    };
+    text + &dim(masked) + "\n"
+}
+
+/// A message: what it is, and in lines what is known of it.
+fn block(message: &Peeked, now: Timestamp) -> [String; 2] {
+    let when = |at: Timestamp| format!("{} ({} ago)", to_the_second(at), age(now.as_second() - at.as_second()));
+    let mut lines = vec![format!("{}: {}", message.cause, message.detail), format!("first seen {}", when(message.first_seen))];
+    if let Some(last) = message.last_seen {
+        lines.push(format!("last failed {}", when(last)));
+    }
+    lines.push(format!("received {}, redriven {}", times(message.receives), times(message.redrives)));
+    if let Some(trace) = &message.trace_id {
+        lines.push(format!("trace {trace}"));
+    }
+    lines.extend(body(&message.body).lines().map(str::to_owned));
+    let rest = lines.iter().map(|line| format!("  {}\n", plain(line))).collect();
+    [plain(&format!("{}  {}  {}", message.message_id, message.event_type, message.subject)), rest]
+}
+
+/// A body in lines: a document with its fields each in one, and all else as it is.
+fn body(body: &Value) -> String {
+    let text = match body {
+        // As it is, it comes as text; masked, as a document.
+        Value::String(text) => text,
+        document => return pretty(document),
+    };
+    match serde_json::from_str::<Value>(text) {
+        Ok(document @ (Value::Object(_) | Value::Array(_))) => pretty(&document),
+        _ if text.is_empty() => "(an empty body)".to_owned(),
+        _ => text.clone(),
+    }
+}
+
+fn pretty(document: &Value) -> String {
+    serde_json::to_string_pretty(document).unwrap_or_else(|_| document.to_string())
+}
+
+fn explanation(explained: &Explained, flags: &str) -> String {
+    let Explained { queue, table, .. } = explained;
+    if table.total() == 0 && explained.depth == 0 {
+        return format!("{queue} is empty: there is nothing to explain.\n");
+    }
+    let mut text = format!("{}\n", read_of(explained));
+    if table.groups.is_empty() {
+        return text;
+    }
+    text.push('\n');
+    for (at, line) in table.text().lines().enumerate() {
+        text.push_str(&(if at == 0 { bold(line) } else { line.to_owned() } + "\n"));
+    }
+    text.push_str(&format!("\n{}\n{}", bold("One of each"), examples(&table.groups)));
+    if table.not_looked_up > 0 {
+        text.push_str(&format!("\nOf {} the error was not looked up in the consumer's log.\n", counted(table.not_looked_up, "message")));
+    }
+    text + &format!("\n{}\n{}", bold("What next"), next(queue, table.groups.first(), flags))
+}
+
+/// How much of a queue the table tells of.
+fn read_of(explained: &Explained) -> String {
+    let Explained { queue, read, depth, .. } = explained;
+    if read >= depth {
+        return format!("{queue}: {}", counted(*read, "message"));
+    }
+    format!("{queue}: {read} of about {} were read; somebody else has the others, or they are behind others of their FIFO group.", {
+        counted(*depth, "message")
+    })
+}
+
+fn examples(groups: &[Group]) -> String {
+    let row = |group: &Group| [&group.cause, &group.event_type, &group.example.subject, &group.example.detail].map(|text| plain(text));
+    let mut text = aligned(&groups.iter().take(EXAMPLES_MAX).map(row).collect::<Vec<_>>(), &[]);
+    if groups.len() > EXAMPLES_MAX {
+        text.push_str(&format!("and {} more: --json has them all\n", groups.len() - EXAMPLES_MAX));
+    }
+    text
+}
+
+/// What an operator does once they know why: for the largest group, or for all where its cause cannot be named.
+fn next(queue: &str, largest: Option<&Group>, flags: &str) -> String {
+    let cause = largest.map(|group| group.cause.as_str()).filter(|cause| *cause != MASK && !cause.is_empty());
+    let select = cause.map(|cause| format!(" --where cause={cause}")).unwrap_or_default();
+    let mut rows = vec![
+        ["see messages".to_owned(), format!("cargo xtask dlq peek {queue}{flags}")],
+        ["try it out".to_owned(), format!("cargo xtask dlq redrive {queue}{select} --dry-run{flags}")],
+        ["send them back, once it is mended".to_owned(), format!("cargo xtask dlq redrive {queue}{select}{flags}")],
+    ];
+    if cause.is_some() {
+        rows.push(["give them up".to_owned(), format!("cargo xtask dlq discard {queue}{select} --reason \"…\" --dry-run{flags}")]);
+    }
+    aligned(&rows, &[])
+}
+
+/// What became of a queue's messages.
+fn change(changed: &Changed, is_discard: bool) -> String {
+    let Changed { queue, dry_run, counts, depth, .. } = changed;
+    if counts.read == 0 && counts.done == 0 && *depth == 0 {
+        return format!("{queue} is empty: nothing to {}.\n", if is_discard { "discard" } else { "redrive" });
+    }
+    let done = match (is_discard, dry_run) {
+        (false, false) => "went back",
+        (false, true) => "would go back",
+        (true, false) => "archived and deleted",
+        (true, true) => "would be archived and deleted",
+    };
+    let rows = [
+        (counts.done, done),
+        (counts.skipped, "not selected"),
+        (counts.refused, "refused: they stay"),
+        (counts.held_back, "held back: one before them in their FIFO group did not go"),
+        (counts.failed, "failed: still there"),
+    ];
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter(|(count, what)| *count > 0 || *what == done)
+        .map(|(count, what)| [count.to_string(), what.into()])
+        .collect();
+    let end = if *dry_run { "A dry run: nothing was changed.\n" } else { "" };
+    format!("{queue}: {} read\n{}{end}", counted(counts.read, "message"), aligned(&rows, &[0]))
+}
+
+fn digest(digested: Digested) -> &'static str {
+    match digested {
+        Digested::Silent => "Every dead-letter queue is empty: nobody was told anything.",
+        Digested::Said => "The operators were told the same not long ago: it was not sent again.",
+        Digested::Sent => "The digest went to the operators' alert topic.",
+    }
+}
+
+/// How long ago, in the two units that matter: `3 h 12 min`.
+fn age(seconds: i64) -> String {
+    match seconds {
+        // The clocks of two machines differ.
+        ..0 => "0 s".to_owned(),
+        0..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
+        _ => format!("{} d {} h", seconds / DAY, seconds % DAY / HOUR),
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn times(count: u32) -> String {
+    match count {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        _ => format!("{count} times"),
+    }
+}
+
+/// A line without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dlq_inspector::request::Counts;
+    use dlq_inspector::table::{Example, Table};
+    use serde_json::json;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn listed(queue: &str, depth: u64, oldest: Option<i64>, complete: bool) -> Listed {
+        Listed {
+            queue: queue.into(),
+            queue_name: format!("stack-{queue}-dlq"),
+            sources: vec![queue.into()],
+            depth,
+            in_flight: 0,
+            oldest_sent_at: oldest.map(at),
+            arrived_last_hour: complete.then_some(depth),
+            complete,
+        }
+    }
+
+    fn group(cause: &str) -> Group {
+        Group {
+            cause: cause.into(),
+            event_type: "order.placed.v1".into(),
+            function: "payment".into(),
+            count: 2,
+            first: at(0),
+            last: at(1),
+            example: Example { message_id: "m-1".into(), subject: "-".into(), detail: "no field lines\x1b[2J".into() },
+        }
+    }
+
+    #[test]
+    fn ages_have_the_two_units_that_matter() {
+        for (seconds, told) in [(-5, "0 s"), (0, "0 s"), (59, "59 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h 0 min")] {
+            assert_eq!(age(seconds), told);
+        }
+        assert_eq!((age(3 * HOUR + 12 * MINUTE + 59), age(50 * HOUR)), ("3 h 12 min".into(), "2 d 2 h".into()));
+    }
+
+    #[test]
+    fn a_list_is_aligned_and_says_what_it_does_not_know() {
+        let table = table(&[listed("payment", 12, Some(1_000), true), listed("email-campaign", 900, Some(1_000), false)], at(1_000 + HOUR));
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[0], "QUEUE           DEPTH  IN FLIGHT  OLDEST          LAST HOUR  FROM");
+        assert_eq!(lines[1], "payment            12          0  1 h 0 min              12  payment");
+        assert_eq!(lines[2], "email-campaign    900          0  over 1 h 0 min          ?  email-campaign");
+    }
+
+    #[test]
+    fn nothing_is_said_in_a_sentence() {
+        assert_eq!(sum(&[]), "The stack has no dead-letter queue.");
+        assert_eq!(sum(&[listed("a", 0, None, true), listed("b", 0, None, true)]), "All 2 dead-letter queues are empty.");
+        assert_eq!(sum(&[listed("a", 1, None, true), listed("b", 0, None, true)]), "1 message in 1 of 2 dead-letter queues.");
+        let nothing = Changed { queue: "a".into(), dry_run: false, counts: Counts::default(), depth: 0, notes: vec![], cursor: None };
+        assert_eq!(change(&nothing, true), "a is empty: nothing to discard.\n");
+    }
+
+    #[test]
+    fn a_message_tells_why_and_its_body_commands_no_terminal() {
+        let message = Peeked {
+            message_id: "m-1".into(),
+            event_type: "order.placed.v1".into(),
+            subject: "-".into(),
+            trace_id: None,
+            receives: 1,
+            redrives: 2,
+            first_seen: at(0),
+            last_seen: None,
+            cause: "MalformedEvent".into(),
+            detail: "expected value".into(),
+            body: json!("{\"broken\x1b]0;title\x07\u{9b}2J"),
+        };
+        let [head, rest] = block(&message, at(90));
+        assert_eq!(head, "m-1  order.placed.v1  -");
+        let lines: Vec<_> = rest.lines().collect();
+        assert_eq!(lines[0], "  MalformedEvent: expected value");
+        assert_eq!(lines[1], "  first seen 1970-01-01T00:00:00Z (1 min ago)");
+        assert_eq!(lines[2], "  received once, redriven 2 times");
+        assert!(lines[3].starts_with("  {\"broken") && !rest.contains(['\x1b', '\x07', '\u{9b}']), "{rest:?}");
+    }
+
+    #[test]
+    fn documents_are_shown_field_by_field_masked_or_not() {
+        let told = "{\n  \"a\": 1\n}";
+        assert_eq!((body(&json!({"a": 1})).as_str(), body(&json!("{\"a\":1}")).as_str()), (told, told));
+        assert_eq!((body(&json!("7")).as_str(), body(&json!("")).as_str()), ("7", "(an empty body)"));
+    }
+
+    #[test]
+    fn an_explanation_ends_with_commands_that_can_be_pasted() {
+        let told = next("payment", Some(&group("CardDeclined")), " --stack prod");
+        assert!(told.contains("  cargo xtask dlq redrive payment --where cause=CardDeclined --dry-run --stack prod\n"), "{told}");
+        assert!(told.contains("  cargo xtask dlq discard payment --where cause=CardDeclined --reason"), "{told}");
+        let told = next("payment", Some(&group(MASK)), "");
+        assert!(!told.contains("--where") && !told.contains("discard"), "what is masked cannot be selected by: {told}");
+    }
+
+    #[test]
+    fn an_explanation_says_what_it_has_not_read() {
+        let explained =
+            |read| Explained { queue: "shipping".into(), table: Table::default(), read, depth: 4, lease_seconds: 30, cursor: None };
+        assert_eq!(read_of(&explained(4)), "shipping: 4 messages");
+        assert!(read_of(&explained(1)).starts_with("shipping: 1 of about 4 messages were read;"));
+        let many: Vec<_> = (0..12).map(|n| group(&n.to_string())).collect();
+        assert!(examples(&many).ends_with("and 2 more: --json has them all\n") && !examples(&many).contains('\x1b'));
+    }
+
+    #[test]
+    fn what_became_of_messages_is_counted_and_zeros_are_left_out() {
+        let counts = Counts { read: 15, done: 12, skipped: 0, refused: 2, held_back: 1, failed: 0 };
+        let of = |dry_run| Changed { queue: "payment".into(), dry_run, counts, depth: 15, notes: vec![], cursor: None };
+        let told = change(&of(false), false);
+        assert!(told.starts_with("payment: 15 messages read\n12  went back\n 2  refused: they stay\n 1  held back"), "{told}");
+        assert!(!told.contains("not selected") && !told.contains("failed"), "{told}");
+        let told = change(&of(true), true);
+        assert!(told.contains("12  would be archived and deleted\n") && told.ends_with("A dry run: nothing was changed.\n"), "{told}");
+    }
+}
