@@ -182,7 +182,7 @@ async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order
     for order_id in [&exhausted, &lost] {
         let seen = stack.ended(order_id).await?;
         assert_eq!(seen["status"], "completed", "{seen:#}");
-        assert!(heard(&seen, "inventory.committed.v1"), "{seen:#}");
+        assert!(heard(&seen, "inventory.committed"), "{seen:#}");
     }
 
     // Poison stays poison: it comes back, is counted, is refused, and is kept when it goes.

@@ -112,6 +112,8 @@ pub struct Changed {
     pub counts: Counts,
     /// How many the queue said it had at first, those in flight included: what `counts` may come to.
     pub depth: u64,
+    /// How many were not read, about: somebody else has hidden them, or they are behind others of their FIFO group.
+    pub unread: u64,
     /// Why some were refused or failed in this invocation, a few of them, and what else there is to say: in sentences.
     pub notes: Vec<String>,
     /// With it the same request goes on; [`None`] at the end.

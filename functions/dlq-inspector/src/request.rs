@@ -5,6 +5,7 @@
 //! misspelt `dry_run` must not change anything.
 
 use crate::{seen::Seen, table::Table};
+use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// An invocation's document.
@@ -137,6 +138,12 @@ pub struct Cursor {
     /// Whether SQS moves the queue by a task of its own.
     #[serde(default)]
     pub by_task: bool,
+    /// When the first invocation began to change anything.
+    #[serde(default)]
+    pub began_at: Option<Timestamp>,
+    /// How often messages were waited for that somebody else had hidden.
+    #[serde(default)]
+    pub waits: u64,
 }
 
 /// What became of messages.
@@ -149,6 +156,9 @@ pub struct Counts {
     pub done: u64,
     /// Not selected.
     pub skipped: u64,
+    /// Came since the first invocation began: they stay for another time.
+    #[serde(default)]
+    pub newer: u64,
     /// Selected and refused: they came back too often, or have no one home.
     pub refused: u64,
     /// Behind a message of their FIFO group that did not go.

@@ -187,6 +187,7 @@ mod tests {
             dry_run,
             counts,
             depth: 500,
+            unread: 0,
             notes: vec!["m-1 came back 3 times.".into(), "m-1 came back 3 times.".into()],
             cursor: None,
         }));

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Exit status: `list` found every queue empty; of what another command selected something did not go.
+/// Exit status: `list` found every queue empty; of what another command selected something did not go, or was not read.
 const NOT_ALL: u8 = 1;
 /// Exit status: there is no answer.
 pub const ERROR: u8 = 2;
@@ -32,8 +32,8 @@ const LIST_STATUS: &str = "Exit status, as grep has it: 0 something lies in a qu
                            is running or that the request was refused · 130 interrupted.";
 const LOOK_STATUS: &str = "Exit status: 0 done · 2 an error, be it that no stack is running or that the request was refused · \
                            130 interrupted.";
-const CHANGE_STATUS: &str = "Exit status: 0 done · 1 something that was selected did not go: it was refused, it failed, or it waits \
-                             behind another of its FIFO group · 2 an error, be it that no stack is running or that the request was \
+const CHANGE_STATUS: &str = "Exit status: 0 done · 1 something that was selected did not go: it was refused, it failed, it waits \
+                             behind another of its FIFO group, or somebody else has it · 2 an error, be it that no stack is running or that the request was \
                              refused · 130 interrupted: nothing is lost, and the same command goes on.";
 const ALL_STATUS: &str = "QUEUE is a name that `list` shows, for instance payment.\n\n\
                           Exit status: 0 done, for `list` that something lies in a queue · 1 for `list` that all are empty, for \
@@ -237,7 +237,7 @@ fn cursor_of(command: &mut request::Command) -> Option<&mut Option<Cursor>> {
 /// The exit status of an answer.
 fn status(answer: &Answer) -> Result<u8> {
     let is_full = |queue: &Listed| queue.depth + queue.in_flight > 0;
-    let all_went = |Changed { counts, .. }: &Changed| counts.refused + counts.held_back + counts.failed == 0;
+    let all_went = |Changed { counts, unread, .. }: &Changed| counts.refused + counts.held_back + counts.failed + unread == 0;
     let well = match answer {
         Answer::List(listed) => listed.iter().any(is_full),
         Answer::Changed(changed) => all_went(changed),
@@ -295,7 +295,7 @@ mod tests {
 
     fn changed(counts: Counts) -> Answer {
         let cursor = Some(Cursor::default());
-        Answer::Changed(Changed { queue: "payment".into(), dry_run: false, counts, depth: 3, notes: Vec::new(), cursor })
+        Answer::Changed(Changed { queue: "payment".into(), dry_run: false, counts, depth: 3, unread: 0, notes: Vec::new(), cursor })
     }
 
     fn listed(depth: u64, in_flight: u64) -> Answer {

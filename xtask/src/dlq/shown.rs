@@ -203,6 +203,7 @@ fn change(changed: &Changed, is_discard: bool) -> String {
     let rows = [
         (counts.done, done),
         (counts.skipped, "not selected"),
+        (counts.newer, "came in meanwhile: they stay"),
         (counts.refused, "refused: they stay"),
         (counts.held_back, "held back: one before them in their FIFO group did not go"),
         (counts.failed, "failed: still there"),
@@ -311,7 +312,8 @@ mod tests {
         assert_eq!(sum(&[]), "The stack has no dead-letter queue.");
         assert_eq!(sum(&[listed("a", 0, None, true), listed("b", 0, None, true)]), "All 2 dead-letter queues are empty.");
         assert_eq!(sum(&[listed("a", 1, None, true), listed("b", 0, None, true)]), "1 message in 1 of 2 dead-letter queues.");
-        let nothing = Changed { queue: "a".into(), dry_run: false, counts: Counts::default(), depth: 0, notes: vec![], cursor: None };
+        let nothing =
+            Changed { queue: "a".into(), dry_run: false, counts: Counts::default(), depth: 0, unread: 0, notes: vec![], cursor: None };
         assert_eq!(change(&nothing, true), "a is empty: nothing to discard.\n");
     }
 
@@ -367,8 +369,8 @@ mod tests {
 
     #[test]
     fn what_became_of_messages_is_counted_and_zeros_are_left_out() {
-        let counts = Counts { read: 15, done: 12, skipped: 0, refused: 2, held_back: 1, failed: 0 };
-        let of = |dry_run| Changed { queue: "payment".into(), dry_run, counts, depth: 15, notes: vec![], cursor: None };
+        let counts = Counts { read: 15, done: 12, skipped: 0, newer: 0, refused: 2, held_back: 1, failed: 0 };
+        let of = |dry_run| Changed { queue: "payment".into(), dry_run, counts, depth: 15, unread: 0, notes: vec![], cursor: None };
         let told = change(&of(false), false);
         assert!(told.starts_with("payment: 15 messages read\n12  went back\n 2  refused: they stay\n 1  held back"), "{told}");
         assert!(!told.contains("not selected") && !told.contains("failed"), "{told}");

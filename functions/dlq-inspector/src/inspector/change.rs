@@ -25,6 +25,7 @@ use crate::{
     request::{Counts, Cursor, Discard, Redrive},
     seen::Seen,
 };
+use domain::Timestamp;
 use futures_util::future::join_all;
 use lambda_kit::{Failure, batch::Attribute};
 use serde_json::json;
@@ -44,6 +45,8 @@ const PAGE_SECONDS: u32 = 10;
 const LOOK_UPS_MAX: usize = 100;
 /// How often a delete is tried whose message is in its new place.
 const DELETES_MAX: u32 = 3;
+/// How long one invocation waits for messages that somebody else has hidden.
+const WAIT: Duration = Duration::from_secs(5);
 /// Most sentences about messages that did not go.
 const NOTES_MAX: usize = 10;
 
@@ -76,12 +79,36 @@ enum Fate<'q> {
     Goes(Task<'q>),
     /// It is not selected.
     Skipped,
+    /// It came since this began: what is given up again at once would otherwise go round and round.
+    Newer,
     /// It may not go.
     Refused(String),
     /// One before it in its group did not go.
     HeldBack,
     /// As many have gone as were wanted.
     BeyondMax,
+}
+
+/// One invocation's work, and what is known from those before it: what survives a failure half-way.
+struct Run<'p, P> {
+    walk: Walk<'p, P>,
+    lease: Duration,
+    /// Groups of which a message did not go.
+    held: Seen,
+    counts: Counts,
+    notes: Vec<String>,
+    /// Whether something may have been changed: the audit record says so.
+    begun: bool,
+    /// When the first invocation began.
+    began_at: Timestamp,
+}
+
+impl<P> Run<'_, P> {
+    fn note(&mut self, sentence: String) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(sentence);
+        }
+    }
 }
 
 /// What became of a message that was to go.
@@ -159,18 +186,18 @@ impl<P: Ports> Inspector<P> {
     }
 
     async fn change(&self, queue: &DeadLetterQueue, mut order: Order<'_>, cursor: Cursor, last: Instant) -> Result<Changed, Failure> {
-        let Cursor { seen, mut held, mut counts, .. } = cursor;
+        let Cursor { seen, held, counts, began_at, waits, .. } = cursor;
         let lease = lease(queue.depth()).max(LEASE_MIN);
-        let mut walk = Walk::new(&self.ports, queue, lease, seen);
-        let mut notes = Vec::new();
-        let mut begun = false;
         // What is gone is no longer counted by the queue.
         let known = queue.depth() + if order.dry_run { 0 } else { counts.done };
-        let outcome = self.change_all(queue, &order, &mut walk, lease, &mut held, &mut counts, &mut notes, &mut begun, last).await;
+        let began_at = began_at.unwrap_or_else(|| self.ports.now());
+        let walk = Walk::new(&self.ports, queue, lease, seen);
+        let mut run = Run { walk, lease, held, counts, notes: Vec::new(), begun: false, began_at };
+        let outcome = self.change_all(queue, &order, &mut run, last).await;
         // What is held when the invocation only pauses stays hidden: the next one reads on behind it.
-        let released = if matches!(outcome, Ok(false)) { Ok(()) } else { walk.end().await };
-        if begun {
-            (order.record.phase, order.record.counts) = ("ended", counts);
+        let released = if matches!(outcome, Ok(false)) { Ok(()) } else { run.walk.end().await };
+        if run.begun {
+            (order.record.phase, order.record.counts) = ("ended", run.counts);
             self.audit(order.who, &order.record).await?;
         }
         let is_over = outcome?;
@@ -178,79 +205,81 @@ impl<P: Ports> Inspector<P> {
             // They come back by themselves, when their lease ends.
             tracing::warn!(error_type = failure.error_type, error = failure.chain(), "messages were not made visible at once");
         }
-        let unread = known.saturating_sub(counts.read);
-        if is_over && counts.done < order.max && unread > 0 {
-            notes.push(format!("About {unread} were not read: somebody else has them, or they are behind others of their FIFO group."));
+        let unread = if is_over && run.counts.done < order.max { known.saturating_sub(run.counts.read) } else { 0 };
+        let waits_on = unread > 0 && waits < waits_max(lease) && self.waits(queue, &order, last).await?;
+        let cursor = |run: Run<'_, P>, waits| {
+            let Run { walk, held, counts, began_at, .. } = run;
+            Cursor { seen: walk.seen, held, counts, began_at: Some(began_at), waits, ..Cursor::default() }
+        };
+        if unread > 0 {
+            let then = if waits_on { "They are waited for." } else { "Ask again in a minute." };
+            run.notes
+                .push(format!("About {unread} are hidden: somebody else reads them, or they are behind others of their group. {then}"));
         }
-        let cursor = (!is_over).then(|| Cursor { seen: walk.seen, held, counts, ..Cursor::default() });
-        Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, depth: known, notes, cursor })
+        let (counts, notes) = (run.counts, std::mem::take(&mut run.notes));
+        let cursor = if waits_on { Some(cursor(run, waits + 1)) } else { (!is_over).then(|| cursor(run, waits)) };
+        Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, depth: known, unread, notes, cursor })
+    }
+
+    /// Whether what is hidden is worth waiting for; if so, a moment has passed. Only where all is meant: a selection would read
+    /// everything again that it has left.
+    async fn waits(&self, queue: &DeadLetterQueue, order: &Order<'_>, last: Instant) -> Result<bool, Failure> {
+        if order.dry_run || !order.filter.is_all() || self.ports.facts(&queue.url).await?.in_flight == 0 {
+            return Ok(false);
+        }
+        sleep_until((Instant::now() + WAIT).min(last)).await;
+        Ok(true)
     }
 
     /// Page by page, one at least, to the end or for a while, but not beyond `last`; whether it is over.
-    #[expect(clippy::too_many_arguments, reason = "what survives a failure half-way is the caller's, so that it is released and recorded")]
-    async fn change_all(
-        &self,
-        queue: &DeadLetterQueue,
-        order: &Order<'_>,
-        walk: &mut Walk<'_, P>,
-        lease: Duration,
-        held: &mut Seen,
-        counts: &mut Counts,
-        notes: &mut Vec<String>,
-        begun: &mut bool,
-        last: Instant,
-    ) -> Result<bool, Failure> {
+    async fn change_all(&self, queue: &DeadLetterQueue, order: &Order<'_>, run: &mut Run<'_, P>, last: Instant) -> Result<bool, Failure> {
         let mut look_ups = if order.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
         let ends = (Instant::now() + WORK_FOR).min(last);
-        while counts.done < order.max {
-            let until = (Instant::now() + lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
+        while run.counts.done < order.max {
+            let until = (Instant::now() + run.lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
             let receives = if order.dry_run { RECEIVES } else { 1 };
-            let Some(page) = walk.page(order.pace.page(), receives).await? else { return Ok(true) };
+            let Some(page) = run.walk.page(order.pace.page(), receives).await? else { return Ok(true) };
             let (facts, _) = self.facts(queue, &page, &mut look_ups, order.filter.asks_cause()).await?;
-            counts.read += count(page.len());
+            run.counts.read += count(page.len());
 
-            let fates = self.decide(queue, order, &page, &facts, held, counts.done);
+            let fates = self.decide(queue, order, &page, &facts, run);
             let goes = |fate: &Fate<'_>| matches!(fate, Fate::Goes(_));
-            if !order.dry_run && !*begun && fates.iter().any(goes) {
+            if !order.dry_run && !run.begun && fates.iter().any(goes) {
                 self.audit(order.who, &order.record).await?;
-                *begun = true;
+                run.begun = true;
             }
             let went = self.carry_out(queue, order, &page, &fates, until).await;
             let mut again = Vec::new();
             for ((letter, fate), went) in page.iter().zip(fates).zip(went) {
-                let mut note = |sentence: String| {
-                    if notes.len() < NOTES_MAX {
-                        notes.push(sentence);
-                    }
-                };
                 match (fate, went) {
-                    (Fate::Skipped, _) => counts.skipped += 1,
-                    (Fate::HeldBack, _) | (_, Some(Went::HeldBack)) => counts.held_back += 1,
+                    (Fate::Skipped, _) => run.counts.skipped += 1,
+                    (Fate::Newer, _) => run.counts.newer += 1,
+                    (Fate::HeldBack, _) | (_, Some(Went::HeldBack)) => run.counts.held_back += 1,
                     (Fate::Refused(sentence), _) => {
-                        counts.refused += 1;
-                        note(sentence);
+                        run.counts.refused += 1;
+                        run.note(sentence);
                     }
                     (Fate::Goes(_), Some(Went::Done)) => {
-                        counts.done += 1;
+                        run.counts.done += 1;
                         if !order.dry_run {
-                            walk.gone(&letter.message_id);
+                            run.walk.gone(&letter.message_id);
                         }
                     }
                     (Fate::Goes(_), Some(Went::Failed(sentence))) => {
-                        counts.failed += 1;
+                        run.counts.failed += 1;
                         if let Some(group) = &letter.group_id {
-                            held.insert(group);
+                            run.held.insert(group);
                         }
-                        note(sentence);
+                        run.note(sentence);
                     }
                     (Fate::BeyondMax, _) | (Fate::Goes(_), Some(Went::NotBegun) | None) => {
-                        counts.read -= 1;
-                        walk.forget(&letter.message_id);
+                        run.counts.read -= 1;
+                        run.walk.forget(&letter.message_id);
                         again.push(letter.message_id.clone());
                     }
                 }
             }
-            walk.release(&again).await?;
+            run.walk.release(&again).await?;
             if Instant::now() >= ends || order.filter.asks_cause() && look_ups == 0 {
                 return Ok(false);
             }
@@ -265,15 +294,16 @@ impl<P: Ports> Inspector<P> {
         order: &Order<'_>,
         page: &[Letter],
         facts: &[Facts],
-        held: &mut Seen,
-        done: u64,
+        run: &mut Run<'_, P>,
     ) -> Vec<Fate<'q>> {
-        let mut left = order.max.saturating_sub(done);
+        let mut left = order.max.saturating_sub(run.counts.done);
         let mut fates = Vec::with_capacity(page.len());
         for (letter, facts) in page.iter().zip(facts) {
             let fate = if !order.filter.selects(facts) {
                 Fate::Skipped
-            } else if letter.group_id.as_ref().is_some_and(|group| held.contains(group)) {
+            } else if letter.sent_at > run.began_at {
+                Fate::Newer
+            } else if letter.group_id.as_ref().is_some_and(|group| run.held.contains(group)) {
                 Fate::HeldBack
             } else if left == 0 {
                 Fate::BeyondMax
@@ -285,7 +315,7 @@ impl<P: Ports> Inspector<P> {
                     }
                     Err(sentence) => {
                         if let Some(group) = &letter.group_id {
-                            held.insert(group);
+                            run.held.insert(group);
                         }
                         Fate::Refused(sentence)
                     }
@@ -391,6 +421,11 @@ impl<P: Ports> Inspector<P> {
             failed.map(|f| f.to_string()).unwrap_or_default()
         ))
     }
+}
+
+/// How often hidden messages are waited for: a little longer than a lease that an inspector took which died, or goes on.
+fn waits_max(lease: Duration) -> u64 {
+    lease.as_secs() / WAIT.as_secs() + 2
 }
 
 fn count(n: usize) -> u64 {

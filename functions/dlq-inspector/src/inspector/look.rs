@@ -205,6 +205,8 @@ impl<P: Ports> Inspector<P> {
                     Err(failure) => {
                         tracing::warn!(error_type = failure.error_type, error = failure.chain(), "the consumer's log was not read");
                         *look_ups = 0;
+                        let why = format!("It was received too often; its consumer's log was not read ({}).", failure.error_type);
+                        places.iter().for_each(|&at| facts[at].detail.clone_from(&why));
                         not_looked_up += u64::try_from(places.len()).unwrap_or(u64::MAX);
                     }
                 }

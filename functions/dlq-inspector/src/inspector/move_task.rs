@@ -87,6 +87,7 @@ impl<P: Ports> Inspector<P> {
             dry_run: false,
             counts,
             depth: task.to_move.max(task.moved),
+            unread: 0,
             notes: task.failure.map(failed).into_iter().collect(),
             cursor: (!task.over).then(|| Cursor { counts, by_task: true, ..Cursor::default() }),
         })

@@ -25,9 +25,9 @@ pub const HELD_MAX: usize = 20_000;
 const RELEASES: usize = 8;
 
 /// How long a message stays hidden that was read from a queue of this depth: ten seconds, and what reading so many takes at a
-/// slow 200 a second, up to a quarter of an hour.
+/// slow 500 a second, up to a quarter of an hour.
 pub fn lease(depth: u64) -> Duration {
-    Duration::from_secs((10 + depth / 200).min(900))
+    Duration::from_secs((10 + depth / 500).min(900))
 }
 
 /// A walk through a queue.
@@ -140,6 +140,6 @@ mod tests {
 
     #[test]
     fn a_lease_grows_with_the_depth_and_has_an_end() {
-        assert_eq!([lease(0), lease(10_000), lease(u64::MAX)].map(|lease| lease.as_secs()), [10, 60, 900]);
+        assert_eq!([lease(0), lease(10_000), lease(u64::MAX)].map(|lease| lease.as_secs()), [10, 30, 900]);
     }
 }
