@@ -407,10 +407,10 @@ async fn bad_input_and_missing_rights_are_answered_in_one_sentence_and_change_no
         let message = answer["refused"]["message"].as_str().with_context(|| format!("{answer:#}"))?;
         assert!(message.contains(sentence), "{message}");
     }
-    let missing = [("TakeFromDeadLetterQueues", "redrive"), ("Archive", "redrive"), ("FindQueues", "redrive")];
-    for (sid, command) in missing {
+    let missing = ["TakeFromDeadLetterQueues", "SendBackToQueues", "Archive", "FindQueues"];
+    for sid in missing {
         let denied = async {
-            let answer = stack.dlq(json!({command: {"queue": "payment"}})).await?;
+            let answer = stack.dlq(json!({"redrive": {"queue": "payment"}})).await?;
             let message = answer["failed"]["message"].as_str().with_context(|| format!("{sid}: {answer:#}"))?;
             assert!(message.contains("may not do this"), "{sid}: {message}");
             Ok(())

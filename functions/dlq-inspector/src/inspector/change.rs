@@ -17,7 +17,7 @@ use super::{
     move_task,
     ports::{Letter, Outbound, PAGE_MAX, Ports},
     stack::{DeadLetterQueue, Home},
-    stop::Stop,
+    stop::{Stop, is_denied},
     walk::{Walk, lease},
 };
 use crate::{
@@ -35,8 +35,8 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 
-/// The shortest lease of what is to be changed: a page at the slowest rate takes a sixth of it.
-const LEASE_MIN: Duration = Duration::from_secs(60);
+/// The shortest lease of what is to be changed: a page at the slowest rate takes ten seconds, and [`LEASE_LEFT`] is kept.
+const LEASE_MIN: Duration = Duration::from_secs(30);
 /// How much of a lease must be left to begin with a message: its send and its delete.
 const LEASE_LEFT: Duration = Duration::from_secs(15);
 /// How many seconds' worth a page is at most, where a rate is given.
@@ -114,7 +114,8 @@ impl<P> Run<'_, P> {
 /// What became of a message that was to go.
 enum Went {
     Done,
-    Failed(String),
+    /// A sentence, and what the call said.
+    Failed(String, Failure),
     HeldBack,
     /// There was no time.
     NotBegun,
@@ -249,7 +250,7 @@ impl<P: Ports> Inspector<P> {
                 run.begun = true;
             }
             let went = self.carry_out(queue, order, &page, &fates, until).await;
-            let mut again = Vec::new();
+            let (mut again, mut denied) = (Vec::new(), None);
             for ((letter, fate), went) in page.iter().zip(fates).zip(went) {
                 match (fate, went) {
                     (Fate::Skipped, _) => run.counts.skipped += 1,
@@ -265,7 +266,9 @@ impl<P: Ports> Inspector<P> {
                             run.walk.gone(&letter.message_id);
                         }
                     }
-                    (Fate::Goes(_), Some(Went::Failed(sentence))) => {
+                    (Fate::Goes(_), Some(Went::Failed(sentence, failure))) => {
+                        // Nobody who comes after it fares better.
+                        denied = denied.or(is_denied(&failure).then_some(failure));
                         run.counts.failed += 1;
                         if let Some(group) = &letter.group_id {
                             run.held.insert(group);
@@ -280,6 +283,9 @@ impl<P: Ports> Inspector<P> {
                 }
             }
             run.walk.release(&again).await?;
+            if let Some(denied) = denied {
+                return Err(denied);
+            }
             if Instant::now() >= ends || order.filter.asks_cause() && look_ups == 0 {
                 return Ok(false);
             }
@@ -388,7 +394,7 @@ impl<P: Ports> Inspector<P> {
                 };
                 match outcome {
                     Went::NotBegun => stopped = Some(false),
-                    Went::Failed(_) => stopped = Some(true),
+                    Went::Failed(..) => stopped = Some(true),
                     Went::Done | Went::HeldBack => {}
                 }
                 cells_of[at].replace(Some(outcome));
@@ -407,19 +413,18 @@ impl<P: Ports> Inspector<P> {
         };
         let id = &letter.message_id;
         if let Err(failure) = sent {
-            return Went::Failed(format!("{id} stays where it is: {failure}."));
+            return Went::Failed(format!("{id} stays where it is: {failure}."), failure);
         }
-        let mut failed = None;
-        for _ in 0..DELETES_MAX {
+        let mut tries = 1;
+        loop {
             match self.ports.delete(&queue.url, &letter.receipt).await {
                 Ok(()) => return Went::Done,
-                Err(failure) => failed = Some(failure),
+                Err(failure) if tries == DELETES_MAX => {
+                    return Went::Failed(format!("{id} is in its new place and in the dead-letter queue: {failure}."), failure);
+                }
+                Err(_) => tries += 1,
             }
         }
-        Went::Failed(format!(
-            "{id} is in its new place and in the dead-letter queue: {}.",
-            failed.map(|f| f.to_string()).unwrap_or_default()
-        ))
     }
 }
 

@@ -24,7 +24,7 @@ use audit::Who;
 use lambda_kit::Failure;
 use ports::Ports;
 use std::time::Duration;
-use stop::Stop;
+use stop::{Stop, is_denied};
 use tokio::time::Instant;
 
 /// The function's name: its folder and its package.
@@ -79,11 +79,11 @@ impl<P: Ports> Inspector<P> {
 
 /// A failure for whoever asked.
 fn sentence(failure: &Failure) -> String {
-    match failure.error_type.as_str() {
-        "AccessDenied" | "AccessDeniedException" | "AuthorizationError" => {
-            format!("The inspector's role may not do this: {}.", failure.message)
-        }
-        error_type => format!("A call failed and may be tried again: {} ({error_type}).", failure.message),
+    let Failure { error_type, message, .. } = failure;
+    if is_denied(failure) {
+        format!("The inspector's role may not do this: {message}.")
+    } else {
+        format!("A call failed and may be tried again: {message} ({error_type}).")
     }
 }
 
