@@ -680,10 +680,11 @@ fn schema_and_example_of_every_row_are_of_its_event() {
 
 #[test]
 fn every_link_between_these_pages_resolves() {
-    let pages = ["events/README.md".to_owned(), "docs/architecture.md".to_owned()].into_iter();
-    let decisions =
-        fs::read_dir(workspace_root().join("docs/decisions")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    for page in pages.chain(decisions.map(|name| format!("docs/decisions/{name}"))) {
+    let names = |folder: &'static str| {
+        let entries = fs::read_dir(workspace_root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}/{name}"))
+    };
+    for page in ["README.md".to_owned(), "events/README.md".to_owned()].into_iter().chain(names("docs")).chain(names("docs/decisions")) {
         let text = read(&page);
         for target in text.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
             let local = target.split('#').next().unwrap();

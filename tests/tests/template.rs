@@ -46,6 +46,19 @@ fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Resul
     Ok(())
 }
 
+#[test]
+fn the_runbook_says_of_every_alarm_what_to_do() -> Result<()> {
+    let path = workspace_root().join("docs/operations.md");
+    let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let rows = page.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next());
+    let names: Vec<_> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter(|name| name.ends_with("Alarm")).collect();
+    for alarm in Template::read()?.of_type("AWS::CloudWatch::Alarm") {
+        let is_meant = |name: &&str| name.strip_prefix('*').map_or(*name == alarm.id, |end| alarm.id.ends_with(end));
+        assert!(names.iter().any(is_meant), "{} has no row in docs/operations.md", alarm.id);
+    }
+    Ok(())
+}
+
 /// Takes every property of every resource out, one at a time: some rule must miss it. So no rule sleeps, and nothing can
 /// be added that no rule holds in place.
 #[test]

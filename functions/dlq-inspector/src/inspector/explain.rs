@@ -37,13 +37,17 @@ impl Table {
                 count: 1,
                 first: at,
                 last: at,
-                example: Example {
-                    message_id: facts.message_id.clone(),
-                    subject: facts.subject.clone(),
-                    detail: facts.detail.chars().take(DETAIL_MAX).collect(),
-                },
+                example: Example { message_id: facts.message_id.clone(), subject: facts.subject.clone(), detail: cut(&facts.detail) },
             }),
         }
+    }
+}
+
+/// A sentence, no longer than an example's.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(DETAIL_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

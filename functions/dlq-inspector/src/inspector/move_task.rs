@@ -78,17 +78,24 @@ impl<P: Ports> Inspector<P> {
             sleep_until(again).await;
         };
         let counts = Counts { read: task.moved, done: task.moved, ..Counts::default() };
+        let failed = |why: String| format!("The task stopped early ({why}); what it did not move is where it was.");
+        let mut notes: Vec<_> = task.failure.map(failed).into_iter().collect();
+        let mut unread = 0;
         if task.over {
             self.audit(who, &record(queue, redrive, "ended", counts)).await?;
+            // It takes what is to be had.
+            unread = self.ports.facts(&queue.url).await?.in_flight;
+            if unread > 0 {
+                notes.push(format!("About {unread} are hidden: somebody else reads them. Ask again in a minute."));
+            }
         }
-        let failed = |why: String| format!("The task stopped early ({why}); what it did not move is where it was.");
         Ok(Changed {
             queue: queue.name.clone(),
             dry_run: false,
             counts,
             depth: task.to_move.max(task.moved),
-            unread: 0,
-            notes: task.failure.map(failed).into_iter().collect(),
+            unread,
+            notes,
             cursor: (!task.over).then(|| Cursor { counts, by_task: true, ..Cursor::default() }),
         })
     }

@@ -115,7 +115,12 @@ impl World {
         let Some(task) = task.as_mut() else { return };
         let due = u64::from(task.rate) * task.since.elapsed().as_secs();
         while task.moved < due {
-            let Some((_, stored)) = self.with(&task.from, |queue| queue.messages.pop_first()) else { break };
+            let is_visible = |stored: &Stored| stored.hidden_until.is_none_or(|until| until <= Instant::now());
+            let first = |queue: &mut Queue| {
+                let number = *queue.messages.iter().find(|(_, stored)| is_visible(stored))?.0;
+                queue.messages.remove(&number)
+            };
+            let Some(stored) = self.with(&task.from, first) else { break };
             self.store(&task.to, &stored.body, stored.attributes, None);
             task.moved += 1;
         }
@@ -364,7 +369,7 @@ impl Queues for Port<'_> {
             world.work_on_task();
             let task = world.task.borrow();
             task.as_ref().filter(|task| task.from == from_arn).map(|task| {
-                let over = world.with(&task.from, |queue| queue.messages.is_empty());
+                let over = world.content(&task.from).len() == world.hidden(&task.from);
                 MoveTask { over, moved: task.moved, to_move: task.to_move, failure: None }
             })
         };
@@ -792,6 +797,18 @@ async fn a_whole_deep_queue_goes_by_a_task_of_sqs_s_own_over_as_many_invocations
     let phases: Vec<_> = audits.iter().map(|record| (record["command"].as_str().unwrap(), record["phase"].as_str().unwrap())).collect();
     assert_eq!(phases, [("redrive by task", "begun"), ("redrive by task", "ended")]);
     assert_eq!((&audits[0]["reason"], &audits[1]["counts"]["done"]), (&json!("mended"), &json!(2_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_task_could_not_move_because_somebody_reads_it_is_said() {
+    let world = World { has_tasks: true, ..World::new() };
+    world.parked(1_100, &["A"]);
+    world.with("payment-dead", |queue| {
+        queue.messages.values_mut().take(100).for_each(|stored| stored.hidden_until = Some(Instant::now() + 60 * DEDUPLICATION));
+    });
+    let done = changed(&world, redrive()).await;
+    assert_eq!((done.counts.done, done.unread), (1_000, 100));
+    assert!(done.notes.iter().any(|note| note.contains("About 100 are hidden")), "{:?}", done.notes);
 }
 
 #[tokio::test(start_paused = true)]
