@@ -126,7 +126,7 @@ pub struct Changed {
 pub enum Digested {
     /// Every queue is empty.
     Silent,
-    /// The same was said within [`REPEAT_AFTER`](crate::digest::REPEAT_AFTER).
+    /// The same was said within [`REPEAT_AFTER`](crate::inspector::digest::REPEAT_AFTER).
     Said,
     /// It was sent.
     Sent,

@@ -74,7 +74,7 @@ pub struct Explain {
 pub struct Redrive {
     /// Which queue.
     pub queue: String,
-    /// Which messages: conditions of [`Filter`](crate::filter::Filter). All where there is none.
+    /// Which messages: conditions of [`Filter`](crate::inspector::filter::Filter). All where there is none.
     #[serde(default, rename = "where")]
     pub conditions: Vec<String>,
     /// How many at most, over all invocations.
