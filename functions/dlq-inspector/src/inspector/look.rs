@@ -3,7 +3,9 @@
 //! A receive counts as one, which no dead-letter queue minds: it redrives to nowhere.
 
 use super::{
-    Inspector, mask,
+    Inspector,
+    audit::{Change, Who},
+    mask,
     message::Facts,
     ports::{Letter, PAGE_MAX, Ports, Resource},
     stack::{DeadLetterQueue, Home, Layout, layout},
@@ -107,7 +109,7 @@ impl<P: Ports> Inspector<P> {
         })
     }
 
-    pub(crate) async fn peek(&self, peek: &Peek, who: &crate::inspector::audit::Who<'_>) -> Result<Vec<Peeked>, Stop> {
+    pub(crate) async fn peek(&self, peek: &Peek, who: &Who<'_>) -> Result<Vec<Peeked>, Stop> {
         let limit = peek.limit.unwrap_or(10);
         if !(1..=PEEK_MAX).contains(&limit) {
             return Err(Stop::refused("InvalidLimit", format!("--limit is {limit}; it must be between 1 and {PEEK_MAX}.")));
@@ -115,7 +117,7 @@ impl<P: Ports> Inspector<P> {
         let layout = self.layout().await?;
         let queue = layout.find(&peek.queue)?;
         if peek.reveal {
-            self.audit(who, &crate::inspector::audit::Change::reveal(queue, limit)).await?;
+            self.audit(who, &Change::reveal(queue, limit)).await?;
         }
         let letters = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
         let (facts, _) = self.facts(queue, &letters, &mut { LOOK_UPS_MAX }, false).await?;
