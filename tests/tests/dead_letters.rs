@@ -170,11 +170,19 @@ async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order
     let now = content(&stack, "PaymentDeadLetterQueue").await?;
     assert_eq!(now.get(&parked.message_id), Some(&(parked.body, parked.attributes)), "looking changes nothing");
 
-    let explained = stack.dlq(json!({"explain": {"queue": "inventory"}})).await?;
-    let groups = &explained["explain"]["table"]["groups"];
-    assert_eq!(groups.as_array().map(Vec::len), Some(1), "{explained:#}");
-    let group = (&groups[0]["cause"], &groups[0]["function"], &groups[0]["count"], &groups[0]["example"]["subject"]);
-    assert_eq!(group, (&json!("AccessDeniedException"), &json!("inventory"), &json!(1), &json!(exhausted)));
+    let truths = [
+        ("inventory", "AccessDeniedException", "inventory", exhausted.as_str()),
+        ("payment", "UnreadableEvent", "payment", "-"),
+        ("shipping", "UnreadableEvent", "shipping", "-"),
+        ("undelivered", "Undelivered", "order-events", &lost),
+    ];
+    for (queue, cause, function, subject) in truths {
+        let explained = stack.dlq(json!({"explain": {"queue": queue}})).await?;
+        let groups = &explained["explain"]["table"]["groups"];
+        assert_eq!(groups.as_array().map(Vec::len), Some(1), "{explained:#}");
+        let group = (&groups[0]["cause"], &groups[0]["function"], &groups[0]["count"], &groups[0]["example"]["subject"]);
+        assert_eq!(group, (&json!(cause), &json!(function), &json!(1), &json!(subject)), "{explained:#}");
+    }
 
     // The right was given back: that cause is mended.
     assert_eq!(changed(&stack, json!({"redrive": {"queue": "inventory"}})).await?["counts"]["done"], 1);

@@ -57,7 +57,7 @@ enum Act<'r> {
 }
 
 /// A request to change a queue.
-struct Order<'r> {
+struct Job<'r> {
     act: Act<'r>,
     filter: Filter,
     max: u64,
@@ -153,8 +153,8 @@ impl<P: Ports> Inspector<P> {
         };
         let act = Act::Redrive { force: redrive.force, to: redrive.to.as_deref() };
         let (max, pace) = (redrive.max.unwrap_or(u64::MAX), Pace::new(redrive.rate));
-        let order = Order { act, filter, max, pace, dry_run: redrive.dry_run, who, record };
-        Ok(self.change(queue, order, redrive.cursor.clone().unwrap_or_default(), last).await?)
+        let job = Job { act, filter, max, pace, dry_run: redrive.dry_run, who, record };
+        Ok(self.change(queue, job, redrive.cursor.clone().unwrap_or_default(), last).await?)
     }
 
     pub(crate) async fn discard(&self, discard: &Discard, who: &Who<'_>, last: Instant) -> Result<Changed, Stop> {
@@ -182,32 +182,32 @@ impl<P: Ports> Inspector<P> {
             counts: Counts::default(),
         };
         let (act, max) = (Act::Discard { reason, by: who.by }, discard.max.unwrap_or(u64::MAX));
-        let order = Order { act, filter, max, pace: Pace::new(None), dry_run: discard.dry_run, who, record };
-        Ok(self.change(queue, order, discard.cursor.clone().unwrap_or_default(), last).await?)
+        let job = Job { act, filter, max, pace: Pace::new(None), dry_run: discard.dry_run, who, record };
+        Ok(self.change(queue, job, discard.cursor.clone().unwrap_or_default(), last).await?)
     }
 
-    async fn change(&self, queue: &DeadLetterQueue, mut order: Order<'_>, cursor: Cursor, last: Instant) -> Result<Changed, Failure> {
+    async fn change(&self, queue: &DeadLetterQueue, mut job: Job<'_>, cursor: Cursor, last: Instant) -> Result<Changed, Failure> {
         let Cursor { seen, held, counts, began_at, waits, .. } = cursor;
         let lease = lease(queue.depth()).max(LEASE_MIN);
         // What is gone is no longer counted by the queue.
-        let known = queue.depth() + if order.dry_run { 0 } else { counts.done };
+        let known = queue.depth() + if job.dry_run { 0 } else { counts.done };
         let began_at = began_at.unwrap_or_else(|| self.ports.now());
         let walk = Walk::new(&self.ports, queue, lease, seen);
         let mut run = Run { walk, lease, held, counts, notes: Vec::new(), begun: false, began_at };
-        let outcome = self.change_all(queue, &order, &mut run, last).await;
+        let outcome = self.change_all(queue, &job, &mut run, last).await;
         // What is held when the invocation only pauses stays hidden: the next one reads on behind it.
         let released = if matches!(outcome, Ok(false)) { Ok(()) } else { run.walk.end().await };
         if run.begun {
-            (order.record.phase, order.record.counts) = ("ended", run.counts);
-            self.audit(order.who, &order.record).await?;
+            (job.record.phase, job.record.counts) = ("ended", run.counts);
+            self.audit(job.who, &job.record).await?;
         }
         let is_over = outcome?;
         if let Err(failure) = released {
             // They come back by themselves, when their lease ends.
             tracing::warn!(error_type = failure.error_type, error = failure.chain(), "messages were not made visible at once");
         }
-        let unread = if is_over && run.counts.done < order.max { known.saturating_sub(run.counts.read) } else { 0 };
-        let waits_on = unread > 0 && waits < waits_max(lease) && self.waits(queue, &order, last).await?;
+        let unread = if is_over && run.counts.done < job.max { known.saturating_sub(run.counts.read) } else { 0 };
+        let waits_on = unread > 0 && waits < waits_max(lease) && self.waits(queue, &job, last).await?;
         let cursor = |run: Run<'_, P>, waits| {
             let Run { walk, held, counts, began_at, .. } = run;
             Cursor { seen: walk.seen, held, counts, began_at: Some(began_at), waits, ..Cursor::default() }
@@ -219,13 +219,13 @@ impl<P: Ports> Inspector<P> {
         }
         let (counts, notes) = (run.counts, std::mem::take(&mut run.notes));
         let cursor = if waits_on { Some(cursor(run, waits + 1)) } else { (!is_over).then(|| cursor(run, waits)) };
-        Ok(Changed { queue: queue.name.clone(), dry_run: order.dry_run, counts, depth: known, unread, notes, cursor })
+        Ok(Changed { queue: queue.name.clone(), dry_run: job.dry_run, counts, depth: known, unread, notes, cursor })
     }
 
     /// Whether what is hidden is worth waiting for; if so, a moment has passed. Only where all is meant: a selection would read
     /// everything again that it has left.
-    async fn waits(&self, queue: &DeadLetterQueue, order: &Order<'_>, last: Instant) -> Result<bool, Failure> {
-        if order.dry_run || !order.filter.is_all() || self.ports.facts(&queue.url).await?.in_flight == 0 {
+    async fn waits(&self, queue: &DeadLetterQueue, job: &Job<'_>, last: Instant) -> Result<bool, Failure> {
+        if job.dry_run || !job.filter.is_all() || self.ports.facts(&queue.url).await?.in_flight == 0 {
             return Ok(false);
         }
         sleep_until((Instant::now() + WAIT).min(last)).await;
@@ -233,23 +233,23 @@ impl<P: Ports> Inspector<P> {
     }
 
     /// Page by page, one at least, to the end or for a while, but not beyond `last`; whether it is over.
-    async fn change_all(&self, queue: &DeadLetterQueue, order: &Order<'_>, run: &mut Run<'_, P>, last: Instant) -> Result<bool, Failure> {
-        let mut look_ups = if order.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
+    async fn change_all(&self, queue: &DeadLetterQueue, job: &Job<'_>, run: &mut Run<'_, P>, last: Instant) -> Result<bool, Failure> {
+        let mut look_ups = if job.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
         let ends = (Instant::now() + WORK_FOR).min(last);
-        while run.counts.done < order.max {
+        while run.counts.done < job.max {
             let until = (Instant::now() + run.lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
-            let receives = if order.dry_run { RECEIVES } else { 1 };
-            let Some(page) = run.walk.page(order.pace.page(), receives).await? else { return Ok(true) };
-            let (facts, _) = self.facts(queue, &page, &mut look_ups, order.filter.asks_cause()).await?;
+            let receives = if job.dry_run { RECEIVES } else { 1 };
+            let Some(page) = run.walk.page(job.pace.page(), receives).await? else { return Ok(true) };
+            let (facts, _) = self.facts(queue, &page, &mut look_ups, job.filter.asks_cause()).await?;
             run.counts.read += count(page.len());
 
-            let fates = self.decide(queue, order, &page, &facts, run);
+            let fates = self.decide(queue, job, &page, &facts, run);
             let goes = |fate: &Fate<'_>| matches!(fate, Fate::Goes(_));
-            if !order.dry_run && !run.begun && fates.iter().any(goes) {
-                self.audit(order.who, &order.record).await?;
+            if !job.dry_run && !run.begun && fates.iter().any(goes) {
+                self.audit(job.who, &job.record).await?;
                 run.begun = true;
             }
-            let went = self.carry_out(queue, order, &page, &fates, until).await;
+            let went = self.carry_out(queue, job, &page, &fates, until).await;
             let (mut again, mut denied) = (Vec::new(), None);
             for ((letter, fate), went) in page.iter().zip(fates).zip(went) {
                 match (fate, went) {
@@ -262,7 +262,7 @@ impl<P: Ports> Inspector<P> {
                     }
                     (Fate::Goes(_), Some(Went::Done)) => {
                         run.counts.done += 1;
-                        if !order.dry_run {
+                        if !job.dry_run {
                             run.walk.gone(&letter.message_id);
                         }
                     }
@@ -286,7 +286,7 @@ impl<P: Ports> Inspector<P> {
             if let Some(denied) = denied {
                 return Err(denied);
             }
-            if Instant::now() >= ends || order.filter.asks_cause() && look_ups == 0 {
+            if Instant::now() >= ends || job.filter.asks_cause() && look_ups == 0 {
                 return Ok(false);
             }
         }
@@ -297,15 +297,15 @@ impl<P: Ports> Inspector<P> {
     fn decide<'q>(
         &self,
         queue: &'q DeadLetterQueue,
-        order: &Order<'_>,
+        job: &Job<'_>,
         page: &[Letter],
         facts: &[Facts],
         run: &mut Run<'_, P>,
     ) -> Vec<Fate<'q>> {
-        let mut left = order.max.saturating_sub(run.counts.done);
+        let mut left = job.max.saturating_sub(run.counts.done);
         let mut fates = Vec::with_capacity(page.len());
         for (letter, facts) in page.iter().zip(facts) {
-            let fate = if !order.filter.selects(facts) {
+            let fate = if !job.filter.selects(facts) {
                 Fate::Skipped
             } else if letter.sent_at > run.began_at {
                 Fate::Newer
@@ -314,7 +314,7 @@ impl<P: Ports> Inspector<P> {
             } else if left == 0 {
                 Fate::BeyondMax
             } else {
-                match self.task(queue, order, letter, facts) {
+                match self.task(queue, job, letter, facts) {
                     Ok(task) => {
                         left -= 1;
                         Fate::Goes(task)
@@ -332,8 +332,8 @@ impl<P: Ports> Inspector<P> {
         fates
     }
 
-    fn task<'q>(&self, queue: &'q DeadLetterQueue, order: &Order<'_>, letter: &Letter, facts: &Facts) -> Result<Task<'q>, String> {
-        match order.act {
+    fn task<'q>(&self, queue: &'q DeadLetterQueue, job: &Job<'_>, letter: &Letter, facts: &Facts) -> Result<Task<'q>, String> {
+        match job.act {
             Act::Redrive { force, to } => {
                 let home = queue.home(letter, facts, to)?;
                 Ok(Task::Home(home, outbound(letter, facts, home.is_fifo(), force)?))
@@ -366,7 +366,7 @@ impl<P: Ports> Inspector<P> {
     async fn carry_out(
         &self,
         queue: &DeadLetterQueue,
-        order: &Order<'_>,
+        job: &Job<'_>,
         page: &[Letter],
         fates: &[Fate<'_>],
         until: Instant,
@@ -388,8 +388,8 @@ impl<P: Ports> Inspector<P> {
                 let outcome = match stopped {
                     Some(false) => Went::NotBegun,
                     Some(true) => Went::HeldBack,
-                    None if order.dry_run => Went::Done,
-                    None if !order.pace.wait(until).await => Went::NotBegun,
+                    None if job.dry_run => Went::Done,
+                    None if !job.pace.wait(until).await => Went::NotBegun,
                     None => self.carry_out_one(queue, &page[at], task).await,
                 };
                 match outcome {
