@@ -67,6 +67,9 @@ impl Sample {
     fn at(&self) -> String {
         format!("events/{}/{}.json", self.function, self.name)
     }
+    fn is_http(&self) -> bool {
+        self.json.get("requestContext").is_some()
+    }
     fn records(&self) -> Vec<SqsMessage> {
         serde_json::from_value::<SqsEvent>(self.json.clone()).unwrap_or_else(|e| panic!("{}: {e}", self.at())).records
     }
@@ -146,6 +149,8 @@ fn every_sample_does_what_its_name_says() {
         let heard = hears(&template, &sample.function);
         if is_foreign(&template, &sample.function) {
             foreign_batch_does_what_its_name_says(&sample);
+        } else if heard.is_empty() && !routes.values().any(|function| *function == sample.function) {
+            question_does_what_its_name_says(&sample);
         } else if heard.is_empty() {
             let request = sample.request();
             let route = request.route_key.clone().unwrap();
@@ -185,6 +190,18 @@ fn foreign_batch_does_what_its_name_says(sample: &Sample) {
     assert_eq!(records.iter().all(is_json), !has_poison, "{}", sample.at());
     let ids: BTreeSet<_> = records.iter().map(|record| &record.message_id).collect();
     assert_eq!(ids.len(), records.len(), "{}: two messages with one id", sample.at());
+}
+
+/// What people and the clock ask a function directly.
+fn question_does_what_its_name_says(sample: &Sample) {
+    let read = serde_json::from_value::<dlq_inspector::request::Request>(sample.json.clone());
+    assert_eq!(read.is_ok(), sample.name != "unreadable-request", "{}: {read:?}", sample.at());
+    if let Ok(request) = read {
+        let command = serde_json::to_value(&request.command).unwrap();
+        let (asked, about) = command.as_object().unwrap().iter().next().unwrap();
+        let is_dry = about["dry_run"] == true;
+        assert_eq!(sample.name, if is_dry { format!("{asked}-dry-run") } else { asked.clone() }, "{}", sample.at());
+    }
 }
 
 /// What order-tracking knows once it has heard these.
@@ -302,7 +319,7 @@ fn every_queue_sample_has_the_shape_that_lambda_hands_over() {
 
 #[test]
 fn every_http_sample_says_the_same_thing_wherever_it_says_it() {
-    for sample in samples().into_iter().filter(|sample| sample.json.get("Records").is_none()) {
+    for sample in samples().into_iter().filter(Sample::is_http) {
         let (at, request) = (sample.at(), sample.request());
         let (context, path) = (&request.request_context, request.raw_path.as_deref().unwrap());
         let route = request.route_key.as_deref().unwrap();
@@ -419,7 +436,7 @@ async fn the_functions_answer_http_samples_as_their_names_say_and_as_the_openapi
         ("unsubscribe", "one-click", 200),
         ("unsubscribe", "forged-link", 404),
     ];
-    let of_http = samples().into_iter().filter(|sample| sample.json.get("Records").is_none()).map(|sample| sample.at());
+    let of_http = samples().into_iter().filter(Sample::is_http).map(|sample| sample.at());
     let told: BTreeSet<_> = story.iter().map(|(function, name, _)| sample(function, name).at()).collect();
     assert_eq!(told, of_http.collect(), "every HTTP sample is in the story");
 

@@ -627,19 +627,3 @@ async fn the_digest_is_silent_or_sent_and_not_repeated_within_its_time() {
     let alerts = world.alerts.borrow();
     assert!(alerts[0].0.starts_with("stack: 5 dead letters in 1 queues") && alerts[0].1.contains("order.placed.v1"), "{:?}", alerts[0]);
 }
-
-#[test]
-fn the_samples_are_read_as_the_function_reads_them() {
-    let folder = format!("{}/../../events/dlq-inspector", env!("CARGO_MANIFEST_DIR"));
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let document = std::fs::read_to_string(&path).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let read = serde_json::from_str::<Request>(&document);
-        assert_eq!(read.is_ok(), name != "unreadable-request", "{name}: {read:?}");
-        names.push(name);
-    }
-    names.sort();
-    assert_eq!(names, ["digest", "discard", "explain", "list", "peek", "redrive", "redrive-dry-run", "unreadable-request"]);
-}
