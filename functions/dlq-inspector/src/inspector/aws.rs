@@ -2,7 +2,7 @@
 //!
 //! `main.rs` wires it. It refuses to retry beyond what the SDK does: the inspector knows what may be repeated.
 
-use super::ports::{Archive, Letter, Logged, Logs, MoveTask, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
+use super::ports::{Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
 use aws_config::SdkConfig;
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use aws_sdk_sqs::{
@@ -18,8 +18,9 @@ use std::{collections::HashMap, time::Duration};
 
 /// How long a receive waits where there is nothing: then SQS asks all of its servers, and empty means empty.
 const WAIT_SECONDS: i32 = 1;
-/// Most pages of a look-up. A message's last error stands on the last page; a log that is longer is read from its end by hand.
-const LOG_PAGES_MAX: usize = 20;
+/// Most pages of a look-up, of a megabyte of log each, whether they hold anything or not. A message's last error stands on the
+/// last of them; a longer log is for CloudWatch Logs Insights.
+const LOG_PAGES_MAX: usize = 50;
 
 /// AWS.
 #[derive(Debug, Clone)]
@@ -274,10 +275,10 @@ fn pattern(message_ids: &[&str]) -> Option<String> {
 }
 
 impl Logs for Aws {
-    async fn last_errors(&self, group: &str, message_ids: &[&str], since: Timestamp) -> Result<HashMap<String, Logged>, Failure> {
+    async fn last_errors(&self, group: &str, message_ids: &[&str], since: Timestamp) -> Result<LastErrors, Failure> {
         let mut found: HashMap<String, Logged> = HashMap::new();
-        let mut next = None;
-        let Some(pattern) = pattern(message_ids) else { return Ok(found) };
+        let (mut next, mut complete) = (None, false);
+        let Some(pattern) = pattern(message_ids) else { return Ok(LastErrors { by_id: found, complete: true }) };
         for _ in 0..LOG_PAGES_MAX {
             let call = self.logs.filter_log_events().log_group_name(group).filter_pattern(&pattern);
             let call = call.start_time(since.as_millisecond()).set_next_token(next);
@@ -292,10 +293,11 @@ impl Logs for Aws {
             }
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
+                complete = true;
                 break;
             }
         }
-        Ok(found)
+        Ok(LastErrors { by_id: found, complete })
     }
 }
 
@@ -419,7 +421,15 @@ mod tests {
             (200, json!({ "events": [event(1, line("m", "Timeout")), event(2, "START".into())], "nextToken": "2" })),
             (200, json!({ "events": [event(9, line("m", "Throttling")), event(10, line("other", "Panic"))] })),
         ]);
-        let found = asking(&aws).last_errors("group", &["m"], Timestamp::UNIX_EPOCH).await.unwrap();
+        let LastErrors { by_id: found, complete } = asking(&aws).last_errors("group", &["m"], Timestamp::UNIX_EPOCH).await.unwrap();
+        assert!(complete);
         assert_eq!((found.len(), found["m"].error_type.as_str(), found["m"].at.as_millisecond()), (1, "Throttling", 9));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_has_no_end_is_left_and_that_is_said() {
+        let aws = testkit::aws::Aws::says(200, &json!({ "events": [], "nextToken": "more" }));
+        let found = asking(&aws).last_errors("group", &["m"], Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!((found, aws.requests().len()), (LastErrors::default(), LOG_PAGES_MAX));
     }
 }

@@ -202,7 +202,22 @@ impl<P: Ports> Inspector<P> {
                 let ids: Vec<_> = places.iter().map(|&at| letters[at].message_id.as_str()).collect();
                 let since = places.iter().map(|&at| letters[at].sent_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
                 match self.ports.last_errors(&group, &ids, since).await {
-                    Ok(found) => places.iter().for_each(|&at| facts[at].learn(found.get(&letters[at].message_id))),
+                    Ok(found) => {
+                        for &at in places {
+                            match found.by_id.get(&letters[at].message_id) {
+                                None if !found.complete && strictly => {
+                                    let message = "a consumer's log is too long to look causes up in: select by id, type or subject";
+                                    return Err(Failure::transient("LogTooLong", message));
+                                }
+                                None if !found.complete => {
+                                    not_looked_up += 1;
+                                    facts[at].detail =
+                                        "It was received too often; its consumer's log is too long to be read to its end.".into();
+                                }
+                                logged => facts[at].learn(logged),
+                            }
+                        }
+                    }
                     Err(failure) if strictly => return Err(failure),
                     Err(failure) => {
                         tracing::warn!(error_type = failure.error_type, error = failure.chain(), "the consumer's log was not read");

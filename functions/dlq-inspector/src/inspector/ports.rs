@@ -100,6 +100,15 @@ pub struct Logged {
     pub at: Timestamp,
 }
 
+/// What a look-up found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastErrors {
+    /// The last error by message id.
+    pub by_id: HashMap<String, Logged>,
+    /// Whether the log was read to its end: if not, who has no error here may have one.
+    pub complete: bool,
+}
+
 /// A move task of SQS's own, as the service tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MoveTask {
@@ -150,7 +159,7 @@ pub trait Topics {
 /// The consumers' logs.
 pub trait Logs {
     /// The last error of each of up to [`PAGE_MAX`] messages since a time: FilterLogEvents.
-    async fn last_errors(&self, group: &str, message_ids: &[&str], since: Timestamp) -> Result<HashMap<String, Logged>, Failure>;
+    async fn last_errors(&self, group: &str, message_ids: &[&str], since: Timestamp) -> Result<LastErrors, Failure>;
 }
 
 /// Where copies, audit records and the last digest lie.

@@ -203,6 +203,19 @@ async fn a_message_that_sqs_moved_is_explained_by_the_log_and_selected_by_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_stands_in_a_log_that_is_too_long_is_not_taken_for_nothing() {
+    let world = World { endless_log: true, ..World::new() };
+    world.put("payment-dead", "{}", &[], None);
+    let explained = explained(&world, "payment").await;
+    assert_eq!((explained.table.not_looked_up, explained.table.groups[0].cause.as_str()), (1, message::EXHAUSTED));
+    assert!(explained.table.groups[0].example.detail.contains("too long"), "{:?}", explained.table);
+    let selection = json!({ "redrive": { "queue": "payment", "where": ["cause=Exhausted"] } });
+    let Some(Answer::Failed(failed)) = run(&world, selection).await else { panic!("it was taken for exhausted") };
+    assert!(failed.message.contains("select by id, type or subject"), "{failed:?}");
+    assert_eq!(world.bodies("payment-dead").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redrive_brings_everything_home_counts_it_and_is_recorded() {
     let world = World::new();
     world.parked(25, &["A"]);

@@ -3,7 +3,7 @@
 
 use crate::inspector::{
     message::tests::text,
-    ports::{Archive, Letter, Logged, Logs, MoveTask, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
+    ports::{Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
 };
 use domain::Timestamp;
 use lambda_kit::{Ambient, Failure, batch::Attribute};
@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) refuses: RefCell<HashSet<String>>,
     /// Whether the role lacks the right to delete.
     pub(super) keeps: bool,
+    /// Whether the consumer's log is too long to be read to its end.
+    pub(super) endless_log: bool,
     /// Whether the consumer gives up again whatever comes home.
     pub(super) returns: bool,
     /// Whether this SQS has move tasks.
@@ -105,6 +107,7 @@ impl World {
             dies_at: Cell::default(),
             refuses: RefCell::default(),
             keeps: false,
+            endless_log: false,
             returns: false,
             has_tasks: false,
             task: RefCell::default(),
@@ -413,11 +416,12 @@ impl Topics for Port<'_> {
 }
 
 impl Logs for Port<'_> {
-    async fn last_errors(&self, group: &str, message_ids: &[&str], _: Timestamp) -> Result<HashMap<String, Logged>, Failure> {
+    async fn last_errors(&self, group: &str, message_ids: &[&str], _: Timestamp) -> Result<LastErrors, Failure> {
         assert!(group == "payment-log" && (1..=PAGE_MAX).contains(&message_ids.len()));
         let find = |world: &World| {
             let logged = world.logged.borrow();
-            message_ids.iter().filter_map(|id| Some(((*id).to_owned(), logged.get(*id)?.clone()))).collect()
+            let by_id = message_ids.iter().filter_map(|id| Some(((*id).to_owned(), logged.get(*id)?.clone()))).collect();
+            LastErrors { by_id, complete: !world.endless_log }
         };
         Ok(self.call(find).await)
     }
