@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Who asks, for the audit record: what the caller says of itself. Lambda tells a function nothing of its caller;
-    /// CloudTrail knows it under the request id that the record has too.
+    /// Who asks, for the audit record: what the caller says of itself. Lambda tells a function nothing of its caller; where
+    /// CloudTrail logs Lambda's data events, it knows under the request id that the record has too.
     #[serde(default)]
     pub by: String,
     /// What is asked.

@@ -14,7 +14,7 @@ use serde::Serialize;
 pub struct Who<'r> {
     /// What the caller says of itself.
     pub by: &'r str,
-    /// Lambda's id of the invocation, under which CloudTrail knows the caller.
+    /// Lambda's id of the invocation, under which CloudTrail's data events know the caller.
     pub request_id: &'r str,
 }
 
