@@ -10,10 +10,14 @@ use end_to_end::{
     dead_letters::{purge, put, put_many},
     ear::Ear,
 };
-use futures_util::future::{join_all, try_join};
+use futures_util::{
+    FutureExt as _,
+    future::{join_all, try_join},
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     process::Command,
 };
 use testkit::{
@@ -33,12 +37,21 @@ async fn start() -> Result<Option<Stack>> {
     Ok(Some(stack))
 }
 
-/// Does something while payment's queue is not read, and empties that queue afterwards.
-async fn while_payment_pauses(stack: &Stack, work: impl Future<Output = Result<()>>) -> Result<()> {
-    stack.set_consumer("PaymentFunction", false).await?;
-    let outcome = work.await;
-    purge(stack, "PaymentQueue").await?;
-    stack.set_consumer("PaymentFunction", true).await?;
+/// Does something, panics included, so that what was disturbed for it can be put back before anybody fails.
+async fn caught(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let said = |panic: Box<dyn std::any::Any + Send>| panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(anyhow::anyhow!(said(panic))))
+}
+
+/// Does something while a consumer's queue is empty and not read, and empties it again.
+async fn while_pausing(stack: &Stack, stage: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let (function, queue) = (format!("{stage}Function"), format!("{stage}Queue"));
+    stack.set_consumer(&function, false).await?;
+    // Other tests leave what waits to be tried again.
+    purge(stack, &queue).await?;
+    let outcome = caught(work).await;
+    purge(stack, &queue).await?;
+    stack.set_consumer(&function, true).await?;
     outcome
 }
 
@@ -54,7 +67,7 @@ async fn while_lacking(stack: &Stack, logical_id: &str, sid: &str, work: impl Fu
     statements.retain(|statement| statement["Sid"] != sid);
     ensure!(*policy != less, "{logical_id} has no statement {sid}");
     stack.engine.put_role_policy(role, name, &less).await?;
-    let outcome = work.await;
+    let outcome = caught(work).await;
     stack.engine.put_role_policy(role, name, policy).await?;
     outcome
 }
@@ -72,7 +85,7 @@ async fn while_impatient(stack: &Stack, queue: &str, work: impl Future<Output = 
         stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await
     };
     set(&impatient.to_string()).await?;
-    let outcome = work.await;
+    let outcome = caught(work).await;
     set(patient).await?;
     outcome
 }
@@ -247,14 +260,13 @@ async fn a_dry_run_changes_nothing_and_a_selection_touches_only_itself() -> Resu
         assert_eq!(told, (&json!("test"), &json!("redrive"), &json!("cause=X"), &json!(1), &json!("mended")), "{record:#}");
         Ok(())
     };
-    while_payment_pauses(&stack, work).await
+    while_pausing(&stack, "Payment", work).await
 }
 
 #[tokio::test]
 async fn a_fifo_orders_messages_come_back_in_their_order() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
     let orders = [new_key(), new_key()];
-    stack.set_consumer("ShippingFunction", false).await?;
     let work = async {
         for n in 0..15 {
             for order_id in &orders {
@@ -271,10 +283,7 @@ async fn a_fifo_orders_messages_come_back_in_their_order() -> Result<()> {
         }
         Ok(())
     };
-    let outcome: Result<()> = work.await;
-    purge(&stack, "ShippingQueue").await?;
-    stack.set_consumer("ShippingFunction", true).await?;
-    outcome
+    while_pausing(&stack, "Shipping", work).await
 }
 
 #[tokio::test]
@@ -325,7 +334,7 @@ async fn an_inspector_killed_in_the_middle_of_a_redrive_of_500_loses_nothing() -
         assert!(home.len() <= MESSAGES + DOUBLED_MAX, "{} were doubled", home.len() - MESSAGES);
         Ok(())
     };
-    while_payment_pauses(&stack, work).await
+    while_pausing(&stack, "Payment", work).await
 }
 
 #[tokio::test]
@@ -342,7 +351,7 @@ async fn two_inspectors_at_once_bring_every_message_home_once() -> Result<()> {
         assert!(stack.peek("PaymentDeadLetterQueue").await?.is_empty());
         Ok(())
     };
-    while_payment_pauses(&stack, work).await
+    while_pausing(&stack, "Payment", work).await
 }
 
 /// Deep enough for the service's own task, which the engine has too.
@@ -358,7 +367,7 @@ async fn a_whole_deep_queue_is_brought_home_by_the_services_own_task() -> Result
         assert_eq!((home.len(), stack.peek("PaymentDeadLetterQueue").await?.len()), (MESSAGES, 0));
         Ok(())
     };
-    while_payment_pauses(&stack, work).await
+    while_pausing(&stack, "Payment", work).await
 }
 
 #[tokio::test]

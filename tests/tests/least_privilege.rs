@@ -329,9 +329,13 @@ impl Function {
                 self.parks().await?;
             }
             "dlq-inspector" => {
+                let queues = ["WelcomeEmailQueue", "WelcomeEmailDeadLetterQueue", "UndeliveredQueue"];
                 stack.set_consumer("WelcomeEmailFunction", false).await?;
+                for queue in queues {
+                    purge(stack, queue).await?;
+                }
                 let told = self.inspects().await;
-                for queue in ["WelcomeEmailQueue", "WelcomeEmailDeadLetterQueue", "UndeliveredQueue"] {
+                for queue in queues {
                     purge(stack, queue).await?;
                 }
                 stack.set_consumer("WelcomeEmailFunction", true).await?;
