@@ -6,6 +6,7 @@
 use super::{Inspector, ports::Ports, stack::DeadLetterQueue};
 use crate::{request::Cursor, seen::hash, table::Table};
 use domain::Timestamp;
+use futures_util::future::join_all;
 use lambda_kit::Failure;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -30,10 +31,12 @@ struct Said {
 impl<P: Ports> Inspector<P> {
     pub(crate) async fn digest(&self, last: Instant) -> Result<Digested, Failure> {
         let layout = self.layout().await?;
-        let mut tables = Vec::new();
-        for queue in layout.dead.iter().filter(|queue| queue.depth() > 0) {
-            let explained = self.explained(queue, Cursor::default(), READ_MAX, last).await?;
-            tables.push((queue, explained.table));
+        let full: Vec<_> = layout.dead.iter().filter(|queue| queue.depth() > 0).collect();
+        // Side by side: the end of each costs the second that a receive waits for nothing.
+        let explained = join_all(full.iter().map(|queue| self.explained(queue, Cursor::default(), READ_MAX, last))).await;
+        let mut tables = Vec::with_capacity(full.len());
+        for (queue, explained) in full.into_iter().zip(explained) {
+            tables.push((queue, explained?.table));
         }
         let last = self.ports.get(KEY).await?;
         // One that cannot be read is none: better said twice.
