@@ -12,10 +12,11 @@ use aws_smithy_runtime_api::{
     client::{interceptors::dyn_dispatch_hint, orchestrator::Metadata},
 };
 use domain::{
-    CloudEvent, Currency, Event, Money, OrderId, Subject, Timestamp,
-    event::{OrderPlaced, OrderShipped, PaymentAuthorized, PaymentDeclined, PaymentRef},
-    line::{Item, Line},
+    CloudEvent, Currency, Money, OrderId, Timestamp,
+    event::{OrderShipped, PaymentAuthorized, PaymentDeclined, PaymentRef},
+    line::Item,
 };
+use end_to_end::events::{event, new_order, now, placed};
 use lambda_kit::{
     Real,
     batch::{Batch, SqsQueue},
@@ -124,23 +125,7 @@ impl Counted {
 }
 
 fn orders<const N: usize>() -> [OrderId; N] {
-    std::array::from_fn(|_| new_key().replacen("-4", "-5", 1).parse().unwrap())
-}
-
-#[expect(clippy::disallowed_methods, reason = "an event that is fresh by the clock of the stage under test")]
-fn event(order_id: &OrderId, event: impl Into<Event>) -> CloudEvent {
-    CloudEvent {
-        source: "/test".into(),
-        subject: Subject::Order(*order_id),
-        time: Timestamp::now(),
-        traceparent: None,
-        event: event.into(),
-    }
-}
-
-fn placed(sku: &str) -> OrderPlaced {
-    let line = Line { sku: sku.parse().unwrap(), quantity: 1, unit_price_minor: 1200 };
-    OrderPlaced { lines: vec![line], total: Money { amount_minor: 1200, currency: Currency::EUR }, payment_method: VISA.into() }
+    std::array::from_fn(|_| new_order().parse().unwrap())
 }
 
 fn shipped(sku: &str, payment: PaymentRef) -> OrderShipped {
@@ -186,7 +171,7 @@ async fn payment_takes_two_writes_to_authorize_one_to_capture_and_reads_nothing(
     let ledger = payment::ledger::Payments(Table::new(counted.dynamodb(), &table, payment::ledger::KEY));
     let core = counted.core(payment::Payment { ledger, provider, ambient: Real });
     let orders = orders::<10>();
-    let all = orders.map(|order_id| event(&order_id, placed("MUG")));
+    let all = orders.map(|order_id| event(order_id, now(), placed("MUG", 1, VISA)));
     // The provider takes its time, so that what follows from ten orders may need more than one publish; see the batch core's
     // own tests for how many. Writes are exact, and nothing is read.
     let claimed = counted.calls(&core, &all).await;
@@ -194,7 +179,7 @@ async fn payment_takes_two_writes_to_authorize_one_to_capture_and_reads_nothing(
     let mut ships = Vec::new();
     for order_id in &orders {
         let record = counted.stack.item("PaymentsTable", "order_id", &order_id.to_string()).await?.context("no record")?;
-        ships.push(event(order_id, shipped("MUG", PaymentRef(record["payment"].as_str().context("no payment")?.to_owned()))));
+        ships.push(event(order_id, now(), shipped("MUG", PaymentRef(record["payment"].as_str().context("no payment")?.to_owned()))));
     }
     let captured = counted.calls(&core, &ships).await;
     assert!(captured.ends_with(", UpdateItem 10") && captured.starts_with("PublishBatch ") && !captured.contains("Get"), "{captured}");
@@ -210,11 +195,11 @@ async fn inventory_takes_one_transaction_to_reserve_and_one_update_to_commit() -
     let sku = new_sku("CALLS");
     counted.stack.stock_up(&sku, 1200, 100).await?;
     let orders = orders::<10>();
-    let all = orders.map(|order_id| event(&order_id, placed(&sku)));
+    let all = orders.map(|order_id| event(order_id, now(), placed(&sku, 1, VISA)));
     // One SKU for all: they are handled one after the other, and still share a publish where the window allows.
     let reserved = counted.calls(&core, &all).await;
     assert!(reserved.contains("TransactWriteItems 10") && !reserved.contains("Get"), "{reserved}");
-    let ships = orders.map(|order_id| event(&order_id, shipped(&sku, PaymentRef("pi_1".into()))));
+    let ships = orders.map(|order_id| event(order_id, now(), shipped(&sku, PaymentRef("pi_1".into()))));
     assert_eq!(counted.calls(&core, &ships).await, "PublishBatch 1, UpdateItem 10");
     assert_eq!(counted.stack.available(&sku).await?, 90);
     Ok(())
@@ -244,7 +229,7 @@ async fn a_mail_takes_one_read_two_writes_and_one_call_of_ses() -> Result<()> {
     let orders = pipeline::orders::Orders::new(counted.dynamodb(), counted.table("OrdersTable"));
     let core = counted.core(order_email::OrderEmail { orders, mailer, address });
     let (order_id, email) = (self::orders::<1>()[0], new_address("calls"));
-    let happened = event(&order_id, placed("MUG"));
+    let happened = event(order_id, now(), placed("MUG", 1, VISA));
     counted.stack.put("OrdersTable", stored_order(&order_id.to_string(), "MUG", &email, &happened.time.to_string())).await?;
     let happened = std::slice::from_ref(&happened);
     assert_eq!(counted.calls(&core, happened).await, "GetItem 1, SendEmail 1, TransactWriteItems 1, UpdateItem 1");
@@ -259,12 +244,13 @@ async fn shipping_and_tracking_take_one_update_an_event() -> Result<()> {
     let shipments = shipping::shipments::ShipmentsTable::new(counted.dynamodb(), counted.table("ShipmentsTable"));
     let core = counted.core(shipping::Shipping { shipments, ambient: Real });
     let orders = orders::<10>();
-    let declined = orders.map(|order_id| event(&order_id, PaymentDeclined { code: "card_declined".into() }));
+    let declined = orders.map(|order_id| event(order_id, now(), PaymentDeclined { code: "card_declined".into() }));
     assert_eq!(counted.calls(&core, &declined).await, "PublishBatch 1, UpdateItem 10", "each decides, all are announced at once");
     let undecided = self::orders::<10>().map(|order_id| {
         let amount = Money { amount_minor: 1200, currency: Currency::EUR };
         event(
-            &order_id,
+            order_id,
+            now(),
             PaymentAuthorized { payment: PaymentRef("pi_1".into()), amount, capture_before: "2036-01-01T00:00:00Z".parse().unwrap() },
         )
     });

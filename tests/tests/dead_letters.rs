@@ -5,10 +5,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and what they measure")]
 
 use anyhow::{Context, Result, ensure};
-use domain::{CloudEvent, Currency, Money, Subject, event::OrderPlaced, line::Line};
 use end_to_end::{
     dead_letters::{purge, put, put_many},
     ear::Ear,
+    events::{event, new_order, now, placed},
 };
 use futures_util::{
     FutureExt as _,
@@ -21,9 +21,9 @@ use std::{
     process::Command,
 };
 use testkit::{
-    engine::function_processes,
+    engine::{deployed, function_processes, role_of},
     shop::{EMAIL, VISA, heard, new_key, new_sku, stored_order},
-    stack::{INSPECTOR, Letter, Stack},
+    stack::{INSPECTOR, Letter, Patience, Stack},
 };
 
 /// Begins with everything thrown away that other tests have left.
@@ -58,8 +58,7 @@ async fn while_pausing(stack: &Stack, stage: &str, work: impl Future<Output = Re
 /// Does something while a function's role lacks a statement.
 async fn while_lacking(stack: &Stack, logical_id: &str, sid: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
     let functions = stack.engine.functions().await?;
-    let is_meant = |function: &&Value| function["FunctionName"].as_str().is_some_and(|name| name.contains(logical_id));
-    let role = functions.iter().find(is_meant).and_then(|function| function["Role"].as_str()?.rsplit('/').next()).context("no role")?;
+    let role = role_of(deployed(&functions, logical_id)?)?;
     let policies = stack.engine.role_policies(role).await?;
     let (name, policy) = policies.first_key_value().context("no policy")?;
     let mut less = policy.clone();
@@ -74,19 +73,9 @@ async fn while_lacking(stack: &Stack, logical_id: &str, sid: &str, work: impl Fu
 
 /// Does something while a queue gives up at the second receive.
 async fn while_impatient(stack: &Stack, queue: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
-    let url = stack.state.output(&format!("{queue}Url"))?;
-    let answer =
-        stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &json!({"QueueUrl": url, "AttributeNames": ["RedrivePolicy"]})).await?;
-    let patient = answer["Attributes"]["RedrivePolicy"].as_str().context("no redrive policy")?;
-    let mut impatient: Value = serde_json::from_str(patient)?;
-    impatient["maxReceiveCount"] = 1.into();
-    let set = async |policy: &str| {
-        let input = json!({"QueueUrl": url, "Attributes": {"RedrivePolicy": policy}});
-        stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await
-    };
-    set(&impatient.to_string()).await?;
+    let patience = Patience::lost(stack, queue).await?;
     let outcome = caught(work).await;
-    set(patient).await?;
+    patience.regained(stack).await?;
     outcome
 }
 
@@ -116,16 +105,10 @@ async fn archived(stack: &Stack, folder: &str) -> Result<BTreeSet<String>> {
 
 /// An order that lies in the table and that nobody was told of, and its announcement.
 async fn unannounced(stack: &Stack, sku: &str) -> Result<(String, String)> {
-    let order_id = new_key().replacen("-4", "-5", 1);
-    #[expect(clippy::disallowed_methods, reason = "the deployed functions run by the real clock")]
-    let time = domain::Timestamp::now();
+    let (order_id, time) = (new_order(), now());
     stack.put("OrdersTable", stored_order(&order_id, sku, EMAIL, &time.to_string())).await?;
-    let line = Line { sku: sku.parse()?, quantity: 1, unit_price_minor: 1200 };
-    let total = Money { amount_minor: 1200, currency: Currency::EUR };
-    let event = OrderPlaced { lines: vec![line], total, payment_method: VISA.into() };
-    let subject = Subject::Order(order_id.parse()?);
-    let event = CloudEvent { source: "/order-intake".into(), subject, time, traceparent: None, event: event.into() };
-    Ok((order_id, event.to_json()))
+    let announcement = event(&order_id, time, placed(sku, 1, VISA)).to_json();
+    Ok((order_id, announcement))
 }
 
 #[tokio::test]
@@ -362,7 +345,7 @@ async fn a_whole_deep_queue_is_brought_home_by_the_services_own_task() -> Result
     let work = async {
         put_many(&stack, "PaymentDeadLetterQueue", (0..MESSAGES).map(|n| format!("message {n}"))).await?;
         let done = changed(&stack, json!({"redrive": {"queue": "payment", "rate": 500}})).await?;
-        assert!(done["notes"].to_string().contains("task") || done["counts"]["done"] == MESSAGES, "{done:#}");
+        assert!(done["notes"].to_string().contains("by a task of its own") && done["counts"]["done"] == MESSAGES, "{done:#}");
         let home: BTreeSet<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
         assert_eq!((home.len(), stack.peek("PaymentDeadLetterQueue").await?.len()), (MESSAGES, 0));
         Ok(())

@@ -7,12 +7,13 @@
 
 use anyhow::{Context, Result, ensure};
 use domain::{
-    CloudEvent, Currency, CustomerId, Event, Money, Subject,
-    event::{CancelReason, InventoryReserved, OrderCancelled, OrderPlaced, OrderShipped, PaymentAuthorized, PaymentRef},
-    line::{Item, Line},
+    CloudEvent, Currency, CustomerId, Money, Subject,
+    event::{CancelReason, InventoryReserved, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentRef},
+    line::Item,
 };
 use end_to_end::{
     dead_letters::{purge, put, put_many},
+    events::{event, new_order, now, placed},
     inbound,
 };
 use lambda_kit::secrets::SecretText as _;
@@ -20,7 +21,7 @@ use mailer::unsubscribe::{LinkKey, Links};
 use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
 use testkit::{
-    engine::{function_processes, request},
+    engine::{deployed, function_processes, request, role_of},
     shop::{DECLINED, EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order, stored_customer, stored_order},
     stack::Stack,
 };
@@ -76,10 +77,8 @@ impl Function {
     async fn find(stack: &Stack, stem: &'static str) -> Result<Self> {
         let logical_id = stem.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<String>();
         let functions = stack.engine.functions().await?;
-        let deployed =
-            functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&format!("{logical_id}Function"))));
-        let deployed = deployed.with_context(|| format!("{stem} is not deployed"))?;
-        let role = deployed["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("no role")?.to_owned();
+        let deployed = deployed(&functions, &format!("{logical_id}Function"))?;
+        let role = role_of(deployed)?.to_owned();
         let queue = stack.state.outputs.get(&format!("{logical_id}QueueUrl")).and_then(|url| url.rsplit('/').next()).map(str::to_owned);
         let name = deployed["FunctionName"].as_str().unwrap_or_default().to_owned();
         let log_group = deployed["LoggingConfig"]["LogGroup"].as_str().map_or_else(|| format!("/aws/lambda/{name}"), str::to_owned);
@@ -164,7 +163,7 @@ impl Function {
     /// What every consumer of events does: park what can never pass, hide what has to wait.
     async fn parks_and_hides(&self) -> Result<()> {
         self.parks().await?;
-        let mut unknown: Value = serde_json::from_str(&event(&new_order(), now(), placed("X", 1, VISA)).to_json())?;
+        let mut unknown: Value = serde_json::from_str(&event(new_order(), now(), placed("X", 1, VISA)).to_json())?;
         unknown["type"] = "order.placed.v99".into();
         ensure!(self.deliver(&[unknown.to_string()]).await? == 1, "an unknown version has to wait");
         Ok(())
@@ -233,7 +232,7 @@ impl Function {
                 ensure!(seen.status == 404, "{}", seen.body);
             }
             "order-tracking" => {
-                self.passes(&[event(&new_order(), now(), placed(&sku, 1, VISA))]).await?;
+                self.passes(&[event(new_order(), now(), placed(&sku, 1, VISA))]).await?;
                 self.parks_and_hides().await?;
             }
             "order-deadline" => {
@@ -247,9 +246,9 @@ impl Function {
             "payment" => {
                 self.cool_down();
                 // Fresh, so that nothing is read first; declined, so that no money has to be found again.
-                self.passes(&[event(&new_order(), now(), placed(&sku, 1, DECLINED))]).await?;
+                self.passes(&[event(new_order(), now(), placed(&sku, 1, DECLINED))]).await?;
                 // Old, so that the record is looked up before the provider is called.
-                self.passes(&[event(&new_order(), "2026-01-01T00:00:00Z".parse()?, cancelled(None))]).await?;
+                self.passes(&[event(new_order(), "2026-01-01T00:00:00Z".parse()?, cancelled(None))]).await?;
                 self.parks_and_hides().await?;
             }
             "inventory" => {
@@ -258,7 +257,7 @@ impl Function {
                 self.passes(&[event(&order_id, now(), placed(&sku, 1, VISA))]).await?;
                 let shipped = OrderShipped { tracking_number: "OP1".into(), payment: PaymentRef("pi_1".into()), items };
                 self.passes(&[event(&order_id, now(), shipped)]).await?;
-                self.passes(&[event(&new_order(), now(), placed(&sku, 1000, VISA))]).await?;
+                self.passes(&[event(new_order(), now(), placed(&sku, 1000, VISA))]).await?;
                 self.parks_and_hides().await?;
             }
             "shipping" => {
@@ -268,8 +267,8 @@ impl Function {
                 let authorized = PaymentAuthorized { payment: PaymentRef("pi_none".into()), amount, capture_before };
                 self.passes(&[event(&order_id, now(), authorized)]).await?;
                 // Rejected rather than reserved: nothing else is set in motion by it.
-                self.passes(&[event(&new_order(), now(), domain::event::InventoryRejected { short: vec![] })]).await?;
-                self.passes(&[event(&new_order(), now(), InventoryReserved { items: vec![] })]).await?;
+                self.passes(&[event(new_order(), now(), domain::event::InventoryRejected { short: vec![] })]).await?;
+                self.passes(&[event(new_order(), now(), InventoryReserved { items: vec![] })]).await?;
                 self.parks_and_hides().await?;
             }
             "customer-signup" => {
@@ -286,7 +285,7 @@ impl Function {
             "welcome-email" => {
                 let id = self.customer("welcomed").await?;
                 let signed_up = domain::event::CustomerSignedUp { marketing_consent: true };
-                self.passes(&[CloudEvent { subject: Subject::Customer(id), ..event(&new_order(), now(), signed_up) }]).await?;
+                self.passes(&[CloudEvent { subject: Subject::Customer(id), ..event(new_order(), now(), signed_up) }]).await?;
                 self.parks_and_hides().await?;
             }
             "order-email" => {
@@ -345,26 +344,6 @@ impl Function {
         }
         Ok(())
     }
-}
-
-fn new_order() -> String {
-    new_key().replacen("-4", "-5", 1)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the deployed functions run by the real clock")]
-fn now() -> domain::Timestamp {
-    domain::Timestamp::now()
-}
-
-fn event(order_id: &str, time: domain::Timestamp, event: impl Into<Event>) -> CloudEvent {
-    let subject = Subject::Order(order_id.parse().unwrap());
-    CloudEvent { source: "/test".into(), subject, time, traceparent: None, event: event.into() }
-}
-
-fn placed(sku: &str, quantity: u32, payment_method: &str) -> OrderPlaced {
-    let line = Line { sku: sku.parse().unwrap(), quantity, unit_price_minor: 1200 };
-    let total = Money { amount_minor: 1200 * u64::from(quantity), currency: Currency::EUR };
-    OrderPlaced { lines: vec![line], total, payment_method: payment_method.into() }
 }
 
 fn cancelled(payment: Option<PaymentRef>) -> OrderCancelled {

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// How often the line of a terminal is rewritten: smooth to the eye, nothing to the processor.
-const TERMINAL_TICK: Duration = Duration::from_millis(200);
+pub const TERMINAL_TICK: Duration = Duration::from_millis(200);
 /// How often a pipe hears that a step is alive: often enough for an impatient CI, seldom enough to read.
-const PIPE_TICK: Duration = Duration::from_secs(15);
+pub const PIPE_TICK: Duration = Duration::from_secs(15);
 /// How much of a failed program's output is shown.
 const SHOWN_LINES: usize = 30;
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use testkit::engine::Engine;
+use testkit::engine::{Engine, deployed};
 use testkit::stack::State;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -159,8 +159,7 @@ async fn environment(state: &State, host: &str, repository: &Repository) -> Resu
     let functions = Engine::new(&state.endpoint_url).functions().await?;
     for function in repository.functions()? {
         let id = logical_id(&function);
-        let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&id)));
-        let mut variables = deployed.with_context(|| format!("{id} is not deployed"))?["Environment"]["Variables"].clone();
+        let mut variables = deployed(&functions, &id)?["Environment"]["Variables"].clone();
         for (name, value) in variables.as_object_mut().into_iter().flatten() {
             if let (Some(text), true) = (value.as_str(), name != LEFT_ALONE) {
                 *value = text.replace("127.0.0.1", host).replace("localhost", host).into();

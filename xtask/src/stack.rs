@@ -6,11 +6,11 @@ use crate::processes::{Service, Services, Start, remove_traces};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::state;
 use crate::{build, deploy, setup};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use testkit::engine::{self, Engine};
+use testkit::engine::{self, Engine, deployed};
 use testkit::stack::State;
 
 pub async fn up(repository: &Repository, port: u16) -> Result<()> {
@@ -123,8 +123,7 @@ pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Resu
     let state = state::require(repository)?;
     let engine = Engine::new(&state.endpoint_url);
     let functions = engine.functions().await?;
-    let deployed = functions.iter().find(|f| f["FunctionName"].as_str().is_some_and(|name| name.contains(&logical_id(folder))));
-    let deployed = deployed.with_context(|| format!("{folder} is not deployed"))?;
+    let deployed = deployed(&functions, &logical_id(folder))?;
     let default_group = format!("/aws/lambda/{}", deployed["FunctionName"].as_str().unwrap_or_default());
     let group = deployed["LoggingConfig"]["LogGroup"].as_str().unwrap_or(&default_group).to_owned();
 

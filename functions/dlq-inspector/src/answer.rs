@@ -7,6 +7,9 @@ use crate::{
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Stands for what is not shown.
+pub const MASK: &str = "***";
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,6 +58,13 @@ pub struct Listed {
     pub arrived_last_hour: Option<u64>,
     /// Whether all were read: if not, an older one may lie behind those that were.
     pub complete: bool,
+}
+
+impl Listed {
+    /// Messages in it, about, whoever has them.
+    pub fn held(&self) -> u64 {
+        self.depth + self.in_flight
+    }
 }
 
 /// A message.

@@ -1,10 +1,8 @@
 //! Wires `dlq-inspector`: the stack's configuration, queues and topics, the consumers' logs, the archive and the alerts.
 
 use dlq_inspector::inspector::{Inspector, aws::Aws};
-use lambda_kit::{Ambient as _, Error, Real, config::Env};
+use lambda_kit::{Error, Real, config::Env, deadline};
 use lambda_runtime::{LambdaEvent, service_fn};
-use std::time::Duration;
-use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -16,9 +14,8 @@ async fn main() -> Result<(), Error> {
     let stack_name = ports.stack_name();
     let inspector = &Inspector { ports, stack_name };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<serde_json::Value>| async move {
-        let now = u64::try_from(Real.now().as_millisecond()).unwrap_or(0);
-        let left = Duration::from_millis(event.context.deadline.saturating_sub(now));
-        let handling = inspector.handle(event.payload, &event.context.request_id, Instant::now() + left);
+        let deadline = deadline(&Real, &event.context);
+        let handling = inspector.handle(event.payload, &event.context.request_id, deadline);
         // Boxed: the futures of handler, SDK and runtime nest deeper than the compiler follows in one piece.
         Ok::<_, Error>(Box::pin(handling).await?)
     }))

@@ -1,6 +1,9 @@
 //! The two things that no decision may fetch for itself: the time and randomness.
 
 use jiff::Timestamp;
+use lambda_runtime::Context;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Clock and dice. An argument everywhere, so that tests and simulations own them.
 pub trait Ambient {
@@ -8,6 +11,12 @@ pub trait Ambient {
     fn now(&self) -> Timestamp;
     /// 64 random bits.
     fn random(&self) -> u64;
+}
+
+/// When Lambda ends an invocation, on the clock that timers go by.
+pub fn deadline(ambient: &impl Ambient, context: &Context) -> Instant {
+    let now = u64::try_from(ambient.now().as_millisecond()).unwrap_or(0);
+    Instant::now() + Duration::from_millis(context.deadline.saturating_sub(now))
 }
 
 /// The clock and the dice of the machine.

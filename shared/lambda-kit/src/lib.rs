@@ -17,7 +17,7 @@ pub mod secrets;
 pub mod telemetry;
 pub mod trace;
 
-pub use ambient::{Ambient, Real};
+pub use ambient::{Ambient, Real, deadline};
 pub use failure::{Failure, Kind};
 /// The runtime's error, what `main` returns.
 pub use lambda_runtime::Error;

@@ -198,8 +198,7 @@ impl Engine {
     /// Where it is not deployed, or the engine refuses.
     pub async fn function(&self, logical_id: &str) -> Result<String> {
         let functions = self.functions().await?;
-        let function = functions.iter().filter_map(|f| f["FunctionName"].as_str()).find(|name| name.contains(logical_id));
-        Ok(function.with_context(|| format!("no {logical_id} is deployed: `cargo xtask up` deploys what is missing"))?.to_owned())
+        Ok(deployed(&functions, logical_id)?["FunctionName"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Pauses or resumes the queue of a function, and waits until that holds.
@@ -211,6 +210,23 @@ impl Engine {
         self.rest("lambda", "PUT", &format!("{path}{id}"), &json!({ "Enabled": enabled }).to_string()).await?;
         Ok(())
     }
+}
+
+/// Of all [`Engine::functions`] the one that the template calls `logical_id`.
+///
+/// # Errors
+/// Where it is not deployed.
+pub fn deployed<'f>(functions: &'f [Value], logical_id: &str) -> Result<&'f Value> {
+    let found = functions.iter().find(|function| function["FunctionName"].as_str().is_some_and(|name| name.contains(logical_id)));
+    found.with_context(|| format!("no {logical_id} is deployed: `cargo xtask up` deploys what is missing"))
+}
+
+/// The name of the role that one of [`Engine::functions`] runs as.
+///
+/// # Errors
+/// Where it has none.
+pub fn role_of(function: &Value) -> Result<&str> {
+    function["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("a function without a role")
 }
 
 /// A process of a function.

@@ -388,6 +388,43 @@ impl Stack {
     }
 }
 
+/// A queue whose messages go to the dead-letter queue at their second receive, until [`Patience::regained`].
+pub struct Patience {
+    queue_url: String,
+    redrive_policy: String,
+}
+
+impl Patience {
+    /// Takes it from the queue whose output is `<queue>Url`.
+    ///
+    /// # Errors
+    /// Where the engine refuses, or the queue redrives to nowhere.
+    pub async fn lost(stack: &Stack, queue: &str) -> Result<Self> {
+        let queue_url = stack.state.output(&format!("{queue}Url"))?.to_owned();
+        let input = json!({"QueueUrl": queue_url, "AttributeNames": ["RedrivePolicy"]});
+        let answer = stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
+        let redrive_policy = answer["Attributes"]["RedrivePolicy"].as_str().with_context(|| format!("{queue} has no redrive policy"))?;
+        let mut impatient: Value = serde_json::from_str(redrive_policy).context("a redrive policy is not JSON")?;
+        impatient["maxReceiveCount"] = 1.into();
+        let patience = Self { queue_url, redrive_policy: redrive_policy.to_owned() };
+        patience.set(stack, &impatient.to_string()).await?;
+        Ok(patience)
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn regained(self, stack: &Stack) -> Result<()> {
+        self.set(stack, &self.redrive_policy).await
+    }
+
+    async fn set(&self, stack: &Stack, redrive_policy: &str) -> Result<()> {
+        let input = json!({"QueueUrl": self.queue_url, "Attributes": {"RedrivePolicy": redrive_policy}});
+        stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await.map(drop)
+    }
+}
+
 /// A function's answer, unless it is Lambda's word that there is none.
 ///
 /// # Errors

@@ -381,7 +381,7 @@ pub fn schedules_are_listed_and_watched(template: &Template) -> Complaints {
             if function.at("/Timeout").as_u64().is_none_or(|seconds| seconds < SCHEDULED_TIMEOUT_MIN) {
                 complaints.push(format!("{}: Timeout is below {SCHEDULED_TIMEOUT_MIN}", function.id));
             }
-            let errors = alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function.id } }));
+            let errors = alarms_on_errors(template, function.id);
             // It comes too seldom for two data points.
             if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(0), 300)) {
                 complaints.push(format!("{}: no alarm on Errors of what the clock invokes", function.id));
@@ -401,6 +401,11 @@ fn alarms_on<'a>(template: &'a Template, metric: (&'static str, &'static str), d
         alarm.at("/Namespace") == metric.0 && alarm.at("/MetricName") == metric.1 && *alarm.at("/Dimensions") == json!([dimension])
     };
     template.of_type("AWS::CloudWatch::Alarm").filter(fits).collect()
+}
+
+/// The alarms on a function's errors.
+fn alarms_on_errors<'a>(template: &'a Template, function: &str) -> Vec<Resource<'a>> {
+    alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function } }))
 }
 
 /// Whether an alarm goes off when the metric was above `threshold` for a while, at most `within_seconds`.
@@ -444,7 +449,7 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for source in template.sources() {
         let function = source.function;
-        let errors = alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function.id } }));
+        let errors = alarms_on_errors(template, function.id);
         let patient = |alarm: &Resource<'_>| above(alarm, "Sum", &json!(0), LATE_SECONDS) && alarm.at("/DatapointsToAlarm") == 2;
         if !errors.iter().any(patient) {
             complaints.push(format!("{}: no alarm on Errors", function.id));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use testkit::engine::function_processes;
-use testkit::stack::Stack;
+use testkit::engine::{function_processes, role_of};
+use testkit::stack::{Patience, Stack};
 
 /// Between two kills: every function loses a process every few seconds, and most messages are still handled by somebody.
 const BETWEEN_KILLS_MS: RangeInclusive<u64> = 200..=1200;
@@ -170,7 +170,7 @@ impl Refusal {
     async fn of(stack: &Stack, resource: &str) -> Result<Self> {
         let mut policies = Vec::new();
         for function in stack.engine.functions().await? {
-            let role = function["Role"].as_str().and_then(|arn| arn.rsplit('/').next()).context("a function without a role")?;
+            let role = role_of(&function)?;
             for (name, policy) in stack.engine.role_policies(role).await? {
                 if let Some(less) = without(&policy, resource) {
                     stack.engine.put_role_policy(role, &name, &less).await?;
@@ -196,35 +196,6 @@ fn without(policy: &Value, resource: &str) -> Option<Value> {
     let is_about = |statement: &&Value| statement["Resource"].as_str().is_some_and(|arn| arn.ends_with(resource));
     let left: Vec<_> = statements.iter().filter(|statement| !is_about(statement)).cloned().collect();
     (left.len() < statements.len()).then(|| json!({"Version": policy["Version"], "Statement": left}))
-}
-
-/// A queue whose messages go to the dead-letter queue at their second receive, until [`Patience::regained`].
-struct Patience {
-    queue_url: String,
-    redrive_policy: String,
-}
-
-impl Patience {
-    async fn lost(stack: &Stack, queue: &str) -> Result<Self> {
-        let queue_url = stack.state.output(&format!("{queue}Url"))?.to_owned();
-        let input = json!({"QueueUrl": queue_url, "AttributeNames": ["RedrivePolicy"]});
-        let answer = stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
-        let redrive_policy = answer["Attributes"]["RedrivePolicy"].as_str().with_context(|| format!("{queue} has no redrive policy"))?;
-        let mut impatient: Value = serde_json::from_str(redrive_policy).context("a redrive policy is not JSON")?;
-        impatient["maxReceiveCount"] = 1.into();
-        let patience = Self { queue_url, redrive_policy: redrive_policy.to_owned() };
-        patience.set(stack, &impatient.to_string()).await?;
-        Ok(patience)
-    }
-
-    async fn regained(self, stack: &Stack) -> Result<()> {
-        self.set(stack, &self.redrive_policy).await
-    }
-
-    async fn set(&self, stack: &Stack, redrive_policy: &str) -> Result<()> {
-        let input = json!({"QueueUrl": self.queue_url, "Attributes": {"RedrivePolicy": redrive_policy}});
-        stack.engine.call("sqs", "AmazonSQS.SetQueueAttributes", &input).await.map(drop)
-    }
 }
 
 #[cfg(test)]

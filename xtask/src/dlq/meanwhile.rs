@@ -1,19 +1,14 @@
 //! What is said while the inspector works, on standard error: how far it is, what it noted, and, if it ends early, what was done.
 //! On a terminal one line that is rewritten; in a pipe or in CI plain lines at intervals.
 
-use crate::progress;
+use crate::progress::{self, PIPE_TICK, TERMINAL_TICK};
 use anyhow::Result;
 use dlq_inspector::answer::Answer;
 use dlq_inspector::request::{Command, Counts};
 use std::collections::HashSet;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::time::Interval;
-
-/// How often the line of a terminal is rewritten: smooth to the eye, nothing to the processor.
-const TERMINAL_TICK: Duration = Duration::from_millis(200);
-/// How often a pipe hears of it: about once an invocation.
-const PIPE_TICK: Duration = Duration::from_secs(15);
 
 /// A question on its way.
 pub struct Meanwhile {

@@ -11,7 +11,7 @@ use crate::machine::Repository;
 use crate::{Interrupted, interrupted};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use dlq_inspector::answer::{Answer, Changed, Listed};
+use dlq_inspector::answer::{Answer, Changed};
 use dlq_inspector::request::{self, Cursor, Nothing, Request};
 use inspector::Inspector;
 use meanwhile::Meanwhile;
@@ -236,10 +236,9 @@ fn cursor_of(command: &mut request::Command) -> Option<&mut Option<Cursor>> {
 
 /// The exit status of an answer.
 fn status(answer: &Answer) -> Result<u8> {
-    let is_full = |queue: &Listed| queue.depth + queue.in_flight > 0;
     let all_went = |Changed { counts, unread, .. }: &Changed| counts.refused + counts.held_back + counts.failed + unread == 0;
     let well = match answer {
-        Answer::List(listed) => listed.iter().any(is_full),
+        Answer::List(listed) => listed.iter().any(|queue| queue.held() > 0),
         Answer::Changed(changed) => all_went(changed),
         Answer::Peek(_) | Answer::Explain(_) | Answer::Digest(_) => true,
         Answer::Refused(refusal) | Answer::Failed(refusal) => bail!("{}", refusal.message),
@@ -278,7 +277,7 @@ fn now() -> jiff::Timestamp {
 mod tests {
     use super::*;
     use clap::Parser as _;
-    use dlq_inspector::answer::{Digested, Refusal};
+    use dlq_inspector::answer::{Digested, Listed, Refusal};
     use dlq_inspector::request::Counts;
     use serde_json::{Value, json};
 

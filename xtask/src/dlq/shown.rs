@@ -4,7 +4,7 @@
 //! out of a queue: control characters would be the terminal's.
 
 use crate::progress::{bold, dim, red};
-use dlq_inspector::answer::{Answer, Changed, Digested, Explained, Listed, Peeked};
+use dlq_inspector::answer::{Answer, Changed, Digested, Explained, Listed, MASK, Peeked};
 use dlq_inspector::request::Command;
 use dlq_inspector::table::{Group, aligned, to_the_second};
 use jiff::Timestamp;
@@ -12,8 +12,6 @@ use serde_json::Value;
 
 /// Most groups whose example is told in full: what a screen holds. They are the largest.
 const EXAMPLES_MAX: usize = 10;
-/// What the inspector puts in place of what may be personal.
-const MASK: &str = "***";
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -37,22 +35,17 @@ fn list(listed: &[Listed], flags: &str, now: Timestamp) -> String {
     for (line, queue) in table.lines().zip(std::iter::once(None).chain(listed.iter().map(Some))) {
         let line = match queue {
             None => bold(line),
-            Some(queue) if held(queue) > 0 => red(line),
+            Some(queue) if queue.held() > 0 => red(line),
             Some(_) => dim(line),
         };
         text.push_str(&(line + "\n"));
     }
     text.push_str(&format!("\n{}\n", sum(listed)));
     // Where there is one to fill in, the fullest.
-    if let Some(fullest) = listed.iter().filter(|queue| held(queue) > 0).max_by_key(|queue| held(queue)) {
+    if let Some(fullest) = listed.iter().filter(|queue| queue.held() > 0).max_by_key(|queue| queue.held()) {
         text.push_str(&(dim(&format!("why: cargo xtask dlq explain {}{flags}", fullest.queue)) + "\n"));
     }
     text
-}
-
-/// Messages in a queue, whoever has them.
-fn held(queue: &Listed) -> u64 {
-    queue.depth + queue.in_flight
 }
 
 /// The queues as a table, without colours.
@@ -69,8 +62,8 @@ fn table(listed: &[Listed], now: Timestamp) -> String {
 }
 
 fn sum(listed: &[Listed]) -> String {
-    let messages: u64 = listed.iter().map(held).sum();
-    let full = listed.iter().filter(|queue| held(queue) > 0).count();
+    let messages: u64 = listed.iter().map(Listed::held).sum();
+    let full = listed.iter().filter(|queue| queue.held() > 0).count();
     match (listed.len(), messages) {
         (0, _) => "The stack has no dead-letter queue.".to_owned(),
         (queues, 0) => format!("All {queues} dead-letter queues are empty."),

@@ -4,7 +4,7 @@
 //! the first alone, which says what it was about to do. Without the first, nothing is changed.
 
 use super::{Inspector, ports::Ports, stack::DeadLetterQueue};
-use crate::request::Counts;
+use crate::request::{Counts, Redrive};
 use domain::Timestamp;
 use lambda_kit::Failure;
 use serde::Serialize;
@@ -41,6 +41,13 @@ pub struct Change<'r> {
 }
 
 impl<'r> Change<'r> {
+    /// A redrive that begins, message by message or otherwise: `command` says how.
+    pub fn redrive(command: &'static str, queue: &'r DeadLetterQueue, redrive: &'r Redrive) -> Self {
+        let Redrive { conditions, max, force, reason, .. } = redrive;
+        let (phase, counts) = ("begun", Counts::default());
+        Self { phase, command, queue: &queue.name, conditions, max: *max, force: *force, reason, counts }
+    }
+
     /// Bodies are shown.
     pub fn reveal(queue: &'r DeadLetterQueue, limit: usize) -> Self {
         let max = u64::try_from(limit).ok();

@@ -5,11 +5,8 @@
 use super::ports::{Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
 use aws_config::SdkConfig;
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
-use aws_sdk_sqs::{
-    primitives::Blob,
-    types::{
-        ChangeMessageVisibilityBatchRequestEntry, ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName, QueueAttributeName,
-    },
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use domain::Timestamp;
 use lambda_kit::{Ambient, Failure, Real, batch::Attribute, config::Env, sdk::failure};
@@ -144,12 +141,7 @@ impl Queues for Aws {
     async fn send(&self, url: &str, message: &Outbound) -> Result<(), Failure> {
         let mut call = self.sqs.send_message().queue_url(url).message_body(&message.body);
         for (name, attribute) in &message.attributes {
-            let value = aws_sdk_sqs::types::MessageAttributeValue::builder();
-            let value = match attribute {
-                Attribute::Text { data_type, value: text } => value.data_type(data_type).string_value(text),
-                Attribute::Binary { data_type, value: bytes } => value.data_type(data_type).binary_value(Blob::new(bytes.clone())),
-            };
-            call = call.message_attributes(name, value.build().map_err(unattributable)?);
+            call = call.message_attributes(name, attribute.clone().into_sqs().map_err(unattributable)?);
         }
         let call = call.set_message_group_id(message.group_id.clone());
         let call = call.set_message_deduplication_id(message.deduplication_id.clone());

@@ -9,12 +9,13 @@
 //! as the real one does, and calls nothing that changes anything.
 
 use super::{
-    Inspector, WORK_FOR,
+    Inspector,
     audit::{self, Who},
+    count,
     filter::Filter,
     look::RECEIVES,
     message::{Facts, outbound},
-    move_task,
+    move_task, pages_end,
     ports::{Letter, Outbound, PAGE_MAX, Ports},
     stack::{DeadLetterQueue, Home},
     stop::{Stop, is_denied},
@@ -92,7 +93,6 @@ enum Fate<'q> {
 /// One invocation's work, and what is known from those before it: what survives a failure half-way.
 struct Run<'p, P> {
     walk: Walk<'p, P>,
-    lease: Duration,
     /// Groups of which a message did not go.
     held: Seen,
     counts: Counts,
@@ -141,16 +141,7 @@ impl<P: Ports> Inspector<P> {
         {
             return Ok(changed);
         }
-        let record = audit::Change {
-            phase: "begun",
-            command: "redrive",
-            queue: &queue.name,
-            conditions: &redrive.conditions,
-            max: redrive.max,
-            force: redrive.force,
-            reason: &redrive.reason,
-            counts: Counts::default(),
-        };
+        let record = audit::Change::redrive("redrive", queue, redrive);
         let act = Act::Redrive { force: redrive.force, to: redrive.to.as_deref() };
         let (max, pace) = (redrive.max.unwrap_or(u64::MAX), Pace::new(redrive.rate));
         let job = Job { act, filter, max, pace, dry_run: redrive.dry_run, who, record };
@@ -193,7 +184,7 @@ impl<P: Ports> Inspector<P> {
         let known = queue.depth() + if job.dry_run { 0 } else { counts.done };
         let began_at = began_at.unwrap_or_else(|| self.ports.now());
         let walk = Walk::new(&self.ports, queue, lease, seen);
-        let mut run = Run { walk, lease, held, counts, notes: Vec::new(), begun: false, began_at };
+        let mut run = Run { walk, held, counts, notes: Vec::new(), begun: false, began_at };
         let outcome = self.change_all(queue, &job, &mut run, last).await;
         // What is held when the invocation only pauses stays hidden: the next one reads on behind it.
         let released = if matches!(outcome, Ok(false)) { Ok(()) } else { run.walk.end().await };
@@ -208,17 +199,13 @@ impl<P: Ports> Inspector<P> {
         }
         let unread = if is_over && run.counts.done < job.max { known.saturating_sub(run.counts.read) } else { 0 };
         let waits_on = unread > 0 && waits < waits_max(lease) && self.waits(queue, &job, last).await?;
-        let cursor = |run: Run<'_, P>, waits| {
-            let Run { walk, held, counts, began_at, .. } = run;
-            Cursor { seen: walk.seen, held, counts, began_at: Some(began_at), waits, ..Cursor::default() }
-        };
+        let Run { walk, held, counts, mut notes, .. } = run;
         if unread > 0 {
             let then = if waits_on { "They are waited for." } else { "Ask again in a minute." };
-            run.notes
-                .push(format!("About {unread} are hidden: somebody else reads them, or they are behind others of their group. {then}"));
+            notes.push(format!("About {unread} are hidden: somebody else reads them, or they are behind others of their group. {then}"));
         }
-        let (counts, notes) = (run.counts, std::mem::take(&mut run.notes));
-        let cursor = if waits_on { Some(cursor(run, waits + 1)) } else { (!is_over).then(|| cursor(run, waits)) };
+        let (began_at, waits) = (Some(began_at), waits + u64::from(waits_on));
+        let cursor = (!is_over || waits_on).then(|| Cursor { seen: walk.seen, held, counts, began_at, waits, ..Cursor::default() });
         Ok(Changed { queue: queue.name.clone(), dry_run: job.dry_run, counts, depth: known, unread, notes, cursor })
     }
 
@@ -235,9 +222,9 @@ impl<P: Ports> Inspector<P> {
     /// Page by page, one at least, to the end or for a while, but not beyond `last`; whether it is over.
     async fn change_all(&self, queue: &DeadLetterQueue, job: &Job<'_>, run: &mut Run<'_, P>, last: Instant) -> Result<bool, Failure> {
         let mut look_ups = if job.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
-        let ends = (Instant::now() + WORK_FOR).min(last);
+        let ends = pages_end(last);
         while run.counts.done < job.max {
-            let until = (Instant::now() + run.lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
+            let until = (Instant::now() + run.walk.lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
             let receives = if job.dry_run { RECEIVES } else { 1 };
             let Some(page) = run.walk.page(job.pace.page(), receives).await? else { return Ok(true) };
             let (facts, _) = self.facts(queue, &page, &mut look_ups, job.filter.asks_cause()).await?;
@@ -431,10 +418,6 @@ impl<P: Ports> Inspector<P> {
 /// How often hidden messages are waited for: a little longer than a lease that an inspector took which died, or goes on.
 fn waits_max(lease: Duration) -> u64 {
     lease.as_secs() / WAIT.as_secs() + 2
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// When the next message may go.

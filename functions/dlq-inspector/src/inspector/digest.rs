@@ -4,15 +4,13 @@
 //! and types with counts of the same order. It is sent, then written down: whoever dies between says it twice, never not.
 
 use super::{Inspector, ports::Ports, stack::DeadLetterQueue};
-use crate::{request::Cursor, seen::hash, table::Table};
+use crate::{answer::Digested, request::Cursor, seen::hash, table::Table};
 use domain::Timestamp;
 use futures_util::future::join_all;
 use lambda_kit::Failure;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
-
-pub use crate::answer::Digested;
 
 /// How long the same is not said again: twice a day somebody should hear of what nobody mends.
 pub const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);

@@ -1,9 +1,10 @@
 //! `explain`: reads a queue to its end and counts its messages by cause.
 
 use super::{
-    Inspector, WORK_FOR,
+    Inspector, count,
     look::{LOOK_UPS_MAX, RECEIVES},
     message::Facts,
+    pages_end,
     ports::{PAGE_MAX, Ports},
     stack::{DeadLetterQueue, Home},
     stop::Stop,
@@ -55,8 +56,7 @@ impl<P: Ports> Inspector<P> {
     pub(crate) async fn explain(&self, explain: &Explain, last: Instant) -> Result<Explained, Stop> {
         let layout = self.layout().await?;
         let queue = layout.find(&explain.queue)?;
-        let ends = (Instant::now() + WORK_FOR).min(last);
-        Ok(self.explained(queue, explain.cursor.clone().unwrap_or_default(), u64::MAX, ends).await?)
+        Ok(self.explained(queue, explain.cursor.clone().unwrap_or_default(), u64::MAX, pages_end(last)).await?)
     }
 
     /// Reads on in a queue, a page at least, up to so many messages, or until `ends`.
@@ -81,7 +81,7 @@ impl<P: Ports> Inspector<P> {
                 }
                 Err(failure) => break Err(failure),
             }
-            counts.read += u64::try_from(page.len()).unwrap_or(u64::MAX);
+            counts.read += count(page.len());
             if counts.read >= most {
                 break Ok(true);
             }

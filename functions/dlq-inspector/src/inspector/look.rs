@@ -5,7 +5,7 @@
 use super::{
     Inspector,
     audit::{Change, Who},
-    mask,
+    count, mask,
     message::Facts,
     ports::{Letter, PAGE_MAX, Ports, Resource},
     stack::{DeadLetterQueue, Home, Layout, layout},
@@ -67,36 +67,31 @@ impl<P: Ports> Inspector<P> {
         let mut walk = Walk::new(&self.ports, queue, lease(queue.facts.visible.min(100)), Default::default());
         let hour_ago = self.ports.now().checked_sub(Duration::from_secs(3600)).unwrap_or(Timestamp::MIN);
         let (mut oldest, mut arrived, mut read, mut complete) = (None, Some(0), 0, queue.facts.in_flight == 0);
-        let mut failed = None;
-        // An empty queue is not asked: a receive would wait a second for nothing.
-        let mut goes_on = queue.facts.visible > 0;
-        while goes_on {
-            match walk.page(PAGE_MAX, 1).await {
-                Ok(Some(page)) => {
-                    for letter in &page {
-                        let facts = Facts::of(letter, queue.is_undelivered());
-                        oldest = Some(oldest.map_or(letter.sent_at, |oldest: Timestamp| oldest.min(letter.sent_at)));
-                        // When SQS moved a message nobody says; the time it was sent is that of its own queue.
-                        let is_known = letter.moved_from.is_none() && (facts.parked || queue.is_undelivered());
-                        arrived = arrived.filter(|_| is_known).map(|count| count + u64::from(letter.sent_at >= hour_ago));
-                    }
-                    read += page.len();
-                    if read >= LIST_READ_MAX {
-                        complete &= queue.facts.visible <= u64::try_from(read).unwrap_or(u64::MAX);
-                        goes_on = false;
-                    }
-                }
-                Ok(None) => goes_on = false,
-                Err(failure) => {
-                    failed = Some(failure);
-                    goes_on = false;
-                }
+        let outcome = loop {
+            // An empty queue is not asked: a receive would wait a second for nothing.
+            if queue.facts.visible == 0 {
+                break Ok(());
             }
-        }
+            let page = match walk.page(PAGE_MAX, 1).await {
+                Ok(Some(page)) => page,
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
+            };
+            for letter in &page {
+                let facts = Facts::of(letter, queue.is_undelivered());
+                oldest = Some(oldest.map_or(letter.sent_at, |oldest: Timestamp| oldest.min(letter.sent_at)));
+                // When SQS moved a message nobody says; the time it was sent is that of its own queue.
+                let is_known = letter.moved_from.is_none() && (facts.parked || queue.is_undelivered());
+                arrived = arrived.filter(|_| is_known).map(|count| count + u64::from(letter.sent_at >= hour_ago));
+            }
+            read += page.len();
+            if read >= LIST_READ_MAX {
+                complete &= queue.facts.visible <= count(read);
+                break Ok(());
+            }
+        };
         walk.end().await?;
-        if let Some(failure) = failed {
-            return Err(failure);
-        }
+        outcome?;
         Ok(Listed {
             queue: queue.name.clone(),
             queue_name: queue.queue_name().to_owned(),
@@ -148,7 +143,7 @@ impl<P: Ports> Inspector<P> {
                     letters.push(letter);
                 }
             }
-            if letters.len() >= limit || u64::try_from(letters.len()).unwrap_or(u64::MAX) >= queue.facts.visible {
+            if letters.len() >= limit || count(letters.len()) >= queue.facts.visible {
                 break;
             }
         }
@@ -195,36 +190,34 @@ impl<P: Ports> Inspector<P> {
         for (group, places) in by_log {
             for places in places.chunks(PAGE_MAX) {
                 if *look_ups == 0 && !strictly {
-                    not_looked_up += u64::try_from(places.len()).unwrap_or(u64::MAX);
+                    not_looked_up += count(places.len());
                     continue;
                 }
                 *look_ups = look_ups.saturating_sub(1);
                 let ids: Vec<_> = places.iter().map(|&at| letters[at].message_id.as_str()).collect();
                 let since = places.iter().map(|&at| letters[at].sent_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
-                match self.ports.last_errors(&group, &ids, since).await {
-                    Ok(found) => {
-                        for &at in places {
-                            match found.by_id.get(&letters[at].message_id) {
-                                None if !found.complete && strictly => {
-                                    let message = "a consumer's log is too long to look causes up in: select by id, type or subject";
-                                    return Err(Failure::transient("LogTooLong", message));
-                                }
-                                None if !found.complete => {
-                                    not_looked_up += 1;
-                                    facts[at].detail =
-                                        "It was received too often; its consumer's log is too long to be read to its end.".into();
-                                }
-                                logged => facts[at].learn(logged),
-                            }
-                        }
-                    }
+                let found = match self.ports.last_errors(&group, &ids, since).await {
+                    Ok(found) => found,
                     Err(failure) if strictly => return Err(failure),
                     Err(failure) => {
                         tracing::warn!(error_type = failure.error_type, error = failure.chain(), "the consumer's log was not read");
                         *look_ups = 0;
                         let why = format!("It was received too often; its consumer's log was not read ({}).", failure.error_type);
                         places.iter().for_each(|&at| facts[at].detail.clone_from(&why));
-                        not_looked_up += u64::try_from(places.len()).unwrap_or(u64::MAX);
+                        not_looked_up += count(places.len());
+                        continue;
+                    }
+                };
+                for &at in places {
+                    let logged = found.by_id.get(&letters[at].message_id);
+                    if logged.is_some() || found.complete {
+                        facts[at].learn(logged);
+                    } else if strictly {
+                        let message = "a consumer's log is too long to look causes up in: select by id, type or subject";
+                        return Err(Failure::transient("LogTooLong", message));
+                    } else {
+                        not_looked_up += 1;
+                        facts[at].detail = "It was received too often; its consumer's log is too long to be read to its end.".into();
                     }
                 }
             }

@@ -3,10 +3,9 @@
 //! It goes by form, not by a list of fields to hide: a dead-letter queue holds what nobody expected. A value is shown if its
 //! form is not that of a name, an address or a text. It refuses to trust names of fields: hostile bodies have those too.
 
+pub use crate::answer::MASK;
 use serde_json::Value;
 
-/// Stands for what is not shown.
-pub const MASK: &str = "***";
 /// Longest text that is shown.
 const SHOWN_MAX: usize = 128;
 /// Most digits of a number that is shown: amounts and counts are shorter than telephone and card numbers.

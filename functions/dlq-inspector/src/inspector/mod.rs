@@ -77,6 +77,16 @@ impl<P: Ports> Inspector<P> {
     }
 }
 
+/// When an invocation that begins its work now begins no further page; `last` is the latest.
+fn pages_end(last: Instant) -> Instant {
+    (Instant::now() + WORK_FOR).min(last)
+}
+
+/// How many, as answers say it.
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
 /// A failure for whoever asked.
 fn sentence(failure: &Failure) -> String {
     let Failure { error_type, message, .. } = failure;

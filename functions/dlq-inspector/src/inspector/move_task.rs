@@ -5,8 +5,9 @@
 //! deliver it does not serve. It refuses to run beside another one: whoever asks again while one runs is told how far it is.
 
 use super::{
-    Inspector, WORK_FOR,
-    audit::{self, Who},
+    Inspector,
+    audit::{Change, Who},
+    pages_end,
     ports::{MoveTask, Ports},
     stack::{DeadLetterQueue, Home},
 };
@@ -23,6 +24,8 @@ use tokio::time::{Instant, sleep_until};
 pub const FROM: u64 = 1_000;
 /// The fastest that SQS lets a task be, in messages a second.
 pub const RATE_MAX: u32 = 500;
+/// What it is called in audit records.
+const BY_TASK: &str = "redrive by task";
 /// Between two looks at a task.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -49,7 +52,7 @@ impl<P: Ports> Inspector<P> {
         let note = if before.is_some_and(|task| !task.over) {
             "A move task was running already: this is how far it is."
         } else {
-            self.audit(who, &record(queue, redrive, "begun", Counts::default())).await?;
+            self.audit(who, &Change::redrive(BY_TASK, queue, redrive)).await?;
             self.ports.start_move(&queue.facts.arn, to_arn, redrive.rate.map(|rate| rate.min(RATE_MAX))).await?;
             "SQS moves the whole queue by a task of its own, which counts no redrives and goes on without anybody waiting."
         };
@@ -66,7 +69,7 @@ impl<P: Ports> Inspector<P> {
         who: &Who<'_>,
         last: Instant,
     ) -> Result<Changed, Failure> {
-        let ends = (Instant::now() + WORK_FOR).min(last);
+        let ends = pages_end(last);
         let task = loop {
             let known = self.ports.last_move(&queue.facts.arn).await?.flatten();
             // A task that is not told of any more ended long ago.
@@ -82,7 +85,7 @@ impl<P: Ports> Inspector<P> {
         let mut notes: Vec<_> = task.failure.map(failed).into_iter().collect();
         let mut unread = 0;
         if task.over {
-            self.audit(who, &record(queue, redrive, "ended", counts)).await?;
+            self.audit(who, &Change { phase: "ended", counts, ..Change::redrive(BY_TASK, queue, redrive) }).await?;
             // It takes what is to be had.
             unread = self.ports.facts(&queue.url).await?.in_flight;
             if unread > 0 {
@@ -98,18 +101,5 @@ impl<P: Ports> Inspector<P> {
             notes,
             cursor: (!task.over).then(|| Cursor { counts, by_task: true, ..Cursor::default() }),
         })
-    }
-}
-
-fn record<'r>(queue: &'r DeadLetterQueue, redrive: &'r Redrive, phase: &'static str, counts: Counts) -> audit::Change<'r> {
-    audit::Change {
-        phase,
-        command: "redrive by task",
-        queue: &queue.name,
-        conditions: &redrive.conditions,
-        max: redrive.max,
-        force: redrive.force,
-        reason: &redrive.reason,
-        counts,
     }
 }

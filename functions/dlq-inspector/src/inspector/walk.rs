@@ -36,7 +36,8 @@ pub struct Walk<'p, Q> {
     queues: &'p Q,
     url: &'p str,
     fifo: bool,
-    lease: Duration,
+    /// How long what is read stays hidden.
+    pub lease: Duration,
     /// What was read and is still there, in this invocation or before it.
     pub seen: Seen,
     held: BTreeMap<u64, String>,

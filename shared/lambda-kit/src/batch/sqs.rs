@@ -1,17 +1,15 @@
 //! The SQS side of the batch core, and the loop that drives it inside Lambda.
 
 use super::{Attribute, Batch, Consumer, Hide, Parked, Queue, QueueError};
-use crate::{Ambient, config::Env, publish::Publisher};
+use crate::{Ambient, config::Env, deadline, publish::Publisher};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_sqs::{
     Client,
-    error::DisplayErrorContext,
+    error::{BuildError, DisplayErrorContext},
     primitives::Blob,
     types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue},
 };
 use lambda_runtime::{LambdaEvent, service_fn};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// A queue and its dead-letter queue.
 #[derive(Debug, Clone)]
@@ -63,16 +61,25 @@ impl Queue for SqsQueue {
     async fn park(&self, parked: Parked) -> Result<(), QueueError> {
         let mut call = self.client.send_message().queue_url(&self.dead_letter_url).message_body(parked.body);
         for (name, attribute) in parked.attributes {
-            let value = match attribute {
-                Attribute::Text { data_type, value } => MessageAttributeValue::builder().data_type(data_type).string_value(value),
-                Attribute::Binary { data_type, value } => {
-                    MessageAttributeValue::builder().data_type(data_type).binary_value(Blob::new(value))
-                }
-            };
-            call = call.message_attributes(name, value.build().map_err(|error| QueueError(error.to_string()))?);
+            call = call.message_attributes(name, attribute.into_sqs().map_err(|error| QueueError(error.to_string()))?);
         }
         let call = call.set_message_group_id(parked.group_id).set_message_deduplication_id(parked.deduplication_id);
         call.send().await.map(|_| ()).map_err(|error| QueueError(DisplayErrorContext(error).to_string()))
+    }
+}
+
+impl Attribute {
+    /// The attribute as the SDK sends it.
+    ///
+    /// # Errors
+    /// Where the SDK cannot build it.
+    pub fn into_sqs(self) -> Result<MessageAttributeValue, BuildError> {
+        let value = MessageAttributeValue::builder();
+        match self {
+            Self::Text { data_type, value: text } => value.data_type(data_type).string_value(text),
+            Self::Binary { data_type, value: bytes } => value.data_type(data_type).binary_value(Blob::new(bytes)),
+        }
+        .build()
     }
 }
 
@@ -89,10 +96,9 @@ pub async fn run<C: Consumer, P: Publisher, A: Ambient>(
     let batch = Batch { consumer, publisher, queue, ambient };
     let batch = &batch;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
-        let now = u64::try_from(batch.ambient.now().as_millisecond()).unwrap_or(0);
-        let left = Duration::from_millis(event.context.deadline.saturating_sub(now));
+        let deadline = deadline(&batch.ambient, &event.context);
         // Boxed: the futures of handler, SDK and runtime nest deeper than the compiler follows in one piece.
-        Ok::<_, lambda_runtime::Error>(Box::pin(batch.handle(event.payload, Instant::now() + left)).await)
+        Ok::<_, lambda_runtime::Error>(Box::pin(batch.handle(event.payload, deadline)).await)
     }))
     .await
 }
