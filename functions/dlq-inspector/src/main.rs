@@ -1,7 +1,7 @@
 //! Wires `dlq-inspector`: the stack's configuration, queues and topics, the consumers' logs, the archive and the alerts.
 
 use dlq_inspector::inspector::{Inspector, aws::Aws};
-use lambda_kit::{Error, Real, config::Env, deadline};
+use lambda_kit::{Error, Real, config::Env, deadline, warm_up};
 use lambda_runtime::{LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,6 +11,7 @@ async fn main() -> Result<(), Error> {
     let mut env = Env::process();
     let ports = Aws::from_env(&mut env, &config);
     env.finish()?;
+    warm_up(ports.openings()).await;
     let stack_name = ports.stack_name();
     let inspector = &Inspector { ports, stack_name };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<serde_json::Value>| async move {

@@ -5,7 +5,11 @@
 
 use crate::{CampaignId, ListKey, list};
 use aws_sdk_s3::{Client, operation::get_object::GetObjectError, primitives::ByteStream};
-use lambda_kit::{Failure, sdk::failure};
+use lambda_kit::{
+    Failure,
+    sdk::failure,
+    warm_up::{Knock, Opening},
+};
 
 /// A list's content, and the ETag that changes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,11 @@ impl Bucket {
     /// A handle on the bucket `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
+    }
+
+    /// To be opened in init: the connection to the bucket, which has a host of its own.
+    pub fn opening(&self) -> Opening<'_> {
+        Opening::by_call("S3", self.client.get_object().bucket(&self.name).key("none").customize().interceptor(Knock).send())
     }
 }
 

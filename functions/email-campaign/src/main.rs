@@ -11,8 +11,10 @@ use lambda_kit::{
     Error, Real,
     batch::SqsQueue,
     config::Env,
+    dynamodb,
     publish::NoTopic,
     secrets::{Cached, SecretsManager},
+    warm_up,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,19 +22,21 @@ async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
     let config = lambda_kit::aws_config().await;
     let mut env = Env::process();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let client = aws_sdk_dynamodb::Client::new(&config);
     let (customers, suppressions) = (env.required("CUSTOMERS_TABLE"), env.required("SUPPRESSIONS_TABLE"));
     let key = Cached::new(SecretsManager::from_env("UNSUBSCRIBE_SECRET_ARN", &mut env, &config));
     let campaigns = EmailCampaign {
         lists: Bucket::new(aws_sdk_s3::Client::new(&config), env.required("CAMPAIGNS_BUCKET")),
-        recipients: RecipientTables::new(dynamodb.clone(), customers, suppressions, Real),
+        recipients: RecipientTables::new(client.clone(), customers, suppressions, Real),
         unsubscribe: SignedLinks { api_url: env.required("API_URL"), key },
-        ledger: LedgerTable::new(dynamodb, env.required("EMAIL_LEDGER_TABLE"), Real),
+        ledger: LedgerTable::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), Real),
         sender: Ses::from_env(&mut env, &config),
         ambient: Real,
         pace: Default::default(),
     };
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
+    let (key, bucket, ses) = (campaigns.unsubscribe.key.opening(), campaigns.lists.opening(), campaigns.sender.opening());
+    warm_up([dynamodb::opening(&client), key, bucket, ses]).await;
     lambda_kit::batch::run(campaigns, NoTopic, queue, Real).await
 }

@@ -23,6 +23,7 @@ use lambda_kit::{
     Failure,
     config::Env,
     sdk::{code, failure},
+    warm_up::{Knock, Opening},
 };
 use mailer::{OrdersAddress, ses::TEMPLATE_TAG};
 use std::{fmt, time::Duration};
@@ -82,6 +83,11 @@ impl Ses {
     /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
     pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
         Self(mailer::ses::Ses::within_from_env(SEND_TIMEOUT, env, config))
+    }
+
+    /// To be opened in init: the connection to SES.
+    pub fn opening(&self) -> Opening<'_> {
+        Opening::by_call("SES", self.0.client().get_account().customize().interceptor(Knock).send())
     }
 
     fn call(&self, bulk: &Bulk<'_>) -> Result<SendBulkEmailFluentBuilder, BuildError> {

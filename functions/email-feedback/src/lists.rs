@@ -7,6 +7,7 @@ use domain::{EmailAddress, Timestamp};
 use lambda_kit::{
     Failure,
     dynamodb::{DynamoDb, failure},
+    warm_up::{Knock, Opening},
 };
 use mailer::suppression::{Reason, Suppressions};
 
@@ -36,6 +37,13 @@ pub trait AccountList {
 /// The account's list in SES.
 #[derive(Debug, Clone)]
 pub struct SesAccount(pub Client);
+
+impl SesAccount {
+    /// To be opened in init: the connection to SES.
+    pub fn opening(&self) -> Opening<'_> {
+        Opening::by_call("SES", self.0.put_suppressed_destination().customize().interceptor(Knock).send())
+    }
+}
 
 impl AccountList for SesAccount {
     async fn suppress(&self, address: &EmailAddress, reason: Reason) -> Result<(), Failure> {

@@ -5,7 +5,9 @@ use lambda_kit::{
     Error, Real,
     batch::{self, SqsQueue},
     config::Env,
+    dynamodb,
     publish::NoTopic,
+    warm_up,
 };
 use mailer::suppression::Suppressions;
 
@@ -14,10 +16,12 @@ async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
     let config = lambda_kit::aws_config().await;
     let mut env = Env::process();
-    let own = Suppressions::new(aws_sdk_dynamodb::Client::new(&config), env.required("SUPPRESSIONS_TABLE"));
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let own = Suppressions::new(client.clone(), env.required("SUPPRESSIONS_TABLE"));
     let has_account_list: bool = env.parsed("SES_ACCOUNT_SUPPRESSION");
     let account = has_account_list.then(|| SesAccount(aws_sdk_sesv2::Client::new(&config)));
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
+    warm_up(account.iter().map(SesAccount::opening).chain([dynamodb::opening(&client)])).await;
     batch::run(EmailFeedback { own, account, ambient: Real }, NoTopic, queue, Real).await
 }

@@ -4,7 +4,11 @@
 //! write comes before what they attach.
 
 use aws_sdk_s3::Client;
-use lambda_kit::{Failure, sdk::failure};
+use lambda_kit::{
+    Failure,
+    sdk::failure,
+    warm_up::{Knock, Opening},
+};
 
 /// Most of a mail that is read: 1 MiB. A reply with all that it quotes has some ten KiB, and a photograph some MiB; SES
 /// delivers up to 40 MB, and ten of those at a time would not fit into the function's memory.
@@ -38,6 +42,11 @@ impl Bucket {
     /// A handle on the bucket `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
+    }
+
+    /// To be opened in init: the connection to the bucket, which has a host of its own.
+    pub fn opening(&self) -> Opening<'_> {
+        Opening::by_call("S3", self.client.get_object().bucket(&self.name).key("none").customize().interceptor(Knock).send())
     }
 }
 

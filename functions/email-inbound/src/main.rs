@@ -7,7 +7,9 @@ use lambda_kit::{
     Error, Real,
     batch::{self, SqsQueue},
     config::Env,
+    dynamodb,
     publish::SnsTopic,
+    warm_up,
 };
 use mailer::{Mailer, ledger::EmailLedger, ses::Ses};
 use pipeline::orders::Orders;
@@ -26,5 +28,6 @@ async fn main() -> Result<(), Error> {
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
     let support: EmailAddress = support.parse().map_err(|fault| format!("SUPPORT_ADDRESS {fault}"))?;
+    warm_up([dynamodb::opening(&client), inbox.opening(), topic.opening(), mailer.sender.opening()]).await;
     batch::run(EmailInbound { inbox, orders, mailer, own, support }, topic, queue, Real).await
 }

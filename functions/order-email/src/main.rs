@@ -1,7 +1,7 @@
 //! Wires `order-email`: the orders table, the ledger and the suppression list, SES, its queue, and no topic.
 
 use aws_sdk_dynamodb::Client;
-use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, publish::NoTopic};
+use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, dynamodb, publish::NoTopic, warm_up};
 use mailer::{Mailer, ledger::EmailLedger, ses::Ses};
 use order_email::OrderEmail;
 use pipeline::orders::Orders;
@@ -17,5 +17,6 @@ async fn main() -> Result<(), Error> {
     let address = mailer.sender.address().clone();
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
+    warm_up([dynamodb::opening(&client), mailer.sender.opening()]).await;
     pipeline::run(OrderEmail { orders, mailer, address }, NoTopic, queue).await
 }

@@ -1,6 +1,6 @@
-//! The provider's secret key: read once, late, and again when the provider refuses it.
+//! The provider's secret key: read once, when it is first asked for, and again when the provider refuses it.
 //!
-//! Called by the Stripe client before each request. It refuses to show the key: no `Debug`, no error has it.
+//! Called by the Stripe client before each request, and once ahead of the first. It refuses to show the key: no `Debug`, no error has it.
 
 pub use lambda_kit::secrets::{SecretsManager, Vault};
 use lambda_kit::{
@@ -9,7 +9,7 @@ use lambda_kit::{
 };
 use std::fmt;
 
-/// The key, cached. Nothing is read at the start: a function without a key must start and wait for one.
+/// The key, cached. No start depends on it: a function without a key must start and wait for one.
 pub type StripeKey<V> = Cached<V, Secret>;
 
 /// A secret key of the Stripe API.

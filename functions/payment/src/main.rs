@@ -1,6 +1,13 @@
 //! Wires `payment`: the payments table, the Stripe API with its key, the topic to announce on, its queue.
 
-use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, dynamodb::Table, publish::SnsTopic};
+use lambda_kit::{
+    Error, Real,
+    batch::SqsQueue,
+    config::Env,
+    dynamodb::{self, Table},
+    publish::SnsTopic,
+    warm_up,
+};
 use payment::{
     Payment,
     key::{SecretsManager, StripeKey},
@@ -11,13 +18,17 @@ use payment::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
-    let config = lambda_kit::aws_config().await;
+    let connector = lambda_kit::connector();
+    let config = lambda_kit::aws_config_over(connector.clone()).await;
     let mut env = Env::process();
-    let ledger = Payments(Table::new(aws_sdk_dynamodb::Client::new(&config), env.required("PAYMENTS_TABLE"), KEY));
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let ledger = Payments(Table::new(client.clone(), env.required("PAYMENTS_TABLE"), KEY));
     let vault = SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", &mut env, &config);
-    let provider = Stripe::new(env.parsed("STRIPE_API_URL"), StripeKey::new(vault), Timeouts::default());
+    let provider = Stripe::over(connector, env.parsed("STRIPE_API_URL"), StripeKey::new(vault), Timeouts::default());
     let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
+    let [key, api] = provider.openings();
+    warm_up([dynamodb::opening(&client), topic.opening(), key, api]).await;
     pipeline::run(Payment { ledger, provider, ambient: Real }, topic, queue).await
 }

@@ -26,7 +26,7 @@ use domain::{
 };
 use http::{Answer, Http, NoAnswer};
 use jiff::SignedDuration;
-use lambda_kit::{Failure, message::Delivery};
+use lambda_kit::{Failure, message::Delivery, warm_up::Opening};
 use serde::Deserialize;
 use std::fmt;
 
@@ -69,14 +69,20 @@ impl Operation {
 }
 
 impl<V: Vault> Stripe<V> {
-    /// A client of the API at `base`, with the key that `key` keeps.
+    /// A client of the API at `base`, with the key that `key` keeps and a connector of its own.
     pub fn new(base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
         Self { http: Http::new(base, timeouts), key }
     }
 
-    /// The same, over another way to send requests: a simulated Stripe, for instance.
+    /// The same, over another way to send requests: the one that the function has already, or a simulated Stripe.
     pub fn over(connector: SharedHttpConnector, base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
         Self { http: Http::over(connector, base, timeouts), key }
+    }
+
+    /// To be opened in init: the key, and the connection to the API, which is asked for its root without the key.
+    pub fn openings(&self) -> [Opening<'_>; 2] {
+        let knock = async { self.http.knock().await.map_err(|no_answer| no_answer.to_string()) };
+        [self.key.opening(), Opening::new("Stripe", knock)]
     }
 
     /// Does `operation`, and finds out what stands then.

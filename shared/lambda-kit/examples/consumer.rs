@@ -57,5 +57,6 @@ async fn main() -> Result<(), lambda_kit::Error> {
     let queue = SqsQueue::from_env(&mut env, &aws);
     let topic = SnsTopic::from_env("TOPIC_ARN", &mut env, &aws);
     env.finish()?;
+    lambda_kit::warm_up([topic.opening()]).await;
     batch::run(Thumbnails, topic, queue, Real).await
 }

@@ -4,6 +4,7 @@ mod ambient;
 #[cfg(feature = "batch")]
 pub mod batch;
 pub mod config;
+mod connector;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 mod failure;
@@ -16,14 +17,17 @@ pub mod sdk;
 pub mod secrets;
 pub mod telemetry;
 pub mod trace;
+pub mod warm_up;
 
 pub use ambient::{Ambient, Real, deadline};
+pub use connector::{CONNECT_TIMEOUT, aws_config_over, connector};
 pub use failure::{Failure, Kind};
 /// The runtime's error, what `main` returns.
 pub use lambda_runtime::Error;
+pub use warm_up::warm_up;
 
 /// The AWS configuration that every client of a function shares: region and credentials from the environment that Lambda
-/// sets, one HTTP stack for all.
+/// sets, one [`connector`] for all.
 pub async fn aws_config() -> aws_config::SdkConfig {
-    aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await
+    aws_config_over(connector()).await
 }

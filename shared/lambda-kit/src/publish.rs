@@ -44,7 +44,11 @@ pub use sns::SnsTopic;
 #[cfg(feature = "sns")]
 mod sns {
     use super::{PublishError, Publisher};
-    use crate::{config::Env, message::Outgoing};
+    use crate::{
+        config::Env,
+        message::Outgoing,
+        warm_up::{Knock, Opening},
+    };
     use aws_sdk_sns::{
         Client,
         error::ProvideErrorMetadata,
@@ -67,6 +71,11 @@ mod sns {
         /// Reads the topic's ARN from the variable `name`; see [`Env`] for what becomes of a missing one.
         pub fn from_env(name: &str, env: &mut Env, config: &aws_config::SdkConfig) -> Self {
             Self::new(Client::new(config), env.required(name))
+        }
+
+        /// To be opened in init: the connection to SNS.
+        pub fn opening(&self) -> Opening<'_> {
+            Opening::by_call("SNS", self.client.publish_batch().topic_arn(&self.arn).customize().interceptor(Knock).send())
         }
 
         fn entry(&self, index: usize, message: &Outgoing) -> Result<PublishBatchRequestEntry, PublishError> {

@@ -1,9 +1,9 @@
-//! Secrets in AWS Secrets Manager: read once, late, and kept while the process lives.
+//! Secrets in AWS Secrets Manager: read once, no earlier than they are asked for, and kept while the process lives.
 //!
-//! Called by a function before each use of a secret. It refuses to fail a start: a function whose secret has no value yet
+//! Called by a function before each use of a secret, and by its `main` to have the first of these short. It refuses to fail a start: a function whose secret has no value yet
 //! must start and wait for one. And it refuses to show anything it holds: no `Debug`, no error has it.
 
-use crate::{Failure, config::Env, sdk::failure};
+use crate::{Failure, config::Env, sdk::failure, warm_up::Opening};
 use aws_sdk_secretsmanager::{Client, operation::get_secret_value::GetSecretValueError};
 use std::fmt;
 use tokio::sync::Mutex;
@@ -54,6 +54,12 @@ impl<V: Vault, S: SecretText> Cached<V, S> {
         let secret = S::from_text(text.as_deref().map_or("", str::trim))?;
         *cached = Some(secret.clone());
         Ok(secret)
+    }
+
+    /// To be opened in init: the secret is read ahead of its first use, and the connection with it. A start still does not
+    /// wait for a secret that has no value, and its first use reads it again.
+    pub fn opening(&self) -> Opening<'_> {
+        Opening::new("secret", async { self.get().await.map(|_| ()).map_err(|failure| failure.error_type) })
     }
 
     /// Forgets `refused`, unless a newer one has come in since: so that a rotated secret is found without a deployment.

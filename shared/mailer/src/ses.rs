@@ -11,7 +11,12 @@ use aws_sdk_sesv2::{
     operation::send_email::SendEmailError,
     types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
 };
-use lambda_kit::{Failure, config::Env, sdk};
+use lambda_kit::{
+    Failure,
+    config::Env,
+    sdk,
+    warm_up::{Knock, Opening},
+};
 use std::time::Duration;
 
 /// How long a SendEmail may take. It answers within a second; five leave room for a slow one, and an invocation of ten, of
@@ -54,6 +59,11 @@ impl Ses {
     pub fn within_from_env(limit: Duration, env: &mut Env, config: &SdkConfig) -> Self {
         let from = env.parsed("ORDERS_ADDRESS");
         Self::within(limit, config, from, env.required("MAIL_CONFIGURATION_SET"))
+    }
+
+    /// To be opened in init: the connection to SES.
+    pub fn opening(&self) -> Opening<'_> {
+        Opening::by_call("SES", self.client.send_email().customize().interceptor(Knock).send())
     }
 
     /// The address that every mail comes from.

@@ -9,7 +9,13 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use domain::Timestamp;
-use lambda_kit::{Ambient, Failure, Real, batch::Attribute, config::Env, sdk::failure};
+use lambda_kit::{
+    Ambient, Failure, Real,
+    batch::Attribute,
+    config::Env,
+    sdk::failure,
+    warm_up::{Knock, Opening},
+};
 use serde::Deserialize;
 use std::{collections::HashMap, time::Duration};
 
@@ -45,6 +51,15 @@ impl Aws {
             bucket: env.required("ARCHIVE_BUCKET"),
             alerts_topic: env.required("ALERTS_TOPIC_ARN"),
         }
+    }
+
+    /// To be opened in init: the connections that every command uses. Logs and the archive are for some, and wait for them.
+    pub fn openings(&self) -> [Opening<'_>; 3] {
+        [
+            Opening::by_call("CloudFormation", self.cloudformation.list_stack_resources().customize().interceptor(Knock).send()),
+            Opening::by_call("SQS", self.sqs.get_queue_attributes().customize().interceptor(Knock).send()),
+            Opening::by_call("SNS", self.sns.get_subscription_attributes().customize().interceptor(Knock).send()),
+        ]
     }
 
     /// The stack's name, out of `arn:…:stack/NAME/ID`.

@@ -4,12 +4,8 @@
 //! redirect: neither may carry the key away.
 
 use crate::key::Secret;
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector},
+    http::{HttpConnector as _, SharedHttpConnector},
     orchestrator::HttpRequest,
     result::ConnectorError,
 };
@@ -22,8 +18,6 @@ use std::{net::IpAddr, str::FromStr, time::Duration};
 /// whoever clicks on "upgrade". All that is used here has kept its shape since 2022-11-15, which brought `latest_charge`.
 pub(super) const STRIPE_VERSION: &str = "2026-02-25.clover";
 
-/// For TCP and TLS to a new connection: a handshake across an ocean takes less than half of it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole call that changes something, connecting and reading included: a confirmation waits for the card's issuer.
 /// Two changes and a look (create, confirm, and the status where that was unclear) stay a second below the stage's budget
 /// of 20 s, and the key is fetched in it.
@@ -31,11 +25,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// For a whole call that only looks, which Stripe answers by itself.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long calls may take.
+/// How long calls may take. Connecting has the connector's own limit, [`lambda_kit::CONNECT_TIMEOUT`], and counts here too.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// TCP and TLS to a new connection.
-    pub connect: Duration,
     /// A whole call that changes something, connecting included.
     pub change: Duration,
     /// A whole call that only looks.
@@ -44,7 +36,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: CONNECT_TIMEOUT, change: CHANGE_TIMEOUT, look: LOOK_TIMEOUT }
+        Self { change: CHANGE_TIMEOUT, look: LOOK_TIMEOUT }
     }
 }
 
@@ -117,14 +109,17 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(base: BaseUrl, timeouts: Timeouts) -> Self {
-        let settings = HttpConnectorSettings::builder().connect_timeout(timeouts.connect).build();
-        // The provider and the certificates are those that the SDK loads anyway.
-        let connector = Connector::builder().connector_settings(settings).tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
-        Self::over(SharedHttpConnector::new(connector), base, timeouts)
+        Self::over(lambda_kit::connector(), base, timeouts)
     }
 
     pub(super) fn over(connector: SharedHttpConnector, base: BaseUrl, timeouts: Timeouts) -> Self {
         Self { connector, base, timeouts }
+    }
+
+    /// Opens a connection by asking for `/`, without a key. Whatever is answered, the connection stays for the calls.
+    pub(super) async fn knock(&self) -> Result<(), NoAnswer> {
+        let request = HttpRequest::get(format!("{}/", self.base.text)).map_err(|error| NoAnswer::Broken(error.into()))?;
+        self.answer(request).await.map(|_| ())
     }
 
     /// Looks at `path_and_query`.
@@ -160,14 +155,16 @@ impl Http {
         let request = request.body(SdkBody::from(body)).map_err(NoAnswer::Unsendable)?;
         let request = HttpRequest::try_from(request).map_err(|error| NoAnswer::Broken(error.into()))?;
 
-        let answer = async {
-            let mut response = self.connector.call(request).await.map_err(broken)?;
-            let request_id = response.headers().get("request-id").map(str::to_owned);
-            let body = ByteStream::new(response.take_body()).collect().await.map_err(|error| NoAnswer::Broken(error.into()))?;
-            Ok(Answer { status: response.status().as_u16(), request_id, body: body.to_vec() })
-        };
         // The connector's own read time-out would end with the headers; this one holds for the body too.
-        tokio::time::timeout(limit, answer).await.unwrap_or(Err(NoAnswer::Timeout))
+        tokio::time::timeout(limit, self.answer(request)).await.unwrap_or(Err(NoAnswer::Timeout))
+    }
+
+    /// The answer, read to its end: only then is the connection free for the next request.
+    async fn answer(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
+        let mut response = self.connector.call(request).await.map_err(broken)?;
+        let request_id = response.headers().get("request-id").map(str::to_owned);
+        let body = ByteStream::new(response.take_body()).collect().await.map_err(|error| NoAnswer::Broken(error.into()))?;
+        Ok(Answer { status: response.status().as_u16(), request_id, body: body.to_vec() })
     }
 }
 

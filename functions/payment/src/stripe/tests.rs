@@ -8,7 +8,7 @@ use crate::{
     tests::ports::{Desk, Surroundings},
 };
 use domain::{CloudEvent, Event, Subject, event::OrderShipped};
-use lambda_kit::Kind;
+use lambda_kit::{Kind, warm_up};
 use pipeline::Stage as _;
 use serde_json::json;
 use std::{
@@ -17,11 +17,11 @@ use std::{
     time::Duration,
 };
 use stub::{Act, CREATED, Stub};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 const ORDER: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
 /// Short enough for tests to wait for, long enough for a busy machine to answer in.
-const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(1), change: Duration::from_millis(400), look: Duration::from_millis(400) };
+const TIMEOUTS: Timeouts = Timeouts { change: Duration::from_millis(400), look: Duration::from_millis(400) };
 
 struct Drawer(Rc<Cell<&'static str>>);
 impl Vault for Drawer {
@@ -501,9 +501,36 @@ fn the_key_goes_to_https_or_to_this_machine_alone() {
     assert_eq!(BaseUrl::default(), "https://api.stripe.com".parse().unwrap());
 }
 
+#[tokio::test]
+async fn the_api_is_warmed_up_without_the_key_and_over_the_connection_that_the_calls_use() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        // This connection is taken, and no other.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut calls = Vec::new();
+        while let Some(call) = stub::read(&mut stream).await {
+            calls.push((call.line, call.headers.contains_key("authorization")));
+            stream.write_all(b"HTTP/1.1 404 X\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        }
+        calls
+    });
+    let text = Rc::new(Cell::new("sk_test_1"));
+    let stripe = Stripe::new(url.parse().unwrap(), StripeKey::new(Drawer(text.clone())), TIMEOUTS);
+    warm_up(stripe.openings()).await;
+    // The connection goes back to the pool in a task of its own.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    text.set("read ahead");
+    stripe.create(order_id(), &attempt(1), &placed_with("pm")).await.unwrap_err();
+    drop(stripe);
+    assert_eq!(served.await.unwrap(), [("GET /".to_owned(), false), ("POST /v1/payment_intents".to_owned(), true)]);
+}
+
 #[test]
 fn the_longest_way_of_placing_an_order_fits_into_the_budget() {
-    let Timeouts { change, look, .. } = Timeouts::default();
+    let Timeouts { change, look } = Timeouts::default();
     assert!(2 * change + look < crate::PROVIDER_BUDGET);
 }
 

@@ -11,13 +11,23 @@ pub use crate::sdk::failure;
 pub use calls::{DynamoDb, Written};
 pub use update::Update;
 
-use crate::{Failure, config::Env};
+use crate::{
+    Failure,
+    config::Env,
+    warm_up::{Knock, Opening},
+};
 use aws_sdk_dynamodb::{
     Client,
     types::{self, AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
+
+/// To be opened in init: the connection to DynamoDB, through `client`.
+pub fn opening(client: &Client) -> Opening<'_> {
+    // The table need not exist: no more of the call than its endpoint is sent.
+    Opening::by_call("DynamoDB", client.get_item().table_name("none").customize().interceptor(Knock).send())
+}
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;

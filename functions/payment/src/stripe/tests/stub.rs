@@ -125,7 +125,8 @@ impl Stub {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Call> {
+/// One request; [`None`] where the connection ends.
+pub async fn read(stream: &mut TcpStream) -> Option<Call> {
     let mut bytes = Vec::new();
     loop {
         let mut chunk = [0; 4096];
