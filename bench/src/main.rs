@@ -1,0 +1,152 @@
+//! The bench's command: measures what it is asked for, prints the table, keeps the JSON.
+//!
+//! `cargo xtask bench` builds the functions and calls it. It refuses to go on after a failure: a function that did not do its
+//! work has no figures.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its standard streams")]
+
+use anyhow::{Result, bail};
+use bench::{
+    aws::{Aws, Service},
+    cases::{CASES, FLOOR},
+    certificate::{Authority, Roots},
+    function::{Bootstrap, folder},
+    machine::Machine,
+    measure::{Bench, Effort, Size},
+    report::{Conditions, Report},
+    share::Cgroups,
+    wiring::{Wiring, Wirings, table_keys},
+};
+use clap::Parser;
+use lambda_kit::{Ambient as _, Real};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+/// Starts each function as Lambda would, with AWS played by a stub over TLS, and measures it.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Cli {
+    /// The folder with <function>/bootstrap (set by cargo xtask bench)
+    #[arg(long, value_name = "FOLDER")]
+    bootstraps: PathBuf,
+    /// Where logs and certificates go, and the report unless --json says otherwise (set by cargo xtask bench)
+    #[arg(long, value_name = "FOLDER")]
+    work: PathBuf,
+    /// Only these functions, and the floor
+    #[arg(long, value_name = "NAME")]
+    function: Vec<String>,
+    /// Memory sizes, in MB: each has its share of the processor
+    #[arg(long, value_delimiter = ',', default_values_t = [128, 256, 512], value_parser = clap::value_parser!(u64).range(128..=10_240))]
+    memory: Vec<u64>,
+    /// Messages in an invocation
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10], value_parser = clap::value_parser!(u64).range(1..=10))]
+    batch: Vec<u64>,
+    /// How long every call to AWS and to the payment provider takes, beside the stub's own time
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    latency_ms: u64,
+    /// Cold starts of each case; the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    starts: u64,
+    /// Warm invocations of each case
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    warm: u64,
+    /// Have functions trust the stub's root certificate alone, instead of the system's as well: what fewer roots save
+    #[arg(long)]
+    lean_roots: bool,
+    /// Offer HTTP/2 too. Most of AWS speaks HTTP/1.1 alone
+    #[arg(long)]
+    h2: bool,
+    /// Run at full speed, not at the share that the memory size has
+    #[arg(long)]
+    no_share: bool,
+    /// Write the report there
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show the ratios to an earlier report
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    // One thread: the function under test has the other core, and the stub is never what is waited for.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(Cli::parse()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    // Before hours of measuring for nothing.
+    let earlier = cli.compare.as_deref().map(Report::read).transpose()?;
+    if let Some(unknown) = cli.function.iter().find(|name| CASES.iter().all(|case| case.function != **name)) {
+        let mut known: Vec<_> = CASES.iter().map(|case| case.function).collect();
+        known.dedup();
+        bail!("{unknown} is not measured; these are: {}", known.join(", "));
+    }
+    let work = folder(&cli.work)?;
+    let protocols: &[&str] = if cli.h2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
+    let authority = Authority::new(protocols)?;
+    let roots_file = work.join("roots.pem");
+    let roots = authority.write_roots(&roots_file, if cli.lean_roots { Roots::Lean } else { Roots::System })?;
+    let aws = Aws::start(&authority, Duration::from_millis(cli.latency_ms), table_keys()?).await?;
+    let wirings = Wirings::read(aws.url(Service::Stripe))?;
+    let (cgroups, share) = share(cli.no_share);
+    let machine = Machine::this();
+
+    let mut all = vec![("SSL_CERT_FILE".to_owned(), roots_file.to_string_lossy().into_owned())];
+    all.extend(Service::ALL.iter().filter_map(|service| Some((service.variable()?.to_owned(), aws.url(*service)))));
+    let effort = Effort { starts: cli.starts, warm: cli.warm };
+    let mut bench = Bench { aws, cgroups, effort, next_message: 0 };
+    let mut rows = Vec::new();
+    for case in
+        CASES.iter().filter(|case| **case == FLOOR || cli.function.is_empty() || cli.function.iter().any(|name| name == case.function))
+    {
+        let wiring =
+            if *case == FLOOR { Wiring { timeout: Duration::from_secs(10), ..Wiring::default() } } else { wirings.of(case.function)? };
+        let program = cli.bootstraps.join(case.function).join("bootstrap");
+        if !program.is_file() {
+            bail!("there is no {}", program.display());
+        }
+        let bootstrap = Bootstrap {
+            program,
+            name: case.function.to_owned(),
+            environment: all.iter().cloned().chain(wiring.environment).collect(),
+            timeout: wiring.timeout,
+            log: work.join(format!("{}.log", case.function)),
+        };
+        for &memory_mb in &cli.memory {
+            for &batch in &cli.batch {
+                eprintln!("{} {}, {memory_mb} MB, batches of {batch}", case.function, case.sample);
+                rows.extend(bench.measure(*case, &bootstrap, Size { memory_mb, batch }).await?);
+            }
+        }
+    }
+
+    let protocols = protocols.iter().map(|protocol| (*protocol).to_owned()).collect();
+    let conditions = Conditions { latency_ms: cli.latency_ms, share, roots, protocols, starts: cli.starts, warm: cli.warm };
+    let report = Report { measured_at: Real.now().to_string(), machine, conditions, rows };
+    println!("{report}");
+    if let Some(earlier) = earlier {
+        println!("{}", report.compared(&earlier));
+    }
+    let json = cli.json.unwrap_or_else(|| cli.work.join("report.json"));
+    report.write(&json)?;
+    println!("{}", json.display());
+    Ok(())
+}
+
+/// How functions are held to their share, and what the report says about it.
+fn share(refused: bool) -> (Option<Cgroups>, String) {
+    if refused {
+        return (None, "at full speed, as asked for".to_owned());
+    }
+    match Cgroups::of_this_machine() {
+        Ok(cgroups) => {
+            let version = if matches!(cgroups, Cgroups::V1(_)) { 1 } else { 2 };
+            (Some(cgroups), format!("after init held to memory/1769 of a core, in periods of 20 ms, by cgroup v{version}"))
+        }
+        Err(error) => (None, format!("AT FULL SPEED, whatever the memory size: {error:#}")),
+    }
+}

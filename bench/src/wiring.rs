@@ -1,0 +1,133 @@
+//! How a function is wired, read from the template that is deployed: its environment, its time-out, the tables' keys.
+//!
+//! It refuses to invent: a variable that it cannot resolve is an error, which names it.
+
+use anyhow::{Context as _, Result};
+use end_to_end::template::{Resource, Template, entries, target};
+use serde_json::Value;
+use std::{collections::BTreeMap, time::Duration};
+
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "123456789012";
+
+/// What a function finds in its environment, and how long it may take.
+#[derive(Debug, Clone, Default)]
+pub struct Wiring {
+    /// The variables of the template, resolved.
+    pub environment: Vec<(String, String)>,
+    /// The longest that an invocation may take.
+    pub timeout: Duration,
+}
+
+/// The template, with the payment provider at `stripe_url`.
+#[derive(Debug)]
+pub struct Wirings {
+    template: Template,
+    stripe_url: String,
+}
+
+impl Wirings {
+    /// Reads the template.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(stripe_url: String) -> Result<Self> {
+        Ok(Self { template: Template::read()?, stripe_url })
+    }
+
+    /// The wiring of the function whose folder is `function`.
+    ///
+    /// # Errors
+    /// The template has no such function, or a variable that cannot be resolved.
+    pub fn of(&self, function: &str) -> Result<Wiring> {
+        let built = |resource: &Resource| resource.body["Metadata"]["BuildProperties"]["Binary"] == function;
+        let resource = self.template.functions().find(built).with_context(|| format!("the template has no function {function}"))?;
+        let variables = entries(resource.at("/Environment/Variables"));
+        let environment = variables.map(|(name, value)| {
+            let text = self.resolve(value).with_context(|| format!("{name} of {function} cannot be resolved: {value}"))?;
+            Ok((name.to_owned(), text))
+        });
+        let timeout = resource.at("/Timeout").as_u64().context("a function has no Timeout")?;
+        Ok(Wiring { environment: environment.collect::<Result<_>>()?, timeout: Duration::from_secs(timeout) })
+    }
+
+    /// What CloudFormation would put there, with logical ids for the names that it makes up.
+    fn resolve(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::String(text) => return Some(text.clone()),
+            Value::Number(number) => return Some(number.to_string()),
+            _ => {}
+        }
+        if let Some([condition, then, otherwise]) = value["Fn::If"].as_array().map(Vec::as_slice) {
+            // As it is on AWS: what is only so for the local run is not measured.
+            return self.resolve(if condition == "IsLocal" { otherwise } else { then });
+        }
+        if let Some(text) = value["Fn::Sub"].as_str() {
+            let mut pieces = text.split("${");
+            let mut resolved = pieces.next()?.to_owned();
+            for piece in pieces {
+                let (name, rest) = piece.split_once('}')?;
+                resolved.push_str(&self.named(name)?);
+                resolved.push_str(rest);
+            }
+            return Some(resolved);
+        }
+        if value["Fn::GetAtt"].is_array() {
+            return Some(format!("arn:aws:bench:{REGION}:{ACCOUNT}:{}", target(value)?));
+        }
+        self.named(value["Ref"].as_str()?)
+    }
+
+    fn named(&self, name: &str) -> Option<String> {
+        match name {
+            "StripeApiUrl" => return Some(self.stripe_url.clone()),
+            "AWS::Region" => return Some(REGION.to_owned()),
+            "AWS::URLSuffix" => return Some("amazonaws.com".to_owned()),
+            "AWS::StackName" => return Some("bench".to_owned()),
+            "AWS::StackId" => return Some(format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/bench/1")),
+            _ => {}
+        }
+        if let Some((_, parameter)) = self.template.section("Parameters").find(|(parameter, _)| *parameter == name) {
+            return self.resolve(&parameter["Default"]);
+        }
+        let resource = self.template.resource(name)?;
+        Some(match resource.kind() {
+            "AWS::SNS::Topic" => format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}{}", if resource.is_fifo() { ".fifo" } else { "" }),
+            "AWS::SQS::Queue" => format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"),
+            "AWS::SES::EmailIdentity" => self.resolve(resource.at("/EmailIdentity"))?,
+            "AWS::S3::Bucket" | "AWS::Serverless::HttpApi" => name.to_ascii_lowercase(),
+            _ => name.to_owned(),
+        })
+    }
+}
+
+/// The partition key of each table of the template.
+///
+/// # Errors
+/// The template cannot be read.
+pub fn table_keys() -> Result<BTreeMap<String, String>> {
+    let template = Template::read()?;
+    let key = |table: Resource| Some((table.id.to_owned(), table.at("/KeySchema/0/AttributeName").as_str()?.to_owned()));
+    Ok(template.of_type("AWS::DynamoDB::Table").filter_map(key).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_of_the_template_is_wired() {
+        let wirings = Wirings::read("https://localhost:1".to_owned()).unwrap();
+        for function in wirings.template.functions() {
+            let name = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+            assert!(!wirings.of(name).unwrap().environment.is_empty(), "{name}");
+        }
+        let payment: BTreeMap<_, _> = wirings.of("payment").unwrap().environment.into_iter().collect();
+        assert_eq!(payment["STRIPE_API_URL"], "https://localhost:1");
+        assert_eq!(payment["PAYMENTS_TABLE"], "PaymentsTable");
+        assert!(payment["ORDER_EVENTS_TOPIC_ARN"].ends_with(".fifo"), "entries to a FIFO topic carry more");
+        let feedback: BTreeMap<_, _> = wirings.of("email-feedback").unwrap().environment.into_iter().collect();
+        assert_eq!(feedback["SES_ACCOUNT_SUPPRESSION"], "true", "as on AWS");
+        assert_eq!(table_keys().unwrap()["StockTable"], "sku");
+    }
+}
