@@ -98,7 +98,7 @@ async fn run(cli: Cli) -> Result<()> {
     let mut all = vec![("SSL_CERT_FILE".to_owned(), roots_file.to_string_lossy().into_owned())];
     all.extend(Service::ALL.iter().filter_map(|service| Some((service.variable()?.to_owned(), aws.url(*service)))));
     let effort = Effort { starts: cli.starts, warm: cli.warm };
-    let mut bench = Bench { aws, cgroups, effort, next_message: 0 };
+    let mut bench = Bench::new(aws, cgroups, effort);
     let mut rows = Vec::new();
     for case in
         CASES.iter().filter(|case| **case == FLOOR || cli.function.is_empty() || cli.function.iter().any(|name| name == case.function))

@@ -20,7 +20,7 @@ async fn a_function_that_only_answers_is_measured_and_calls_nothing() {
     let aws = Aws::start(&authority, Duration::ZERO, BTreeMap::new()).await.unwrap();
     let effort = Effort { starts: 2, warm: 3 };
     // Where this machine has cgroups they are used, so that what is measured with them is tested with them.
-    let mut bench = Bench { aws, cgroups: Cgroups::of_this_machine().ok(), effort, next_message: 0 };
+    let mut bench = Bench::new(aws, Cgroups::of_this_machine().ok(), effort);
     let bootstrap = Bootstrap {
         program: env!("CARGO_BIN_EXE_floor").into(),
         name: "floor".into(),

@@ -6,6 +6,7 @@
 //! this program.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
+mod bench;
 mod breakages;
 mod build;
 mod chaos;
@@ -94,6 +95,9 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Break the decisions and the batch core in every way a tool can think of, one by one, and see whether a test notices
     Mutants(mutants::Options),
+    /// Measure each function as Lambda would run it: cold start, warm, batches, processor, memory, bytes, AWS calls
+    #[command(disable_help_flag = true)]
+    Bench(bench::Arguments),
     /// Invoke every sample event by `sam local invoke` (a step of `test`, which calls it where containers can run)
     #[command(hide = true)]
     SamLocal {
@@ -178,6 +182,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chaos(options) => chaos::run(&repository, options).await,
         Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
         Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
+        Command::Bench(arguments) => bench::run(&repository, &arguments, &mut Progress::new()).await,
         Command::SamLocal { state } => sam_local::run(&repository, &state).await,
     };
     done.map(|()| ExitCode::SUCCESS)

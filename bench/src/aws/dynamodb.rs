@@ -5,15 +5,16 @@
 
 use super::answers::Answer;
 use aws_sdk_dynamodb::types::{self, AttributeValue, ReturnValuesOnConditionCheckFailure::AllOld};
-use lambda_kit::dynamodb::{Fate, Item};
+use lambda_kit::{
+    Ambient as _, Real,
+    dynamodb::{Fate, Item},
+};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use testkit::cloud::write::Write;
 
 /// The mailbox of every customer.
 const MAILBOX: &str = "ada@example.com";
-/// When every order that was not stored here was received.
-const RECEIVED_AT: &str = "2026-05-04T10:11:12.345Z";
 
 /// All tables: what was written in this run, and what stands there anyway.
 #[derive(Debug)]
@@ -127,7 +128,8 @@ impl Tables {
             Some(item) => Ok(Some(item)),
             // What was stored before the functions under test come in. Only reads find it: a write that creates must be new.
             None => match table {
-                "OrdersTable" => item(&testkit::shop::stored_order(key, "MUG-BLUE", MAILBOX, RECEIVED_AT)).map(Some),
+                // Just received: an old one would be one that something is wrong with.
+                "OrdersTable" => item(&testkit::shop::stored_order(key, "MUG-BLUE", MAILBOX, &Real.now().to_string())).map(Some),
                 "CustomersTable" => item(&testkit::shop::stored_customer(key, MAILBOX, true)).map(Some),
                 _ => Ok(None),
             },

@@ -1,0 +1,61 @@
+//! `bench`: what a cold start, an order and a batch cost each function, in time, processor, memory, bytes and AWS calls. Builds
+//! the functions as `sam build` builds them for AWS, then has `bench/` measure them; what that prints is its own.
+//! It deploys nothing and is no step of `test`: figures differ between machines, and a busy one has none to give.
+
+use crate::build::{architecture_override, tool};
+use crate::machine::Repository;
+use crate::processes::{Group, cargo};
+use crate::progress::{Progress, log_of};
+use crate::setup;
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+/// The binary of `bench/` that is measured beside the functions.
+const FLOOR: &str = "floor";
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Arguments of the bench; `--help` tells them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Builds, measures and reports.
+pub async fn run(repository: &Repository, arguments: &Arguments, progress: &mut Progress) -> Result<()> {
+    // Whoever only asks what it can do does not wait for a build of everything.
+    let asks = arguments.arguments.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h"));
+    let bootstraps = if asks { PathBuf::new() } else { deployable(repository, progress).await? };
+    // Optimized, or the stub would be what is measured; the profile of the proofs, because it is built in a minute.
+    let mut command = cargo(&repository.root, &["run", "--quiet", "--profile", "proof", "--package", "bench", "--bin", "bench", "--"]);
+    command.arg("--bootstraps").arg(bootstraps).arg("--work").arg(repository.local().join("bench"));
+    command.args(&arguments.arguments);
+    let status = Group::start(command)?.wait().await?;
+    if status.success() { Ok(()) } else { bail!("the bench ended with {status}") }
+}
+
+/// Builds every function as `sam build` does, with all of one call's work shared: the release profile, in the folder that
+/// cargo-lambda chooses. Returns that folder.
+async fn deployable(repository: &Repository, progress: &mut Progress) -> Result<PathBuf> {
+    setup::run(repository, progress).await?;
+    let functions = repository.functions()?;
+    let mut cargo = tool(repository, "cargo-lambda");
+    cargo.args(["lambda", "build", "--release"]);
+    if architecture_override().is_some() {
+        cargo.arg("--arm64");
+    }
+    // `--bin` and not `--package`, as sam says it: cargo chooses features by the packages named.
+    for name in functions.iter().map(String::as_str).chain([FLOOR]) {
+        cargo.args(["--bin", name]);
+    }
+    // Settings of whoever calls this must not make other programs than those that are deployed.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PROFILE_RELEASE_") {
+            cargo.env_remove(name);
+        }
+    }
+    let target = repository.root.join("target");
+    cargo.env("CARGO_TARGET_DIR", &target);
+    let title = format!("Build {} functions as they are deployed", functions.len());
+    progress.run(&title, cargo, &log_of(&repository.local(), "build-release"), repository).await?;
+    Ok(target.join("lambda"))
+}
