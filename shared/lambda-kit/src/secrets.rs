@@ -1,7 +1,8 @@
 //! Secrets in AWS Secrets Manager: read once, no earlier than they are asked for, and kept while the process lives.
 //!
-//! Called by a function before each use of a secret, and by its `main` to have the first of these short. It refuses to fail a start: a function whose secret has no value yet
-//! must start and wait for one. And it refuses to show anything it holds: no `Debug`, no error has it.
+//! Called by a function before each use of a secret, and by its `main` to have the first of these short. It refuses to fail a
+//! start: a function whose secret has no value yet must start and wait for one. And it refuses to show anything it holds: no
+//! `Debug`, no error has it.
 
 use crate::{Failure, config::Env, sdk::failure, warm_up::Opening};
 use aws_sdk_secretsmanager::{Client, operation::get_secret_value::GetSecretValueError};
