@@ -11,10 +11,8 @@ use lambda_kit::{
     Error, Real,
     batch::SqsQueue,
     config::Env,
-    dynamodb,
     publish::NoTopic,
     secrets::{Cached, SecretsManager},
-    warm_up,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,7 +34,7 @@ async fn main() -> Result<(), Error> {
     };
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
-    let (key, bucket, ses) = (campaigns.unsubscribe.key.opening(), campaigns.lists.opening(), campaigns.sender.opening());
-    warm_up([dynamodb::opening(&client), key, bucket, ses]).await;
+    let (lists, key, sender) = (campaigns.lists.opening(), campaigns.unsubscribe.key.opening(), campaigns.sender.opening());
+    lambda_kit::warm_up([lambda_kit::dynamodb::opening(&client), lists, key, sender]).await;
     lambda_kit::batch::run(campaigns, NoTopic, queue, Real).await
 }
