@@ -58,6 +58,7 @@ pub const CASES: &[Case] = &[
     Case::of("order-email", "order-placed"),
     Case::of("customer-signup", "sign-up"),
     Case::of("welcome-email", "customer-signed-up"),
+    Case::of("unsubscribe", "one-click"),
     Case::of("email-feedback", "bounce-permanent"),
 ];
 

@@ -14,8 +14,6 @@ pub struct Machine {
     pub kernel: String,
     /// The compiler.
     pub rustc: String,
-    /// How many processes wanted a processor, on average over the minute before: more than none, and others were running.
-    pub load: String,
 }
 
 const UNKNOWN: &str = "unknown";
@@ -33,9 +31,15 @@ impl Machine {
                 .filter(|text| !text.is_empty())
                 .unwrap_or(UNKNOWN.to_owned()),
             rustc: rustc.unwrap_or_else(|_| UNKNOWN.to_owned()),
-            load: read("/proc/loadavg").split(' ').next().unwrap_or(UNKNOWN).to_owned(),
         }
     }
+}
+
+/// How many processes wanted a processor, on average over the last minute.
+#[must_use]
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or(UNKNOWN).to_owned()
 }
 
 fn model(cpuinfo: &str) -> Option<&str> {

@@ -10,9 +10,9 @@ use bench::{
     cases::{CASES, FLOOR},
     certificate::{Authority, Roots},
     function::{Bootstrap, folder},
-    machine::Machine,
-    measure::{Bench, Effort, Size},
-    report::{Conditions, Report},
+    machine::{Machine, load},
+    measure::{Bench, Size},
+    report::{Conditions, Effort, Report},
     share::Cgroups,
     wiring::{Wiring, Wirings, table_keys},
 };
@@ -48,6 +48,10 @@ struct Cli {
     /// Warm invocations of each case
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     warm: u64,
+    /// How long a warm function rests between two invocations: by default longer than a period of its share, so that each
+    /// finds its share whole, as one that comes alone does. 0 is for a function that is never idle
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    pause_ms: u64,
     /// Have functions trust the stub's root certificate alone, instead of the system's as well: what fewer roots save
     #[arg(long)]
     lean_roots: bool,
@@ -93,12 +97,12 @@ async fn run(cli: Cli) -> Result<()> {
     let aws = Aws::start(&authority, Duration::from_millis(cli.latency_ms), table_keys()?).await?;
     let wirings = Wirings::read(aws.url(Service::Stripe))?;
     let (cgroups, share) = share(cli.no_share);
-    let machine = Machine::this();
+    let (machine, load) = (Machine::this(), load());
 
     let mut all = vec![("SSL_CERT_FILE".to_owned(), roots_file.to_string_lossy().into_owned())];
     all.extend(Service::ALL.iter().filter_map(|service| Some((service.variable()?.to_owned(), aws.url(*service)))));
     let effort = Effort { starts: cli.starts, warm: cli.warm };
-    let mut bench = Bench::new(aws, cgroups, effort);
+    let mut bench = Bench::new(aws, cgroups, effort, Duration::from_millis(cli.pause_ms));
     let mut rows = Vec::new();
     for case in
         CASES.iter().filter(|case| **case == FLOOR || cli.function.is_empty() || cli.function.iter().any(|name| name == case.function))
@@ -125,8 +129,8 @@ async fn run(cli: Cli) -> Result<()> {
     }
 
     let protocols = protocols.iter().map(|protocol| (*protocol).to_owned()).collect();
-    let conditions = Conditions { latency_ms: cli.latency_ms, share, roots, protocols, starts: cli.starts, warm: cli.warm };
-    let report = Report { measured_at: Real.now().to_string(), machine, conditions, rows };
+    let conditions = Conditions { latency_ms: cli.latency_ms, share, roots, protocols, pause_ms: cli.pause_ms };
+    let report = Report { measured_at: Real.now().to_string(), machine, conditions, effort, load, rows };
     println!("{report}");
     if let Some(earlier) = earlier {
         println!("{}", report.compared(&earlier));

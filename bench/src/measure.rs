@@ -8,7 +8,7 @@ use crate::{
     cases::{Case, Sample},
     function::{Bootstrap, Function, require_success},
     package,
-    report::Row,
+    report::{Effort, Row},
     share::Cgroups,
 };
 use anyhow::{Context as _, Result};
@@ -19,15 +19,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// How much is measured of every case.
-#[derive(Debug, Clone, Copy)]
-pub struct Effort {
-    /// Cold starts.
-    pub starts: u64,
-    /// Warm invocations.
-    pub warm: u64,
-}
 
 /// A case in one size.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +38,8 @@ pub struct Bench {
     pub cgroups: Option<Cgroups>,
     /// How much is measured.
     pub effort: Effort,
+    /// How long a warm function rests between two invocations.
+    pub pause: Duration,
     /// The number of the next message: none is used twice in a run.
     next_message: u64,
     /// Sizes of archives that are known, by program.
@@ -56,8 +49,8 @@ pub struct Bench {
 impl Bench {
     /// A bench that has measured nothing yet.
     #[must_use]
-    pub fn new(aws: Aws, cgroups: Option<Cgroups>, effort: Effort) -> Self {
-        Self { aws, cgroups, effort, next_message: 0, zip_bytes: BTreeMap::new() }
+    pub fn new(aws: Aws, cgroups: Option<Cgroups>, effort: Effort, pause: Duration) -> Self {
+        Self { aws, cgroups, effort, pause, next_message: 0, zip_bytes: BTreeMap::new() }
     }
 
     /// Measures `case` in one size; nothing where it has no batches of that size.
@@ -102,6 +95,7 @@ impl Bench {
         let cpu_before = function.cpu()?;
         let mut warm = Vec::new();
         for _ in 0..self.effort.warm {
+            tokio::time::sleep(self.pause).await;
             warm.push(self.invoke(&mut function, &sample, events.take(), case).await?);
         }
         let cpu = function.cpu()?.saturating_sub(cpu_before);

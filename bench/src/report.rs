@@ -16,6 +16,10 @@ pub struct Report {
     pub machine: Machine,
     /// How.
     pub conditions: Conditions,
+    /// How much.
+    pub effort: Effort,
+    /// How many processes wanted a processor, on average over the minute before: with more than none, others were running.
+    pub load: String,
     /// What.
     pub rows: Vec<Row>,
 }
@@ -31,9 +35,16 @@ pub struct Conditions {
     pub roots: usize,
     /// What the stub offers to speak, the first first.
     pub protocols: Vec<String>,
-    /// Cold starts of a case.
+    /// Milliseconds between two warm invocations.
+    pub pause_ms: u64,
+}
+
+/// How much is measured of every case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Cold starts.
     pub starts: u64,
-    /// Warm invocations of a case.
+    /// Warm invocations.
     pub warm: u64,
 }
 
@@ -118,9 +129,12 @@ impl Report {
     /// The ratios to an earlier run, as a table: below 1 is less than then. Cases that only one of both has are left out.
     #[must_use]
     pub fn compared(&self, earlier: &Self) -> String {
+        let pairs: Vec<_> = self.rows.iter().filter_map(|row| Some((row, earlier.rows.iter().find(|then| then.is_of(row))?))).collect();
+        if pairs.is_empty() {
+            return "The two runs have no case in common.\n".to_owned();
+        }
         let mut table = Table::new(&HEADS[..12]);
-        for row in &self.rows {
-            let Some(then) = earlier.rows.iter().find(|then| then.is_of(row)) else { continue };
+        for (row, then) in pairs {
             let ratio =
                 |(now, then): (u64, u64)| (now * 100).checked_div(then).map_or_else(|| "–".to_owned(), |r| format!("{}×", hundredths(r)));
             table.push(place(row).into_iter().chain(row.figures().into_iter().zip(then.figures()).map(ratio)));
@@ -159,11 +173,12 @@ fn place(row: &Row) -> [String; 4] {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { processor, cores, kernel, rustc, load } = &self.machine;
-        let Conditions { latency_ms, share, roots, protocols, starts, warm } = &self.conditions;
-        writeln!(f, "{processor}, {cores} cores, Linux {kernel}, {rustc}; load {load} at the start")?;
+        let Machine { processor, cores, kernel, rustc } = &self.machine;
+        let Conditions { latency_ms, share, roots, protocols, pause_ms } = &self.conditions;
+        let Effort { starts, warm } = self.effort;
+        writeln!(f, "{processor}, {cores} cores, Linux {kernel}, {rustc}; load {} at the start", self.load)?;
         writeln!(f, "{share}; calls wait {latency_ms} ms; TLS with {roots} roots, {}", protocols.join(" or "))?;
-        writeln!(f, "cold: the median of {starts}; warm: {warm} invocations\n")?;
+        writeln!(f, "cold: the median of {starts}; warm: {warm} invocations, {pause_ms} ms apart\n")?;
         let mut table = Table::new(&HEADS);
         for row in &self.rows {
             let [times @ .., peak_kib, zip_bytes] = row.figures();
@@ -241,10 +256,10 @@ mod tests {
             warm_calls: [(text("PutItem"), 20), (text("PublishBatch"), 2)].into(),
             warm_messages: 20,
         };
-        let conditions =
-            Conditions { latency_ms: 0, share: text("no share"), roots: 1, protocols: vec![text("http/1.1")], starts: 1, warm: 2 };
-        let machine = Machine { processor: text("a CPU"), cores: 2, kernel: text("6"), rustc: text("rustc"), load: text("0.1") };
-        Report { measured_at: text("2026-06-01T00:00:00Z"), machine, conditions, rows: vec![row] }
+        let conditions = Conditions { latency_ms: 0, share: text("no share"), roots: 1, protocols: vec![text("http/1.1")], pause_ms: 25 };
+        let machine = Machine { processor: text("a CPU"), cores: 2, kernel: text("6"), rustc: text("rustc") };
+        let effort = Effort { starts: 1, warm: 2 };
+        Report { measured_at: text("2026-06-01T00:00:00Z"), machine, conditions, effort, load: text("0.1"), rows: vec![row] }
     }
 
     #[test]
@@ -264,6 +279,8 @@ mod tests {
         now.rows.push(other);
         let shown = now.compared(&earlier);
         assert!(shown.contains(" 0.01× ") && !shown.contains("256") && !shown.contains("differ"), "{shown}");
+        now.effort.warm = 1_000;
+        assert!(!now.compared(&earlier).contains("differ"), "more of the same is the same");
         now.machine.cores = 64;
         assert!(now.compared(&earlier).contains("differ"));
     }

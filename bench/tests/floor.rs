@@ -6,7 +6,8 @@ use bench::{
     cases::FLOOR,
     certificate::{Authority, Roots},
     function::{Bootstrap, folder},
-    measure::{Bench, Effort, Size},
+    measure::{Bench, Size},
+    report::Effort,
     share::Cgroups,
 };
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -20,7 +21,7 @@ async fn a_function_that_only_answers_is_measured_and_calls_nothing() {
     let aws = Aws::start(&authority, Duration::ZERO, BTreeMap::new()).await.unwrap();
     let effort = Effort { starts: 2, warm: 3 };
     // Where this machine has cgroups they are used, so that what is measured with them is tested with them.
-    let mut bench = Bench::new(aws, Cgroups::of_this_machine().ok(), effort);
+    let mut bench = Bench::new(aws, Cgroups::of_this_machine().ok(), effort, Duration::ZERO);
     let bootstrap = Bootstrap {
         program: env!("CARGO_BIN_EXE_floor").into(),
         name: "floor".into(),

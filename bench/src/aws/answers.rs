@@ -5,8 +5,12 @@
 use super::{Service, dynamodb::Tables};
 use serde_json::{Value, json};
 
-/// A Stripe key and a key of links in one: what is told from another by its start, or must be long, is both.
-const SECRET: &str = "sk_test_0123456789abcdef0123456789abcdef0123456789abcdef";
+/// The value of every secret but one.
+const STRIPE_KEY: &str = "sk_test_0123456789abcdef0123456789abcdef";
+/// The key that the sample links of `unsubscribe` were signed with.
+const LINK_KEY: &str = "a sample key, never one that is in use";
+/// What the id of that secret has in it.
+const LINKS: &[u8] = b"UnsubscribeSecret";
 /// When every payment was created: long ago. Nothing reads it where the charge says when its hold lapses.
 const CREATED_S: i64 = 1_777_889_472;
 /// When every hold lapses: at the end of the century.
@@ -45,16 +49,19 @@ pub struct Asked<'a> {
 pub fn answer(asked: Asked, tables: &mut Tables) -> Result<Answer, String> {
     let no_answer = || "no such operation".to_owned();
     match (asked.service, asked.operation) {
+        // A function that opens a connection before it needs one asks for nothing, and takes any answer.
+        (_, super::operation::KNOCK) => Ok(Answer::json(404, &json!({}))),
         (Service::DynamoDb, operation) => tables.answer(operation, asked.body),
         (Service::Sns, "PublishBatch") => Ok(published(asked.body)),
         (Service::Sns, "Publish") => {
             Ok(Answer::xml("<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>".to_owned()))
         }
         (Service::Sqs, operation) => queue(operation, asked.body),
-        (Service::SecretsManager, "GetSecretValue") => Ok(Answer::json(
-            200,
-            &json!({"ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s", "Name": "s", "SecretString": SECRET}),
-        )),
+        (Service::SecretsManager, "GetSecretValue") => {
+            let secret = if asked.body.windows(LINKS.len()).any(|part| part == LINKS) { LINK_KEY } else { STRIPE_KEY };
+            let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:s";
+            Ok(Answer::json(200, &json!({"ARN": arn, "Name": "s", "SecretString": secret})))
+        }
         (Service::Ses, "SendEmail") => Ok(Answer::json(200, &json!({"MessageId": "m"}))),
         (Service::Ses, "SendBulkEmail") => {
             let asked: Value = serde_json::from_slice(asked.body).map_err(|error| error.to_string())?;

@@ -117,34 +117,30 @@ impl Tables {
             OneOf::Update(update) => Write::update(update)?,
         };
         let place = (write.table.to_owned(), write.key.to_owned());
-        let old = self.row(&place.0, &place.1)?;
+        let old = self.row(&place.0, &place.1, matches!(action.write, OneOf::Put(_)))?;
         Ok(write.attempt(old.as_ref())?.map(|set| (!action.only_looks).then(|| (place, write.leave(old, set)))))
     }
 
     fn find(&self, table: &str, key: &Value) -> Result<Option<Item>, String> {
         let name = self.keys.get(table).ok_or_else(|| format!("there is no table {table}"))?;
-        let key = text(&key[name]["S"])?;
-        match self.row(table, key)? {
-            Some(item) => Ok(Some(item)),
-            // What was stored before the functions under test come in. Only reads find it: a write that creates must be new.
-            None => match table {
-                // Just received: an old one would be one that something is wrong with.
-                "OrdersTable" => item(&testkit::shop::stored_order(key, "MUG-BLUE", MAILBOX, &Real.now().to_string())).map(Some),
-                "CustomersTable" => item(&testkit::shop::stored_customer(key, MAILBOX, true)).map(Some),
-                _ => Ok(None),
-            },
-        }
+        self.row(table, text(&key[name]["S"])?, false)
     }
 
-    /// What was written, or what no run could use up: everything is sold here, and nothing ever runs out.
-    fn row(&self, table: &str, key: &str) -> Result<Option<Item>, String> {
+    /// What was written, or what stands there anyway: orders and customers that others have stored, and goods, of which
+    /// everything is sold and nothing ever runs out. What `is_created` is an order or a customer that nobody has stored yet.
+    fn row(&self, table: &str, key: &str, is_created: bool) -> Result<Option<Item>, String> {
         let row = self.rows.get(&(table.to_owned(), key.to_owned())).cloned();
-        match table {
-            _ if row.is_some() => Ok(row),
-            "StockTable" => item(&json!({"sku": {"S": key}, "available": {"N": "1000000000"}})).map(Some),
-            "CatalogueTable" => item(&json!({"sku": {"S": key}, "unit_price_minor": {"N": "1200"}, "currency": {"S": "EUR"}})).map(Some),
-            _ => Ok(None),
-        }
+        let standing = match table {
+            _ if row.is_some() => return Ok(row),
+            "OrdersTable" | "CustomersTable" if is_created => return Ok(None),
+            // Just received: an old one would be one that something is wrong with.
+            "OrdersTable" => testkit::shop::stored_order(key, "MUG-BLUE", MAILBOX, &Real.now().to_string()),
+            "CustomersTable" => testkit::shop::stored_customer(key, MAILBOX, true),
+            "StockTable" => json!({"sku": {"S": key}, "available": {"N": "1000000000"}}),
+            "CatalogueTable" => json!({"sku": {"S": key}, "unit_price_minor": {"N": "1200"}, "currency": {"S": "EUR"}}),
+            _ => return Ok(None),
+        };
+        item(&standing).map(Some)
     }
 }
 
