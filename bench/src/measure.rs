@@ -119,6 +119,7 @@ impl Bench {
             zip_bytes: self.zip_bytes(&bootstrap.program)?,
             connections_in_init: in_init.connections,
             connections_in_first: in_first.connections,
+            resumed_in_first: in_first.resumed,
             first_calls: in_init.calls.into_iter().chain(in_first.calls).fold(BTreeMap::new(), |mut sum, (operation, calls)| {
                 *sum.entry(operation).or_default() += calls;
                 sum

@@ -79,6 +79,8 @@ pub struct Row {
     pub connections_in_init: u64,
     /// Handshakes in the first invocation.
     pub connections_in_first: u64,
+    /// How many of these went on with an earlier session.
+    pub resumed_in_first: u64,
     /// Calls of init and the first invocation, by operation.
     pub first_calls: BTreeMap<String, u64>,
     /// Calls of all warm invocations, by operation.
@@ -252,6 +254,7 @@ mod tests {
             zip_bytes: 2_345_678,
             connections_in_init: 0,
             connections_in_first: 3,
+            resumed_in_first: 1,
             first_calls: BTreeMap::new(),
             warm_calls: [(text("PutItem"), 20), (text("PublishBatch"), 2)].into(),
             warm_messages: 20,

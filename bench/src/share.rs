@@ -15,6 +15,9 @@ const CORE_MB: u64 = 1769;
 /// How long a period is in which the share is dealt out. Lambda's is not documented; throttled functions show gaps of it.
 const PERIOD_US: u64 = 20_000;
 
+/// How the cgroups of the bench are called.
+const PREFIX: &str = "order-pipeline-bench-";
+
 /// How this machine can hold a process to a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cgroups {
@@ -43,6 +46,7 @@ impl Cgroups {
     pub fn of_this_machine() -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").context("this system has no /proc")?;
         let cgroups = mounted(&mounts).context("no cgroup controller for the processor is mounted")?;
+        cgroups.sweep();
         // Trying is the only honest question: mounts can be read-only, and rights are more than being root.
         let tried = cgroups.folder("try");
         cgroups.make(&tried, quota_us(CORE_MB)).context("cgroups cannot be made by this user")?;
@@ -62,9 +66,21 @@ impl Cgroups {
         Ok(share)
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
+    fn root(&self) -> &Path {
         let (Self::V1(root) | Self::V2(root)) = self;
-        root.join(format!("order-pipeline-bench-{}-{name}", std::process::id()))
+        root
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.root().join(format!("{PREFIX}{}-{name}", std::process::id()))
+    }
+
+    /// Removes what runs that were cut off have left. A cgroup with a process in it cannot be removed, and stays.
+    fn sweep(&self) {
+        let groups = fs::read_dir(self.root()).into_iter().flatten().flatten();
+        for group in groups.filter(|group| group.file_name().to_string_lossy().starts_with(PREFIX)) {
+            fs::remove_dir(group.path()).ok();
+        }
     }
 
     fn make(&self, folder: &Path, quota_us: u64) -> Result<()> {

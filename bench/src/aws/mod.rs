@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::HandshakeKind};
 
 /// What was asked of AWS between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Counted {
     pub calls: BTreeMap<String, u64>,
     /// Handshakes that were completed.
     pub connections: u64,
+    /// Those of them that went on with the session of an earlier one, which takes a fraction of the work.
+    pub resumed: u64,
 }
 
 #[derive(Debug)]
@@ -112,7 +114,12 @@ async fn listen(service: Service, listener: TcpListener, tls: TlsAcceptor, state
             // A handshake that fails, fails the call that it was for, and so the invocation; nothing is swallowed here.
             let Ok(()) = stream.set_nodelay(true) else { return };
             let Ok(stream) = tls.accept(stream).await else { return };
-            lock(&state.counted).connections += 1;
+            let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            {
+                let mut counted = lock(&state.counted);
+                counted.connections += 1;
+                counted.resumed += u64::from(resumed);
+            }
             let answer = service_fn(move |request| serve(service, request, Arc::clone(&state)));
             // Speaks whatever of HTTP/1.1 and HTTP/2 was agreed on. That it ends is the client's doing.
             auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await.ok();
