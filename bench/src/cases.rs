@@ -20,13 +20,17 @@ pub struct Case {
     pub after: Option<&'static str>,
     /// Whether each message is about goods of its own, so that none waits for another's.
     pub own_goods: bool,
+    /// Whether all messages are from the one mailbox that every order is from.
+    pub same_mailbox: bool,
     /// Whether the message is to come back: it is hidden and reported as failed.
     pub comes_back: bool,
+    /// Whether it comes alone, because one message is work for a whole invocation.
+    pub alone: bool,
 }
 
 impl Case {
     const fn of(function: &'static str, sample: &'static str) -> Self {
-        Self { function, sample, after: None, own_goods: false, comes_back: false }
+        Self { function, sample, after: None, own_goods: false, same_mailbox: false, comes_back: false, alone: false }
     }
     const fn after(self, sample: &'static str) -> Self {
         Self { after: Some(sample), ..self }
@@ -34,8 +38,14 @@ impl Case {
     const fn with_own_goods(self) -> Self {
         Self { own_goods: true, ..self }
     }
+    const fn with_one_mailbox(self) -> Self {
+        Self { same_mailbox: true, ..self }
+    }
     const fn that_comes_back(self) -> Self {
         Self { comes_back: true, ..self }
+    }
+    const fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 }
 
@@ -60,13 +70,16 @@ pub const CASES: &[Case] = &[
     Case::of("welcome-email", "customer-signed-up"),
     Case::of("unsubscribe", "one-click"),
     Case::of("email-feedback", "bounce-permanent"),
+    Case::of("email-inbound", "reply-to-cancel").with_one_mailbox(),
+    Case::of("email-campaign", "start-campaign").alone(),
+    Case::of("dlq-inspector", "list"),
 ];
 
 /// A sample that messages are made of.
 #[derive(Debug, Clone)]
 pub struct Sample {
     event: Value,
-    own_goods: bool,
+    case: Case,
 }
 
 /// In every sample that has one.
@@ -84,19 +97,23 @@ impl Sample {
         let function = if case == FLOOR { "payment" } else { case.function };
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(function).join(sample).with_extension("json");
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(Self { event: serde_json::from_str(&text)?, own_goods: case.own_goods })
+        Ok(Self { event: serde_json::from_str(&text)?, case })
     }
 
-    /// Whether messages come in batches: from a queue, and not from the HTTP API.
+    /// Whether so many messages can come at once: from a queue they can, unless each comes alone, and from the HTTP API not.
     #[must_use]
-    pub fn comes_in_batches(&self) -> bool {
+    pub fn comes_in(&self, batch: u64) -> bool {
+        batch == 1 || self.is_queued() && !self.case.alone
+    }
+
+    fn is_queued(&self) -> bool {
         self.event["Records"].is_array()
     }
 
     /// An invocation with a message for each of `numbers`. The same number makes the same ids in every sample.
     #[must_use]
     pub fn invocation(&self, numbers: std::ops::Range<u64>, now: Timestamp) -> Value {
-        if !self.comes_in_batches() {
+        if !self.is_queued() {
             return self.fresh(&self.event, numbers.start, now);
         }
         let records = numbers.map(|number| self.fresh(&self.event["Records"][0], number, now));
@@ -110,14 +127,19 @@ impl Sample {
             if body["specversion"].is_string() {
                 body["time"] = now.to_string().into();
             }
-            if self.own_goods {
+            if let Some(campaign) = body["campaign_id"].as_str() {
+                // Each is started once.
+                body["campaign_id"] = format!("{campaign}-{number}").into();
+            }
+            if self.case.own_goods {
                 rename_goods(&mut body, number);
             }
             message["body"] = body.to_string().into();
         }
         let subject = message["body"].as_str().and_then(subject);
         renumber(&mut message, &|text| {
-            let text = fresh_ids(&text.replace(MAILBOX, &format!("ada-{number}@example.com")), number);
+            let text = if self.case.same_mailbox { text.to_owned() } else { text.replace(MAILBOX, &format!("ada-{number}@example.com")) };
+            let text = fresh_ids(&text, number);
             match &subject {
                 // As the stub of the provider names it.
                 Some(order_id) => fresh_payment(&text, &fresh_id(order_id, number)),
@@ -254,7 +276,7 @@ mod tests {
     fn a_request_gets_a_key_of_its_own() {
         let case = Case::of("order-intake", "place-order");
         let sample = Sample::read(case, case.sample).unwrap();
-        assert!(!sample.comes_in_batches());
+        assert!(!sample.comes_in(10));
         let [one, two] = [1, 2].map(|number| sample.invocation(number..number + 1, now())["headers"]["idempotency-key"].clone());
         assert_ne!(one, two);
         assert_eq!(one.as_str().unwrap().as_bytes()[14], b'7', "a key keeps its version");

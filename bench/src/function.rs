@@ -160,7 +160,8 @@ impl Function {
     }
 }
 
-/// Refuses an answer that is no success: a batch that was not handled as expected, a status that is none of 2xx.
+/// Refuses an answer that is no success: a batch that was not handled as expected, a status that is none of 2xx, a question that
+/// was not answered.
 ///
 /// # Errors
 /// Quotes the answer.
@@ -169,7 +170,7 @@ pub fn require_success(answer: &[u8], messages: usize, comes_back: bool) -> Resu
     let is_success = match (&said["batchItemFailures"], said["statusCode"].as_u64()) {
         (serde_json::Value::Array(failures), _) => failures.len() == if comes_back { messages } else { 0 },
         (_, Some(status)) => (200..300).contains(&status),
-        _ => false,
+        _ => said["list"].is_array(),
     };
     if !is_success {
         bail!("the function did not do its work: {said}");

@@ -59,7 +59,7 @@ impl Bench {
     /// A function failed, or the stub could not answer it.
     pub async fn measure(&mut self, case: Case, bootstrap: &Bootstrap, size: Size) -> Result<Option<Row>> {
         let sample = Sample::read(case, case.sample)?;
-        if size.batch > 1 && !sample.comes_in_batches() {
+        if !sample.comes_in(size.batch) {
             return Ok(None);
         }
         let invocations = self.effort.starts + self.effort.warm;

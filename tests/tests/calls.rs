@@ -5,7 +5,8 @@
 use anyhow::{Context, Result};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef,
+    BehaviorVersion, ConfigBag, Credentials, Intercept, Region, RuntimeComponents, SharedCredentialsProvider,
+    interceptors::BeforeTransmitInterceptorContextRef,
 };
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -18,7 +19,7 @@ use domain::{
 };
 use end_to_end::events::{event, new_order, now, placed};
 use lambda_kit::{
-    Real,
+    Real, SdkConfig,
     batch::{Batch, SqsQueue},
     dynamodb::Table,
     http,
@@ -62,7 +63,7 @@ impl Intercept for Counter {
 struct Counted {
     stack: Stack,
     counter: Counter,
-    aws: aws_config::SdkConfig,
+    aws: SdkConfig,
     topic_arn: String,
 }
 
@@ -71,8 +72,8 @@ impl Counted {
         let Some(stack) = Stack::of_tests()? else { return Ok(None) };
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let region = Region::new(stack.state.region.clone());
-        let aws = aws_config::defaults(BehaviorVersion::latest()).credentials_provider(credentials).region(region);
-        let aws = aws.endpoint_url(&stack.state.endpoint_url).load().await;
+        let aws = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(region).endpoint_url(&stack.state.endpoint_url);
+        let aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();
         let name = format!("calls-{:08x}.fifo", fastrand::u32(..));
         let form = [
             ("Action", "CreateTopic"),

@@ -10,7 +10,7 @@ use crate::setup;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
-/// The binary of `bench/` that is measured beside the functions.
+/// The binary that is measured beside the functions.
 const FLOOR: &str = "floor";
 
 #[derive(clap::Args)]
@@ -38,14 +38,15 @@ pub async fn run(repository: &Repository, arguments: &Arguments, progress: &mut 
 async fn deployable(repository: &Repository, progress: &mut Progress) -> Result<PathBuf> {
     setup::run(repository, progress).await?;
     let functions = repository.functions()?;
+    let target = repository.root.join("target");
     let mut cargo = tool(repository, "cargo-lambda");
     cargo.args(["lambda", "build", "--release"]);
-    if architecture_override().is_some() {
-        cargo.arg("--arm64");
-    }
     // `--bin` and not `--package`, as sam says it: cargo chooses features by the packages named.
     for name in functions.iter().map(String::as_str).chain([FLOOR]) {
         cargo.args(["--bin", name]);
+    }
+    if architecture_override().is_some() {
+        cargo.arg("--arm64");
     }
     // Settings of whoever calls this must not make other programs than those that are deployed.
     for (name, _) in std::env::vars_os() {
@@ -53,7 +54,6 @@ async fn deployable(repository: &Repository, progress: &mut Progress) -> Result<
             cargo.env_remove(name);
         }
     }
-    let target = repository.root.join("target");
     cargo.env("CARGO_TARGET_DIR", &target);
     let title = format!("Build {} functions as they are deployed", functions.len());
     progress.run(&title, cargo, &log_of(&repository.local(), "build-release"), repository).await?;

@@ -11,6 +11,11 @@ const STRIPE_KEY: &str = "sk_test_0123456789abcdef0123456789abcdef";
 const LINK_KEY: &str = "a sample key, never one that is in use";
 /// What the id of that secret has in it.
 const LINKS: &[u8] = b"UnsubscribeSecret";
+/// Every list of a campaign.
+const LIST: &str = "email,name\nada@example.com,Ada\n";
+/// Every mail that came in.
+const MAIL: &str = "From: Ada Example <ada@example.com>\r\nSubject: Re: Your order\r\nMIME-Version: 1.0\r\n\
+                    Content-Type: text/plain; charset=utf-8\r\n\r\nPlease cancel.\r\n";
 /// When every payment was created: long ago. Nothing reads it where the charge says when its hold lapses.
 const CREATED_S: i64 = 1_777_889_472;
 /// When every hold lapses: at the end of the century.
@@ -72,6 +77,7 @@ pub fn answer(asked: Asked, tables: &mut Tables) -> Result<Answer, String> {
             Ok(Answer::json(200, &json!({"SendQuota": {"MaxSendRate": 14, "Max24HourSend": 50000, "SentLast24Hours": 0}})))
         }
         (Service::Ses, "PutSuppressedDestination") => Ok(Answer::json(200, &json!({}))),
+        (Service::S3, "GetObject") => Ok(Answer { status: 200, content_type: "application/octet-stream", body: object(asked.path) }),
         (Service::S3, "PutObject") => Ok(Answer::xml(String::new())),
         (Service::CloudFormation, "ListStackResources") => Ok(Answer::xml(
             "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries/></ListStackResourcesResult>\
@@ -81,6 +87,11 @@ pub fn answer(asked: Asked, tables: &mut Tables) -> Result<Answer, String> {
         (Service::Stripe, operation) => payment_intent(operation, asked).ok_or_else(no_answer),
         _ => Err(no_answer()),
     }
+}
+
+/// A list of one recipient, because the second would wait for the send rate; or a mail.
+fn object(path: &str) -> Vec<u8> {
+    if path.ends_with(".csv") { LIST } else { MAIL }.as_bytes().to_vec()
 }
 
 /// Every entry got through.
@@ -166,6 +177,5 @@ mod tests {
     fn an_unknown_operation_has_no_answer() {
         assert!(ask(Service::Sqs, "PurgeQueue", "/", "{}").is_err());
         assert!(ask(Service::Sns, "Subscribe", "/", "").is_err());
-        assert!(ask(Service::S3, "GetObject", "/b/k", "").is_err());
     }
 }

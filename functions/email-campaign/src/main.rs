@@ -18,7 +18,7 @@ use lambda_kit::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
-    let config = lambda_kit::aws_config().await;
+    let config = lambda_kit::aws_config();
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let (customers, suppressions) = (env.required("CUSTOMERS_TABLE"), env.required("SUPPRESSIONS_TABLE"));

@@ -9,7 +9,6 @@ use crate::{
     chunk::{Answer, Entry},
     templates::Template,
 };
-use aws_config::SdkConfig;
 use aws_sdk_sesv2::{
     error::{BuildError, SdkError},
     operation::send_bulk_email::{SendBulkEmailError, builders::SendBulkEmailFluentBuilder},
@@ -19,6 +18,7 @@ use aws_sdk_sesv2::{
     },
 };
 use domain::EmailAddress;
+use lambda_kit::SdkConfig;
 use lambda_kit::{
     Failure,
     config::Env,

@@ -14,7 +14,7 @@ use mailer::suppression::Suppressions;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
-    let config = lambda_kit::aws_config().await;
+    let config = lambda_kit::aws_config();
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let own = Suppressions::new(client.clone(), env.required("SUPPRESSIONS_TABLE"));

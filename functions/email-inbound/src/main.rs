@@ -17,7 +17,7 @@ use pipeline::orders::Orders;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
-    let config = lambda_kit::aws_config().await;
+    let config = lambda_kit::aws_config();
     let mut env = Env::process();
     let client = Client::new(&config);
     let inbox = Bucket::new(aws_sdk_s3::Client::new(&config), env.required("INBOUND_BUCKET"));

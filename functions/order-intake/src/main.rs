@@ -10,7 +10,7 @@ use pipeline::orders::Orders;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
-    let config = lambda_kit::aws_config().await;
+    let config = lambda_kit::aws_config();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let mut env = Env::process();
     let catalogue = Cached::new(CatalogueTable::new(client.clone(), env.required("CATALOGUE_TABLE"), Real), Real);

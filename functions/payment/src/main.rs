@@ -2,7 +2,7 @@
 
 use lambda_kit::{
     Error, Real,
-    batch::SqsQueue,
+    batch::{CONCURRENCY, SqsQueue},
     config::Env,
     dynamodb::{self, Table},
     publish::SnsTopic,
@@ -19,7 +19,7 @@ use payment::{
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
     let connector = lambda_kit::connector();
-    let config = lambda_kit::aws_config_over(connector.clone()).await;
+    let config = lambda_kit::aws_config_over(connector.clone());
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let ledger = Payments(Table::new(client.clone(), env.required("PAYMENTS_TABLE"), KEY));
@@ -29,6 +29,6 @@ async fn main() -> Result<(), Error> {
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
     let [key, api] = provider.openings();
-    warm_up([dynamodb::opening(&client), topic.opening(), key, api]).await;
+    warm_up(dynamodb::openings(&client, CONCURRENCY).chain([topic.opening(), key, api])).await;
     pipeline::run(Payment { ledger, provider, ambient: Real }, topic, queue).await
 }

@@ -9,7 +9,7 @@ use welcome_email::WelcomeEmail;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_kit::telemetry::init();
-    let config = lambda_kit::aws_config().await;
+    let config = lambda_kit::aws_config();
     let mut env = Env::process();
     let client = Client::new(&config);
     let customers = Customers::new(client.clone(), env.required("CUSTOMERS_TABLE"));

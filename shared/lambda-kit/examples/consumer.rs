@@ -52,7 +52,7 @@ impl Consumer for Thumbnails {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_kit::Error> {
     telemetry::init();
-    let aws = lambda_kit::aws_config().await;
+    let aws = lambda_kit::aws_config();
     let mut env = Env::process();
     let queue = SqsQueue::from_env(&mut env, &aws);
     let topic = SnsTopic::from_env("TOPIC_ARN", &mut env, &aws);

@@ -8,20 +8,24 @@
 //! Connections are kept by host, for ninety seconds without a call. The certificates are the system's, read once a process;
 //! why not Amazon's alone is told in `docs/decisions/0012-system-roots-one-connector.md`.
 
-use aws_config::{
-    BehaviorVersion, SdkConfig,
-    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
-};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::{
     Connector,
     proxy::ProxyConfig,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
+    behavior_version::BehaviorVersion,
     http::{HttpClient, HttpConnectorSettings, SharedHttpConnector},
     runtime_components::RuntimeComponents,
 };
-use std::time::Duration;
+use aws_types::{
+    SdkConfig,
+    region::Region,
+    sdk_config::SharedHttpClient,
+    service_config::{LoadServiceConfig, ServiceConfigKey},
+};
+use std::{env, time::Duration};
 
 /// For TCP and TLS to a new connection: a handshake across an ocean takes less than half of it, a lost packet included. The
 /// SDK tries three times, and three times two seconds fit into the seven that the batch core leaves of an invocation of ten;
@@ -39,13 +43,41 @@ pub fn connector() -> SharedHttpConnector {
 
 /// The AWS configuration whose clients all send through `connector`.
 ///
-/// Region and credentials come from the environment, where Lambda puts them, and from nowhere else: the SDK's default chain
-/// would build clients of the instance metadata service for each, with a connector apiece, only never to ask them.
-/// Endpoints may be named by `AWS_ENDPOINT_URL` and its forms per service.
-pub async fn aws_config_over(connector: SharedHttpConnector) -> SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(OneConnector(connector));
-    let loader = loader.region(EnvironmentVariableRegionProvider::new());
-    loader.credentials_provider(EnvironmentVariableCredentialsProvider::new()).load().await
+/// Region, credentials and endpoints come from the environment, where Lambda puts them, and from nowhere else, and so they are
+/// read here and not by `aws-config`: its default chain brings a client of STS, of the instance metadata service and of the
+/// container's, and a parser for profiles, which a function carries and loads and never asks. Endpoints may be named by
+/// `AWS_ENDPOINT_URL` and its forms per service; what else the SDK reads from the environment elsewhere (attempts, FIPS) is not.
+pub fn aws_config_over(connector: SharedHttpConnector) -> SdkConfig {
+    let mut config = SdkConfig::builder();
+    config.set_behavior_version(Some(BehaviorVersion::latest()));
+    config.set_http_client(Some(SharedHttpClient::new(OneConnector(connector))));
+    config.set_service_config(Some(Environment));
+    config.set_region(env::var("AWS_REGION").ok().map(Region::new));
+    config.set_credentials_provider(credentials().map(SharedCredentialsProvider::new));
+    config.build()
+}
+
+/// Those of the function's role, which Lambda gives an environment for as long as it lives. Without them, each call says that
+/// it cannot be signed.
+fn credentials() -> Option<Credentials> {
+    let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(env::var);
+    Some(Credentials::new(key.ok()?, secret.ok()?, env::var("AWS_SESSION_TOKEN").ok(), None, "environment"))
+}
+
+/// What the environment says of one service, in the names that the SDKs agree on
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>).
+#[derive(Debug)]
+struct Environment;
+
+impl LoadServiceConfig for Environment {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        env::var(for_service(&key)).or_else(|_| env::var(key.env())).ok()
+    }
+}
+
+/// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, for the service `Secrets Manager`.
+fn for_service(key: &ServiceConfigKey<'_>) -> String {
+    format!("{}_{}", key.env(), key.service_id().to_ascii_uppercase().replace([' ', '-'], "_"))
 }
 
 /// The SDK's view of it. Time limits of a client's own on connecting and reading are not looked at, because another limit
@@ -56,5 +88,21 @@ struct OneConnector(SharedHttpConnector);
 impl HttpClient for OneConnector {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_service;
+    use aws_types::service_config::ServiceConfigKey;
+
+    #[test]
+    fn an_endpoint_is_named_per_service_as_in_every_sdk() {
+        let variable = |service_id| {
+            let key = ServiceConfigKey::builder().service_id(service_id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            for_service(&key.build().unwrap())
+        };
+        assert_eq!(variable("DynamoDB"), "AWS_ENDPOINT_URL_DYNAMODB");
+        assert_eq!(variable("Secrets Manager"), "AWS_ENDPOINT_URL_SECRETS_MANAGER");
     }
 }

@@ -20,6 +20,8 @@ pub mod trace;
 pub mod warm_up;
 
 pub use ambient::{Ambient, Real, deadline};
+/// What clients of AWS are made from.
+pub use aws_types::SdkConfig;
 pub use connector::{CONNECT_TIMEOUT, aws_config_over, connector};
 pub use failure::{Failure, Kind};
 /// The runtime's error, what `main` returns.
@@ -28,6 +30,6 @@ pub use warm_up::warm_up;
 
 /// The AWS configuration that every client of a function shares: region and credentials from the environment that Lambda
 /// sets, one [`connector`] for all.
-pub async fn aws_config() -> aws_config::SdkConfig {
-    aws_config_over(connector()).await
+pub fn aws_config() -> SdkConfig {
+    aws_config_over(connector())
 }

@@ -69,7 +69,7 @@ mod sns {
         }
 
         /// Reads the topic's ARN from the variable `name`; see [`Env`] for what becomes of a missing one.
-        pub fn from_env(name: &str, env: &mut Env, config: &aws_config::SdkConfig) -> Self {
+        pub fn from_env(name: &str, env: &mut Env, config: &crate::SdkConfig) -> Self {
             Self::new(Client::new(config), env.required(name))
         }
 

@@ -86,7 +86,7 @@ pub struct SecretsManager {
 
 impl SecretsManager {
     /// Reads the secret's ARN from the variable `variable`; see [`Env`] for what becomes of a missing one.
-    pub fn from_env(variable: &str, env: &mut Env, config: &aws_config::SdkConfig) -> Self {
+    pub fn from_env(variable: &str, env: &mut Env, config: &crate::SdkConfig) -> Self {
         Self { client: Client::new(config), arn: env.required(variable) }
     }
 }

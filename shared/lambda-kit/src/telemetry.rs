@@ -12,7 +12,6 @@ use tracing_subscriber::{Layer as _, filter::Targets, fmt, layer::SubscriberExt 
 pub fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|text| text.parse::<Level>().ok()).unwrap_or(Level::INFO);
     let quiet = [
-        "aws_config",
         "aws_credential_types",
         "aws_runtime",
         "aws_sigv4",

@@ -14,8 +14,7 @@
 //! an endpoint that its resolver names, was rejected because it warms the connection alone.
 //!
 //! A connection is for one call at a time where it is HTTP/1.1, as those of DynamoDB, SNS and SQS are. A batch that writes
-//! ten records side by side opens nine more, which resume the session of the first. Who wants more of them open lists the
-//! endpoint as often.
+//! ten records side by side wants ten: who wants more of them open lists the endpoint as often.
 
 use crate::sdk::code;
 use aws_smithy_runtime_api::{
@@ -81,7 +80,8 @@ pub async fn warm_up<'a>(openings: impl IntoIterator<Item = Opening<'a>>) {
         let opened = timeout_at(deadline, attempt).await.unwrap_or_else(|_| Err("Timeout".to_owned()));
         opened.err().map(|why| format!("{to}: {why}"))
     });
-    let cold: Vec<String> = join_all(attempts).await.into_iter().flatten().collect();
+    let mut cold: Vec<String> = join_all(attempts).await.into_iter().flatten().collect();
+    cold.dedup();
     if !cold.is_empty() {
         tracing::info!(cold = cold.join(", "), "not every connection is open yet; the first call opens the rest");
     }

@@ -1,8 +1,9 @@
 //! What the kit sends to AWS, to the byte, and what it makes of each answer. AWS is a connector in memory.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
@@ -10,7 +11,7 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use lambda_kit::{
-    Failure, Kind,
+    Failure, Kind, SdkConfig,
     batch::{Attribute, Hide, Parked, Queue, SqsQueue},
     config::Env,
     dynamodb::{Created, Fate, Table, Transacted, Update, Updated, number, string, transact},
@@ -56,7 +57,7 @@ impl Aws {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_millis(500)).build())
             .http_client(self.clone())

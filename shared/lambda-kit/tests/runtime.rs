@@ -61,8 +61,9 @@ fn an_invocation_is_answered_before_its_deadline_with_the_ids_that_failed() {
 async fn the_function() {
     if std::env::var_os(RUNTIME_API).is_some() {
         let core = core();
-        let sqs =
-            aws_sdk_sqs::Client::new(&aws_config::SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest()).build());
+        let sqs = aws_sdk_sqs::Client::new(
+            &lambda_kit::SdkConfig::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest()).build(),
+        );
         let queue = SqsQueue::new(sqs, "https://sqs.example/1/work", "https://sqs.example/1/work-dead");
         lambda_kit::batch::run(core.consumer, core.publisher, queue, core.ambient).await.unwrap();
     }

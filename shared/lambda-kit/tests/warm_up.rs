@@ -1,15 +1,14 @@
 //! Warming up, through the connector that functions have, against servers on this machine that count their connections.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig};
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
     orchestrator::HttpRequest,
     runtime_components::RuntimeComponents,
 };
 use lambda_kit::{
-    Failure, dynamodb,
+    Failure, SdkConfig, dynamodb,
     message::Outgoing,
     publish::{Publisher, SnsTopic},
     secrets::{Cached, SecretText, Vault},
@@ -78,7 +77,7 @@ fn config(endpoint: &str, client: impl HttpClient + 'static) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
         .endpoint_url(endpoint)
         .http_client(client)
         .build()
@@ -180,7 +179,7 @@ async fn an_endpoint_that_is_listed_twice_gets_two_connections() {
         .run_until(async {
             let (table, url) = Service::start().await;
             let client = aws_sdk_dynamodb::Client::new(&config(&url, real()));
-            warm_up([dynamodb::opening(&client), dynamodb::opening(&client)]).await;
+            warm_up(dynamodb::openings(&client, 2)).await;
             assert_eq!(table.connections.get(), 2);
             turn().await;
             let get = || client.get_item().table_name("things").send();
@@ -199,7 +198,8 @@ async fn where_nobody_listens_the_function_starts_all_the_same_and_says_so_once(
     let config = config(&url, real());
     let log = Log::default();
     let guard = log.listen();
-    warm_up([dynamodb::opening(&aws_sdk_dynamodb::Client::new(&config)), topic(&config).opening()]).await;
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    warm_up(dynamodb::openings(&client, 2).chain([topic(&config).opening()])).await;
     drop(guard);
     let line: serde_json::Value = serde_json::from_slice(&log.0.lock().unwrap()).unwrap();
     assert_eq!((&line["level"], &line["cold"]), (&json!("INFO"), &json!("DynamoDB: NoConnection, SNS: NoConnection")));

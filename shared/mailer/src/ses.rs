@@ -4,13 +4,14 @@
 //! the SDK's own retries are off, and what the queue delivers again is the ledger's to judge.
 
 use crate::{Letter, OrdersAddress};
-use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_sesv2::{
     Client,
     error::{BuildError, ProvideErrorMetadata, SdkError},
     operation::send_email::SendEmailError,
     types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
 };
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use lambda_kit::SdkConfig;
 use lambda_kit::{
     Failure,
     config::Env,

@@ -2,14 +2,14 @@
 //! what is asserted is what goes over the wire.
 #![allow(clippy::unwrap_used, reason = "what is not as the tests expect fails them, helpers included")]
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig};
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use aws_types::SdkConfig;
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,

@@ -3,12 +3,12 @@
 //! `main.rs` wires it. It refuses to retry beyond what the SDK does: the inspector knows what may be repeated.
 
 use super::ports::{Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
-use aws_config::SdkConfig;
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use domain::Timestamp;
+use lambda_kit::SdkConfig;
 use lambda_kit::{
     Ambient, Failure, Real,
     batch::Attribute,

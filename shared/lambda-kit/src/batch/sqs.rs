@@ -26,7 +26,7 @@ impl SqsQueue {
     }
 
     /// Reads `QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`; see [`Env`] for what becomes of a missing one.
-    pub fn from_env(env: &mut Env, config: &aws_config::SdkConfig) -> Self {
+    pub fn from_env(env: &mut Env, config: &crate::SdkConfig) -> Self {
         Self::new(Client::new(config), env.required("QUEUE_URL"), env.required("DEAD_LETTER_QUEUE_URL"))
     }
 }

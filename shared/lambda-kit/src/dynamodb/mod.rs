@@ -29,6 +29,11 @@ pub fn opening(client: &Client) -> Opening<'_> {
     Opening::by_call("DynamoDB", client.get_item().table_name("none").customize().interceptor(Knock).send())
 }
 
+/// The same as often as a function writes side by side: a connection carries one call at a time.
+pub fn openings(client: &Client, connections: usize) -> impl Iterator<Item = Opening<'_>> {
+    std::iter::repeat_with(move || opening(client)).take(connections)
+}
+
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
 
