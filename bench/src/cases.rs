@@ -131,6 +131,9 @@ impl Sample {
                 // Each is started once.
                 body["campaign_id"] = format!("{campaign}-{number}").into();
             }
+            if let Some(bucket) = body.pointer_mut("/receipt/action/bucketName") {
+                *bucket = crate::wiring::bucket_name("InboundMailBucket").into();
+            }
             if self.case.own_goods {
                 rename_goods(&mut body, number);
             }

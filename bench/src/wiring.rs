@@ -95,10 +95,17 @@ impl Wirings {
             "AWS::SNS::Topic" => format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}{}", if resource.is_fifo() { ".fifo" } else { "" }),
             "AWS::SQS::Queue" => format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"),
             "AWS::SES::EmailIdentity" => self.resolve(resource.at("/EmailIdentity"))?,
-            "AWS::S3::Bucket" | "AWS::Serverless::HttpApi" => name.to_ascii_lowercase(),
+            "AWS::S3::Bucket" => bucket_name(name),
+            "AWS::Serverless::HttpApi" => name.to_ascii_lowercase(),
             _ => name.to_owned(),
         })
     }
+}
+
+/// The name of a bucket in DNS, by its logical id.
+#[must_use]
+pub fn bucket_name(logical_id: &str) -> String {
+    logical_id.to_ascii_lowercase()
 }
 
 /// The partition key of each table of the template.

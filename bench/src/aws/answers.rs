@@ -12,7 +12,7 @@ const LINK_KEY: &str = "a sample key, never one that is in use";
 /// What the id of that secret has in it.
 const LINKS: &[u8] = b"UnsubscribeSecret";
 /// Every list of a campaign.
-const LIST: &str = "email,name\nada@example.com,Ada\n";
+const LIST: &str = "email,name,voucher\nada@example.com,Ada,SPRING10\n";
 /// Every mail that came in.
 const MAIL: &str = "From: Ada Example <ada@example.com>\r\nSubject: Re: Your order\r\nMIME-Version: 1.0\r\n\
                     Content-Type: text/plain; charset=utf-8\r\n\r\nPlease cancel.\r\n";
@@ -114,7 +114,8 @@ fn queue(operation: &str, body: &[u8]) -> Result<Answer, String> {
     Ok(Answer::json(
         200,
         &match operation {
-            "SendMessage" => json!({"MessageId": "m", "MD5OfMessageBody": "00000000000000000000000000000000"}),
+            // Which is how a message is parked, and no case is about one that is.
+            "SendMessage" => return Err("a message was given up; the function's log says why".to_owned()),
             "ChangeMessageVisibilityBatch" | "DeleteMessageBatch" => json!({"Successful": all(), "Failed": []}),
             "ChangeMessageVisibility" | "DeleteMessage" => json!({}),
             "ReceiveMessage" => json!({"Messages": []}),
