@@ -41,9 +41,11 @@ def main() -> None:
     keep_what_a_mail_carries()
     read_logs_by_fields_and_to_their_end()
     name_log_groups_as_policies_do()
+    import call_counts
     import move_tasks
 
     move_tasks.install()
+    call_counts.install()
     ministack.app.main()
 
 

@@ -707,6 +707,43 @@ class Mended(OfAnEngine):
             sqs.cancel_message_move_task(TaskHandle=handle)
         self.assertEqual((self.last_move(dead_arn)["Status"], self.messages(home)), ("COMPLETED", 1))
 
+    # Counts of calls.
+
+    def counts(self) -> dict:
+        with urllib.request.urlopen(f"{self.engine.url}/_calls") as response:
+            return json.load(response)
+
+    def test_calls_are_counted_by_who_signed_them_and_each_once(self):
+        mine, role = self.engine.client("dynamodb"), self.client_of_role("sns")
+        before = self.counts()["calls"]
+        mine.get_item(TableName=self.outputs["Table"], Key={"order_id": {"S": "counted"}})
+        entry = {"Id": "0", "Message": "{}", "MessageGroupId": "a", "MessageDeduplicationId": "counted"}
+        role.publish_batch(TopicArn=self.outputs["Topic"], PublishBatchRequestEntries=[entry])
+        self.sent_mail()
+        # A connection that is opened ahead asks for nothing, and nobody has signed that.
+        urllib.request.urlopen(self.engine.url).close()
+        after = self.counts()["calls"]
+        # What the test asked for on the way, a session and an identity to send from, is beside the point.
+        asked = ("dynamodb:GetItem", "ses:SendEmail", "sns:PublishBatch", "s3:ListAllMyBuckets")
+        increase = lambda caller: {a: after[caller].get(a, 0) - before.get(caller, {}).get(a, 0) for a in asked}
+        self.assertEqual(list(increase("root").values()), [1, 1, 0, 0])
+        self.assertEqual(list(increase("contract").values()), [0, 0, 1, 0])
+        self.assertNotIn("", after)
+
+    def test_invocations_and_batches_are_counted_by_function(self):
+        function, sqs = self.outputs["Function"], self.engine.client("sqs")
+        of = lambda counts: (counts["invocations"].get(function, 0), counts["batches"].get(function, {}))
+        invocations, batches = of(self.counts())
+        self.engine.http(self.outputs, "POST", "/orders")
+        for body in ("good", "good"):
+            sqs.send_message(QueueUrl=self.outputs["Queue"], MessageBody=body)
+        until(lambda: self.messages(self.outputs["Queue"]) == 0)
+        invoked, taken = of(self.counts())
+        increase = lambda what: taken[what] - batches.get(what, 0)
+        self.assertEqual((increase("received"), increase("deleted")), (2, 2))
+        self.assertEqual(increase("receives"), increase("deletes"))
+        self.assertEqual(invoked - invocations, 1 + increase("receives"))
+
     # Logs.
 
     def filtered(self, group: str, **ask) -> list:

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod calls;
 #[cfg(feature = "cloud")]
 pub mod cloud;
 pub mod engine;
