@@ -1,6 +1,6 @@
 //! Six orders from set-up to the end, each told as it happens, then what was charged, what is in stock and what was mailed.
 //! Every story goes over HTTP and is judged by what a customer, the payment provider's book, the stock table and
-//! the inbox say.
+//! the inbox say. Then the first order comes once more, alone, and its AWS calls are counted.
 //! A stack that `up` left running is used and left running; otherwise everything started here is stopped here.
 
 use crate::machine::{Repository, require_free_port};
@@ -14,6 +14,7 @@ use crate::{build, deploy, setup};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use testkit::calls::{Calls, Kind, Made};
 use testkit::engine::Engine;
 use testkit::inbox::Mail;
 use testkit::shop::{DECLINED, VISA};
@@ -25,6 +26,8 @@ const USUAL_LIMIT: Duration = Duration::from_secs(60);
 const TIMED_OUT_LIMIT: Duration = Duration::from_secs(120);
 /// How long after an order's end its last mail may take.
 const MAIL_LIMIT: Duration = Duration::from_secs(30);
+/// How long the queues may take to be empty: a look of the order's clock comes every 3 s here.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// Where the hold-back waits for what is already on its way to the payment function.
 const PAYMENT: &str = "PaymentFunction";
 
@@ -161,6 +164,9 @@ async fn tell(repository: &Repository, state: &State, progress: &mut Progress) -
     let stories = RUNNING.iter().chain(&HELD_BACK);
     let outcomes: Vec<(&Story, Result<Outcome>)> = stories.zip([a, b, c, d, e, f]).collect();
     let faults = verdict(&outcomes, state, &engine, &before, &catalogue).await?;
+    if faults == 0 {
+        calls_of_one_order(state, &catalogue).await?;
+    }
 
     println!("\n{}", bold("Where the time went"));
     for (step, took) in progress.longest() {
@@ -231,6 +237,46 @@ async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[Catal
         teller.say("POST /orders → 202  the same order, replayed");
     }
     Ok(placed.order_id)
+}
+
+/// Places the order that ships once more, with nothing beside it, and prints every AWS call that it takes.
+async fn calls_of_one_order(state: &State, catalogue: &[CatalogueItem]) -> Result<()> {
+    let [ships, ..] = &RUNNING;
+    println!("\n{}", bold("The first order again, alone, with its AWS calls counted"));
+    let counted = Stack::of(state.clone()).calls_of(SILENCE_LIMIT, live(ships, 0, state, catalogue)).await?;
+    match counted {
+        Some((_, calls)) => print_calls(&calls),
+        None => println!("  {}", dim("(not counted: other orders of this stack are still under way)")),
+    }
+    Ok(())
+}
+
+/// A line a function. What the customer's own looks take is left out: it is as much as they like.
+fn print_calls(calls: &Calls) {
+    const LOOKS: &str = "order-status";
+    let heads = ["invoked", "writes", "reads", "publishes", "sends", "mails", "other", "receives", "deletes"];
+    let line = |name: &str, figures: [u64; 9]| {
+        let cells: String = heads.iter().zip(figures).map(|(head, figure)| format!("{figure:>width$}", width = head.len() + 2)).collect();
+        format!("  {name:<20}{cells}")
+    };
+    println!("\n{}", bold(&format!("  {:<20}  {}", "function", heads.join("  "))));
+    let calls = Calls(calls.0.iter().filter(|(function, _)| *function != LOOKS).map(|(f, made)| (f.clone(), made.clone())).collect());
+    let figures = |made: &Made| {
+        let [writes, reads, publishes, sends, mails, other] = Kind::ALL.map(|kind| made.of_kind(kind));
+        [made.invocations, writes, reads, publishes, sends, mails, other, made.batches.receives, made.batches.deletes]
+    };
+    for (function, made) in &calls.0 {
+        println!("{}", line(function, figures(made)));
+    }
+    let sum = figures(&calls.sum());
+    println!("{}", line("in all", sum));
+    let [_, requests @ .., receives, deletes] = sum;
+    let requests: u64 = requests.iter().sum();
+    println!("  {} calls by functions, and {} to take their messages from queues", bold(&requests.to_string()), receives + deletes);
+    println!(
+        "  {}",
+        dim("(alone, so that batches are of one message, here and there of two; ten in a batch share publish, receive and delete)")
+    );
 }
 
 /// How many are available of every SKU that the stories touch.
