@@ -70,6 +70,7 @@ pub const CASES: &[Case] = &[
     Case::of("welcome-email", "customer-signed-up"),
     Case::of("unsubscribe", "one-click"),
     Case::of("email-feedback", "bounce-permanent"),
+    Case::of("email-feedback", "delivery"),
     Case::of("email-inbound", "reply-to-cancel").with_one_mailbox(),
     Case::of("email-campaign", "start-campaign").alone(),
     Case::of("dlq-inspector", "list"),

@@ -14,6 +14,7 @@
 pub mod aws;
 pub mod cases;
 pub mod certificate;
+pub mod cost;
 pub mod function;
 pub mod machine;
 pub mod measure;

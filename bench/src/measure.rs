@@ -92,13 +92,15 @@ impl Bench {
         }
         let mut function = last.context("a case needs a start")?;
 
-        let cpu_before = function.cpu()?;
+        let log_bytes = || std::fs::metadata(&bootstrap.log).map(|log| log.len());
+        let (cpu_before, logged_before) = (function.cpu()?, log_bytes()?);
         let mut warm = Vec::new();
         for _ in 0..self.effort.warm {
             tokio::time::sleep(self.pause).await;
             warm.push(self.invoke(&mut function, &sample, events.take(), case).await?);
         }
         let cpu = function.cpu()?.saturating_sub(cpu_before);
+        let warm_log_bytes = log_bytes()?.saturating_sub(logged_before);
         let counted = self.aws.take();
         let peak_kib = function.peak_kib()?;
         function.end().await?;
@@ -126,6 +128,10 @@ impl Bench {
             }),
             warm_calls: counted.calls,
             warm_messages: messages,
+            warm_invocations: self.effort.warm,
+            warm_billed_ms: warm.iter().map(billed_ms).sum(),
+            warm_units: counted.units,
+            warm_log_bytes,
         }))
     }
 
@@ -189,6 +195,11 @@ fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.get(rank - 1).copied().unwrap_or_default()
 }
 
+/// As Lambda rounds it.
+fn billed_ms(time: &Duration) -> u64 {
+    micros(*time).div_ceil(1000)
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -204,6 +215,11 @@ mod tests {
         assert_eq!(percentile(&mut times, 99), Duration::from_millis(99));
         assert_eq!(percentile(&mut times[..1], 99), Duration::from_millis(1));
         assert_eq!(percentile(&mut [], 50), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_begun_millisecond_is_billed() {
+        assert_eq!([1, 1_000, 1_001].map(|us| billed_ms(&Duration::from_micros(us))), [1, 1, 2]);
     }
 
     #[test]

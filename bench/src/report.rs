@@ -2,7 +2,7 @@
 //!
 //! It refuses to judge: it prints figures and ratios, and a reader decides what they mean.
 
-use crate::machine::Machine;
+use crate::{aws::Units, machine::Machine};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -87,6 +87,18 @@ pub struct Row {
     pub warm_calls: BTreeMap<String, u64>,
     /// Messages of all warm invocations.
     pub warm_messages: u64,
+    /// How many warm invocations there were. Of an older report, none: it has nothing of what is billed.
+    #[serde(default)]
+    pub warm_invocations: u64,
+    /// What Lambda bills of them: each rounded up to a millisecond.
+    #[serde(default)]
+    pub warm_billed_ms: u64,
+    /// What else is billed of them by size.
+    #[serde(default)]
+    pub warm_units: Units,
+    /// What they logged.
+    #[serde(default)]
+    pub warm_log_bytes: u64,
 }
 
 impl Row {
@@ -258,6 +270,10 @@ mod tests {
             first_calls: BTreeMap::new(),
             warm_calls: [(text("PutItem"), 20), (text("PublishBatch"), 2)].into(),
             warm_messages: 20,
+            warm_invocations: 2,
+            warm_billed_ms: 4,
+            warm_units: Units { write: 20, read_halves: 0, published: 20, published_bytes: 10_000 },
+            warm_log_bytes: 8_000,
         };
         let conditions = Conditions { latency_ms: 0, share: text("no share"), roots: 1, protocols: vec![text("http/1.1")], pause_ms: 25 };
         let machine = Machine { processor: text("a CPU"), cores: 2, kernel: text("6"), rustc: text("rustc") };

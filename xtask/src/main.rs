@@ -11,6 +11,7 @@ mod breakages;
 mod build;
 mod chaos;
 mod checks;
+mod cost;
 mod demo;
 mod deploy;
 mod dlq;
@@ -98,6 +99,9 @@ enum Command {
     /// Measure each function as Lambda would run it: cold start, warm, batches, processor, memory, bytes, AWS calls
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
+    /// Say what an order costs on AWS, by service, from the bench's figures and the price table
+    #[command(disable_help_flag = true)]
+    Cost(cost::Arguments),
     /// Invoke every sample event by `sam local invoke` (a step of `test`, which calls it where containers can run)
     #[command(hide = true)]
     SamLocal {
@@ -183,6 +187,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
         Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
         Command::Bench(arguments) => bench::run(&repository, &arguments, &mut Progress::new()).await,
+        Command::Cost(arguments) => cost::run(&repository, &arguments).await,
         Command::SamLocal { state } => sam_local::run(&repository, &state).await,
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 //! The expressions are [`testkit::cloud`]'s. It refuses what those do not know, so that no write passes unchecked.
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/>)
 
-use super::answers::Answer;
+use super::{answers::Answer, units::Units};
 use aws_sdk_dynamodb::types::{self, AttributeValue, ReturnValuesOnConditionCheckFailure::AllOld};
 use lambda_kit::{
     Ambient as _, Real,
@@ -23,6 +23,8 @@ pub struct Tables {
     keys: BTreeMap<String, String>,
     /// By table and key.
     rows: HashMap<(String, String), Item>,
+    /// What was read and written since somebody looked.
+    pub(super) units: Units,
 }
 
 /// A refusal in DynamoDB's words, or what is not known here.
@@ -30,7 +32,7 @@ type Answered = Result<Answer, String>;
 
 impl Tables {
     pub(super) fn new(keys: BTreeMap<String, String>) -> Self {
-        Self { keys, rows: HashMap::new() }
+        Self { keys, rows: HashMap::new(), units: Units::default() }
     }
 
     pub(super) fn answer(&mut self, operation: &str, body: &[u8]) -> Answered {
@@ -38,6 +40,7 @@ impl Tables {
         match operation {
             "GetItem" => {
                 let item = self.find(text(&asked["TableName"])?, &asked["Key"])?;
+                self.units.read(item.as_ref(), asked["ConsistentRead"] == true);
                 Ok(Answer::json(200, &item.map_or_else(|| json!({}), |item| json!({"Item": to_json(&item)}))))
             }
             "BatchGetItem" => self.batch_get(&asked),
@@ -47,19 +50,22 @@ impl Tables {
         }
     }
 
-    fn batch_get(&self, asked: &Value) -> Answered {
+    fn batch_get(&mut self, asked: &Value) -> Answered {
         let mut found = Map::new();
         for (table, keys) in asked["RequestItems"].as_object().into_iter().flatten() {
             let items = keys["Keys"].as_array().into_iter().flatten().map(|key| self.find(table, key));
-            let items: Vec<_> = items.collect::<Result<Vec<_>, _>>()?.iter().flatten().map(to_json).collect();
-            found.insert(table.clone(), items.into());
+            let items = items.collect::<Result<Vec<_>, _>>()?;
+            for item in &items {
+                self.units.read(item.as_ref(), keys["ConsistentRead"] == true);
+            }
+            found.insert(table.clone(), items.iter().flatten().map(to_json).collect());
         }
         Ok(Answer::json(200, &json!({"Responses": found, "UnprocessedKeys": {}})))
     }
 
     fn single(&mut self, operation: &str, asked: &Value) -> Answered {
         let action = Action::read(operation.trim_end_matches("Item"), asked)?;
-        match self.attempt(&action)? {
+        match self.attempt(&action, false)? {
             Err(Fate::ConditionFailed(old)) => {
                 let mut refused = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
                     "message": "The conditional request failed"});
@@ -83,7 +89,7 @@ impl Tables {
         let mut reasons = Vec::new();
         for action in asked["TransactItems"].as_array().into_iter().flatten() {
             let (kind, action) = action.as_object().and_then(|map| map.iter().next()).ok_or("an action is empty")?;
-            reasons.push(match self.attempt(&Action::read(kind, action)?)? {
+            reasons.push(match self.attempt(&Action::read(kind, action)?, true)? {
                 Ok(row) => {
                     rows.extend(row);
                     json!({"Code": "None"})
@@ -111,14 +117,17 @@ impl Tables {
 
     /// The row that the action would leave, none where it only looks; or how its condition fails.
     #[expect(clippy::type_complexity, reason = "a row and its place")]
-    fn attempt(&self, action: &Action) -> Result<Result<Option<((String, String), Item)>, Fate>, String> {
+    fn attempt(&mut self, action: &Action, in_transaction: bool) -> Result<Result<Option<((String, String), Item)>, Fate>, String> {
         let write = match &action.write {
             OneOf::Put(put) => Write::put(put, |table| self.keys.get(table).map(String::as_str))?,
             OneOf::Update(update) => Write::update(update)?,
         };
         let place = (write.table.to_owned(), write.key.to_owned());
         let old = self.row(&place.0, &place.1, matches!(action.write, OneOf::Put(_)))?;
-        Ok(write.attempt(old.as_ref())?.map(|set| (!action.only_looks).then(|| (place, write.leave(old, set)))))
+        let attempted = write.attempt(old.as_ref())?.map(|set| (!action.only_looks).then(|| (place, write.leave(old.clone(), set))));
+        let new = attempted.as_ref().ok().and_then(Option::as_ref).map(|(_, new)| new);
+        self.units.write(old.as_ref(), new, in_transaction);
+        Ok(attempted)
     }
 
     fn find(&self, table: &str, key: &Value) -> Result<Option<Item>, String> {

@@ -6,8 +6,10 @@
 mod answers;
 mod dynamodb;
 mod operation;
+mod units;
 
 pub use operation::Service;
+pub use units::Units;
 
 use crate::certificate::Authority;
 use answers::Answer;
@@ -41,6 +43,8 @@ pub struct Counted {
     pub connections: u64,
     /// Those of them that went on with the session of an earlier one, which takes a fraction of the work.
     pub resumed: u64,
+    /// What is billed by size.
+    pub units: Units,
 }
 
 #[derive(Debug)]
@@ -92,7 +96,8 @@ impl Aws {
 
     /// What was asked since the last look, which starts the count anew.
     pub fn take(&self) -> Counted {
-        std::mem::take(&mut *lock(&self.state.counted))
+        let counted = std::mem::take(&mut *lock(&self.state.counted));
+        Counted { units: std::mem::take(&mut lock(&self.state.tables).units), ..counted }
     }
 
     /// Refuses to go on after a request that had no answer here.
@@ -138,7 +143,13 @@ async fn serve(service: Service, request: Request<Incoming>, state: Arc<State>) 
         tokio::time::sleep(state.latency).await;
     }
     let asked = answers::Asked { service, operation: &operation, path: head.uri.path(), body: &body };
-    let answer = answers::answer(asked, &mut lock(&state.tables));
+    let answer = {
+        let mut tables = lock(&state.tables);
+        if service == Service::Sns {
+            tables.units.publish(&body);
+        }
+        answers::answer(asked, &mut tables)
+    };
     Ok(respond(answer.unwrap_or_else(|why| {
         let what = format!("{service:?} {operation} ({} {}): {why}", head.method, head.uri.path());
         lock(&state.unknown).get_or_insert(what);
