@@ -17,7 +17,6 @@ pub async fn run(repository: &Repository, arguments: &Arguments) -> Result<()> {
     // The bench's own profile: what it has compiled is used again.
     let mut command = cargo(&repository.root, &["run", "--quiet", "--profile", "proof", "--package", "bench", "--bin", "cost", "--"]);
     command.args(&arguments.arguments);
-    // A file that is named is meant from where the caller stands.
     let status = Group::start(command)?.wait().await?;
     if status.success() { Ok(()) } else { bail!("the computation ended with {status}") }
 }

@@ -54,20 +54,27 @@ pub fn answer(report: &Report, way: &Way, table: &str, question: &Question) -> R
     writeln!(text, "An order that ships, in {}, at the prices of {} (bench/prices.toml)", question.region, prices.read)?;
     writeln!(text, "Measured {} on {}", report.measured_at, report.machine.processor)?;
     writeln!(text, "{}; calls waited {} ms\n", report.conditions.share, report.conditions.latency_ms)?;
+    if report.conditions.latency_ms == 0 {
+        writeln!(text, "{NO_LATENCY}\n")?;
+    }
     text.push_str(&by_order(&bills)?);
     text.push_str(&by_month(&bills, question)?);
     writeln!(text, "\n{NOTES}\nCold starts: {} of a thousand invocations.", question.cold_per_thousand)?;
     Ok(text)
 }
 
+/// What is said of figures that were measured as if AWS answered at once.
+const NO_LATENCY: &str =
+    "Calls were answered at once, and on AWS they take some milliseconds, which are billed: measure with --latency-ms.";
+
 /// What the figures leave out, and what they take for granted.
 const NOTES: &str = "\
-Counted without the free tier, and without a discount. One by one, every message is a batch of its own; in a burst, batches are of
-ten. Naive is one event a publish and a read before every write: its reads are of one unit, and the time that they take is not
-counted, so that it costs more than that. Left out, because it is nothing or somebody else's: what SNS brings to queues is no
-request of theirs, data that stays in the region, customers' looks at their orders, openings and clicks of mails, items and logs as
-they are kept, data that leaves for the payment provider and the customers, the provider's own fee. What is paid by the month is at
-most that: pollers that find something and publishers that rest ask less.";
+Counted without the free tier and without a discount. One by one, every message is a batch of its own; in a burst batches are of
+ten. Naive is one event a publish and a read before every write: each of its reads is of one unit, and the time that they take is
+not counted, so that it costs more than that. Of each invocation Lambda itself is taken to log 600 bytes.
+Left out, because it is free, small or somebody else's: what SNS brings to queues (no request of theirs), data within the region
+and out of it, customers' looks at their orders, openings and clicks of mails, items and logs as they are kept, the hourly digest,
+the provider's fee. By the month it is at most what stands there: pollers that find something and publishers that rest ask less.";
 
 /// Service, unit, and the part of a unit in which a quantity is shown.
 fn shown(priced: Priced) -> (&'static str, &'static str, u128) {
@@ -232,6 +239,5 @@ mod tests {
         assert_eq!(dollars(PICODOLLARS / 1000 * 1005), "1.01");
         assert_eq!(dollars(0), "0.00");
         assert_eq!(decimal(1, 3, 4), "0.3333");
-        assert_eq!(decimal(15, 10, 0), "1.0");
     }
 }
