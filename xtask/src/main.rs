@@ -17,6 +17,7 @@ mod deploy;
 mod dlq;
 mod fuzz;
 mod inbox;
+mod load;
 mod machine;
 mod mutants;
 mod order;
@@ -92,6 +93,9 @@ enum Command {
     /// Place hundreds of orders at a stack of its own while its functions are killed, its consumers paused, its tables and its
     /// topic refused and its messages delivered twice; then hold every order against the records and the provider's book
     Chaos(chaos::Options),
+    /// Place orders at a stack of its own at a steady rate, or all at once, and say how long each took, how fast the queues
+    /// drained, and that none was lost; with a picture
+    Load(load::Options),
     /// Throw made-up input at everything that reads what comes from outside, steered by the code that it reaches
     Fuzz(fuzz::Options),
     /// Break the decisions and the batch core in every way a tool can think of, one by one, and see whether a test notices
@@ -184,6 +188,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => proof::run(&repository, "simulate", &arguments).await,
         Command::Breakages(options) => breakages::run(&repository, &options).await,
         Command::Chaos(options) => chaos::run(&repository, options).await,
+        Command::Load(options) => load::run(&repository, options).await,
         Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
         Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
         Command::Bench(arguments) => bench::run(&repository, &arguments, &mut Progress::new()).await,

@@ -2,11 +2,11 @@
 //! is held against the records. A seed replays the orders, and the order and length of faults, but not whom they meet at what.
 //! It leaves the stacks of `up` and `test` in peace, and stops everything it started, however it ends.
 
-mod customers;
+pub mod customers;
 mod faults;
-mod plan;
+pub mod plan;
 mod settle;
-mod verdict;
+pub mod verdict;
 
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
 use crate::processes::Start;
@@ -23,8 +23,7 @@ use testkit::stack::Stack;
 
 /// One customer of each kind, and a few more.
 const ORDERS_MIN: usize = 10;
-/// Three orders a second are placed: these take six of the fifteen minutes, and the payment provider's stand-in, which looks
-/// through all of its book for each payment, still keeps up.
+/// Three orders a second are placed: these take six of the fifteen minutes.
 const ORDERS_MAX: usize = 1000;
 
 /// The clock of these runs. A nudge comes before a message that died with its process does (60 s, payment's 180 s), so that
@@ -63,7 +62,7 @@ fn orders(text: &str) -> Result<usize, String> {
 
 /// What has happened so far, counted by customers, troublemakers and the watch side by side.
 #[derive(Default)]
-struct Tally(RefCell<Counts>);
+pub struct Tally(RefCell<Counts>);
 
 #[derive(Default, Clone)]
 struct Counts {
@@ -79,14 +78,20 @@ impl Tally {
     fn counts(&self) -> RefMut<'_, Counts> {
         self.0.borrow_mut()
     }
-    fn accepted(&self) {
+    pub fn accepted(&self) {
         self.counts().accepted += 1;
+    }
+    pub fn orders_accepted(&self) -> usize {
+        self.counts().accepted
     }
     fn ended(&self, ended: usize) {
         self.counts().ended = ended;
     }
     fn asked_again(&self) {
         self.counts().asked_again += 1;
+    }
+    pub fn times_asked_again(&self) -> usize {
+        self.counts().asked_again
     }
     fn fault(&self, kind: &'static str) {
         *self.counts().faults.entry(kind).or_default() += 1;

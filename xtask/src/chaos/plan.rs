@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use testkit::shop::{DECLINED, VISA, key_of};
+use testkit::shop::{DECLINED, VISA, key_of, new_key};
 
 /// What the catalogue of a run sells: SKU and price.
 const CUP: (&str, u64) = ("CHAOS-CUP", 1200);
@@ -60,6 +60,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Orders that nothing keeps from shipping, one like the other but for its key: what `load` places.
+    pub fn alike(count: usize) -> Self {
+        let one = || Planned {
+            key: new_key(),
+            lines: vec![(BOWL.0, 1), (CUP.0, 1)],
+            payment_method: VISA,
+            twist: Twist::Good,
+            pause: Duration::ZERO,
+        };
+        let plenty = count as u64 * PLENTY_AN_ORDER;
+        let goods = [CUP, BOWL].map(|(sku, price)| (sku, (price, plenty)));
+        Self { orders: std::iter::repeat_with(one).take(count).collect(), goods: goods.into() }
+    }
+
     pub fn of(seed: u64, count: usize) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut orders = Vec::with_capacity(count);
@@ -120,6 +134,14 @@ mod tests {
         let [one, again, other] = [1, 1, 2].map(|seed| Plan::of(seed, 60).orders);
         assert_eq!(one, again);
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn orders_alike_differ_by_their_key_and_find_enough_of_everything() {
+        let Plan { orders, goods } = Plan::alike(3);
+        assert!(orders.iter().all(|order| order.twist == Twist::Good && order.lines == orders[0].lines && order.total_minor() == 1900));
+        assert_eq!(orders.iter().map(|order| &order.key).collect::<std::collections::BTreeSet<_>>().len(), 3);
+        assert!(orders[0].lines.iter().all(|(sku, quantity)| goods[sku].1 >= 3 * u64::from(*quantity)));
     }
 
     #[test]

@@ -47,8 +47,25 @@ impl fmt::Display for Records {
     }
 }
 
+/// The end of an order that went as everybody wants.
+pub const COMPLETED: &str = "shipped, captured and committed";
+
 /// Reads everything and judges it.
 pub async fn reach(stack: &Stack, plan: &Plan, orders: &[Accepted], tally: &Tally, deadline: Instant) -> Result<Verdict> {
+    let mut verdict = of_orders(stack, plan, orders, tally, deadline).await?;
+    verdict.wrong.extend(left_in_queues(stack, &[]).await?);
+    Ok(verdict)
+}
+
+/// What still lies in a queue, a sentence a message; but for those `waiting`, whose messages wait for their time.
+pub async fn left_in_queues(stack: &Stack, waiting: &[&str]) -> Result<Vec<String>> {
+    let letters = stack.letters().await?.into_iter().filter(|(queue, _)| !waiting.contains(&&**queue));
+    let left = letters.flat_map(|(queue, letters)| letters.into_iter().map(move |letter| (queue.clone(), letter)));
+    Ok(left.map(|(queue, letter)| format!("{queue} still holds a message ({}): {}", reason(&letter), letter.body)).collect())
+}
+
+/// Reads everything but the queues and judges it.
+pub async fn of_orders(stack: &Stack, plan: &Plan, orders: &[Accepted], tally: &Tally, deadline: Instant) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     let book = stack.payments().await?;
     let mut payments = by_order(stack.scan("PaymentsTable").await?)?;
@@ -89,9 +106,6 @@ pub async fn reach(stack: &Stack, plan: &Plan, orders: &[Accepted], tally: &Tall
     for payment in book.iter().filter(|payment| !accepted.contains(&payment.order_id)) {
         verdict.wrong.push(format!("the provider's book has {payment:?}, for an order that nobody placed"));
     }
-    for (queue, letters) in stack.letters().await? {
-        verdict.wrong.extend(letters.iter().map(|letter| format!("{queue} still holds a message ({}): {}", reason(letter), letter.body)));
-    }
     Ok(verdict)
 }
 
@@ -102,7 +116,7 @@ fn by_order(items: Vec<Value>) -> Result<BTreeMap<String, Value>> {
 /// How an order ended, in words.
 fn end(seen: &Value) -> String {
     match (seen["status"].as_str().unwrap_or("unknown"), why_cancelled(seen)) {
-        ("completed", _) => "shipped, captured and committed".to_owned(),
+        ("completed", _) => COMPLETED.to_owned(),
         ("cancelled", Some(reason)) => format!("cancelled, {}", reason.replace('_', " ")),
         (status, _) => status.to_owned(),
     }

@@ -1,0 +1,164 @@
+//! How deep the queues on an order's way are, four times a second, and what follows from it for each: its peak, when it was empty
+//! again, and how fast it drained. It reads counts alone: no message, and no queue that waits for the clock or for people.
+
+use anyhow::Result;
+use serde_json::json;
+use std::cell::{Ref, RefCell};
+use std::time::{Duration, Instant};
+use testkit::stack::Stack;
+use tokio::time::MissedTickBehavior;
+
+/// How often all of them are asked: fine enough for a picture, and some twenty of the thousand calls a second that the engine
+/// answers.
+pub const EVERY: Duration = Duration::from_millis(250);
+
+/// A queue on an order's way.
+pub struct Queue {
+    /// As people call it.
+    pub name: &'static str,
+    /// Its output is `<output>Url`.
+    output: &'static str,
+    /// What the topic sends it of an order that ships; the subscriptions' filters in the template say so.
+    pub messages_per_order: u64,
+}
+
+pub const QUEUES: [Queue; 5] = [
+    // order.placed, order.shipped
+    Queue { name: "payment", output: "PaymentQueue", messages_per_order: 2 },
+    Queue { name: "inventory", output: "InventoryQueue", messages_per_order: 2 },
+    // payment.authorized, inventory.reserved
+    Queue { name: "shipping", output: "ShippingQueue", messages_per_order: 2 },
+    // those four, and payment.captured, inventory.committed
+    Queue { name: "order-tracking", output: "OrderTrackingQueue", messages_per_order: 6 },
+    // order.placed, order.shipped
+    Queue { name: "order-email", output: "OrderEmailQueue", messages_per_order: 2 },
+];
+
+/// How many messages each of [`QUEUES`] held at one moment: waiting, and taken but not done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// After the start.
+    pub at: Duration,
+    pub depths: [u64; QUEUES.len()],
+}
+
+/// What was seen so far.
+#[derive(Default)]
+pub struct Depths(RefCell<Vec<Sample>>);
+
+impl Depths {
+    /// Looks until it is dropped, or until a look fails.
+    pub async fn watch<T>(&self, stack: &Stack, start: Instant) -> Result<T> {
+        let mut ticks = tokio::time::interval(EVERY);
+        // A slow engine is not to be asked more often for it.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let at = start.elapsed();
+            // All at once: of one moment as nearly as calls can be, and no slower than the slowest of them.
+            let [a, b, c, d, e] = QUEUES.each_ref().map(|queue| depth(stack, queue));
+            let (a, b, c, d, e) = tokio::try_join!(a, b, c, d, e)?;
+            self.0.borrow_mut().push(Sample { at, depths: [a, b, c, d, e] });
+        }
+    }
+
+    /// Never held over an await.
+    pub fn samples(&self) -> Ref<'_, Vec<Sample>> {
+        self.0.borrow()
+    }
+
+    /// Whether the last look found nothing. A message that is published while one is taken shows in the next.
+    pub fn are_empty(&self) -> bool {
+        self.samples().last().is_some_and(|sample| sample.depths.iter().all(|depth| *depth == 0))
+    }
+
+    /// What waits where, for a line of progress.
+    pub fn line(&self) -> String {
+        let Some(last) = self.samples().last().copied() else { return String::new() };
+        let filled = QUEUES.iter().zip(last.depths).filter(|(_, depth)| *depth > 0);
+        filled.map(|(queue, depth)| format!(" · {} {depth}", queue.name)).collect()
+    }
+
+    /// How the queue at this place of [`QUEUES`] drained.
+    pub fn drain(&self, place: usize) -> Drain {
+        Drain::of(&self.samples().iter().map(|sample| (sample.at, sample.depths[place])).collect::<Vec<_>>())
+    }
+}
+
+async fn depth(stack: &Stack, queue: &Queue) -> Result<u64> {
+    const COUNTED: [&str; 2] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+    let url = stack.state.output(&format!("{}Url", queue.output))?;
+    let input = json!({"QueueUrl": url, "AttributeNames": COUNTED});
+    let answer = stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
+    Ok(COUNTED.iter().filter_map(|name| answer["Attributes"][name].as_str()?.parse::<u64>().ok()).sum())
+}
+
+/// How a queue drained.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Drain {
+    pub peak: u64,
+    /// When it was found empty for good; [`None`] where it was never filled, or is not empty yet.
+    pub empty_at: Option<Duration>,
+    /// For how long there was something in it.
+    pub filled: Duration,
+}
+
+impl Drain {
+    /// A queue counts as it was found until it is looked at again.
+    fn of(samples: &[(Duration, u64)]) -> Self {
+        let is_filled = |(_, depth): &&(Duration, u64)| *depth > 0;
+        let last = samples.iter().rposition(|sample| is_filled(&sample));
+        let spans = samples.windows(2).filter(|pair| pair[0].1 > 0).map(|pair| pair[1].0 - pair[0].0);
+        Self {
+            peak: samples.iter().map(|(_, depth)| *depth).max().unwrap_or_default(),
+            empty_at: last.and_then(|last| Some(samples.get(last + 1)?.0)),
+            filled: spans.sum(),
+        }
+    }
+
+    /// Of `messages` that came through, how many a second while there was something in it, in tenths; [`None`] where it was
+    /// never found filled.
+    pub fn tenths_per_second(&self, messages: u64) -> Option<u64> {
+        messages.saturating_mul(10_000).checked_div(u64::try_from(self.filled.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(depths: &[u64]) -> Drain {
+        let samples: Vec<_> = depths.iter().zip(0u32..).map(|(depth, place)| (EVERY * place, *depth)).collect();
+        Drain::of(&samples)
+    }
+
+    #[test]
+    fn a_queue_drains_while_it_holds_something() {
+        let drained = drain(&[0, 10, 40, 0, 5, 0, 0]);
+        assert_eq!(drained, Drain { peak: 40, empty_at: Some(EVERY * 5), filled: EVERY * 3 });
+        assert_eq!(drained.tenths_per_second(75), Some(1000), "75 messages in 750 ms");
+    }
+
+    #[test]
+    fn a_queue_that_is_not_empty_yet_says_so() {
+        assert_eq!(drain(&[0, 3, 2]), Drain { peak: 3, empty_at: None, filled: EVERY });
+    }
+
+    #[test]
+    fn a_queue_that_was_never_found_filled_has_no_rate() {
+        for depths in [[].as_slice(), &[0, 0, 0]] {
+            let drained = drain(depths);
+            assert_eq!((drained.peak, drained.empty_at, drained.tenths_per_second(100)), (0, None, None));
+        }
+    }
+
+    #[test]
+    fn queues_are_empty_once_a_look_found_all_of_them_so() {
+        let depths = Depths::default();
+        assert!(!depths.are_empty(), "nobody has looked");
+        for (sample, empty, line) in [([0, 2, 0, 7, 0], false, " · inventory 2 · order-tracking 7"), ([0; 5], true, "")] {
+            depths.0.borrow_mut().push(Sample { at: EVERY, depths: sample });
+            assert_eq!((depths.are_empty(), depths.line().as_str()), (empty, line));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a run came to, as tables. It computes nothing that another module could be asked for.
+
+use crate::load::arrivals::{Served, Times};
+use crate::load::depths::{Depths, QUEUES};
+use crate::load::usage::{Usage, load_average};
+use crate::load::{Options, Timeline, latency};
+use crate::progress::{bold, dim, green, red, shown};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// As many wrong things as fit on a screen; the rest is likely more of the same.
+const SHOWN_WRONG: usize = 10;
+
+pub struct Report<'a> {
+    pub options: &'a Options,
+    pub served: &'a Served,
+    /// By order id.
+    pub timelines: &'a BTreeMap<String, Timeline>,
+    pub depths: &'a Depths,
+    pub usage: &'a Usage,
+    pub wrong: &'a [String],
+}
+
+impl Report<'_> {
+    /// What was placed, in a line.
+    pub fn title(&self) -> String {
+        let Options { orders, rate, concurrency } = self.options;
+        let arriving = if *rate == 0 { "at once".to_owned() } else { format!("at {rate} a second") };
+        let concurrency = concurrency.map(|n| format!(", MaximumConcurrency {n}")).unwrap_or_default();
+        format!("{orders} orders {arriving}{concurrency}")
+    }
+
+    /// Each accepted order's times.
+    pub fn orders(&self) -> Vec<(Times, Timeline)> {
+        let timeline = |id: &str| self.timelines.get(id).copied().unwrap_or_default();
+        self.served.accepted.iter().zip(&self.served.times).map(|(order, times)| (*times, timeline(&order.order_id))).collect()
+    }
+
+    pub fn print(&self, asked_again: usize) -> Result<()> {
+        let orders = self.orders();
+        println!("\n{}", bold(&format!("  {:<32}{:>12}{:>12}{:>12}{:>12}", self.title(), "p50", "p90", "p99", "max")));
+        for (title, percentiles) in latency::table(&orders)? {
+            let figures = percentiles.map_or([None; 4], |p| [p.p50, p.p90, p.p99, p.max].map(Some));
+            println!("  {title:<32}{}", figures.map(|figure| format!("{:>12}", figure.map_or("–".into(), shown))).concat());
+        }
+        self.print_milestones(&orders, asked_again);
+        self.print_queues(&orders);
+        self.print_usage(&orders);
+        self.print_wrong(&orders);
+        Ok(())
+    }
+
+    fn print_milestones(&self, orders: &[(Times, Timeline)], asked_again: usize) {
+        println!("\n{}", bold(&format!("  {:<32}{:>12}{:>12}{:>12}", "", "orders", "after", "a second")));
+        for (title, reached) in [
+            ("accepted", orders.iter().map(|(times, _)| times.accepted).collect::<Vec<_>>()),
+            ("shipped", orders.iter().filter_map(|(_, timeline)| timeline.shipped).collect()),
+            ("captured and committed", orders.iter().filter_map(|(_, timeline)| timeline.ended).collect()),
+        ] {
+            let last = reached.iter().max().copied().unwrap_or_default();
+            println!("  {title:<32}{:>12}{:>12}{:>12}", reached.len(), shown(last), a_second(reached.len(), last));
+        }
+        println!("  {:<32}{asked_again:>12}", "requests sent again");
+    }
+
+    fn print_queues(&self, orders: &[(Times, Timeline)]) {
+        println!("\n{}", bold(&format!("  {:<32}{:>12}{:>12}{:>12}{:>14}", "queue", "peak", "empty after", "filled for", "messages/s")));
+        let shipped = orders.iter().filter(|(_, timeline)| timeline.ended.is_some()).count() as u64;
+        for (place, queue) in QUEUES.iter().enumerate() {
+            let drain = self.depths.drain(place);
+            let empty = drain.empty_at.map_or("–".into(), shown);
+            let rate = drain.tenths_per_second(shipped * queue.messages_per_order).map_or("–".into(), tenths);
+            println!("  {:<32}{:>12}{empty:>12}{:>12}{rate:>14}", queue.name, drain.peak, shown(drain.filled));
+        }
+        println!("  {}", dim("order-deadline keeps one message an order, hidden for 15 minutes, and is left out"));
+    }
+
+    fn print_usage(&self, orders: &[(Times, Timeline)]) {
+        let Usage { engine, functions, provider } = self.usage;
+        let each = |time: &Duration| shown(*time / u32::try_from(orders.len().max(1)).unwrap_or(u32::MAX));
+        println!("\n{}", bold(&format!("  {:<32}{:>12}{:>12}", "processor time", "in all", "an order")));
+        for (title, time) in [("the engine", engine), ("the functions, not optimized", functions), ("the payment provider", provider)] {
+            println!("  {title:<32}{:>12}{:>12}", shown(*time), each(time));
+        }
+        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        println!("  {}", dim(&format!("{cores} cores; load average of the last minute {}", load_average())));
+    }
+
+    fn print_wrong(&self, orders: &[(Times, Timeline)]) {
+        println!();
+        for wrong in self.wrong.iter().take(SHOWN_WRONG) {
+            println!("{} {wrong}", red("✗"));
+        }
+        let more = self.wrong.len().saturating_sub(SHOWN_WRONG);
+        if more > 0 {
+            println!("  and {more} more");
+        }
+        let ended = orders.iter().filter(|(_, timeline)| timeline.ended.is_some()).count();
+        let sum = format!("{ended} of {} orders have ended; {} were accepted.", self.options.orders, orders.len());
+        if self.wrong.is_empty() {
+            println!("{}", green(&format!("{sum} None lost, each charged once, and the stock adds up.")));
+        } else {
+            println!("{}", red(&sum));
+        }
+    }
+}
+
+/// How many a second, to a tenth.
+fn a_second(orders: usize, time: Duration) -> String {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    (orders as u64).saturating_mul(10_000).checked_div(ms).map_or("–".into(), tenths)
+}
+
+fn tenths(tenths: u64) -> String {
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_shown_to_a_tenth() {
+        assert_eq!(a_second(200, Duration::from_millis(30_500)), "6.5");
+        assert_eq!(a_second(0, Duration::ZERO), "–");
+        assert_eq!(tenths(123), "12.3");
+    }
+}
