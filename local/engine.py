@@ -42,8 +42,10 @@ def main() -> None:
     read_logs_by_fields_and_to_their_end()
     name_log_groups_as_policies_do()
     import call_counts
+    import long_queues
     import move_tasks
 
+    long_queues.install()
     move_tasks.install()
     call_counts.install()
     ministack.app.main()

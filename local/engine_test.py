@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -21,6 +23,9 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from ministack.services import sns, sqs
+
+import long_queues
 
 HERE = Path(__file__).parent
 # Booting takes half a second; a busy machine takes longer.
@@ -29,16 +34,19 @@ START_SECONDS = 60
 WAIT_SECONDS = 30
 
 # A function without a compiler: a custom runtime is any program that speaks the Runtime API. It reports the messages that say
-# "fail", publishes when it is asked to, and prints a line, because a silent handler costs 50 ms more.
+# "fail", takes its time over those that say "hold", publishes when it is asked to, and prints a line, because a silent handler
+# costs 50 ms more.
 BOOTSTRAP = """#!%s
-import http.client, json, os
+import http.client, json, os, time
 runtime = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 while True:
     runtime.request("GET", "/2018-06-01/runtime/invocation/next")
     response = runtime.getresponse()
     event, request_id = json.loads(response.read()), response.headers["Lambda-Runtime-Aws-Request-Id"]
-    print(json.dumps({"level": "INFO", "handled": request_id}), flush=True)
+    bodies = [r["body"] for r in event.get("Records", [])]
+    print(json.dumps({"level": "INFO", "handled": request_id, "bodies": bodies}), flush=True)
     if "Records" in event:
+        time.sleep(0.5 if any("hold" in body for body in bodies) else 0)
         failed = [r["messageId"] for r in event["Records"] if "fail" in r["body"]]
         answer = {"batchItemFailures": [{"itemIdentifier": i} for i in failed]}
     else:
@@ -354,6 +362,45 @@ class OfAnEngine(unittest.TestCase):
             return False
         return True
 
+    def messages(self, queue) -> int:
+        return sum(self.depths(queue))
+
+    def depths(self, queue) -> tuple:
+        """How many messages wait, and how many are in flight."""
+        attributes = self.engine.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])
+
+    def fifo_mapping(self, name: str, batch_size: int) -> str:
+        """A FIFO queue that the function reads, three batches at a time."""
+        queue, arn = self.queue(f"{name}.fifo", FifoQueue="true")
+        functions = self.engine.client("lambda")
+        scaling = {"MaximumConcurrency": 3}
+        made = functions.create_event_source_mapping(
+            FunctionName=self.outputs["Function"], EventSourceArn=arn, BatchSize=batch_size, ScalingConfig=scaling
+        )
+        self.addCleanup(functions.delete_event_source_mapping, UUID=made["UUID"])
+        return queue
+
+    def send_to_groups(self, queue: str, *messages) -> None:
+        """Sends (group, body) pairs."""
+        for place, (group, body) in enumerate(messages):
+            self.engine.client("sqs").send_message(
+                QueueUrl=queue, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=str(place)
+            )
+
+    def most_in_flight(self, name: str) -> int:
+        """How many of three messages of three groups, one a batch, are ever in flight together."""
+        queue, seen = self.fifo_mapping(name, batch_size=1), [0]
+        self.send_to_groups(queue, *((group, "hold") for group in "abc"))
+
+        def are_done():
+            waiting, in_flight = self.depths(queue)
+            seen.append(in_flight)
+            return waiting + in_flight == 0
+
+        until(are_done)
+        return max(seen)
+
     def warm_invocation_ms(self) -> float:
         """The median of ten, after the first, which starts the function."""
         invoke = self.engine.client("lambda").invoke
@@ -390,6 +437,15 @@ class Gaps(OfAnEngine):
         dead_arn = self.dead_letter_queue("moved")[3]
         with self.assertRaisesRegex(ClientError, "InvalidAction"):
             self.engine.client("sqs").start_message_move_task(SourceArn=dead_arn)
+
+    def test_a_fifo_queue_passes_one_batch_after_the_other(self):
+        self.assertEqual(self.most_in_flight("serial"), 1)
+
+    def test_what_was_published_is_copied_at_every_publish(self):
+        remembered = {"a": {"expire": time.time() + 60}}
+        topic = {"dedup_cache": remembered}
+        sns._prune_sns_dedup(topic)
+        self.assertIsNot(topic["dedup_cache"], remembered)
 
     def test_a_pattern_over_fields_matches_every_line(self):
         group = self.log_group("fields")
@@ -510,10 +566,6 @@ class Mended(OfAnEngine):
         until(lambda: self.messages(queue) == 1)
         sqs.purge_queue(QueueUrl=queue)
 
-    def messages(self, queue) -> int:
-        attributes = self.engine.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-        return int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesNotVisible"])
-
     def test_a_disabled_event_source_holds_messages_back_and_an_enabled_one_lets_them_through(self):
         functions, sqs, queue = self.engine.client("lambda"), self.engine.client("sqs"), self.outputs["Queue"]
         mapping = functions.list_event_source_mappings(FunctionName=self.outputs["Function"])["EventSourceMappings"][0]["UUID"]
@@ -553,6 +605,44 @@ class Mended(OfAnEngine):
         began = time.monotonic()
         until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
         self.assertGreater(time.monotonic() - began, 0.8)
+
+    # Long queues.
+
+    def test_a_fifo_queue_passes_batches_of_several_groups_at_once(self):
+        self.assertGreater(self.most_in_flight("wide"), 1)
+
+    def test_each_group_of_a_fifo_queue_keeps_its_order_under_several_batches_at_once(self):
+        queue = self.fifo_mapping("ordered", batch_size=2)
+        sent = [(group, f"{group}{place:02}") for place in range(8) for group in "pqrs"]
+        self.send_to_groups(queue, *sent)
+        until(lambda: self.messages(queue) == 0)
+        handled = lambda: self.handled_bodies() if len(self.handled_bodies()) >= len(sent) else None
+        bodies = until(handled)
+        for name in "pqrs":
+            self.assertEqual([body for body in bodies if body[0] == name], [body for group, body in sent if group == name])
+
+    def handled_bodies(self) -> list:
+        logs = self.engine.client("logs")
+        lines = logs.filter_log_events(logGroupName=self.outputs["LogGroup"], filterPattern="bodies")["events"]
+        return [body for line in lines for body in json.loads(line["message"])["bodies"] if body[0] in "pqrs" and body[1:].isdigit()]
+
+    def test_a_topic_forgets_what_it_heard_five_minutes_ago_and_nothing_younger(self):
+        now = time.time()
+        remembered = {"old": {"expire": now - 2}, "older than a moment": {"expire": now - 1}, "young": {"expire": now + 60}}
+        topic = {"dedup_cache": remembered}
+        long_queues.forget(topic)
+        self.assertEqual(list(topic["dedup_cache"]), ["young"])
+        self.assertIs(topic["dedup_cache"], remembered)
+        empty = {}
+        long_queues.forget(empty)
+        self.assertEqual(empty, {"dedup_cache": {}})
+
+    def test_a_queue_is_received_from_once_something_in_it_can_be_seen(self):
+        received = long_queues.unless_all_are_hidden(lambda url, most: [url, most])
+        for visible_at, expected in ([], []), ([60, 60], []), ([60, -1], ["q", 10]):
+            queue = {"messages": [{"visible_at": time.time() + after} for after in visible_at]}
+            with unittest.mock.patch.object(sqs, "_get_q", lambda _url: queue):
+                self.assertEqual(received("q", 10), expected)
 
     # Move tasks.
 
@@ -876,6 +966,44 @@ class Ends(unittest.TestCase):
         os.close(write)
         engine.process.wait(WAIT_SECONDS)
         until(lambda: not engine.members())
+
+
+class Provider(unittest.TestCase):
+    """The payment provider's stand-in, whose lists are kept apart by kind."""
+
+    def setUp(self):
+        self.url = f"http://127.0.0.1:{(port := free_port())}/v1"
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", str(HERE / "payment_provider.py"), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+        until(self.answers, START_SECONDS)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("/payment_intents"))
+        except urllib.error.URLError:
+            assert self.process.poll() is None, "the provider ended while it started"
+            return False
+
+    def ask(self, path: str, form: dict | None = None) -> dict:
+        """Reads, or posts a form, which may be empty."""
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(self.url + path, data, {"Authorization": "Bearer sk_test_of_this_test"})
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)
+
+    def test_lists_hold_what_was_made_in_its_order_and_a_charge_its_own_refunds(self):
+        asked = {"amount": 700, "currency": "eur", "payment_method": "pm_card_visa", "capture_method": "automatic"}
+        made = [self.ask("/payment_intents", asked)["id"] for _ in range(3)]
+        listed = self.ask("/payment_intents?limit=2")
+        self.assertEqual(([payment["id"] for payment in listed["data"]], listed["has_more"]), (made[:2], True))
+        charges = [self.ask(f"/payment_intents/{payment}/confirm", {})["charges"]["data"][0]["id"] for payment in made]
+        refund = self.ask("/refunds", {"charge": charges[1]})["id"]
+        refunds = [[entry["id"] for entry in self.ask(f"/refunds?charge={charge}")["data"]] for charge in charges]
+        self.assertEqual(refunds, [[], [refund], []])
+        self.assertEqual(self.ask(f"/charges/{charges[1]}")["amount_refunded"], 700)
 
 
 if __name__ == "__main__":
