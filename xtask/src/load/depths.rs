@@ -1,6 +1,7 @@
 //! How deep the queues on an order's way are, four times a second, and what follows from it for each: its peak, when it was empty
 //! again, and how fast it drained. It reads counts alone: no message, and no queue that waits for the clock or for people.
 
+use crate::machine::logical_id;
 use anyhow::Result;
 use serde_json::json;
 use std::cell::{Ref, RefCell};
@@ -12,27 +13,8 @@ use tokio::time::MissedTickBehavior;
 /// answers.
 pub const EVERY: Duration = Duration::from_millis(250);
 
-/// A queue on an order's way.
-pub struct Queue {
-    /// As people call it.
-    pub name: &'static str,
-    /// Its output is `<output>Url`.
-    output: &'static str,
-    /// What the topic sends it of an order that ships; the subscriptions' filters in the template say so.
-    pub messages_per_order: u64,
-}
-
-pub const QUEUES: [Queue; 5] = [
-    // order.placed, order.shipped
-    Queue { name: "payment", output: "PaymentQueue", messages_per_order: 2 },
-    Queue { name: "inventory", output: "InventoryQueue", messages_per_order: 2 },
-    // payment.authorized, inventory.reserved
-    Queue { name: "shipping", output: "ShippingQueue", messages_per_order: 2 },
-    // those four, and payment.captured, inventory.committed
-    Queue { name: "order-tracking", output: "OrderTrackingQueue", messages_per_order: 6 },
-    // order.placed, order.shipped
-    Queue { name: "order-email", output: "OrderEmailQueue", messages_per_order: 2 },
-];
+/// The queues on an order's way, as people call them: by the function that reads each.
+pub const QUEUES: [&str; 5] = ["payment", "inventory", "shipping", "order-tracking", "order-email"];
 
 /// How many messages each of [`QUEUES`] held at one moment: waiting, and taken but not done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +38,7 @@ impl Depths {
             ticks.tick().await;
             let at = start.elapsed();
             // All at once: of one moment as nearly as calls can be, and no slower than the slowest of them.
-            let [a, b, c, d, e] = QUEUES.each_ref().map(|queue| depth(stack, queue));
+            let [a, b, c, d, e] = QUEUES.map(|queue| depth(stack, queue));
             let (a, b, c, d, e) = tokio::try_join!(a, b, c, d, e)?;
             self.0.borrow_mut().push(Sample { at, depths: [a, b, c, d, e] });
         }
@@ -76,7 +58,7 @@ impl Depths {
     pub fn line(&self) -> String {
         let Some(last) = self.samples().last().copied() else { return String::new() };
         let filled = QUEUES.iter().zip(last.depths).filter(|(_, depth)| *depth > 0);
-        filled.map(|(queue, depth)| format!(" · {} {depth}", queue.name)).collect()
+        filled.map(|(queue, depth)| format!(" · {queue} {depth}")).collect()
     }
 
     /// How the queue at this place of [`QUEUES`] drained.
@@ -85,9 +67,10 @@ impl Depths {
     }
 }
 
-async fn depth(stack: &Stack, queue: &Queue) -> Result<u64> {
+async fn depth(stack: &Stack, queue: &str) -> Result<u64> {
     const COUNTED: [&str; 2] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
-    let url = stack.state.output(&format!("{}Url", queue.output))?;
+    let output = logical_id(queue).replace("Function", "QueueUrl");
+    let url = stack.state.output(&output)?;
     let input = json!({"QueueUrl": url, "AttributeNames": COUNTED});
     let answer = stack.engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
     Ok(COUNTED.iter().filter_map(|name| answer["Attributes"][name].as_str()?.parse::<u64>().ok()).sum())

@@ -112,10 +112,12 @@ async fn live(repository: &Repository, stack: &Stack, options: &Options, progres
     };
     let served = progress.watch("Place the orders, until the last one has ended", line, watched).await?;
     let usage = Usage::now(&stack.state).since(&before);
+    // Of a fresh stack: there is nothing from before to take off.
+    let calls = stack.calls().await?;
 
     let timelines = timelines(stack, started_at).await?;
     let wrong = progress.wait("Hold every order against the records", wrong(stack, &plan, &served, &tally)).await?;
-    let report = Report { options, served: &served, timelines: &timelines, depths: &depths, usage: &usage, wrong: &wrong };
+    let report = Report { options, served: &served, timelines: &timelines, depths: &depths, usage: &usage, calls: &calls, wrong: &wrong };
     let picture = repository.local().join("load.svg");
     picture::draw(&picture, &report)?;
     report.print(tally.times_asked_again())?;

@@ -39,7 +39,7 @@ pub fn draw(path: &Path, report: &Report) -> Result<()> {
     let until = samples.last().map_or(1000, |sample| ms(sample.at)).max(1000);
     let orders = [("due", due), ("accepted", accepted), ("shipped", shipped)].map(|(name, times)| (name, counted(times, until)));
     let depths = |place: usize| samples.iter().map(move |sample| (ms(sample.at), sample.depths[place])).collect();
-    let queues: Vec<Line> = QUEUES.iter().enumerate().map(|(place, queue)| (queue.name, depths(place))).collect();
+    let queues: Vec<Line> = QUEUES.iter().enumerate().map(|(place, queue)| (*queue, depths(place))).collect();
 
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;

@@ -8,6 +8,7 @@ use crate::progress::{bold, dim, green, red, shown};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use testkit::calls::{Calls, Kind};
 
 /// As many wrong things as fit on a screen; the rest is likely more of the same.
 const SHOWN_WRONG: usize = 10;
@@ -19,6 +20,8 @@ pub struct Report<'a> {
     pub timelines: &'a BTreeMap<String, Timeline>,
     pub depths: &'a Depths,
     pub usage: &'a Usage,
+    /// What the functions did from the first order to the last message.
+    pub calls: &'a Calls,
     pub wrong: &'a [String],
 }
 
@@ -45,7 +48,8 @@ impl Report<'_> {
             println!("  {title:<32}{}", figures.map(|figure| format!("{:>12}", figure.map_or("–".into(), shown))).concat());
         }
         self.print_milestones(&orders, asked_again);
-        self.print_queues(&orders);
+        self.print_queues();
+        self.print_calls(&orders);
         self.print_usage(&orders);
         self.print_wrong(&orders);
         Ok(())
@@ -64,16 +68,31 @@ impl Report<'_> {
         println!("  {:<32}{asked_again:>12}", "requests sent again");
     }
 
-    fn print_queues(&self, orders: &[(Times, Timeline)]) {
-        println!("\n{}", bold(&format!("  {:<32}{:>12}{:>12}{:>12}{:>14}", "queue", "peak", "empty after", "filled for", "messages/s")));
-        let shipped = orders.iter().filter(|(_, timeline)| timeline.ended.is_some()).count() as u64;
+    fn print_queues(&self) {
+        println!(
+            "\n{}",
+            bold(&format!("  {:<32}{:>12}{:>12}{:>12}{:>12}{:>12}", "queue", "peak", "empty after", "filled for", "messages/s", "a batch"))
+        );
         for (place, queue) in QUEUES.iter().enumerate() {
             let drain = self.depths.drain(place);
             let empty = drain.empty_at.map_or("–".into(), shown);
-            let rate = drain.tenths_per_second(shipped * queue.messages_per_order).map_or("–".into(), tenths);
-            println!("  {:<32}{:>12}{empty:>12}{:>12}{rate:>14}", queue.name, drain.peak, shown(drain.filled));
+            let batches = self.calls.0.get(*queue).map(|made| made.batches).unwrap_or_default();
+            let rate = drain.tenths_per_second(batches.deleted).map_or("–".into(), tenths);
+            let size = in_tenths(batches.received, batches.receives);
+            println!("  {queue:<32}{:>12}{empty:>12}{:>12}{rate:>12}{size:>12}", drain.peak, shown(drain.filled));
         }
         println!("  {}", dim("order-deadline keeps one message an order, hidden for 15 minutes, and is left out"));
+    }
+
+    /// The fuller the batches, the fewer.
+    fn print_calls(&self, orders: &[(Times, Timeline)]) {
+        let made = self.calls.sum();
+        let each = |count| in_tenths(count, orders.len() as u64);
+        let heads = ["invocations", "writes", "reads", "publishes", "sends", "mails", "other", "receives", "deletes"];
+        let [writes, reads, publishes, sends, mails, other] = Kind::ALL.map(|kind| made.of_kind(kind));
+        let counts = [made.invocations, writes, reads, publishes, sends, mails, other, made.batches.receives, made.batches.deletes];
+        println!("\n{}", bold(&format!("  {:<22}{}", "AWS calls an order", heads.map(|head| format!("{head:>13}")).concat())));
+        println!("  {:<22}{}", "", counts.map(|count| format!("{:>13}", each(count))).concat());
     }
 
     fn print_usage(&self, orders: &[(Times, Timeline)]) {
@@ -106,10 +125,14 @@ impl Report<'_> {
     }
 }
 
-/// How many a second, to a tenth.
+/// How many a second.
 fn a_second(orders: usize, time: Duration) -> String {
-    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    (orders as u64).saturating_mul(10_000).checked_div(ms).map_or("–".into(), tenths)
+    in_tenths((orders as u64).saturating_mul(1000), u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A quotient, to a tenth.
+fn in_tenths(count: u64, by: u64) -> String {
+    count.saturating_mul(10).checked_div(by).map_or("–".into(), tenths)
 }
 
 fn tenths(tenths: u64) -> String {
