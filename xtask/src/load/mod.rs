@@ -5,7 +5,7 @@
 //! Not the stack of `up`: its clock asks to cancel an order after thirty seconds, which at the end of a long queue is most of them.
 //!
 //! Load generators were looked at first. oha sends one set of headers, so that every order would bear one idempotency key; goose
-//! and rlt let a fixed number of users wait for each answer, and goose then adds made-up requests for those that the wait left
+//! and rlt let a fixed number of users wait for each answer, and goose can then make up requests for those that the wait left
 //! out; drill is the same and under the GPL. And none of them follows an order past its 202.
 
 mod arrivals;
