@@ -4,13 +4,13 @@
 use crate::machine::logical_id;
 use anyhow::Result;
 use serde_json::json;
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::time::{Duration, Instant};
 use testkit::stack::Stack;
 use tokio::time::MissedTickBehavior;
 
-/// How often all of them are asked: fine enough for a picture, and some twenty of the thousand calls a second that the engine
-/// answers.
+/// How often all of them are asked: fine enough for a picture, and twenty calls a second of the several hundred that the engine
+/// can answer.
 pub const EVERY: Duration = Duration::from_millis(250);
 
 /// The queues on an order's way, as people call them: by the function that reads each.
@@ -26,11 +26,14 @@ pub struct Sample {
 
 /// What was seen so far.
 #[derive(Default)]
-pub struct Depths(RefCell<Vec<Sample>>);
+pub struct Depths {
+    samples: RefCell<Vec<Sample>>,
+    missed: Cell<usize>,
+}
 
 impl Depths {
-    /// Looks until it is dropped, or until a look fails.
-    pub async fn watch<T>(&self, stack: &Stack, start: Instant) -> Result<T> {
+    /// Looks until it is dropped. A look that the engine is too busy to answer is missed, and said to be: what is measured goes on.
+    pub async fn watch(&self, stack: &Stack, start: Instant) {
         let mut ticks = tokio::time::interval(EVERY);
         // A slow engine is not to be asked more often for it.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,14 +42,21 @@ impl Depths {
             let at = start.elapsed();
             // All at once: of one moment as nearly as calls can be, and no slower than the slowest of them.
             let [a, b, c, d, e] = QUEUES.map(|queue| depth(stack, queue));
-            let (a, b, c, d, e) = tokio::try_join!(a, b, c, d, e)?;
-            self.0.borrow_mut().push(Sample { at, depths: [a, b, c, d, e] });
+            match tokio::try_join!(a, b, c, d, e) {
+                Ok((a, b, c, d, e)) => self.samples.borrow_mut().push(Sample { at, depths: [a, b, c, d, e] }),
+                Err(_) => self.missed.set(self.missed.get() + 1),
+            }
         }
+    }
+
+    /// How often nothing was seen.
+    pub fn missed(&self) -> usize {
+        self.missed.get()
     }
 
     /// Never held over an await.
     pub fn samples(&self) -> Ref<'_, Vec<Sample>> {
-        self.0.borrow()
+        self.samples.borrow()
     }
 
     /// Whether the last look found nothing. A message that is published while one is taken shows in the next.
@@ -140,7 +150,7 @@ mod tests {
         let depths = Depths::default();
         assert!(!depths.are_empty(), "nobody has looked");
         for (sample, empty, line) in [([0, 2, 0, 7, 0], false, " · inventory 2 · order-tracking 7"), ([0; 5], true, "")] {
-            depths.0.borrow_mut().push(Sample { at: EVERY, depths: sample });
+            depths.samples.borrow_mut().push(Sample { at: EVERY, depths: sample });
             assert_eq!((depths.are_empty(), depths.line().as_str()), (empty, line));
         }
     }

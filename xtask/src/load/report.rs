@@ -81,6 +81,9 @@ impl Report<'_> {
             let size = in_tenths(batches.received, batches.receives);
             println!("  {queue:<32}{:>12}{empty:>12}{:>12}{rate:>12}{size:>12}", drain.peak, shown(drain.filled));
         }
+        if self.depths.missed() > 0 {
+            println!("  {} looks at the queues were missed: the engine was too busy to answer", self.depths.missed());
+        }
         println!("  {}", dim("order-deadline keeps one message an order, hidden for 15 minutes, and is left out"));
     }
 
