@@ -26,8 +26,8 @@ const ACCESS_LOG_BYTES: u128 = 300;
 /// A queue that is polled is received from and deleted from, once a batch.
 const REQUESTS_A_BATCH: u128 = 2;
 
-/// How many of a thousand invocations are cold starts, unless told otherwise: AWS sees fewer than ten in its fleet
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>: "typically under 1% of invocations").
+/// How many of a thousand invocations are cold starts, unless told otherwise. An assumption of ours: an environment is kept for
+/// minutes after its last event, so that under steady traffic few are; whoever has orders by the hour should say more.
 pub const COLD_STARTS_PER_THOUSAND: u64 = 10;
 
 /// How work comes.

@@ -24,7 +24,7 @@ struct Cli {
     /// Whose prices; bench/prices.toml says for which regions there are any
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: String,
-    /// The figures: what `cargo xtask bench --json FILE` wrote [default: bench/reference.json]
+    /// The figures: what `cargo xtask bench --json FILE` wrote [default: bench/reference/5-ms.json]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// How many of a thousand invocations are taken for cold starts, whose init is billed too
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = cli.report.unwrap_or_else(|| here.join("reference.json"));
+    let file = cli.report.unwrap_or_else(|| here.join("reference/5-ms.json"));
     ensure!(file.is_file(), "there is no {}: measure with cargo xtask bench --json FILE, then say --report FILE", file.display());
     let table = here.join("prices.toml");
     let table = std::fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
