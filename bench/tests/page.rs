@@ -11,7 +11,7 @@ fn here(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
-/// Whether the page has all of `shown`, line by line, in one block.
+/// Whether the page has a block that is just `shown`.
 fn the_page_shows(shown: &str) -> bool {
     let page = std::fs::read_to_string(here("../docs/performance.md")).unwrap();
     page.split("```text\n").skip(1).any(|block| block.split("```").next() == Some(shown))
@@ -20,7 +20,9 @@ fn the_page_shows(shown: &str) -> bool {
 #[test]
 fn the_page_shows_the_reference_runs() {
     for run in ["at-once", "5-ms"] {
-        let report = Report::read(&here(&format!("reference/{run}.json"))).unwrap();
+        let mut report = Report::read(&here(&format!("reference/{run}.json"))).unwrap();
+        // The other sizes would fill the page, and are in the file.
+        report.rows.retain(|row| row.memory_mb == 128);
         assert!(the_page_shows(&report.to_string()), "docs/performance.md has another table than bench/reference/{run}.json:\n{report}");
     }
 }

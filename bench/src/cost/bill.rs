@@ -140,7 +140,8 @@ impl Account<'_> {
     /// # Errors
     /// The report lacks a figure, or has a call that nobody has priced.
     pub fn bill(&self, traffic: Traffic, style: Style) -> Result<Vec<Line>> {
-        for operation in self.report.rows.iter().flat_map(|row| row.first_calls.keys().chain(row.warm_calls.keys())) {
+        let on_the_way = |row: &&Row| self.way.visits.iter().any(|visit| visit.function == row.function);
+        for operation in self.report.rows.iter().filter(on_the_way).flat_map(|row| row.first_calls.keys().chain(row.warm_calls.keys())) {
             charge(operation)?;
         }
         let mut sums = Quantities::default();
