@@ -971,10 +971,14 @@ class Ends(unittest.TestCase):
 class Provider(unittest.TestCase):
     """The payment provider's stand-in, whose lists are kept apart by kind."""
 
+    OPTIONS = ()
+
     def setUp(self):
         self.url = f"http://127.0.0.1:{(port := free_port())}/v1"
         self.process = subprocess.Popen(
-            [sys.executable, "-B", str(HERE / "payment_provider.py"), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-B", str(HERE / "payment_provider.py"), *self.OPTIONS, str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
@@ -1004,6 +1008,18 @@ class Provider(unittest.TestCase):
         refunds = [[entry["id"] for entry in self.ask(f"/refunds?charge={charge}")["data"]] for charge in charges]
         self.assertEqual(refunds, [[], [refund], []])
         self.assertEqual(self.ask(f"/charges/{charges[1]}")["amount_refunded"], 700)
+
+
+class SlowProvider(Provider):
+    """The same, with a latency: it makes the same answers."""
+
+    LATENCY_MS = 200
+    OPTIONS = ("--latency-ms", str(LATENCY_MS))
+
+    def test_what_changes_something_waits(self):
+        before = time.monotonic()
+        self.ask("/payment_intents", {"amount": 700, "currency": "eur"})
+        self.assertGreaterEqual(time.monotonic() - before, self.LATENCY_MS / 1000)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 Run by `cargo xtask up|demo|test`. It is not part of this project (GPL): it is started, and spoken to over HTTP, never
 imported by anything that ships. Its command line knows a port but neither the loopback interface nor a place for its
-state, so this file gives it both before it runs; and it keeps the time for a payment the same however many there have been.
+state, so this file gives it both before it runs; and it keeps the time for a payment the same however many there have been,
+or makes it longer, where it is to be as slow as a provider on a bad day.
 
-    python payment_provider.py [--lifeline] PORT
+    python payment_provider.py [--lifeline] [--latency-ms N] PORT
 """
 
+import argparse
+import asyncio
 import builtins
 import collections
 import os
@@ -67,15 +70,38 @@ def keep_a_shelf_for_each_kind():
     resources.StripeObject._api_list_all = classmethod(list_all)
 
 
-if "--lifeline" in sys.argv:
-    sys.argv.remove("--lifeline")
+def answer_late(seconds):
+    """Every change waits before it is made, and others pass meanwhile. What is only read, as by tests, is answered at once."""
+    from aiohttp import web
+
+    make = web.Application.__init__
+
+    @web.middleware
+    async def late(request, handler):
+        if request.method == "POST":
+            await asyncio.sleep(seconds)
+        return await handler(request)
+
+    def made(application, *, middlewares=(), **named):
+        make(application, middlewares=[late, *middlewares], **named)
+
+    web.Application.__init__ = made
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lifeline", action="store_true")
+parser.add_argument("--latency-ms", type=int, default=0)
+parser.add_argument("port")
+asked = parser.parse_args()
+if asked.lifeline:
     import lifeline
 
     lifeline.end_with_starter()
-[port] = sys.argv[1:]
 open_file, builtins.open = builtins.open, open_without_state
 pickle.dump = lambda *_, **__: None
 socket.socket = LoopbackSocket
-sys.argv = ["localstripe", "--port", port, "--from-scratch"]
+sys.argv = ["localstripe", "--port", asked.port, "--from-scratch"]
 keep_a_shelf_for_each_kind()
+if asked.latency_ms:
+    answer_late(asked.latency_ms / 1000)
 runpy.run_module("localstripe", run_name="__main__", alter_sys=True)

@@ -9,7 +9,7 @@ use crate::stack;
 use crate::{build, fuzz, sam_local, setup};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use testkit::stack::State;
 use tokio::process::Command;
 
@@ -235,7 +235,7 @@ impl Checks<'_> {
         let built = build::run(self.repository, self.progress).await?;
         let folder = self.folder();
         std::fs::create_dir_all(&folder)?;
-        let start = Start { port: free_ports()?, folder: &folder, lifeline: true };
+        let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency: Duration::ZERO };
         self.stack = Some(stack::fresh(self.repository, start, &built, &[], self.progress).await?);
         Ok(())
     }

@@ -131,7 +131,7 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
         let state = deploy::run(repository, &built, target, &mut progress).await?;
         return tell(repository, &state, &mut progress).await;
     }
-    let start = Start { port, folder: &folder, lifeline: true };
+    let start = Start { port, folder: &folder, lifeline: true, provider_latency: Duration::ZERO };
     let (mut services, state) = stack::fresh(repository, start, &built, &[], &mut progress).await?;
     services.while_alive(tell(repository, &state, &mut progress)).await
 }

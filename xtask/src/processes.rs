@@ -198,6 +198,8 @@ pub struct Start<'a> {
     pub folder: &'a Path,
     /// Whether they end with this program. Those of `up` do not.
     pub lifeline: bool,
+    /// How long the payment provider takes for every change, beside its own time.
+    pub provider_latency: Duration,
 }
 
 pub fn provider_port(port: u16) -> u16 {
@@ -238,7 +240,7 @@ impl Services {
         let engine = Group::start(engine)?;
 
         let mut provider = service(Service::PaymentProvider, repository, &start)?;
-        provider.arg(provider_port(port).to_string());
+        provider.arg("--latency-ms").arg(start.provider_latency.as_millis().to_string()).arg(provider_port(port).to_string());
         let provider = Group::start(provider)?;
 
         let mut services = Self { engine, provider, traces };

@@ -23,7 +23,7 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
         let target = deploy::Target { port, pids: (running.engine_pid, running.stripe_pid), folder: &folder, parameters: &[] };
         deploy::run(repository, &built, target, &mut progress).await?
     } else {
-        let start = Start { port, folder: &folder, lifeline: false };
+        let start = Start { port, folder: &folder, lifeline: false, provider_latency: Duration::ZERO };
         let mut services = Services::start(repository, start, &mut progress).await?;
         let pids = (services.engine_pid(), services.provider_pid());
         let target = deploy::Target { port, pids, folder: &folder, parameters: &[] };

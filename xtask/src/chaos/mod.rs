@@ -118,7 +118,7 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let built = build::run(repository, &mut progress).await?;
     let folder = repository.local().join("chaos");
     std::fs::create_dir_all(&folder)?;
-    let start = Start { port: free_ports()?, folder: &folder, lifeline: true };
+    let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency: Duration::ZERO };
     let (mut services, state) = stack::fresh(repository, start, &built, &CLOCK, &mut progress).await?;
     let result = services.while_alive(live(&Stack::of(state), seed, options.orders, &mut progress)).await;
     result.map_err(|error| {

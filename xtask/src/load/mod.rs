@@ -43,6 +43,9 @@ const RATE: RangeInclusive<i64> = 0..=1000;
 /// What Lambda allows for an event source mapping of SQS.
 const CONCURRENCY: RangeInclusive<i64> = 2..=1000;
 
+/// Payment gives up a call to the provider after eight seconds, and asks again.
+const PROVIDER_LATENCY_MS: RangeInclusive<u64> = 0..=5000;
+
 /// The clock as it is deployed. Within a run nobody nudges an order: what is lost stays lost, for everyone to see.
 const CLOCK: [&str; 3] = ["NudgeAfterSeconds=900", "TimeOutAfterSeconds=86400", "ParkAfterSeconds=172800"];
 /// Where an order waits for that clock until long after its end.
@@ -69,6 +72,10 @@ pub struct Options {
     /// `MaximumConcurrency` of every queue's function, in place of the template's
     #[arg(long, value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
     concurrency: Option<u32>,
+    /// How long the payment provider takes for every change, beside its own time: what waits costs no processor, and only then
+    /// does concurrency show on a small machine
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(PROVIDER_LATENCY_MS))]
+    provider_latency_ms: u64,
 }
 
 pub async fn run(repository: &Repository, options: Options) -> Result<()> {
@@ -77,7 +84,8 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let built = build::run(repository, &mut progress).await?;
     let folder = repository.local().join("load");
     std::fs::create_dir_all(&folder)?;
-    let start = Start { port: free_ports()?, folder: &folder, lifeline: true };
+    let provider_latency = Duration::from_millis(options.provider_latency_ms);
+    let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency };
     let (mut services, state) = stack::fresh(repository, start, &built, &CLOCK, &mut progress).await?;
     let result = services.while_alive(live(repository, &Stack::of(state), &options, &mut progress)).await;
     result.with_context(|| format!("what the engine and the functions said is in {}", repository.shown(&folder.join("engine.log"))))
