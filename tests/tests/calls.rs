@@ -159,6 +159,12 @@ async fn intake_takes_one_write_and_one_publish_when_the_catalogue_is_cached() -
     Ok(())
 }
 
+/// Whether these were all the calls, but for publishes. How many there are depends on the real clock, because ten records wait for
+/// each other for 50 ms at most; the batch core's own tests count them by a clock that stands still.
+fn publishes_and(calls: &str, others: &str) -> bool {
+    calls.starts_with("PublishBatch ") && calls.split_once(", ").is_some_and(|(_, rest)| rest == others)
+}
+
 #[tokio::test]
 async fn payment_takes_two_writes_to_authorize_one_to_capture_and_reads_nothing() -> Result<()> {
     let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
@@ -174,17 +180,15 @@ async fn payment_takes_two_writes_to_authorize_one_to_capture_and_reads_nothing(
     let core = counted.core(payment::Payment { ledger, provider, ambient: Real });
     let orders = orders::<10>();
     let all = orders.map(|order_id| event(order_id, now(), placed("MUG", 1, VISA)));
-    // The provider takes its time, so that what follows from ten orders may need more than one publish; see the batch core's
-    // own tests for how many. Writes are exact, and nothing is read.
     let claimed = counted.calls(&core, &all).await;
-    assert!(claimed.ends_with(", PutItem 10, UpdateItem 10") && claimed.starts_with("PublishBatch "), "{claimed}");
+    assert!(publishes_and(&claimed, "PutItem 10, UpdateItem 10"), "{claimed}");
     let mut ships = Vec::new();
     for order_id in &orders {
         let record = counted.stack.item("PaymentsTable", "order_id", &order_id.to_string()).await?.context("no record")?;
         ships.push(event(order_id, now(), shipped("MUG", PaymentRef(record["payment"].as_str().context("no payment")?.to_owned()))));
     }
     let captured = counted.calls(&core, &ships).await;
-    assert!(captured.ends_with(", UpdateItem 10") && captured.starts_with("PublishBatch ") && !captured.contains("Get"), "{captured}");
+    assert!(publishes_and(&captured, "UpdateItem 10"), "{captured}");
     Ok(())
 }
 
@@ -198,11 +202,12 @@ async fn inventory_takes_one_transaction_to_reserve_and_one_update_to_commit() -
     counted.stack.stock_up(&sku, 1200, 100).await?;
     let orders = orders::<10>();
     let all = orders.map(|order_id| event(order_id, now(), placed(&sku, 1, VISA)));
-    // One SKU for all: they are handled one after the other, and still share a publish where the window allows.
+    // One SKU for all: they are handled one after the other.
     let reserved = counted.calls(&core, &all).await;
-    assert!(reserved.contains("TransactWriteItems 10") && !reserved.contains("Get"), "{reserved}");
+    assert!(publishes_and(&reserved, "TransactWriteItems 10"), "{reserved}");
     let ships = orders.map(|order_id| event(order_id, now(), shipped(&sku, PaymentRef("pi_1".into()))));
-    assert_eq!(counted.calls(&core, &ships).await, "PublishBatch 1, UpdateItem 10");
+    let committed = counted.calls(&core, &ships).await;
+    assert!(publishes_and(&committed, "UpdateItem 10"), "{committed}");
     assert_eq!(counted.stack.available(&sku).await?, 90);
     Ok(())
 }
@@ -247,7 +252,8 @@ async fn shipping_and_tracking_take_one_update_an_event() -> Result<()> {
     let core = counted.core(shipping::Shipping { shipments, ambient: Real });
     let orders = orders::<10>();
     let declined = orders.map(|order_id| event(order_id, now(), PaymentDeclined { code: "card_declined".into() }));
-    assert_eq!(counted.calls(&core, &declined).await, "PublishBatch 1, UpdateItem 10", "each decides, all are announced at once");
+    let decided = counted.calls(&core, &declined).await;
+    assert!(publishes_and(&decided, "UpdateItem 10"), "{decided}");
     let undecided = self::orders::<10>().map(|order_id| {
         let amount = Money { amount_minor: 1200, currency: Currency::EUR };
         event(
