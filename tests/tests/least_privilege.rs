@@ -62,6 +62,12 @@ const REFUSED: [&str; 4] = ["AccessDenied", "AuthorizationError", "not authorize
 const CALL_REFUSED: &str = "a call was refused:";
 const UNAVAILABLE: &str = "\"status\":503";
 
+/// How the engine says that an invocation was lost because its process ended before it was ready. A changed policy ends the
+/// function's processes, and one that is just starting for the next invocation may be among them: that says nothing of a right.
+const ENDED_IN_INIT: &str = "exited during init";
+/// A policy is changed once before a story, so one story in a row can be lost; one more for a process of an earlier change.
+const TELLINGS: usize = 3;
+
 struct Function {
     stack: Stack,
     stem: &'static str,
@@ -210,6 +216,17 @@ impl Function {
         for process in function_processes(self.stack.state.engine_pid).iter().filter(|process| process.function == self.name) {
             Command::new("kill").args(["-KILL", &process.pid.to_string()]).status().ok();
         }
+    }
+
+    /// The function's story, told again where the engine ended the process that it was told to.
+    async fn told(&self) -> Result<()> {
+        for _ in 1..TELLINGS {
+            match self.story().await {
+                Err(error) if format!("{error:#}").contains(ENDED_IN_INIT) => {}
+                told => return told,
+            }
+        }
+        self.story().await
     }
 
     async fn story(&self) -> Result<()> {
@@ -378,7 +395,7 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
     let (mut missed, mut not_enforced) = (0, BTreeMap::<&str, usize>::new());
     for stem in functions_of_the_template() {
         let function = Function::find(&stack, stem).await?;
-        function.story().await.with_context(|| format!("{stem} with all its rights"))?;
+        function.told().await.with_context(|| format!("{stem} with all its rights"))?;
         for (name, policy) in stack.engine.role_policies(&function.role).await? {
             for (place, statement) in policy["Statement"].as_array().context("no statements")?.iter().enumerate() {
                 for action in actions(statement) {
@@ -390,7 +407,7 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
                         continue;
                     }
                     stack.engine.put_role_policy(&function.role, &name, &without(&policy, place, &action)).await?;
-                    let told = function.story().await;
+                    let told = function.told().await;
                     stack.engine.put_role_policy(&function.role, &name, &policy).await?;
                     let sid = statement["Sid"].as_str().unwrap_or_default();
                     match told.map_err(|error| format!("{error:#}")) {
@@ -406,7 +423,7 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
                 }
             }
         }
-        function.story().await.with_context(|| format!("{stem} with all its rights given back"))?;
+        function.told().await.with_context(|| format!("{stem} with all its rights given back"))?;
     }
     println!("{missed} rights were missed; not enforced by the engine: {not_enforced:?}");
     assert!(faults.is_empty(), "{faults:#?}");
