@@ -1,5 +1,5 @@
 //! `fuzz`: libFuzzer over every parser of what comes from outside, by the pinned stable compiler. The coverage that it steers by
-//! is a pass of LLVM's own (`fuzz/instrument.sh`); only this workspace's packages are built again for it.
+//! is a pass of LLVM's own (`tests/fuzz/instrument.sh`); only this workspace's packages are built again for it.
 //! What it finds stays under `target/`: only `--keep` changes the committed corpus.
 
 use crate::machine::{Repository, answers, missing, require_cargo};
@@ -98,7 +98,7 @@ impl<'a> Fuzz<'a> {
         let mut cargo = cargo(&repository.root, &["build", "--package", "fuzz", "--features", "libfuzzer", "--bins"]);
         // In front of the compiler for this workspace's packages alone, and cargo keeps what comes of it apart from what the
         // tests built: nothing else is built twice.
-        cargo.env("RUSTC_WORKSPACE_WRAPPER", repository.root.join("fuzz/instrument.sh"));
+        cargo.env("RUSTC_WORKSPACE_WRAPPER", repository.root.join("tests/fuzz/instrument.sh"));
         let fuzz = Self { repository };
         progress.run("Build the fuzz targets", cargo, &log_of(&fuzz.folder(), "build"), repository).await?;
         fuzz.seed()?;
@@ -115,7 +115,7 @@ impl<'a> Fuzz<'a> {
         Ok(folder)
     }
     fn committed(&self, target: &str) -> PathBuf {
-        self.repository.root.join("fuzz/corpus").join(target)
+        self.repository.root.join("tests/fuzz/corpus").join(target)
     }
     fn program(&self, target: &str) -> PathBuf {
         self.repository.root.join("target/debug").join(target)
@@ -167,7 +167,7 @@ impl<'a> Fuzz<'a> {
         let (program, input) = (self.program(&name), Path::new(input));
         let (program, input, log) = (self.repository.shown(&program), self.repository.shown(input), self.repository.shown(&log));
         bail!(
-            "an input fails {name}: {}\n  replay it  {program} {input}\n  keep it    cp {input} fuzz/corpus/{name}/   (every test run replays \
+            "an input fails {name}: {}\n  replay it  {program} {input}\n  keep it    cp {input} tests/fuzz/corpus/{name}/   (every test run replays \
              what lies there)\n  all it said is in {log}",
             panic(&output),
         )
@@ -249,9 +249,9 @@ mod tests {
 
     #[test]
     fn a_crash_is_told_in_a_line_and_names_its_input() {
-        let output = "#12\tNEW cov: 3\nthread '<unnamed>' (1) panicked at fuzz/src/queue.rs:175:9:\na reason\nstack backtrace:\n\
+        let output = "#12\tNEW cov: 3\nthread '<unnamed>' (1) panicked at tests/fuzz/src/queue.rs:175:9:\na reason\nstack backtrace:\n\
              artifact_prefix='/r/'; Test unit written to /r/crash-1\nstat::number_of_executed_units: 12\nstat::average_exec_per_sec:     3\n";
-        assert_eq!(panic(output), "a reason (fuzz/src/queue.rs:175:9)");
+        assert_eq!(panic(output), "a reason (tests/fuzz/src/queue.rs:175:9)");
         assert_eq!(after(output, "Test unit written to "), Some("/r/crash-1"));
         assert_eq!(summary(output), "12 inputs, 3 a second");
         assert_eq!(summary("killed"), "");

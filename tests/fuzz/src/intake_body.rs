@@ -14,7 +14,7 @@ use std::{collections::HashSet, sync::LazyLock};
 const DETAIL_MAX: usize = 200;
 
 static EVENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../../events/order-intake/place-order.json")).expect("a sample is JSON"));
+    LazyLock::new(|| serde_json::from_str(include_str!("../../../events/order-intake/place-order.json")).expect("a sample is JSON"));
 
 /// Any bytes as the body of a request.
 pub fn intake_body(body: &[u8]) {
