@@ -26,13 +26,13 @@ use testkit::{
     stack::{INSPECTOR, Letter, Patience, Stack},
 };
 
-/// Begins with everything thrown away that other tests have left.
+/// Begins with everything thrown away that other tests have left: what was given up, and what waits to be tried again, which
+/// would be given up here as soon as a queue loses its patience.
 async fn start() -> Result<Option<Stack>> {
     let Some(stack) = Stack::of_tests()? else { return Ok(None) };
-    for queue in stack.state.outputs.keys().filter_map(|output| output.strip_suffix("Url")) {
-        if queue.ends_with("DeadLetterQueue") || queue.ends_with("UndeliveredQueue") {
-            purge(&stack, queue).await?;
-        }
+    let outputs = stack.state.outputs.keys().filter_map(|output| output.strip_suffix("Url"));
+    for queue in outputs.filter(|output| output.ends_with("Queue")) {
+        purge(&stack, queue).await?;
     }
     Ok(Some(stack))
 }
@@ -43,12 +43,10 @@ async fn caught(work: impl Future<Output = Result<()>>) -> Result<()> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(anyhow::anyhow!(said(panic))))
 }
 
-/// Does something while a consumer's queue is empty and not read, and empties it again.
+/// Does something while a consumer's queue is not read, and empties it again.
 async fn while_pausing(stack: &Stack, stage: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
     let (function, queue) = (format!("{stage}Function"), format!("{stage}Queue"));
     stack.set_consumer(&function, false).await?;
-    // Other tests leave what waits to be tried again.
-    purge(stack, &queue).await?;
     let outcome = caught(work).await;
     purge(stack, &queue).await?;
     stack.set_consumer(&function, true).await?;
