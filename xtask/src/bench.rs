@@ -22,13 +22,13 @@ pub struct Arguments {
 
 /// Builds, measures and reports.
 pub async fn run(repository: &Repository, arguments: &Arguments, progress: &mut Progress) -> Result<()> {
-    // Whoever only asks what it can do does not wait for a build of everything.
-    let asks = arguments.arguments.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h"));
-    let bootstraps = if asks { PathBuf::new() } else { deployable(repository, progress).await? };
     // Optimized, or the stub would be what is measured; the profile of the proofs, because it is built in a minute.
     let mut command = cargo(&repository.root, &["run", "--quiet", "--profile", "proof", "--package", "bench", "--bin", "bench", "--"]);
-    command.arg("--bootstraps").arg(bootstraps).arg("--work").arg(repository.local().join("bench"));
     command.args(&arguments.arguments);
+    // Whoever only asks what it can do does not wait for a build of everything.
+    if !arguments.arguments.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+        command.arg("--bootstraps").arg(deployable(repository, progress).await?).arg("--work").arg(repository.local().join("bench"));
+    }
     let status = Group::start(command)?.wait().await?;
     if status.success() { Ok(()) } else { bail!("the bench ended with {status}") }
 }
