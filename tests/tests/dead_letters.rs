@@ -1,7 +1,7 @@
 //! What operators do with what was given up, done to the deployed stack by its own inspector, with its role enforced: looked
 //! at, explained, sent back, discarded, digested; while processes die, rights are missing and others do the same.
 //!
-//! One test at a time: they empty dead-letter queues and pause consumers.
+//! One test at a time: they empty every queue and pause consumers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and what they measure")]
 
 use anyhow::{Context, Result, ensure};

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use domain::{CloudEvent, EventType, Subject};
-use end_to_end::ear::Ear;
+use end_to_end::{dead_letters::purge, ear::Ear};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -215,8 +215,7 @@ async fn an_order_whose_messages_were_all_lost_heals_by_one_nudge() -> Result<()
     let lost = async {
         let order_id = stack.place(&[(&sku, 1)], VISA).await?;
         for queue in ["Payment", "Inventory", "Shipping"] {
-            let url = stack.state.output(&format!("{queue}QueueUrl"))?;
-            stack.engine.call("sqs", "AmazonSQS.PurgeQueue", &json!({"QueueUrl": url})).await?;
+            purge(&stack, &format!("{queue}Queue")).await?;
         }
         Ok::<_, anyhow::Error>(order_id)
     };

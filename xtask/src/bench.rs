@@ -24,11 +24,11 @@ pub struct Arguments {
 pub async fn run(repository: &Repository, arguments: &Arguments, progress: &mut Progress) -> Result<()> {
     // Optimized, or the stub would be what is measured; the profile of the proofs, because it is built in a minute.
     let mut command = cargo(&repository.root, &["run", "--quiet", "--profile", "proof", "--package", "bench", "--bin", "bench", "--"]);
-    command.args(&arguments.arguments);
     // Whoever only asks what it can do does not wait for a build of everything.
     if !arguments.arguments.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
         command.arg("--bootstraps").arg(deployable(repository, progress).await?).arg("--work").arg(repository.local().join("bench"));
     }
+    command.args(&arguments.arguments);
     let status = Group::start(command)?.wait().await?;
     if status.success() { Ok(()) } else { bail!("the bench ended with {status}") }
 }
