@@ -632,3 +632,46 @@ fn the_clock_runs_in_order_in_every_environment() -> Result<()> {
     }
     Ok(())
 }
+
+/// The values that `Rules` admit for a parameter wherever the stage is not `local`.
+fn admitted_on_aws(template: &Template, parameter: &str) -> Result<Vec<u32>> {
+    let is_on_aws = json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "Stage" }, "local"] }] });
+    let rules: Vec<_> = template.section("Rules").filter(|(_, rule)| rule["RuleCondition"] == is_on_aws).collect();
+    let assertions = rules.iter().flat_map(|(_, rule)| rule["Assertions"].as_array().into_iter().flatten());
+    let lists = assertions.filter_map(|it| it["Assert"]["Fn::Contains"].as_array());
+    let mut lists = lists.filter(|it| it.get(1) == Some(&json!({ "Ref": parameter }))).filter_map(|it| it[0].as_array());
+    let list = lists.next().with_context(|| format!("no rule lists the values of {parameter}"))?;
+    list.iter().map(|value| value.as_str().context("not a text")?.parse().context("not a number")).collect()
+}
+
+#[test]
+fn every_combination_that_a_stack_on_aws_admits_keeps_the_clock_in_order() -> Result<()> {
+    let template = Template::read()?;
+    let [nudges, time_outs, parks] =
+        ["NudgeAfterSeconds", "TimeOutAfterSeconds", "ParkAfterSeconds"].map(|parameter| admitted_on_aws(&template, parameter));
+    let (nudges, time_outs, parks) = (nudges?, time_outs?, parks?);
+    assert!(!nudges.is_empty() && !time_outs.is_empty() && !parks.is_empty());
+    for nudge in nudges {
+        for time_out in &time_outs {
+            for park in &parks {
+                let clock = order_deadline::deadlines(nudge, *time_out, *park);
+                assert!(clock.is_ok(), "{nudge}, {time_out}, {park}: {clock:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_environment_on_aws_has_values_that_its_rules_admit() -> Result<()> {
+    let (template, config) = (Template::read()?, toml_of("samconfig.toml")?);
+    for (name, environment) in config.iter().filter(|(name, _)| !["version", "local"].contains(&name.as_str())) {
+        let overrides = overrides(environment)?;
+        for parameter in ["NudgeAfterSeconds", "TimeOutAfterSeconds", "ParkAfterSeconds"] {
+            let default = template.at("/Parameters")[parameter]["Default"].to_string();
+            let value = overrides.get(parameter).copied().unwrap_or(default.trim_matches('"')).parse()?;
+            assert!(admitted_on_aws(&template, parameter)?.contains(&value), "{name}: {parameter} cannot be {value}");
+        }
+    }
+    Ok(())
+}
