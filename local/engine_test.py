@@ -925,6 +925,26 @@ class Mended(OfAnEngine):
         self.assertEqual(([len(page) for page in pages], sum(pages, [])), ([3, 3, 1], lines))
         self.assertEqual(self.filtered(group, limit=2, filterPattern="x"), [lines[:2], lines[2:4], lines[4:6], lines[6:]])
 
+    def create(self, name: str, stage: str, seconds: str):
+        template = {
+            "Parameters": {"Stage": {"Type": "String"}, "Seconds": {"Type": "Number"}},
+            "Rules": {"OnAws": {
+                "RuleCondition": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Stage"}, "local"]}]},
+                "Assertions": [{"Assert": {"Fn::Contains": [["300", "900"], {"Ref": "Seconds"}]},
+                                "AssertDescription": "Seconds must be 300 or 900."}]}},
+            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        }
+        parameters = [{"ParameterKey": "Stage", "ParameterValue": stage},
+                      {"ParameterKey": "Seconds", "ParameterValue": seconds}]
+        return self.engine.client("cloudformation").create_stack(
+            StackName=name, TemplateBody=json.dumps(template), Parameters=parameters)
+
+    def test_a_parameter_that_a_rule_does_not_list_is_refused_unless_the_stage_is_local(self):
+        with self.assertRaisesRegex(ClientError, "Seconds must be 300 or 900"):
+            self.create("unlisted", "prod", "3")
+        self.create("listed", "prod", "900")
+        self.create("unlisted-but-local", "local", "3")
+
     def test_logs_go_to_the_group_that_the_function_names(self):
         self.engine.http(self.outputs, "POST", "/orders")
         logs = self.engine.client("logs")
