@@ -22,15 +22,13 @@ pub struct Case {
     pub own_goods: bool,
     /// Whether all messages are from the one mailbox that every order is from.
     pub same_mailbox: bool,
-    /// Whether the message is to come back: it is hidden and reported as failed.
-    pub comes_back: bool,
     /// Whether it comes alone, because one message is work for a whole invocation.
     pub alone: bool,
 }
 
 impl Case {
     const fn of(function: &'static str, sample: &'static str) -> Self {
-        Self { function, sample, after: None, own_goods: false, same_mailbox: false, comes_back: false, alone: false }
+        Self { function, sample, after: None, own_goods: false, same_mailbox: false, alone: false }
     }
     const fn after(self, sample: &'static str) -> Self {
         Self { after: Some(sample), ..self }
@@ -40,9 +38,6 @@ impl Case {
     }
     const fn with_one_mailbox(self) -> Self {
         Self { same_mailbox: true, ..self }
-    }
-    const fn that_comes_back(self) -> Self {
-        Self { comes_back: true, ..self }
     }
     const fn alone(self) -> Self {
         Self { alone: true, ..self }
@@ -64,7 +59,7 @@ pub const CASES: &[Case] = &[
     Case::of("shipping", "inventory-reserved").after("payment-authorized"),
     Case::of("order-tracking", "order-placed"),
     Case::of("order-status", "read-order"),
-    Case::of("order-deadline", "order-placed").that_comes_back(),
+    Case::of("order-deadline", "order-placed"),
     Case::of("order-email", "order-placed"),
     Case::of("customer-signup", "sign-up"),
     Case::of("welcome-email", "customer-signed-up"),

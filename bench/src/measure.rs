@@ -153,7 +153,7 @@ impl Bench {
             let numbers = events.take();
             let messages = usize::try_from(numbers.end - numbers.start)?;
             let (answer, _) = function.invoke(event(sample, numbers)).await?;
-            require_success(&answer, messages, false).map_err(|error| function.explain(error))?;
+            require_success(&answer).map_err(|error| function.explain(error))?;
         }
         function.end().await
     }
@@ -164,7 +164,7 @@ impl Bench {
         // First, because it is why the function failed.
         self.aws.require_known()?;
         let (answer, took) = result?;
-        require_success(&answer, messages, case.comes_back).map_err(|error| function.explain(error))?;
+        require_success(&answer).map_err(|error| function.explain(error))?;
         Ok(took)
     }
 }

@@ -41,10 +41,13 @@ const NOT_ENFORCED: [(&str, &str); 6] = [
 const ENFORCED_FOR: [(&str, &str); 2] = [("dlq-inspector", "sqs:"), ("dlq-inspector", "logs:FilterLogEvents")];
 
 /// Rights that only a failing service makes a function use, by function and action; nothing that this test can send does.
-const NOT_PROVOKED: [(&str, &str, &str); 5] = [
+/// A statement's Sid stands for its action where the role has the same action twice.
+const NOT_PROVOKED: [(&str, &str, &str); 7] = [
     ("dlq-inspector", "s3:ListBucket", "the engine tells everybody that an object is missing"),
     ("email-campaign", "s3:ListBucket", "the engine tells everybody that an object is missing"),
-    ("email-campaign", "sqs:ChangeMessageVisibility*", "a campaign waits where SES throttles or its slice is over"),
+    ("email-campaign", "sqs:ChangeMessageVisibility*", "a campaign is hidden where SES is away"),
+    ("email-campaign", "ScheduleOwnChecks", "a campaign waits where SES throttles or its slice is over"),
+    ("payment", "ScheduleOwnChecks", "a payment waits where a bank refuses for now"),
     ("email-feedback", "sqs:ChangeMessageVisibility*", "a notification waits for nothing but the table"),
     ("email-feedback", "ses:PutSuppressedDestination", "the account has a list of its own on AWS alone"),
 ];
@@ -257,7 +260,7 @@ impl Function {
                 let order_id = new_order();
                 stack.put("OrdersTable", stored_order(&order_id, &sku, EMAIL, &now().to_string())).await?;
                 let nudged = self.deliver(&[event(&order_id, now(), placed(&sku, 1, VISA)).to_json()]).await?;
-                ensure!(nudged == 1, "it has to look again");
+                ensure!(nudged == 0, "its next check could not be scheduled");
                 self.parks_and_hides().await?;
             }
             "payment" => {
@@ -399,7 +402,9 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
         for (name, policy) in stack.engine.role_policies(&function.role).await? {
             for (place, statement) in policy["Statement"].as_array().context("no statements")?.iter().enumerate() {
                 for action in actions(statement) {
-                    let of_service = NOT_PROVOKED.iter().find(|(function, right, _)| *function == stem && *right == action);
+                    let sid = statement["Sid"].as_str().unwrap_or_default();
+                    let named = |right: &str| right == action || right == sid;
+                    let of_service = NOT_PROVOKED.iter().find(|(function, right, _)| *function == stem && named(right));
                     let asks_itself = ENFORCED_FOR.iter().any(|(function, prefix)| *function == stem && action.starts_with(prefix));
                     let free = NOT_ENFORCED.iter().find(|(prefix, _)| action.starts_with(prefix) && !asks_itself).map(|(_, why)| why);
                     if let Some(why) = free.or(of_service.map(|(_, _, why)| why)) {
@@ -409,7 +414,6 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
                     stack.engine.put_role_policy(&function.role, &name, &without(&policy, place, &action)).await?;
                     let told = function.told().await;
                     stack.engine.put_role_policy(&function.role, &name, &policy).await?;
-                    let sid = statement["Sid"].as_str().unwrap_or_default();
                     match told.map_err(|error| format!("{error:#}")) {
                         Ok(()) => faults.push(format!("{stem} never misses {action} ({sid})")),
                         Err(why) if !why.contains(CALL_REFUSED) && !why.contains(UNAVAILABLE) => {

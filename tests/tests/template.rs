@@ -626,9 +626,6 @@ fn the_clock_runs_in_order_in_every_environment() -> Result<()> {
         let [nudge, time_out, park] = ["NudgeAfterSeconds", "TimeOutAfterSeconds", "ParkAfterSeconds"].map(seconds);
         let (nudge, time_out, park) = (nudge?, time_out?, park?);
         assert!(nudge < time_out && time_out < park, "{name}: {nudge}, {time_out}, {park}");
-        // Looking again is receiving again: parking comes before SQS gives the message up.
-        let receives = template.at("/Resources/OrderDeadlineQueue/Properties/RedrivePolicy/maxReceiveCount").as_u64();
-        assert!(receives.is_some_and(|receives| nudge * receives > park), "{name}: given up before it is parked");
     }
     Ok(())
 }

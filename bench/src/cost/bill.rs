@@ -100,7 +100,7 @@ fn charge(operation: &str) -> Result<Charge> {
         "PutItem" | "UpdateItem" | "TransactWriteItems" => Charge::Written,
         "GetItem" | "BatchGetItem" => Charge::Read,
         "Publish" | "PublishBatch" => Charge::Publish,
-        "SendMessage" | "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => Charge::Queue,
+        "SendMessage" | "SendMessageBatch" | "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => Charge::Queue,
         "SendEmail" => Charge::Mail,
         "GetSecretValue" => Charge::Secret,
         // A connection that is opened ahead asks for nothing. SES bills mails, and no other call.

@@ -16,8 +16,9 @@
 //! errors, mailing nobody and mailing twice, the first is the one that marketing can afford. The wait that keeps the rate
 //! comes before the claim, so that the window in which a death leaves doubt is one call long.
 //!
-//! A campaign takes longer than an invocation. It is worked on in slices of [`WORK_FOR`]; between them its message is hidden
-//! for a moment and comes again. Each slice is a receive, of which the queue allows a thousand.
+//! A campaign takes longer than an invocation. It is worked on in slices of [`WORK_FOR`]; between them its message waits
+//! for a moment and comes again. Each slice is a message of its own, so that its receives count failures alone. A process that
+//! dies between two messages leaves both: two workers on one campaign, which the claims keep apart, and the report ends both.
 
 pub mod chunk;
 pub mod ledger;

@@ -358,7 +358,7 @@ fn start() -> Start {
 
 /// One delivery, in the time that an invocation has; [`None`] where the process died.
 async fn deliver(process: &Campaigns<'_>) -> Option<Result<Handled, Failure>> {
-    let delivery = Delivery { message_id: "m".into(), attempt: 1 };
+    let delivery = Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() };
     let start = start();
     let handling = async {
         let began = Instant::now();

@@ -72,7 +72,7 @@ fn feedback() -> Feedback {
 
 async fn hear(feedback: &Feedback, body: &str) -> Result<Handled, Failure> {
     let incoming = feedback.read(body)?;
-    feedback.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await
+    feedback.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await
 }
 
 fn fixture(name: &str) -> Value {
@@ -213,7 +213,7 @@ async fn a_crash_after_any_write_is_mended_by_the_next_delivery() {
 async fn without_an_account_list_our_own_is_all_there_is() {
     let feedback = EmailFeedback { own: Memory::default(), account: None::<Account>, ambient: Clock };
     let incoming = feedback.read(&fixture("complaint").to_string()).unwrap();
-    feedback.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await.unwrap();
+    feedback.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await.unwrap();
     assert_eq!(feedback.own.suppressed.borrow().len(), 1);
 }
 

@@ -171,7 +171,7 @@ async fn hear<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient>(
     notification: &Value,
 ) -> Result<Vec<Outgoing>, Failure> {
     let incoming = function.read(&notification.to_string())?;
-    let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await?;
+    let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await?;
     assert_eq!(handled.look_again_after, None);
     Ok(handled.publish)
 }
@@ -568,7 +568,8 @@ async fn the_samples_are_what_their_names_say() {
             function.inbox.0.borrow_mut().insert(notification.key.clone(), bytes);
             assert_eq!(incoming.subject, ORDER, "the log names the order");
         }
-        let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1 }).await.unwrap();
+        let handled =
+            function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await.unwrap();
         let became = (handled.publish.len(), post.out.borrow().len());
         let expected = match name {
             "reply-to-cancel" => (1, 0),

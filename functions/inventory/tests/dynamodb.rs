@@ -50,7 +50,7 @@ impl Scratch {
             traceparent: None,
             event: event.into(),
         };
-        let mut reply = self.stage.handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await?;
+        let mut reply = self.stage.handle(&event, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await?;
         let announced = reply.announcements.pop().unwrap();
         Ok((announced.event, announced.time))
     }

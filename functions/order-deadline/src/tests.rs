@@ -50,7 +50,7 @@ async fn look_at(order: Option<Order>, age_s: i64) -> Result<Reply, Failure> {
     let heard = about(self::order(&[]).placed().into());
     let now = received_at().checked_add(SignedDuration::from_secs(age_s)).unwrap();
     let stage = OrderDeadline { orders: Table(order), ambient: At(now), deadlines: deadlines(900, 86_400, 172_800).unwrap() };
-    stage.handle(&heard, &Delivery { message_id: "m-1".into(), attempt: 1 }).await
+    stage.handle(&heard, &Delivery { message_id: "m-1".into(), attempt: 1, ..Delivery::default() }).await
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn an_order_that_is_not_there_is_our_fault() {
 async fn an_event_it_is_not_subscribed_to_is_parked() {
     let stage = OrderDeadline { orders: Table(None), ambient: At(received_at()), deadlines: deadlines(1, 2, 3).unwrap() };
     let asked = about(OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into());
-    let failure = stage.handle(&asked, &Delivery { message_id: "m-1".into(), attempt: 1 }).await.unwrap_err();
+    let failure = stage.handle(&asked, &Delivery { message_id: "m-1".into(), attempt: 1, ..Delivery::default() }).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "NotForThisStage"));
 }
 
@@ -116,7 +116,7 @@ async fn every_repetition_gets_through_deduplication_and_past_its_own_filter() {
     let heard = about(order(&[]).placed().into());
     let mut ids = Vec::new();
     for attempt in 1..=3 {
-        let handled = consume.handle(&heard, &Delivery { message_id: "m-1".into(), attempt }).await.unwrap();
+        let handled = consume.handle(&heard, &Delivery { message_id: "m-1".into(), attempt, ..Delivery::default() }).await.unwrap();
         let message = &handled.publish[0];
         assert!(message.attributes.contains(&("again", "true".to_owned())));
         assert_eq!(CloudEvent::parse(&message.body).unwrap().id(), heard.id(), "the same event");

@@ -57,7 +57,7 @@ fn about(subject: Subject, event: Event) -> CloudEvent {
     CloudEvent { source: "/test".into(), subject, time: order().received_at, traceparent: None, event }
 }
 async fn hear(world: &World, event: Event) -> Result<(), Failure> {
-    let delivery = Delivery { message_id: "m".into(), attempt: 1 };
+    let delivery = Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() };
     let reply = stage(world).handle(&about(Subject::Order(order().order_id), event), &delivery).await?;
     assert_eq!(reply, Reply::nothing(), "it announces nothing");
     Ok(())
@@ -213,7 +213,7 @@ async fn what_can_never_be_mailed_is_parked() {
 #[tokio::test]
 async fn an_event_of_somebody_else_is_parked_before_anything_is_asked() {
     let world = world();
-    let delivery = Delivery { message_id: "m".into(), attempt: 1 };
+    let delivery = Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() };
     let customer: CustomerId = order().order_id.to_string().parse().unwrap();
     let signed_up = about(Subject::Customer(customer), CustomerSignedUp { marketing_consent: true }.into());
     assert_eq!(failed(stage(&world).handle(&signed_up, &delivery).await), (Kind::Permanent, "NotAnOrder".into()));

@@ -43,7 +43,7 @@ fn tracking() -> OrderTracking<Memory> {
 async fn hear(tracking: &OrderTracking<Memory>, event: impl Into<Event>, second: i64) -> Result<Reply, Failure> {
     let (subject, time) = (Subject::Order(ORDER.parse().unwrap()), Timestamp::from_second(second).unwrap());
     let event = CloudEvent { source: "/test".into(), subject, time, traceparent: None, event: event.into() };
-    tracking.handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await
+    tracking.handle(&event, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await
 }
 
 /// An order that was cancelled because its card was declined.
@@ -119,7 +119,7 @@ async fn an_event_that_no_timeline_lists_is_parked() {
     let subject = Subject::Customer(ORDER.parse().unwrap());
     let event =
         CloudEvent { source: "/test".into(), subject, time: Timestamp::UNIX_EPOCH, traceparent: None, event: PaymentVoided {}.into() };
-    let failure = tracking.handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await.unwrap_err();
+    let failure = tracking.handle(&event, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "NotAnOrder"));
     assert_eq!(tracking.timelines.writes.get(), 0);
 }

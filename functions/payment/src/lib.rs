@@ -202,7 +202,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
     /// Whether the assumption is the better bet. A message that comes again was cut off, most likely after its claim or
     /// at the provider: reading what the table has saves calls that only repeat what is done.
     fn is_fresh(&self, event: &CloudEvent, delivery: &Delivery) -> bool {
-        delivery.attempt <= 1 && self.ambient.now().duration_since(event.time) <= FRESH_FOR
+        delivery.attempt <= 1 && delivery.checks == 0 && self.ambient.now().duration_since(event.time) <= FRESH_FOR
     }
 
     /// Does the one thing at the provider, and says what to write about it.

@@ -38,7 +38,7 @@ fn cancelled(reason: CancelReason, payment: Option<&str>) -> CloudEvent {
     event(OrderCancelled { reason, payment: payment.map(|id| PaymentRef(id.into())), items: None })
 }
 fn delivery(message: &str, attempt: u32) -> Delivery {
-    Delivery { message_id: message.into(), attempt }
+    Delivery { message_id: message.into(), attempt, ..Delivery::default() }
 }
 fn hold() -> Hold {
     Hold { payment: PaymentRef(PI.into()), amount: total(), capture_before: at(CAPTURE_BEFORE), authorized_at: at(NOW - 60) }

@@ -70,7 +70,7 @@ impl Remembering {
     async fn try_hear(&self, event: &Event) -> Result<Option<(Event, i64)>, Failure> {
         let subject = Subject::Order(ORDER.parse().unwrap());
         let event = CloudEvent { source: "/test".into(), subject, time: Timestamp::UNIX_EPOCH, traceparent: None, event: event.clone() };
-        let reply = self.handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await?;
+        let reply = self.handle(&event, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await?;
         assert!(reply.announcements.len() <= 1 && reply.look_again_after.is_none());
         Ok(reply.announcements.into_iter().next().map(|announced| {
             assert!(!announced.again);
@@ -199,7 +199,7 @@ async fn an_event_for_somebody_else_is_parked() {
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "NotForThisStage"));
     let subject = Subject::Customer(ORDER.parse().unwrap());
     let event = CloudEvent { source: "/test".into(), subject, time: Timestamp::UNIX_EPOCH, traceparent: None, event: reserved() };
-    let failure = shipping.handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await.unwrap_err();
+    let failure = shipping.handle(&event, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "NotAnOrder"));
     assert_eq!(shipping.shipments.writes.get(), 0);
 }

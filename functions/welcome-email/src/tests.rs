@@ -42,7 +42,7 @@ fn stage(world: &World) -> WelcomeEmail<&World, &Post, &Post, &Post> {
 }
 async fn hear(world: &World, subject: Subject, event: Event) -> Result<(), Failure> {
     let event = CloudEvent { source: "/test".into(), subject, time: customer().signed_up_at, traceparent: None, event };
-    let reply = stage(world).handle(&event, &Delivery { message_id: "m".into(), attempt: 1 }).await?;
+    let reply = stage(world).handle(&event, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await?;
     assert_eq!(reply, Reply::nothing(), "it announces nothing");
     Ok(())
 }

@@ -1,14 +1,21 @@
 //! What goes through the batch core: messages in, messages out.
 
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// What SQS says about the delivery of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// The SQS message id: the same for every delivery of the message.
+    /// The SQS message id: the same for every delivery of the message. Another check is another message.
     pub message_id: String,
-    /// How often it has been received, this time included: 1 at first.
+    /// How often it has been received, this time included: 1 at first. So many less one have failed, as far as SQS knows: a
+    /// second delivery without a reason counts too.
     pub attempt: u32,
+    /// How many checks went before: how often in a row the handler has asked to look again. 0 at first, and after a redrive of
+    /// what was parked.
+    pub checks: u32,
+    /// When this check was due, which the one before it asked for; [`None`] at first.
+    pub due: Option<Timestamp>,
 }
 
 /// A message that could be read.
@@ -32,7 +39,8 @@ pub struct Incoming<M> {
 pub struct Handled {
     /// To be published before the message is acknowledged.
     pub publish: Vec<Outgoing>,
-    /// If set, the message is not acknowledged but hidden for so long and delivered again.
+    /// If set, the message is delivered again after this time: as a new message, whose failures count from the start. Not on FIFO
+    /// queues, where it is a bug.
     pub look_again_after: Option<Duration>,
 }
 

@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::{
 };
 use lambda_kit::{
     Failure, Kind, SdkConfig,
-    batch::{Attribute, Hide, Parked, Queue, SqsQueue},
+    batch::{Attribute, Delayed, Hide, Parked, Queue, SqsQueue},
     config::Env,
     dynamodb::{Created, Fate, Table, Transacted, Update, Updated, number, string, transact},
     message::Outgoing,
@@ -335,6 +335,31 @@ async fn messages_are_hidden_in_one_call_and_each_has_a_result() {
 
     let refused = Aws::refuses("AccessDenied").queue().hide(&hides()).await;
     assert!(refused.len() == 2 && refused.iter().all(|result| result.as_ref().is_err_and(|error| error.0.contains("AccessDenied"))));
+}
+
+#[tokio::test]
+async fn copies_go_to_their_own_queue_with_a_delay_each() {
+    let copy = |id: &str, delay_s| Delayed {
+        copy_of: id.into(),
+        body: format!("body of {id}"),
+        attributes: vec![("Checks".into(), Attribute::Text { data_type: "Number".into(), value: "3".into() })],
+        delay_s,
+    };
+    let failed = json!([{"Id": "1", "Code": "InternalError", "Message": "try again", "SenderFault": false}]);
+    let sent = json!({"Id": "0", "MessageId": "m", "MD5OfMessageBody": "c7bc6fcd9d0a3b0d1d9ef3b4bfbd4fd9"});
+    let aws = Aws::says(200, json!({"Successful": [sent], "Failed": failed}));
+    let copies = [copy("a", 1), copy("b", 900), copy("c", 77)];
+    let results: Vec<_> = aws.queue().send_delayed(&copies).await.into_iter().map(|result| result.map_err(|error| error.0)).collect();
+    let unsaid = "the answer does not mention this message".to_owned();
+    assert_eq!(results, [Ok(()), Err("InternalError: try again".to_owned()), Err(unsaid)]);
+    let entry = |n: usize, copy: &Delayed| {
+        json!({"Id": n.to_string(), "MessageBody": copy.body, "DelaySeconds": copy.delay_s,
+            "MessageAttributes": {"Checks": {"DataType": "Number", "StringValue": "3"}}})
+    };
+    let entries: Vec<_> = copies.iter().enumerate().map(|(n, copy)| entry(n, copy)).collect();
+    assert_eq!(aws.asked(), ("SendMessageBatch".into(), json!({"QueueUrl": "https://sqs.example/1/work", "Entries": entries})));
+    let refused = Aws::refuses("AccessDenied").queue().send_delayed(&copies).await;
+    assert!(refused.len() == 3 && refused.iter().all(|result| result.as_ref().is_err_and(|error| error.0.contains("AccessDenied"))));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use lambda_kit::batch::{Attribute, EMPTY_BODY};
+use lambda_kit::batch::{Attribute, CHECKS, Delayed, EMPTY_BODY, NOT_BEFORE};
 use serde_json::json;
 use std::time::Duration;
 use support::*;
@@ -187,13 +187,173 @@ async fn what_cannot_be_parked_is_retried() {
     assert_eq!(core.queue.hidden_for("r-a"), Some(4));
 }
 
+fn text<'c>(copy: &'c Delayed, name: &str) -> Option<&'c str> {
+    copy.attributes.iter().find_map(|(known, value)| match value {
+        Attribute::Text { value, .. } if known == name => Some(value.as_str()),
+        _ => None,
+    })
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_handler_may_ask_for_the_message_again_later() {
+async fn looking_again_sends_a_delayed_copy_and_acknowledges() {
     let core = core();
-    assert_eq!(run(&core, [does("a", "later"), ok("b")]).await, ["m-a"]);
-    assert_eq!(core.queue.hidden_for("r-a"), Some(77));
-    assert_eq!(run(&core, [does("b", "much later")]).await, ["m-b"]);
-    assert_eq!(core.queue.hidden_for("r-b"), Some(39_600), "eleven hours: SQS hides for twelve at most, counted from the receive");
+    let mut asks = does("a", "later");
+    asks["messageAttributes"]["type"] =
+        json!({"dataType": "String", "stringValue": "x.v1", "stringListValues": [], "binaryListValues": []});
+    assert_eq!(run(&core, [asks, ok("b")]).await, NONE);
+    assert!(core.queue.hidden.borrow().is_empty(), "nothing waits in flight");
+    let copy = core.queue.copy_of("m-a").unwrap();
+    assert_eq!((copy.body.as_str(), copy.delay_s), (does("a", "later")["body"].as_str().unwrap(), 77));
+    let own = [CHECKS, NOT_BEFORE, "type"].map(|name| text(&copy, name).unwrap_or_default());
+    assert_eq!(own, ["1", "2026-05-04T10:12:29.345Z", "x.v1"]);
+    assert!(matches!(&copy.attributes[0].1, Attribute::Text { data_type, .. } if data_type == "Number"));
+
+    core.ambient.since_s.set(77);
+    assert_eq!(run(&core, [delivered(&copy)]).await, NONE);
+    assert_eq!(core.consumer.delivered.borrow()[2..], [(1, 1)], "the first receive, after one check");
+    let next = core.queue.copy_of("m-a+").unwrap();
+    assert_eq!((text(&next, CHECKS), text(&next, "type"), next.attributes.len()), (Some("2"), Some("x.v1"), 3));
+}
+
+/// On the code as it was the fifth receive parked it, though four of them were checks.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_fails_has_five_failures_of_its_own() {
+    let core = core();
+    let mut message = does("a", "later");
+    for check in 1..=6 {
+        assert_eq!(run(&core, [message.clone()]).await, NONE);
+        core.ambient.since_s.set(check * 77);
+        message = delivered(core.queue.delayed.borrow().last().unwrap());
+    }
+    message["body"] = does("a", "bug")["body"].clone();
+    for n in 1..=4 {
+        assert_eq!(run(&core, [attempt(message.clone(), n)]).await.len(), 1, "failure {n} of the seventh check is retried");
+    }
+    assert!(core.queue.parked.borrow().is_empty());
+    assert_eq!(run(&core, [attempt(message, 5)]).await, NONE);
+    assert_eq!(core.queue.parked.borrow().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_after_twelve_checks_waits_two_seconds() {
+    let core = core();
+    let mut message = does("a", "later");
+    for check in 1..=12 {
+        assert_eq!(run(&core, [message.clone()]).await, NONE);
+        core.ambient.since_s.set(check * 77);
+        message = delivered(core.queue.delayed.borrow().last().unwrap());
+    }
+    message["body"] = does("a", "transient")["body"].clone();
+    assert_eq!(run(&core, [message]).await.len(), 1);
+    assert_eq!(core.queue.hidden_for("r-"), Some(1), "the first back-off, not the twelfth");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_an_hour_goes_in_hops_without_the_handler() {
+    let core = core();
+    assert_eq!(run(&core, [does("a", "in an hour")]).await, NONE);
+    let mut waited = vec![];
+    for _ in 0..3 {
+        let copy = core.queue.delayed.borrow().last().unwrap().clone();
+        waited.push(copy.delay_s);
+        core.ambient.since_s.set(core.ambient.since_s.get() + i64::from(copy.delay_s) + 1);
+        assert_eq!(run(&core, [delivered(&copy)]).await, NONE);
+        assert_eq!((core.consumer.began.borrow().len(), text(&copy, CHECKS)), (1, Some("1")), "a hop is no check");
+    }
+    let last = core.queue.delayed.borrow().last().unwrap().clone();
+    waited.push(last.delay_s);
+    assert_eq!(waited, [900, 900, 900, 897], "each came a second late");
+    core.ambient.since_s.set(3600);
+    assert_eq!(run(&core, [delivered(&last)]).await, NONE);
+    assert_eq!(*core.consumer.delivered.borrow(), [(1, 0), (1, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_cut_at_a_week_and_a_foreign_time_is_ignored() {
+    let core = core();
+    assert_eq!(run(&core, [does("b", "much later")]).await, NONE);
+    let copy = core.queue.copy_of("m-b").unwrap();
+    assert_eq!((copy.delay_s, text(&copy, NOT_BEFORE)), (900, Some("2026-05-11T10:11:12.345Z")));
+    for foreign in ["9999-12-30T00:00:00Z", "soon", "2026-05-04T10:11:12Z"] {
+        let mut record = delivered(&copy);
+        record["messageAttributes"][NOT_BEFORE]["stringValue"] = foreign.into();
+        record["body"] = ok(foreign)["body"].clone();
+        assert_eq!(run(&core, [record]).await, NONE);
+        assert_eq!(core.consumer.ended.borrow().last().unwrap(), foreign, "handled at once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_not_taken_is_retried_as_a_failure() {
+    for (what, refuse) in [
+        ("refused", (|ends: &mut Ends| ends.refuses_copies_of = ["m-a".to_owned()].into()) as fn(&mut Ends)),
+        ("panic", |ends| ends.sending_panics = true),
+        ("silence", |ends| ends.sending_says_nothing = true),
+        ("no answer", |ends| ends.sending_takes = Duration::from_secs(3600)),
+    ] {
+        let mut core = core();
+        refuse(&mut core.queue);
+        assert_eq!(run(&core, [attempt(does("a", "later"), 3), ok("b")]).await, ["m-a"], "{what}");
+        assert_eq!(core.queue.hidden_for("r-a"), Some(4), "{what}: with back-off");
+        assert!(core.queue.parked.borrow().is_empty() && core.queue.delayed.borrow().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_copy_is_sent_before_its_events_are_published() {
+    let mut core = core();
+    core.publisher.refuses.insert("a/0".into());
+    assert_eq!(run(&core, [record(json!({"id": "a", "what": "later", "publish": 1}))]).await, ["m-a"]);
+    assert_eq!(core.queue.send_calls.get(), 0);
+    core.publisher.refuses.clear();
+    assert_eq!(run(&core, [record(json!({"id": "a", "what": "later", "publish": 1}))]).await, NONE);
+    assert_eq!((core.publisher.published().len(), core.queue.send_calls.get()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_go_ten_at_a_time_and_up_to_256_kib() {
+    let core = core();
+    assert_eq!(run(&core, (0..25).map(|n| does(&n.to_string(), "later"))).await, NONE);
+    assert_eq!((core.queue.send_calls.get(), core.queue.delayed.borrow().len()), (3, 25));
+    let core = support::core();
+    let large = |id: &str| record(json!({"id": id, "what": "later", "rows": ["x".repeat(100 * 1024)]}));
+    assert_eq!(run(&core, [large("a"), large("b"), large("c")]).await, NONE);
+    assert_eq!(core.queue.send_calls.get(), 2);
+}
+
+/// What is handled when its time is over still gets its copy, within what is left.
+#[tokio::test(start_paused = true)]
+async fn copies_are_sent_when_another_record_used_all_the_time() {
+    let mut core = core();
+    core.queue.sending_takes = Duration::from_millis(700);
+    let started = tokio::time::Instant::now();
+    let slow = record(json!({"id": "b", "takes_ms": 60_000}));
+    assert_eq!(run_until(&core, [does("a", "later"), slow], Duration::from_secs(20)).await, ["m-b"]);
+    assert_eq!((core.queue.delayed.borrow().len(), started.elapsed()), (1, Duration::from_millis(17_700)));
+}
+
+/// SQS knows no delay of a single message there.
+#[tokio::test(start_paused = true)]
+async fn looking_again_on_a_fifo_queue_is_a_bug() {
+    let core = core();
+    let mut ungrouped = fifo("", json!({"id": "b", "what": "later", "publish": 1}));
+    ungrouped["messageId"] = "m-b".into();
+    assert_eq!(run(&core, [fifo("x", json!({"id": "a", "what": "later"})), ungrouped]).await, ["m-a", "m-b"]);
+    assert_eq!((core.queue.send_calls.get(), core.publisher.published().len()), (0, 0));
+    assert_eq!(run(&core, [attempt(fifo("x", json!({"id": "a", "what": "later"})), 5)]).await, NONE);
+    assert_eq!(core.queue.parked.borrow()[0].attributes[0].1, Attribute::text("NoDelayOnFifo"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_forgets_its_checks() {
+    let core = core();
+    assert_eq!(run(&core, [does("a", "later")]).await, NONE);
+    core.ambient.since_s.set(77);
+    let mut record = delivered(&core.queue.copy_of("m-a").unwrap());
+    record["body"] = does("a", "permanent")["body"].clone();
+    assert_eq!(run(&core, [record]).await, NONE);
+    let parked = core.queue.parked.borrow();
+    assert!(parked[0].attributes.iter().all(|(name, _)| name != CHECKS && name != NOT_BEFORE), "redriven, it starts anew");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ pub fn of(function: &str) -> BTreeMap<String, Value> {
 pub async fn fates(consumer: &impl Consumer, sample: &Value) -> Vec<Result<(), String>> {
     let mut fates = Vec::new();
     for record in sample["Records"].as_array().unwrap() {
-        let delivery = Delivery { message_id: record["messageId"].as_str().unwrap().to_owned(), attempt: 1 };
+        let delivery = Delivery { message_id: record["messageId"].as_str().unwrap().to_owned(), attempt: 1, ..Delivery::default() };
         let fate = match consumer.read(record["body"].as_str().unwrap()) {
             Ok(incoming) => consumer.handle(&incoming.message, &delivery).await.map(drop),
             Err(failure) => Err(failure),

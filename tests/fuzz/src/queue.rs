@@ -9,7 +9,10 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use lambda_kit::{
     Ambient, Failure,
-    batch::{ATTRIBUTE_TEXT_MAX, ATTRIBUTES_MAX, Attribute, Batch, Consumer, Hide, LOOK_AGAIN_MAX, Parked, Queue, QueueError},
+    batch::{
+        ATTRIBUTE_TEXT_MAX, ATTRIBUTES_MAX, Attribute, BACK_OFF_MAX, Batch, CHECKS, Consumer, DELAY_MAX, Delayed, Hide, NOT_BEFORE, Parked,
+        Queue, QueueError, SEND_BYTES_MAX, SEND_ENTRIES_MAX,
+    },
     message::{Delivery, Handled, Incoming, Outgoing},
     publish::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, PublishError, Publisher},
 };
@@ -43,6 +46,10 @@ pub enum Fault {
     ParkingPanics,
     /// Hiding panics.
     HidingPanics,
+    /// The queue refuses every third copy of what is to be looked at again.
+    CopyRefused,
+    /// Sending copies panics.
+    SendingPanics,
 }
 
 /// What happened, by the place of the record in its batch.
@@ -54,6 +61,8 @@ struct Story {
     handled: RefCell<HashMap<usize, (usize, bool)>>,
     published: RefCell<HashSet<String>>,
     parked: RefCell<Vec<Parked>>,
+    /// Copies that were taken.
+    delayed: RefCell<Vec<Delayed>>,
     hidden: RefCell<Vec<Hide>>,
 }
 
@@ -99,9 +108,17 @@ pub fn check(mut records: Vec<SqsMessage>, fault: Fault) {
     }
 
     story.parked.borrow().iter().for_each(legal);
+    for copy in story.delayed.borrow().iter() {
+        let place: usize = copy.copy_of.split(':').next().and_then(|place| place.parse().ok()).expect("a copy of one with an id");
+        assert_eq!(Some(&copy.body), records[place].body.as_ref(), "as it came");
+        assert!(!records[place].event_source_arn.as_deref().is_some_and(|arn| arn.ends_with(".fifo")), "no delay on FIFO queues");
+        assert!((1..=DELAY_MAX.as_secs()).contains(&u64::from(copy.delay_s)));
+        assert!(copy.attributes.len() <= ATTRIBUTES_MAX && copy.attributes[0].0 == CHECKS && copy.attributes[1].0 == NOT_BEFORE);
+        well_formed(&copy.attributes);
+    }
     let hidden: Vec<usize> = story.hidden.borrow().iter().map(|hide| hide.receipt_handle.parse().expect("a receipt of its own")).collect();
     assert_eq!(hidden.iter().collect::<HashSet<_>>().len(), hidden.len(), "hidden once");
-    assert!(story.hidden.borrow().iter().all(|hide| u64::from(hide.seconds) <= LOOK_AGAIN_MAX.as_secs()));
+    assert!(story.hidden.borrow().iter().all(|hide| u64::from(hide.seconds) <= BACK_OFF_MAX.as_secs()));
     for place in (0..records.len()).filter(|place| named(*place)) {
         let has_receipt = records[place].receipt_handle.as_deref().is_some_and(|handle| !handle.is_empty());
         let is_hidden = failed[place] && has_receipt && fault != Fault::HidingPanics;
@@ -148,22 +165,27 @@ fn legal(parked: &Parked) {
     for reason in REASONS {
         assert!(parked.attributes.iter().any(|(name, _)| name == reason), "{reason} is missing");
     }
-    let mut names = HashSet::new();
-    for (place, (name, attribute)) in parked.attributes.iter().enumerate() {
-        assert!(!name.is_empty() && names.insert(name), "{name:?} is empty, or stands twice");
-        match attribute {
-            Attribute::Text { data_type, value } => {
-                assert!(!data_type.is_empty() && !value.is_empty(), "{name} is empty");
-                if place < REASONS.len() {
-                    assert!(value.len() <= ATTRIBUTE_TEXT_MAX && !value.chars().any(char::is_control), "{name}: {value:?}");
-                }
-            }
-            Attribute::Binary { data_type, value } => assert!(!data_type.is_empty() && !value.is_empty(), "{name} is empty"),
+    well_formed(&parked.attributes);
+    for (name, attribute) in parked.attributes.iter().take(REASONS.len()) {
+        if let Attribute::Text { value, .. } = attribute {
+            assert!(value.len() <= ATTRIBUTE_TEXT_MAX && !value.chars().any(char::is_control), "{name}: {value:?}");
         }
     }
     assert_eq!(parked.group_id.is_some(), parked.deduplication_id.is_some());
     for id in [&parked.group_id, &parked.deduplication_id].into_iter().flatten() {
         assert!(!id.is_empty(), "a FIFO queue refuses an empty group or deduplication id");
+    }
+}
+
+/// SQS refuses a message with anything else.
+fn well_formed(attributes: &[(String, Attribute)]) {
+    let mut names = HashSet::new();
+    for (name, attribute) in attributes {
+        assert!(!name.is_empty() && names.insert(name), "{name:?} is empty, or stands twice");
+        match attribute {
+            Attribute::Text { data_type, value } => assert!(!data_type.is_empty() && !value.is_empty(), "{name} is empty"),
+            Attribute::Binary { data_type, value } => assert!(!data_type.is_empty() && !value.is_empty(), "{name} is empty"),
+        }
     }
 }
 
@@ -219,11 +241,15 @@ impl Consumer for &Story {
 }
 
 impl Story {
-    /// Whether the record was handled, is not wanted again, and all that follows from it is out.
+    /// Whether the record was handled and all that follows from it is out, and a copy of it if it is wanted again; or whether it
+    /// came before its time and only a copy of it was sent.
     fn is_done(&self, place: usize) -> bool {
         let published = self.published.borrow();
-        let handled = self.handled.borrow();
-        handled.get(&place).is_some_and(|(events, again)| !again && (0..*events).all(|n| published.contains(&format!("{place}/{n}"))))
+        let is_copied = self.delayed.borrow().iter().any(|copy| copy.copy_of.split(':').next() == Some(&place.to_string()));
+        match self.handled.borrow().get(&place) {
+            Some((events, again)) => *again == is_copied && (0..*events).all(|n| published.contains(&format!("{place}/{n}"))),
+            None => is_copied,
+        }
     }
     fn suffers(&self, fault: Fault) -> bool {
         self.fault.get() == Some(fault)
@@ -267,6 +293,21 @@ impl Queue for &Story {
                 Ok(())
             }
         }
+    }
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        assert!((1..=SEND_ENTRIES_MAX).contains(&messages.len()));
+        assert!(messages.len() == 1 || messages.iter().map(Delayed::size).sum::<usize>() <= SEND_BYTES_MAX);
+        if self.suffers(Fault::SendingPanics) {
+            std::panic::panic_any(SCRIPTED);
+        }
+        let take = |(n, message): (usize, &Delayed)| {
+            if self.suffers(Fault::CopyRefused) && n % 3 == 0 {
+                return Err(QueueError(message.body.clone()));
+            }
+            self.delayed.borrow_mut().push(message.clone());
+            Ok(())
+        };
+        messages.iter().enumerate().map(take).collect()
     }
 }
 

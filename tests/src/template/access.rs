@@ -27,7 +27,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
         "PaymentFunction",
         &[
             ("PaymentLogGroup", LOG),
-            ("PaymentQueue", TAKE),
+            ("PaymentQueue", TAKE_AND_SCHEDULE),
             ("PaymentDeadLetterQueue", PARK),
             ("PaymentsTable", "dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem"),
             ("StripeKeySecret", "secretsmanager:GetSecretValue"),
@@ -72,7 +72,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
         "OrderDeadlineFunction",
         &[
             ("OrderDeadlineLogGroup", LOG),
-            ("OrderDeadlineQueue", TAKE),
+            ("OrderDeadlineQueue", TAKE_AND_SCHEDULE),
             ("OrderDeadlineDeadLetterQueue", PARK),
             ("OrdersTable", "dynamodb:GetItem"),
             ("OrderEventsTopic", PUBLISH),
@@ -146,7 +146,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
         "EmailCampaignFunction",
         &[
             ("EmailCampaignLogGroup", LOG),
-            ("EmailCampaignQueue", TAKE),
+            ("EmailCampaignQueue", TAKE_AND_SCHEDULE),
             ("EmailCampaignDeadLetterQueue", PARK),
             ("CampaignsBucket", "s3:ListBucket"),
             ("${CampaignsBucket.Arn}/lists/*", "s3:GetObject"),
@@ -183,6 +183,11 @@ const LOG: &str = "logs:CreateLogStream logs:PutLogEvents";
 /// What an event source mapping needs of the role, and back-off.
 const TAKE: &str = "sqs:ReceiveMessage sqs:DeleteMessage* sqs:GetQueueAttributes sqs:ChangeMessageVisibility*";
 const PARK: &str = "sqs:SendMessage*";
+/// The same for a consumer that looks again: each check is a new message on its own queue.
+const TAKE_AND_SCHEDULE: &str =
+    "sqs:ReceiveMessage sqs:DeleteMessage* sqs:GetQueueAttributes sqs:ChangeMessageVisibility* sqs:SendMessage*";
+/// Consumers that look again. All others may send to no queue that a function consumes.
+const LOOK_AGAIN: &[&str] = &["PaymentFunction", "OrderDeadlineFunction", "EmailCampaignFunction"];
 /// What moves a Standard queue as a whole.
 const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
@@ -391,7 +396,7 @@ pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     complaints
 }
 
-/// A consumer takes from its own queue and parks in its own dead-letter queue; no other queue is its business, but for the
+/// A consumer takes from its own queue, sends its own checks there if it looks again, and parks in its own dead-letter queue; no other queue is its business, but for the
 /// inspector, whose business is every dead-letter queue.
 pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complaints {
     let mut complaints = vec![];
@@ -399,7 +404,7 @@ pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complain
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
         let mut expected = inspected(template, &function);
         for source in template.sources().filter(|source| source.function.id == function.id) {
-            expected.insert(source.queue.id, words(TAKE));
+            expected.insert(source.queue.id, words(if LOOK_AGAIN.contains(&function.id) { TAKE_AND_SCHEDULE } else { TAKE }));
             if let Some(letters) = target(source.queue.at("/RedrivePolicy/deadLetterTargetArn")) {
                 expected.insert(letters, words(PARK));
             }

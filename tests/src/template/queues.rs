@@ -13,7 +13,7 @@ const RETENTION_SECONDS: u64 = 1_209_600;
 const TIMEOUTS_PER_VISIBILITY: u64 = 6;
 /// With fewer receives a message would be given up within minutes; 20 with our back-off are about 3 hours.
 const RECEIVES_MIN: u64 = 20;
-/// The most that SQS counts to. Only a consumer that looks again by receiving again needs it.
+/// The most that SQS counts to.
 const RECEIVES_MAX: u64 = 1000;
 /// A FIFO queue gives no more, one PublishBatch takes no more.
 const BATCH_MAX: u64 = 10;
@@ -272,8 +272,8 @@ fn is_prefix_of_an_event(rule: &Value) -> bool {
     rule.as_object().is_some_and(|rule| rule.len() == 1) && EventType::ALL.iter().any(|event| Some(event.stem()) == stem)
 }
 
-/// Who hears what stands in `HEARS`; what a stage does not expect it would park. A delayed queue looks again by being
-/// received again, so it must not hear its own nudges: Lambda stops chains that feed themselves.
+/// Who hears what stands in `HEARS`; what a stage does not expect it would park. A delayed queue is a clock, which sends its
+/// own checks to itself, so it must not hear its own nudges: each would start another clock for the same order.
 pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for subscription in of_events(template) {

@@ -44,7 +44,7 @@ fn cancelled(n: u32, reason: CancelReason, items: Option<&[(&str, u32)]>) -> Clo
     event(n, OrderCancelled { reason, payment: None, items: items.map(of) })
 }
 fn delivery() -> Delivery {
-    Delivery { message_id: "m".into(), attempt: 1 }
+    Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }
 }
 
 type Stocked = Inventory<Memory, Ticking>;

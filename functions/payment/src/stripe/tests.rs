@@ -46,7 +46,7 @@ fn pi() -> PaymentRef {
     PaymentRef("pi_1".into())
 }
 fn attempt(attempt: u32) -> Delivery {
-    Delivery { message_id: "m1".into(), attempt }
+    Delivery { message_id: "m1".into(), attempt, ..Delivery::default() }
 }
 fn placed_with(payment_method: &str) -> OrderPlaced {
     OrderPlaced { lines: vec![], total: Money { amount_minor: 2400, currency: Currency::EUR }, payment_method: payment_method.into() }

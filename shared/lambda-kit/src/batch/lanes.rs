@@ -48,12 +48,13 @@ mod tests {
     fn record(group_id: Option<&str>, rows: &[&str]) -> Record<()> {
         let contends_for = rows.iter().map(|row| (*row).to_owned()).collect();
         Record {
-            delivery: Delivery { message_id: "m".into(), attempt: 1 },
+            delivery: Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() },
             receipt_handle: None,
             body: String::new(),
             group_id: group_id.map(Into::into),
             source_queue: "q".into(),
             attributes: vec![],
+            check: None,
             incoming: Some(Ok(Incoming { message: (), event_id: String::new(), subject: String::new(), traceparent: None, contends_for })),
         }
     }

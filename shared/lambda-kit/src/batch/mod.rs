@@ -5,11 +5,12 @@
 //! nothing else: the invocation itself never fails. It refuses to know what a message means.
 //!
 //! ```text
-//! records ─ read each by itself ─ lanes ─ handle, side by side ─┬─ publish in batches ─ fates ─ hide ─ answer
+//! records ─ read each by itself ─ lanes ─ handle, side by side ─┬─ publish in batches ─ fates ─ look again ─ hide ─ answer
 //!                                  │                            └─ park what can never pass
 //!                                  └─ one after the other within a FIFO group, or among records that contend for a row
 //! ```
 
+mod again;
 mod attribute;
 mod back_off;
 mod lanes;
@@ -17,6 +18,7 @@ mod park;
 mod record;
 mod sqs;
 
+pub use again::{CHECKS, DELAY_MAX, Delayed, LOOK_AGAIN_MAX, NOT_BEFORE};
 pub use attribute::{ATTRIBUTE_TEXT_MAX, Attribute};
 pub use back_off::{BACK_OFF_FIRST, BACK_OFF_MAX, back_off};
 pub use park::{ATTRIBUTES_MAX, EMPTY_BODY, Parked};
@@ -28,6 +30,7 @@ use crate::{
     publish::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, PublishError, Publisher},
     trace,
 };
+use again::Check;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::{
     FutureExt as _, StreamExt as _,
@@ -51,10 +54,12 @@ pub const HIDING_MAX: Duration = Duration::from_secs(2);
 /// How long the first of a batch of events waits for company. Handlers of one batch finish within milliseconds of each
 /// other; 50 ms is small beside a stage's latency and saves nine publishes in ten.
 pub const PUBLISH_WINDOW: Duration = Duration::from_millis(50);
-/// The receive at which a bug's message is parked: often enough that a rolled-back deployment mends it by itself.
+/// How long before the invocation's deadline copies stop being sent: what hiding may take, and 200 ms for the answer. So a
+/// batch that has used all of its time still has 800 ms for them, some forty times what a call within a region takes.
+pub const SENDING_MARGIN: Duration = Duration::from_millis(2_200);
+/// The receive at which a bug's message is parked: often enough that a rolled-back deployment heals it by itself. A check is a
+/// message of its own, so that receives count failures and nothing else.
 pub const BUG_RECEIVES_MAX: u32 = 5;
-/// The longest that [`Handled::look_again_after`] may hide: SQS allows twelve hours counted from the receive.
-pub const LOOK_AGAIN_MAX: Duration = Duration::from_secs(11 * 60 * 60);
 
 /// What handles one message.
 pub trait Consumer {
@@ -82,7 +87,17 @@ pub trait Queue {
     /// # Errors
     /// Where it was not taken; the record is then retried instead.
     async fn park(&self, parked: Parked) -> Result<(), QueueError>;
+    /// Sends copies of messages to the queue that they came from, each with its delay: up to [`SEND_ENTRIES_MAX`] of together
+    /// up to [`SEND_BYTES_MAX`] in one call. Returns one result each, in their order.
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>>;
 }
+
+/// Most entries in one SendMessageBatch
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>).
+pub const SEND_ENTRIES_MAX: usize = 10;
+/// Most bytes in one SendMessageBatch, all entries together. AWS takes four times as much since 2025; older endpoints and engines
+/// do not, and ten events of ours have a tenth of it.
+pub const SEND_BYTES_MAX: usize = 256 * 1024;
 
 /// Most entries in one ChangeMessageVisibilityBatch.
 const HIDE_ENTRIES_MAX: usize = 10;
@@ -121,16 +136,27 @@ enum Fate {
     Done,
     /// Acknowledged: it lies in the dead-letter queue.
     Parked(Failure),
-    /// Reported and hidden: the handler wants it again after this time.
-    LookAgain(Duration),
+    /// Becomes [`Fate::Sent`] where SQS takes its copy: for another check, or because it has come before its time.
+    Again(Check, Why),
+    /// Acknowledged: a copy of it waits in the queue.
+    Sent(Why),
     /// Reported and hidden with back-off.
     Retry(Failure),
 }
 
 impl Fate {
     fn is_acknowledged(&self) -> bool {
-        matches!(self, Fate::Done | Fate::Parked(_))
+        matches!(self, Fate::Done | Fate::Parked(_) | Fate::Sent(_))
     }
+}
+
+/// Why a copy of a message is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Its handler asked for another check.
+    LookAgain,
+    /// It is not due yet: the wait is longer than one delay. Its handler was not called.
+    NotDue,
 }
 
 /// Where a record stands while the batch is under way.
@@ -168,6 +194,8 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
 
         let mut fates: Vec<_> = progress.into_iter().map(|cell| settle(cell.into_inner(), finished)).collect();
         hold_back_groups(&lanes, &records, &mut fates);
+        let send_until = deadline.checked_sub(SENDING_MARGIN).unwrap_or(deadline);
+        self.send_again(&records, &mut fates, send_until).await;
         self.hide(&records, &fates).await;
         for (record, (fate, took)) in records.iter().zip(&fates) {
             log(record, fate, *took);
@@ -204,7 +232,8 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
             let (record, cell) = (&records[index], &progress[index]);
             let started = Instant::now();
             let fate = match self.handle_one(record).await {
-                Ok(handled) => {
+                Ok(None) => record.check.map_or(Fate::Done, |check| Fate::Again(check, Why::NotDue)),
+                Ok(Some(handled)) => {
                     cell.borrow_mut().unpublished = handled.publish.len();
                     for outgoing in handled.publish {
                         if sender.send((index, outgoing)).is_err() {
@@ -212,7 +241,10 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
                             break;
                         }
                     }
-                    handled.look_again_after.map_or(Fate::Done, Fate::LookAgain)
+                    match handled.look_again_after {
+                        None => Fate::Done,
+                        Some(after) => Fate::Again(Check::next(record, after, self.ambient.now()), Why::LookAgain),
+                    }
                 }
                 Err(failure) => self.decide(record, failure).await,
             };
@@ -227,14 +259,22 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
         }
     }
 
-    async fn handle_one(&self, record: &Record<C::Message>) -> Result<Handled, Failure> {
+    /// [`None`] where the record is not due yet, and its handler was not called.
+    async fn handle_one(&self, record: &Record<C::Message>) -> Result<Option<Handled>, Failure> {
         let incoming = match &record.incoming {
             Some(Ok(incoming)) => incoming,
             Some(Err(failure)) => return Err(failure.clone()),
             None => return Err(Failure::bug("NotRead", "the record was never read")),
         };
+        if record.check.is_some_and(|check| check.waits(self.ambient.now()).is_some()) {
+            return Ok(None);
+        }
         let handling = AssertUnwindSafe(self.consumer.handle(&incoming.message, &record.delivery));
-        handling.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))
+        let handled = handling.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        if handled.look_again_after.is_some() && record.is_on_fifo_queue() {
+            return Err(Failure::bug("NoDelayOnFifo", "a FIFO queue has no delay per message, so its consumer cannot look again"));
+        }
+        Ok(Some(handled))
     }
 
     /// Retry or park: the one place where it is decided.
@@ -301,15 +341,57 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
         }
     }
 
+    /// Sends the copies of what is to be looked at again. Whatever is not taken is reported, and retried as after a failure.
+    async fn send_again(&self, records: &[Record<C::Message>], fates: &mut [(Fate, Duration)], until: Instant) {
+        let now = self.ambient.now();
+        let (mut calls, mut bytes) = (Vec::<(Vec<usize>, Vec<Delayed>)>::new(), 0);
+        for (place, (record, (fate, _))) in records.iter().zip(&*fates).enumerate() {
+            let Fate::Again(check, _) = fate else { continue };
+            let copy = Delayed::new(record, *check, now);
+            match calls.last_mut() {
+                Some((places, copies)) if copies.len() < SEND_ENTRIES_MAX && bytes + copy.size() <= SEND_BYTES_MAX => {
+                    bytes += copy.size();
+                    places.push(place);
+                    copies.push(copy);
+                }
+                _ => {
+                    bytes = copy.size();
+                    calls.push((vec![place], vec![copy]));
+                }
+            }
+        }
+        let sent = calls.into_iter().map(|(places, copies)| async move {
+            let sending = timeout_at(until, AssertUnwindSafe(self.queue.send_delayed(&copies)).catch_unwind()).await;
+            let unanswered = match &sending {
+                Ok(Ok(_)) => "the answer does not mention this message",
+                Ok(Err(_)) => "sending panicked",
+                Err(_) => "no answer before the invocation's deadline",
+            };
+            let mut results = sending.ok().and_then(Result::ok).unwrap_or_default();
+            results.resize_with(places.len(), || Err(QueueError(unanswered.to_owned())));
+            places.into_iter().zip(results)
+        });
+        for (place, result) in join_all(sent).await.into_iter().flatten() {
+            let fate = &mut fates[place].0;
+            match (result, &*fate) {
+                (Ok(()), Fate::Again(_, why)) => *fate = Fate::Sent(*why),
+                (Err(error), _) => {
+                    let why = format_args!("the message's next check could not be scheduled: {error}");
+                    *fate = Fate::Retry(Failure::transient("SchedulingFailed", why));
+                }
+                (Ok(()), _) => {}
+            }
+        }
+    }
+
     /// Hides what is to be delivered again, so that it waits its back-off and not the queue's visibility timeout.
     async fn hide(&self, records: &[Record<C::Message>], fates: &[(Fate, Duration)]) {
         let mut hides = Vec::new();
         let mut delays = std::collections::HashMap::new();
         for (record, (fate, _)) in records.iter().zip(fates) {
             let delay = match fate {
-                Fate::Done | Fate::Parked(_) => continue,
-                Fate::LookAgain(after) => (*after).min(LOOK_AGAIN_MAX),
-                Fate::Retry(_) => back_off(record.delivery.attempt, self.ambient.random()),
+                Fate::Done | Fate::Parked(_) | Fate::Sent(_) => continue,
+                Fate::Again(..) | Fate::Retry(_) => back_off(record.delivery.attempt, self.ambient.random()),
             };
             // A group comes back together: what is behind a hidden message is held back by SQS anyway, and what is in
             // front of it must not stay hidden longer than the first.
@@ -376,12 +458,12 @@ fn log<M>(record: &Record<M>, fate: &Fate, took: Duration) {
     let incoming = record.incoming.as_ref().and_then(|read| read.as_ref().ok());
     let (order_id, event_id) = incoming.map_or(("", ""), |incoming| (incoming.subject.as_str(), incoming.event_id.as_str()));
     let trace_id = incoming.and_then(|incoming| trace::trace_id(incoming.traceparent.as_deref()?)).unwrap_or_default();
-    let Delivery { message_id, attempt } = &record.delivery;
+    let Delivery { message_id, attempt, checks, .. } = &record.delivery;
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     macro_rules! line {
         ($level:ident, $outcome:literal $(, $failure:ident)?) => {
             tracing::$level!(
-                order_id, event_id, message_id, attempt, duration_ms, trace_id, outcome = $outcome,
+                order_id, event_id, message_id, attempt, checks, duration_ms, trace_id, outcome = $outcome,
                 $(error_type = $failure.error_type, error = $failure.chain(),)?
                 "message"
             )
@@ -389,7 +471,8 @@ fn log<M>(record: &Record<M>, fate: &Fate, took: Duration) {
     }
     match fate {
         Fate::Done => line!(info, "done"),
-        Fate::LookAgain(_) => line!(info, "look_again"),
+        Fate::Again(_, Why::LookAgain) | Fate::Sent(Why::LookAgain) => line!(info, "look_again"),
+        Fate::Again(_, Why::NotDue) | Fate::Sent(Why::NotDue) => line!(info, "waiting"),
         Fate::Parked(failure) => line!(error, "parked", failure),
         Fate::Retry(failure) if failure.kind == Kind::Bug => line!(error, "retry", failure),
         Fate::Retry(failure) => line!(warn, "retry", failure),

@@ -1,6 +1,6 @@
 //! Parking: a message that can never pass goes to the dead-letter queue at once, with its reason.
 
-use super::{attribute::Attribute, record::Record};
+use super::{again::Check, attribute::Attribute, record::Record};
 use crate::{Ambient, Failure};
 
 /// Most message attributes that SQS takes
@@ -15,7 +15,7 @@ pub struct Parked {
     /// The body, unchanged.
     pub body: String,
     /// `ErrorType`, `ErrorMessage`, `SourceQueue`, `OriginalMessageId`, `FailedAt` (RFC 3339), `traceparent` where known;
-    /// then the message's own, as many as fit.
+    /// then the message's own, as many as fit. But for those of a check: what is redriven starts anew.
     pub attributes: Vec<(String, Attribute)>,
     /// On FIFO queues: the message's own group.
     pub group_id: Option<String>,
@@ -39,7 +39,7 @@ impl Parked {
         let mut attributes: Vec<_> = reasons.collect();
         for (name, value) in &record.attributes {
             let is_taken = attributes.iter().any(|(taken, _)| taken == name);
-            if !is_taken && attributes.len() < ATTRIBUTES_MAX {
+            if !is_taken && !Check::is_attribute(name) && attributes.len() < ATTRIBUTES_MAX {
                 attributes.push((name.clone(), value.clone()));
             }
         }

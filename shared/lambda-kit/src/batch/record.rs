@@ -1,6 +1,6 @@
 //! A record of an SQS event, taken apart.
 
-use super::attribute::Attribute;
+use super::{again::Check, attribute::Attribute};
 use crate::{
     Failure,
     message::{Delivery, Incoming},
@@ -16,6 +16,8 @@ pub(super) struct Record<M> {
     pub group_id: Option<String>,
     pub source_queue: String,
     pub attributes: Vec<(String, Attribute)>,
+    /// What it says about itself, if it is a copy that was sent to be looked at again.
+    pub check: Option<Check>,
     /// What reading it gave; set from the start where there is nothing to read.
     pub incoming: Option<Result<Incoming<M>, Failure>>,
 }
@@ -33,9 +35,12 @@ impl<M> Record<M> {
             (Some(id), None) if !id.is_empty() => Some(Err(Failure::permanent("MissingBody", "the record has no body"))),
             _ => Some(Err(Failure::permanent("MissingMessageId", "the record has no message id, so it could not be reported alone"))),
         };
+        let check = Check::read(&attributes);
         Self {
             delivery: Delivery {
                 attempt: system("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1),
+                checks: check.map_or(0, |check| check.before),
+                due: check.map(|check| check.due),
                 message_id: message.message_id.unwrap_or_default(),
             },
             receipt_handle: message.receipt_handle.filter(|handle| !handle.is_empty()),
@@ -43,11 +48,17 @@ impl<M> Record<M> {
             group_id: system("MessageGroupId").filter(|group| source_queue.ends_with(".fifo") && !group.is_empty()),
             source_queue,
             attributes,
+            check,
             incoming,
         }
     }
 
     pub fn is_fifo(&self) -> bool {
         self.group_id.is_some()
+    }
+
+    /// Also where its group is missing.
+    pub fn is_on_fifo_queue(&self) -> bool {
+        self.source_queue.ends_with(".fifo")
     }
 }

@@ -1,13 +1,13 @@
 //! The SQS side of the batch core, and the loop that drives it inside Lambda.
 
-use super::{Attribute, Batch, Consumer, Hide, Parked, Queue, QueueError};
+use super::{Attribute, Batch, Consumer, Delayed, Hide, Parked, Queue, QueueError};
 use crate::{Ambient, config::Env, deadline, publish::Publisher};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_sqs::{
     Client,
     error::{BuildError, DisplayErrorContext},
     primitives::Blob,
-    types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue},
+    types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry},
 };
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -66,6 +66,41 @@ impl Queue for SqsQueue {
         let call = call.set_message_group_id(parked.group_id).set_message_deduplication_id(parked.deduplication_id);
         call.send().await.map(|_| ()).map_err(|error| QueueError(DisplayErrorContext(error).to_string()))
     }
+
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        let mut call = self.client.send_message_batch().queue_url(&self.url);
+        for (index, message) in messages.iter().enumerate() {
+            match entry(index, message) {
+                Ok(entry) => call = call.entries(entry),
+                Err(error) => return messages.iter().map(|_| Err(QueueError(error.to_string()))).collect(),
+            }
+        }
+        match call.send().await {
+            Ok(output) => {
+                // Only what is said to be sent is: a message that is in neither list is retried, which at worst checks once more.
+                let is_sent = |id: &str| output.successful().iter().any(|sent| sent.id() == id);
+                let result = |index: usize| match output.failed().iter().find(|failed| failed.id() == index.to_string()) {
+                    Some(failed) => Err(QueueError(format!("{}: {}", failed.code(), failed.message().unwrap_or_default()))),
+                    None if is_sent(&index.to_string()) => Ok(()),
+                    None => Err(QueueError("the answer does not mention this message".to_owned())),
+                };
+                (0..messages.len()).map(result).collect()
+            }
+            Err(error) => {
+                let error = QueueError(DisplayErrorContext(error).to_string());
+                messages.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+}
+
+fn entry(index: usize, message: &Delayed) -> Result<SendMessageBatchRequestEntry, BuildError> {
+    let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&message.body);
+    let mut entry = entry.delay_seconds(i32::try_from(message.delay_s).unwrap_or(i32::MAX));
+    for (name, attribute) in &message.attributes {
+        entry = entry.message_attributes(name, attribute.clone().into_sqs()?);
+    }
+    entry.build()
 }
 
 impl Attribute {

@@ -5,7 +5,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use lambda_kit::{
     Ambient, Failure,
-    batch::{Batch, Consumer, Hide, Parked, Queue, QueueError},
+    batch::{Attribute, Batch, Consumer, Delayed, Hide, Parked, Queue, QueueError},
     message::{Delivery, Handled, Incoming, Outgoing},
     publish::{PublishError, Publisher},
 };
@@ -42,6 +42,8 @@ pub struct Scripted {
     pub ended: RefCell<Vec<String>>,
     at_once: Cell<usize>,
     pub most_at_once: Cell<usize>,
+    /// What each handler was told of its delivery: attempt and checks.
+    pub delivered: RefCell<Vec<(u32, u32)>>,
     /// Whether this build knows the version that the last one did not.
     pub knows_the_version: Cell<bool>,
 }
@@ -62,6 +64,7 @@ impl Consumer for Scripted {
 
     async fn handle(&self, script: &Script, delivery: &Delivery) -> Result<Handled, Failure> {
         self.began.borrow_mut().push(script.id.clone());
+        self.delivered.borrow_mut().push((delivery.attempt, delivery.checks));
         self.at_once.set(self.at_once.get() + 1);
         self.most_at_once.set(self.most_at_once.get().max(self.at_once.get()));
         sleep(Duration::from_millis(script.takes_ms)).await;
@@ -80,7 +83,10 @@ impl Consumer for Scripted {
             "panic" => panic!("handler of {} with secret {}", script.id, delivery.message_id),
             "static panic" => panic!("an invariant is broken"),
             "much later" => Ok(Handled { publish: vec![], look_again_after: Some(Duration::from_secs(u64::MAX)) }),
-            "later" => Ok(Handled { publish: vec![], look_again_after: Some(Duration::from_secs(77)) }),
+            "later" => {
+                Ok(Handled { publish: (0..script.publish).map(outgoing).collect(), look_again_after: Some(Duration::from_secs(77)) })
+            }
+            "in an hour" => Ok(Handled { publish: vec![], look_again_after: Some(Duration::from_secs(3600)) }),
             _ => Ok(Handled { publish: (0..script.publish).map(outgoing).collect(), look_again_after: None }),
         }
     }
@@ -122,11 +128,23 @@ pub struct Ends {
     pub parked: RefCell<Vec<Parked>>,
     pub refuses_parking: bool,
     pub hiding_takes: Duration,
+    /// Copies that were taken.
+    pub delayed: RefCell<Vec<Delayed>>,
+    pub send_calls: Cell<usize>,
+    /// Message ids whose copies are refused.
+    pub refuses_copies_of: HashSet<String>,
+    pub sending_takes: Duration,
+    pub sending_panics: bool,
+    pub sending_says_nothing: bool,
 }
 
 impl Ends {
     pub fn hidden_for(&self, receipt: &str) -> Option<u32> {
         self.hidden.borrow().iter().find(|hide| hide.receipt_handle == receipt).map(|hide| hide.seconds)
+    }
+    /// The copy that was sent of a message.
+    pub fn copy_of(&self, message_id: &str) -> Option<Delayed> {
+        self.delayed.borrow().iter().find(|copy| copy.copy_of == message_id).cloned()
     }
 }
 
@@ -145,15 +163,38 @@ impl Queue for Ends {
         self.parked.borrow_mut().push(parked);
         Ok(())
     }
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        sleep(self.sending_takes).await;
+        assert!((1..=10).contains(&messages.len()));
+        assert!(!self.sending_panics, "sending panics");
+        self.send_calls.set(self.send_calls.get() + 1);
+        if self.sending_says_nothing {
+            return vec![];
+        }
+        let take = |message: &Delayed| {
+            if self.refuses_copies_of.contains(&message.copy_of) {
+                return Err(QueueError("AccessDenied".into()));
+            }
+            self.delayed.borrow_mut().push(message.clone());
+            Ok(())
+        };
+        messages.iter().map(take).collect()
+    }
 }
 
-/// A clock that stands still and dice that always show the highest back-off.
+/// A clock that a test sets, and random numbers that always give the shortest back-off.
 #[derive(Debug, Default)]
-pub struct Still;
+pub struct Still {
+    /// Seconds since [`BEGIN`].
+    pub since_s: Cell<i64>,
+}
+
+/// Where the clock stands at first.
+pub const BEGIN: &str = "2026-05-04T10:11:12.345Z";
 
 impl Ambient for Still {
     fn now(&self) -> Timestamp {
-        "2026-05-04T10:11:12.345Z".parse().unwrap()
+        BEGIN.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(self.since_s.get())
     }
     fn random(&self) -> u64 {
         0
@@ -163,7 +204,7 @@ impl Ambient for Still {
 pub type Core = Batch<Scripted, Topic, Ends, Still>;
 
 pub fn core() -> Core {
-    Batch { consumer: Scripted::default(), publisher: Topic::default(), queue: Ends::default(), ambient: Still }
+    Batch { consumer: Scripted::default(), publisher: Topic::default(), queue: Ends::default(), ambient: Still::default() }
 }
 
 /// A record of a Standard queue. Its message id is `m-<id>`, its receipt `r-<id>`.
@@ -186,6 +227,19 @@ pub fn fifo(group: &str, script: Value) -> Value {
 
 pub fn attempt(mut record: Value, attempt: u32) -> Value {
     record["attributes"]["ApproximateReceiveCount"] = attempt.to_string().into();
+    record
+}
+
+/// The message that `copy` becomes when its delay is over, as Lambda delivers it.
+pub fn delivered(copy: &Delayed) -> Value {
+    let mut record = record(json!({"id": ""}));
+    record["messageId"] = format!("{}+", copy.copy_of).into();
+    record["body"] = copy.body.as_str().into();
+    for (name, attribute) in &copy.attributes {
+        let Attribute::Text { data_type, value } = attribute else { panic!("no test sends binary attributes") };
+        record["messageAttributes"][name] =
+            json!({"dataType": data_type, "stringValue": value, "stringListValues": [], "binaryListValues": []});
+    }
     record
 }
 

@@ -213,7 +213,11 @@ fn next(process: &Process) -> Next {
     let Message { to, letter: about, id, again } = process.message;
     let late_s = if process.late { LATE_S } else { 0 };
     let event = CloudEvent { time: at(about.event.time.as_second() - late_s), ..about.event.clone() };
-    let delivery = Delivery { message_id: format!("{}-{id}", event.event.event_type().stem()), attempt: if again { 2 } else { 1 } };
+    let delivery = Delivery {
+        message_id: format!("{}-{id}", event.event.event_type().stem()),
+        attempt: if again { 2 } else { 1 },
+        ..Delivery::default()
+    };
     let table = |(name, key): (&'static str, &'static str)| Table::new(script.clone(), name, key);
     let done = match to {
         Who::Payment => {

@@ -1,11 +1,12 @@
-//! Watches one invocation: a message may be acknowledged only when it was handled and all that follows is published, or parked.
+//! Watches one invocation: a message may be acknowledged only when it was handled and all that follows is published, or when it
+//! was parked; and if its handler asked to look again, only when a copy of it waits.
 //!
 //! Wraps the three things that the batch core is given. It refuses to change anything that passes through, unless it is
 //! told to stand for a bad deployment, which panics at every message.
 
 use lambda_kit::{
     Failure,
-    batch::{Attribute, Consumer, Hide, Parked, Queue, QueueError},
+    batch::{Attribute, Consumer, Delayed, Hide, Parked, Queue, QueueError},
     message::{Delivery, Handled, Incoming, Outgoing},
     publish::{PublishError, Publisher},
 };
@@ -19,10 +20,19 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Watch {
     is_broken: bool,
-    /// By message: what its handler, which succeeded, wants published.
-    handled: RefCell<BTreeMap<String, Vec<String>>>,
+    /// By message: what its handler, which succeeded, wants.
+    handled: RefCell<BTreeMap<String, Wants>>,
     published: RefCell<BTreeSet<String>>,
     parked: RefCell<BTreeSet<String>>,
+    /// Messages of which a copy was taken.
+    sent_again: RefCell<BTreeSet<String>>,
+}
+
+/// What a handler wants before its message is acknowledged.
+#[derive(Debug)]
+struct Wants {
+    events: Vec<String>,
+    looks_again: bool,
 }
 
 impl Watch {
@@ -32,9 +42,20 @@ impl Watch {
     }
     /// Whether `message_id` may be acknowledged.
     pub fn is_done(&self, message_id: &str) -> bool {
+        let is_sent_again = self.sent_again.borrow().contains(message_id);
+        let is_done = match self.handled.borrow().get(message_id) {
+            Some(wants) => self.all_out(wants) && wants.looks_again == is_sent_again,
+            // Its handler was not called: it came before its time.
+            None => is_sent_again,
+        };
+        is_done || self.parked.borrow().contains(message_id)
+    }
+}
+
+impl Watch {
+    fn all_out(&self, wants: &Wants) -> bool {
         let published = self.published.borrow();
-        let all_out = |events: &Vec<String>| events.iter().all(|event| published.contains(event));
-        self.parked.borrow().contains(message_id) || self.handled.borrow().get(message_id).is_some_and(all_out)
+        wants.events.iter().all(|event| published.contains(event))
     }
 }
 
@@ -57,10 +78,9 @@ impl<C: Consumer> Consumer for Watched<'_, C> {
             resume_unwind(Box::new("a bad deployment"));
         }
         let handled = self.inner.handle(message, delivery).await?;
-        if handled.look_again_after.is_none() {
-            let events = handled.publish.iter().map(|outgoing| outgoing.deduplication_id.clone()).collect();
-            self.watch.handled.borrow_mut().insert(delivery.message_id.clone(), events);
-        }
+        let events = handled.publish.iter().map(|outgoing| outgoing.deduplication_id.clone()).collect();
+        let wants = Wants { events, looks_again: handled.look_again_after.is_some() };
+        self.watch.handled.borrow_mut().insert(delivery.message_id.clone(), wants);
         Ok(handled)
     }
 }
@@ -85,5 +105,11 @@ impl<Q: Queue> Queue for Watched<'_, Q> {
             self.watch.parked.borrow_mut().insert(value);
         }
         Ok(())
+    }
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        let results = self.inner.send_delayed(messages).await;
+        let taken = messages.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.watch.sent_again.borrow_mut().extend(taken.map(|(message, _)| message.copy_of.clone()));
+        results
     }
 }

@@ -6,7 +6,7 @@
 use super::{Caller, Fault, Lots, Trouble};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use lambda_kit::{
-    batch::{Attribute, Hide, Parked, Queue, QueueError},
+    batch::{ATTRIBUTES_MAX, Attribute, DELAY_MAX, Delayed, Hide, Parked, Queue, QueueError},
     message::Outgoing,
     publish::{PublishError, Publisher},
 };
@@ -189,6 +189,24 @@ impl Messaging {
         }
     }
 
+    /// Puts a message with a delay of its own into a queue, as SQS does: not on FIFO queues, and not for longer than it allows.
+    fn send_delayed(&self, queue: &str, message: &Delayed) -> Result<(), QueueError> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let is_fifo = state.queues.get(queue).is_none_or(|waiting| waiting.is_fifo);
+        let delay = Duration::from_secs(message.delay_s.into());
+        if is_fifo || delay > DELAY_MAX || message.attributes.len() > ATTRIBUTES_MAX || message.body.is_empty() {
+            return Err(QueueError("InvalidParameterValue".to_owned()));
+        }
+        let attributes = Arc::new(message.attributes.iter().cloned().filter_map(as_text).collect());
+        let mut sent = state.message(message.body.as_str().into(), attributes, None, None, now);
+        sent.visible_at = now + delay;
+        if let Some(waiting) = state.queues.get_mut(queue) {
+            waiting.messages.push(sent);
+        }
+        Ok(())
+    }
+
     /// Receives up to `max` messages, and hides them.
     pub fn receive(&self, queue: &str, max: usize) -> Vec<Message> {
         let now = Instant::now();
@@ -337,6 +355,13 @@ fn is_known(seen: &mut BTreeMap<(String, String), Instant>, group: &str, id: &st
     known
 }
 
+fn as_text((name, attribute): (String, Attribute)) -> Option<(String, String)> {
+    match attribute {
+        Attribute::Text { value, .. } => Some((name, value)),
+        Attribute::Binary { .. } => None,
+    }
+}
+
 /// The records of an invocation.
 pub fn event(queue: &str, messages: &[Message]) -> SqsEvent {
     let mut event = SqsEvent::default();
@@ -426,11 +451,7 @@ impl Queue for QueueClient {
             let now = Instant::now();
             let mut state = self.messaging.state();
             let Some(spec) = state.queues.get(&self.name).and_then(|waiting| waiting.spec.clone()) else { return };
-            let text = |(name, attribute)| match attribute {
-                Attribute::Text { value, .. } => Some((name, value)),
-                Attribute::Binary { .. } => None,
-            };
-            let attributes = Arc::new(parked.attributes.into_iter().filter_map(text).collect());
+            let attributes = Arc::new(parked.attributes.into_iter().filter_map(as_text).collect());
             let message = state.message(parked.body.into(), attributes, parked.group_id, parked.deduplication_id, now);
             let (original, id) = (message.attributes.get(ORIGINAL_MESSAGE_ID).cloned(), message.deduplication_id.clone());
             let enqueued = state.enqueue(&spec.dead_letter_queue, message, now);
@@ -443,6 +464,33 @@ impl Queue for QueueClient {
             }
         };
         self.caller.call("parks a message", park).await.map_err(|trouble| QueueError(format!("{trouble:?}")))
+    }
+
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        let send = || {
+            let one = |message: &Delayed| {
+                if self.caller.lots.fault(&[Fault::EntryRefused]).is_some() {
+                    self.caller.tell(format_args!("sends a copy of {}: EntryRefused", message.copy_of));
+                    return Err(QueueError("InternalError".to_owned()));
+                }
+                self.messaging.send_delayed(&self.name, message)
+            };
+            messages.iter().map(one).collect::<Vec<_>>()
+        };
+        match self.caller.call(Sends(messages), send).await {
+            Ok(results) => results,
+            Err(trouble) => messages.iter().map(|_| Err(QueueError(format!("{trouble:?}")))).collect(),
+        }
+    }
+}
+
+/// What is sent, in the words of a story.
+struct Sends<'a>(&'a [Delayed]);
+
+impl std::fmt::Display for Sends<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("sends again")?;
+        self.0.iter().try_for_each(|message| write!(f, " {} in {} s", message.copy_of, message.delay_s))
     }
 }
 
