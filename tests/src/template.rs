@@ -36,6 +36,7 @@ pub const RULES: &[Rule] = &[
     access::roles_name_actions_and_resources,
     access::roles_grant_exactly_what_is_listed,
     access::consumers_take_from_their_own_queue_only,
+    access::consumers_that_look_again_may_loop,
     access::publishers_hold_the_key_of_the_topic,
     access::environment_and_role_name_the_same_things,
     access::topics_allow_no_principal_of_this_account,

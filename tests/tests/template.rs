@@ -289,6 +289,14 @@ fn a_consumer_that_may_touch_another_queue_or_not_its_own_is_refused() -> Result
 }
 
 #[test]
+fn a_clock_that_lambda_would_stop_after_16_checks_is_refused() -> Result<()> {
+    let rule = access::consumers_that_look_again_may_loop;
+    complains(rule, &without("OrderDeadlineFunction/RecursiveLoop")?, "OrderDeadlineFunction")?;
+    complains(rule, &with("PaymentFunction/RecursiveLoop", json!("Terminate"))?, "PaymentFunction")?;
+    complains(rule, &with("InventoryFunction/RecursiveLoop", json!("Allow"))?, "InventoryFunction")
+}
+
+#[test]
 fn a_publisher_without_the_topics_key_is_refused() -> Result<()> {
     let rule = access::publishers_hold_the_key_of_the_topic;
     let statements = "OrderIntakeRole/Policies/0/PolicyDocument/Statement";

@@ -396,8 +396,8 @@ pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     complaints
 }
 
-/// A consumer takes from its own queue, sends its own checks there if it looks again, and parks in its own dead-letter queue; no other queue is its business, but for the
-/// inspector, whose business is every dead-letter queue.
+/// A consumer takes from its own queue, sends its own checks there if it looks again, and parks in its own dead-letter queue; no
+/// other queue is its business, but for the inspector, whose business is every dead-letter queue.
 pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for function in template.functions() {
@@ -414,6 +414,24 @@ pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complain
             if allowed != expected {
                 complaints.push(format!("{}: on {} its role allows {allowed:?}, it needs {expected:?}", function.id, queue.id));
             }
+        }
+    }
+    complaints
+}
+
+/// Lambda counts how often a chain of messages comes back to a function, and after about 16 times stops invoking it
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>), which for a clock means that the order is never
+/// looked at again. So a consumer that sends its checks to its own queue says that it may; and no other does, because there a
+/// loop is a fault.
+pub fn consumers_that_look_again_may_loop(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for function in template.functions() {
+        let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
+        let mut queues = template.sources().filter(|source| source.function.id == function.id).map(|source| source.queue.id);
+        let sends_to_itself = queues.any(|queue| allowed.get(queue).is_some_and(|actions| actions.contains("sqs:SendMessage*")));
+        let may_loop = function.at("/RecursiveLoop");
+        if sends_to_itself != (may_loop == "Allow") || (!sends_to_itself && !may_loop.is_null()) {
+            complaints.push(format!("{}: RecursiveLoop is {may_loop}, and sending to its own queue is {sends_to_itself}", function.id));
         }
     }
     complaints
