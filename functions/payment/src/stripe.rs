@@ -113,7 +113,8 @@ impl<V: Vault> Stripe<V> {
             // Whatever it was, declines included: the status is the answer.
             Err(trouble) => match self.look(&path, order_id).await? {
                 Ok(intent) => (intent, Some(trouble)),
-                Err(missing) if missing.status == Some(404) => {
+                // A 404 of the API's own, that is. One of something in between says nothing about the PaymentIntent.
+                Err(missing) if missing.status == Some(404) && missing.said.kind.is_some() => {
                     let message = format_args!("{missing}; is the key of another account, or of test mode?");
                     return Ok(Outcome::Contradicts(Failure::transient("UnknownPaymentIntent", message)));
                 }
@@ -448,12 +449,17 @@ impl Trouble {
         match (self.status, kind.as_deref(), param.as_deref()) {
             (None, ..) if matches!(self.no_answer, Some(NoAnswer::Unsendable(_))) => Blame::Us,
             (None, ..) => Blame::Time,
-            // Success that cannot be read, or a redirect, which nobody follows.
-            (Some(200..=399), ..) => Blame::Time,
-            // Key refused or not allowed; a concurrent call; too many calls; Stripe's own troubles.
-            (Some(401 | 403 | 408 | 409 | 425 | 429 | 500..), ..) => Blame::Time,
-            // The idempotency key was used for another request; the next delivery has another one.
-            (_, Some("idempotency_error"), _) => Blame::Time,
+            // Only the API itself says that a request is wrong, in the words of <https://docs.stripe.com/api/errors>: an
+            // `error` with a `type`. What has none comes from a proxy or a page between us and Stripe, or is a success that
+            // cannot be read, and says nothing about the request.
+            (_, None, _) => Blame::Time,
+            // Statuses that blame a request: 400, 402 (valid, but it failed) and 404. All others pass, as that page has them:
+            // a key refused or not allowed (401, 403), a concurrent call (409), something that Stripe itself depends on (424),
+            // too many calls (429), its own troubles (5xx), and what a later version may add.
+            (Some(status), ..) if !matches!(status, 400 | 402 | 404) => Blame::Time,
+            // `api_error` is Stripe's own trouble. With `idempotency_error` the key was used for another request; the next
+            // delivery has another one.
+            (_, Some(kind), _) if !matches!(kind, "card_error" | "invalid_request_error") => Blame::Time,
             // The PaymentIntent moved while we looked, or is so new that not every server of theirs knows it.
             _ if code == "payment_intent_unexpected_state" => Blame::Time,
             (Some(404), _, Some("intent")) => Blame::Time,
@@ -464,11 +470,12 @@ impl Trouble {
             }
             // No such payment method, or one that is used up or no card; a sum too small, too large, or in a currency that
             // is not offered.
-            (_, Some(_), Some("payment_method" | "amount" | "currency")) => Blame::Order,
+            _ if matches!(code, "amount_too_small" | "amount_too_large") => Blame::Order,
+            (_, _, Some("payment_method" | "amount" | "currency")) => Blame::Order,
             _ if code.starts_with("payment_method_") || code == "payment_intent_incompatible_payment_method" => Blame::Order,
             _ if self.said.about_payment_method && code.is_empty() && param.is_none() => Blame::Order,
             // localstripe's way to say that there is no such payment method: the path, at least, does exist.
-            (Some(404), Some(_), None) => Blame::Order,
+            (Some(404), _, None) => Blame::Order,
             _ => Blame::Us,
         }
     }
