@@ -6,7 +6,7 @@ use crate::Ledger;
 use aws_sdk_dynamodb::Client;
 use domain::{
     OrderId,
-    payment::{Change, Known, Payment as Record, State},
+    payment::{Change, Known, Payment as Record, Refused, State},
 };
 use lambda_kit::{
     Failure,
@@ -46,14 +46,24 @@ impl<D: DynamoDb> Ledger for Payments<D> {
 /// its hold.
 pub(crate) fn update(onto: &Known, change: &Change) -> Result<Update, Failure> {
     let condition = Update::new().if_equals("state", string(onto.name()));
-    let condition = match onto {
-        Known::Claimed(payment) | Known::Authorized(payment) | Known::Declined(Some(payment)) => {
-            condition.if_equals("payment", string(&payment.0))
-        }
-        Known::None | Known::Declined(None) | Known::Captured | Known::Uncollected | Known::Voided | Known::Closed => condition,
+    let condition = match onto.payment() {
+        Some(payment) => condition.if_equals("payment", string(&payment.0)),
+        None => condition,
+    };
+    // Two copies of a delivery are refused by the same try at times. It counts once: onto the refusals that it was decided for.
+    let counted = |condition: Update, attribute: &str, refused: Refused| {
+        let condition = match onto {
+            Known::ClaimRefused(_, before) | Known::CaptureRefused(_, before) => {
+                condition.if_equals(attribute, lambda_kit::dynamodb::attribute(before)?)
+            }
+            _ => condition.if_absent(attribute),
+        };
+        Ok(condition.set(attribute, lambda_kit::dynamodb::attribute(&refused)?))
     };
     match change.clone() {
-        Change::Claimed { payment, .. } => condition.set_all(&State::Claimed { payment }),
+        Change::Claimed { payment, .. } => condition.set_all(&State::Claimed { payment, confirm_refused: None }),
+        Change::ConfirmRefused(refused) => counted(condition, "confirm_refused", refused),
+        Change::CaptureRefused(refused) => counted(condition, "capture_refused", refused),
         Change::Authorized(hold) => condition.set_all(&State::Authorized(hold)),
         Change::Declined { code, at } => condition.set_all(&State::Declined { payment: None, code, declined_at: at }),
         Change::Voided { at } => condition.set_all(&State::Voided { voided_at: at }),

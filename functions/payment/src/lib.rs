@@ -13,7 +13,10 @@ mod tests;
 use domain::{
     Asked, CloudEvent, Event, OrderId, Timestamp,
     event::{OrderPlaced, PaymentRef},
-    payment::{Change, Hold, Known, PLACED_FINDS, Payment as Record, State, Step, answers, cancelled_finds, decide, shipped_finds},
+    payment::{
+        Change, Hold, Known, PLACED_FINDS, Payment as Record, Refusal, State, Step, answers, cancelled_finds, decide, refused_for_now,
+        shipped_finds,
+    },
 };
 use jiff::SignedDuration;
 use lambda_kit::{Ambient, Failure, message::Delivery};
@@ -31,7 +34,8 @@ const FRESH_FOR: SignedDuration = SignedDuration::from_mins(5);
 const PROVIDER_BUDGET: Duration = Duration::from_secs(20);
 
 /// Most rounds of *decide, do, write* for one event. A record only moves forward, at most none → claimed → authorized →
-/// captured, so every lost write brings it nearer its end: a wrong assumption, four states and the answer make six.
+/// captured, so every lost write brings it nearer its end: a wrong assumption, four states and the answer make six. A refusal
+/// for now that another copy has counted first is one round more, and then this copy waits.
 /// What needs more is not a race but a fault of ours; as a lost race it waits for the next delivery.
 const ROUNDS_MAX: usize = 8;
 
@@ -55,8 +59,19 @@ pub trait Provider {
     async fn create(&self, order_id: OrderId, delivery: &Delivery, placed: &OrderPlaced) -> Result<Prepared, Failure>;
     /// Confirms a hold: from here the money is set aside.
     async fn confirm(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
-    /// Takes the money, or frees it where that is refused.
+    /// Confirms a hold once more that the bank has refused for now, `tries` times so far, with its means of payment.
+    async fn confirm_again(
+        &self,
+        order_id: OrderId,
+        delivery: &Delivery,
+        payment: &PaymentRef,
+        payment_method: &str,
+        tries: u32,
+    ) -> Result<Outcome, Failure>;
+    /// Takes the money, or frees it where that is refused for good.
     async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
+    /// Frees money whose capture was refused with `code`, and will not be tried again; unless another copy has taken it.
+    async fn give_up(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure>;
     /// Frees the money. What is cancelled cannot be confirmed or captured any more.
     async fn cancel(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
 }
@@ -83,6 +98,11 @@ pub enum Outcome {
     },
     /// It is refused.
     Declined {
+        /// Decline code.
+        code: String,
+    },
+    /// It is refused, and the same may pass later: confirming leaves nothing held, capturing leaves the hold as it was.
+    RefusedForNow {
         /// Decline code.
         code: String,
     },
@@ -132,6 +152,8 @@ impl Found {
 enum Next {
     Put(State),
     Update(Change),
+    /// The bank refuses for now: what follows from it depends on the record.
+    Refused(String),
     /// The provider contradicts what was assumed or read: look into the record, and if it still says so, fail with this.
     LookAgain(Failure),
 }
@@ -157,6 +179,17 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
     // Before the put, cancelled creates `closed`; the put is refused, and pi is never confirmed. So whatever the order of
     // events, the record ends voided or closed, nothing is held, and at most one hold, the one in the record, is ever
     // confirmed. `payment.authorized` may have gone out in between; shipping has decided and does not mind.
+    //
+    // A bank may refuse for now (`domain::payment::refused_for_now`). The record then says when the next try is due, and every
+    // copy of the event that finds it so waits until then, without a call to the provider. Copies that are due at once may all
+    // try; the hold is one and the same, so at most one of them confirms or captures it, and of the refused ones one counts:
+    //
+    //   one copy, third try              another copy, third try
+    //   confirm pi: refused
+    //                                    confirm pi: held
+    //   update declined, onto claimed(pi)
+    //                                    update authorized, onto claimed(pi): finds declined, and answers it
+    //   shipping cancels; order.cancelled finds declined(pi), and frees pi
     async fn handle(&self, event: &CloudEvent, delivery: &Delivery) -> Result<Reply, Failure> {
         let (asked, assumed) = match &event.event {
             Event::OrderPlaced(_) => (Asked::Placed, PLACED_FINDS),
@@ -171,11 +204,12 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
 
         for _ in 0..ROUNDS_MAX {
             let known = found.known();
-            let step = match (decide(&known, asked), &found) {
+            let step = match (decide(&known, asked, self.ambient.now()), &found) {
                 (Ok(Step::Answer), Found::Stored(Some(state))) => return reply(state, asked),
+                (Ok(Step::Wait(until)), Found::Stored(_)) => return Ok(self.wait(&known, until, event, delivery)),
                 (Err(error), Found::Stored(_)) => return Err(pipeline::impossible(error)),
                 // An assumption neither answers nor convicts: only the record does.
-                (Ok(Step::Answer) | Err(_), _) => {
+                (Ok(Step::Answer | Step::Wait(_)) | Err(_), _) => {
                     found = Found::Stored(self.ledger.get(order_id).await?);
                     continue;
                 }
@@ -184,6 +218,13 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
             found = Found::Stored(match self.carry_out(step, &known, order_id, event, delivery, deadline).await? {
                 Next::Put(state) => Some(self.ledger.put(Record { order_id, state }).await?),
                 Next::Update(change) => self.ledger.update(order_id, &known, &change).await?,
+                Next::Refused(code) => {
+                    let standing = match found {
+                        Found::Stored(standing) => standing,
+                        Found::Assumed(_) => self.ledger.get(order_id).await?,
+                    };
+                    self.refused(code, &known, standing, order_id, delivery, deadline).await?
+                }
                 Next::LookAgain(contradiction) => {
                     let looked = Found::Stored(self.ledger.get(order_id).await?);
                     if looked.known() == known {
@@ -219,7 +260,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
             Step::Claim => {
                 let prepared = within(deadline, self.provider.create(order_id, delivery, placed(event)?)).await?;
                 return Ok(Next::Put(match prepared {
-                    Prepared::Unconfirmed(payment) => State::Claimed { payment },
+                    Prepared::Unconfirmed(payment) => State::Claimed { payment, confirm_refused: None },
                     Prepared::Declined { code } => State::Declined { payment: None, code, declined_at: self.ambient.now() },
                 }));
             }
@@ -231,9 +272,15 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
                     Next::Update(Change::Closed { at })
                 });
             }
-            // Not reached: the caller answers by itself.
-            Step::Answer => return Ok(Next::LookAgain(Failure::bug("NothingToDo", "an answer is no step"))),
+            // Not reached: the caller answers, and waits, by itself.
+            Step::Answer | Step::Wait(_) => {
+                return Ok(Next::LookAgain(Failure::bug("NothingToDo", "neither an answer nor a wait is a step")));
+            }
             Step::Confirm(payment) => within(deadline, self.provider.confirm(order_id, delivery, payment)).await?,
+            Step::ConfirmAgain { payment, tries } => {
+                let payment_method = &placed(event)?.payment_method;
+                within(deadline, self.provider.confirm_again(order_id, delivery, payment, payment_method, *tries)).await?
+            }
             // Fresh, this is called with the id that the event brings, before anything is read. That is safe because of
             // what must have happened before there can be such an event:
             //
@@ -260,18 +307,68 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
         };
         let at = self.ambient.now();
         Ok(Next::Update(match (outcome, step) {
-            (Outcome::Authorized { capture_before }, Step::Confirm(payment)) => {
-                Change::Authorized(Hold { payment, amount: placed(event)?.total, capture_before, authorized_at: at })
+            (Outcome::Authorized { capture_before }, Step::Confirm(payment) | Step::ConfirmAgain { payment, .. }) => {
+                let amount = placed(event)?.total;
+                Change::Authorized(Hold { payment, amount, capture_before, authorized_at: at, capture_refused: None })
             }
             (Outcome::Authorized { .. }, _) => {
                 return Err(Failure::bug("StillHeld", "the provider neither captured nor cancelled, and gave no reason"));
             }
             (Outcome::Declined { code }, _) => Change::Declined { code, at },
+            (Outcome::RefusedForNow { code }, _) => return Ok(Next::Refused(code)),
             (Outcome::Captured, _) => Change::Captured { at },
             (Outcome::Uncollected { code }, _) => Change::Uncollected { code, at },
             (Outcome::Voided, _) => Change::Voided { at },
             (Outcome::Contradicts(failure), _) => return Ok(Next::LookAgain(failure)),
         }))
+    }
+
+    /// Writes down that the bank refused for now, or that this was the last try. Returns the record that stands now.
+    async fn refused(
+        &self,
+        code: String,
+        known: &Known,
+        standing: Option<State>,
+        order_id: OrderId,
+        delivery: &Delivery,
+        deadline: Instant,
+    ) -> Result<Option<State>, Failure> {
+        let Some(state) = standing else { return Ok(None) };
+        let onto = Known::from(&state);
+        // Where the record is not what was assumed, it decides afresh: the hold that was refused is not the one in question.
+        let (true, Some(payment)) = ((onto.name(), onto.payment()) == (known.name(), known.payment()), onto.payment()) else {
+            return Ok(Some(state));
+        };
+        let change = match refused_for_now(&state, &code, self.ambient.now()) {
+            None => return Ok(Some(state)),
+            Some(Refusal::Store(change)) => change,
+            Some(Refusal::GiveUp) => {
+                let outcome = within(deadline, self.provider.give_up(order_id, delivery, payment, code)).await?;
+                let at = self.ambient.now();
+                match outcome {
+                    Outcome::Uncollected { code } => Change::Uncollected { code, at },
+                    Outcome::Captured => Change::Captured { at },
+                    other => return Err(Failure::transient("StillHeld", format_args!("a hold that was to be freed is {other:?}"))),
+                }
+            }
+        };
+        self.ledger.update(order_id, &onto, &change).await
+    }
+
+    /// Nothing follows until the bank is asked again. Of an order that has shipped, people hear meanwhile: an alarm counts the
+    /// lines with this `error_type`.
+    fn wait(&self, known: &Known, until: Timestamp, event: &CloudEvent, delivery: &Delivery) -> Reply {
+        if let Known::CaptureRefused(payment, refused) = known {
+            tracing::warn!(
+                order_id = %event.subject, event_id = event.id(), message_id = delivery.message_id, attempt = delivery.attempt,
+                error_type = "CaptureRefusedForNow", code = refused.code, tries = refused.tries, %payment, next_try_at = %until,
+                "the order has shipped, and the bank refuses for now to pay what it had authorized: it is asked again"
+            );
+        }
+        // Up to the next whole second: SQS delays by seconds, and what comes too early only waits again.
+        let wait = until.duration_since(self.ambient.now()).as_millis().max(0);
+        let seconds = u64::try_from(wait).unwrap_or(u64::MAX).div_ceil(1_000).max(1);
+        Reply { look_again_after: Some(Duration::from_secs(seconds)), ..Reply::nothing() }
     }
 }
 

@@ -52,18 +52,37 @@ pub struct Stripe<V> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Confirm,
+enum Operation<'a> {
+    /// For the first time, or again.
+    Confirm(Option<Again<'a>>),
     Capture,
     Cancel,
 }
 
-impl Operation {
+/// A further try at a confirmation. A refusal leaves the PaymentIntent in `requires_payment_method`, without its payment
+/// method, *so that the payment can be retried* (<https://docs.stripe.com/payments/paymentintents/lifecycle>): the confirmation
+/// then sends it once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Again<'a> {
+    payment_method: &'a str,
+    /// How often it was refused so far.
+    tries: u32,
+}
+
+impl Operation<'_> {
     const fn verb(self) -> &'static str {
         match self {
-            Operation::Confirm => "confirm",
+            Operation::Confirm(_) => "confirm",
             Operation::Capture => "capture",
             Operation::Cancel => "cancel",
+        }
+    }
+
+    /// The key of this try. A further confirmation has other parameters, for which Stripe would refuse the key of the first.
+    fn key(self, payment: &PaymentRef, delivery: &Delivery) -> String {
+        match self {
+            Operation::Confirm(Some(Again { tries, .. })) => idempotency_key(&payment.0, &format!("confirm-{}", tries + 1), delivery),
+            other => idempotency_key(&payment.0, other.verb(), delivery),
         }
     }
 }
@@ -88,7 +107,7 @@ impl<V: Vault> Stripe<V> {
     /// Does `operation`, and finds out what stands then.
     async fn operate(
         &self,
-        operation: Operation,
+        operation: Operation<'_>,
         order_id: OrderId,
         delivery: &Delivery,
         payment: &PaymentRef,
@@ -100,13 +119,14 @@ impl<V: Vault> Stripe<V> {
         // A hold that waits for its customer at a bank's page would wait for ever: nobody is there to show the page to.
         // localstripe does not know the parameter, and its `requires_action` is mapped to the same end below.
         let refuse_actions = ("error_on_requires_action", "true");
-        let form: &[_] = match operation {
-            Operation::Confirm if self.http.base.local => &[EXPAND],
-            Operation::Confirm => &[EXPAND, refuse_actions],
-            Operation::Capture | Operation::Cancel => &[],
-        };
-        let key = idempotency_key(&payment.0, operation.verb(), delivery);
-        let (intent, trouble) = match self.post(&format!("{path}/{}", operation.verb()), &key, form, order_id).await? {
+        let mut form = Vec::new();
+        if let Operation::Confirm(again) = operation {
+            form.push(EXPAND);
+            form.extend((!self.http.base.local).then_some(refuse_actions));
+            form.extend(again.map(|again| ("payment_method", again.payment_method)));
+        }
+        let key = operation.key(payment, delivery);
+        let (intent, trouble) = match self.post(&format!("{path}/{}", operation.verb()), &key, &form, order_id).await? {
             Ok(intent) => (intent, None),
             // Certainly nothing was done, and asking about it would be refused as well.
             Err(trouble) if matches!(trouble.status, Some(401 | 403 | 429)) => return Err(trouble.into_failure()),
@@ -204,12 +224,27 @@ impl<V: Vault> Provider for Stripe<V> {
     }
 
     async fn confirm(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
-        self.operate(Operation::Confirm, order_id, delivery, payment).await
+        self.operate(Operation::Confirm(None), order_id, delivery, payment).await
+    }
+
+    async fn confirm_again(
+        &self,
+        order_id: OrderId,
+        delivery: &Delivery,
+        payment: &PaymentRef,
+        payment_method: &str,
+        tries: u32,
+    ) -> Result<Outcome, Failure> {
+        self.operate(Operation::Confirm(Some(Again { payment_method, tries })), order_id, delivery, payment).await
     }
 
     async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let taken = self.operate(Operation::Capture, order_id, delivery, payment).await?;
         let Outcome::Uncollected { code } = taken else { return Ok(taken) };
+        self.give_up(order_id, delivery, payment, code).await
+    }
+
+    async fn give_up(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure> {
         // A bank's refusal leaves the hold as it was, and another copy of the event may be taking it just now. What is
         // cancelled cannot be taken, so the provider settles it before anybody says that the order is uncollected:
         //
@@ -231,28 +266,39 @@ impl<V: Vault> Provider for Stripe<V> {
 }
 
 /// What the status says after `operation`; `trouble` is what the operation itself said, where that was not plain success.
-fn verdict(operation: Operation, intent: Intent, trouble: Option<Trouble>) -> Result<Outcome, Failure> {
+fn verdict(operation: Operation<'_>, intent: Intent, trouble: Option<Trouble>) -> Result<Outcome, Failure> {
     use Operation::{Cancel, Capture, Confirm};
     let blame = trouble.as_ref().map_or(Blame::Time, Trouble::blames);
     let refused = matches!(blame, Blame::Bank | Blame::Order);
     let code =
         || intent.last_payment_error.as_ref().and_then(Said::code).or_else(|| trouble.as_ref().and_then(|trouble| trouble.said.code()));
+    let for_now = |code: Option<String>| Outcome::RefusedForNow { code: code.unwrap_or_else(declined) };
     Ok(match (operation, intent.status) {
-        (Confirm, Status::RequiresCapture) => Outcome::Authorized { capture_before: intent.capture_before()? },
+        (Confirm(_), Status::RequiresCapture) => Outcome::Authorized { capture_before: intent.capture_before()? },
         // A copy of this delivery was faster, and the order has even shipped: the record tells, or takes this as it was.
-        (Confirm, Status::Succeeded) => Outcome::Authorized { capture_before: intent.capture_before()? },
-        (Confirm, Status::RequiresPaymentMethod) => Outcome::Declined { code: code().unwrap_or_else(declined) },
-        (Confirm, Status::RequiresAction) => Outcome::Declined { code: code().unwrap_or_else(|| "authentication_required".into()) },
-        (Confirm, Status::Canceled) => Outcome::Voided,
+        (Confirm(_), Status::Succeeded) => Outcome::Authorized { capture_before: intent.capture_before()? },
+        // What stood before a further try stands after one that was perhaps never made. That is no refusal, and counts as none.
+        (Confirm(Some(_)), Status::RequiresPaymentMethod) if matches!(blame, Blame::Time | Blame::Us) => {
+            return Err(pending(operation, &intent, trouble));
+        }
+        (Confirm(_), Status::RequiresPaymentMethod) => match blame {
+            Blame::BankForNow => for_now(code()),
+            // The answer to the first try was lost, or another copy of the delivery got it: the PaymentIntent tells what it was.
+            Blame::Time | Blame::Us if intent.last_payment_error.as_ref().is_some_and(Said::passes) => for_now(code()),
+            Blame::Time | Blame::Us | Blame::Bank | Blame::Order => Outcome::Declined { code: code().unwrap_or_else(declined) },
+        },
+        (Confirm(_), Status::RequiresAction) => Outcome::Declined { code: code().unwrap_or_else(|| "authentication_required".into()) },
+        (Confirm(_), Status::Canceled) => Outcome::Voided,
         // Refused before it was tried, for a reason that every copy of the delivery would meet: a payment method that is
         // gone, used up or not a card.
-        (Confirm, Status::RequiresConfirmation) if refused => Outcome::Declined { code: code().unwrap_or_else(declined) },
+        (Confirm(_), Status::RequiresConfirmation) if refused => Outcome::Declined { code: code().unwrap_or_else(declined) },
 
         (Capture, Status::Succeeded) => Outcome::Captured,
         // The hold lapsed, or somebody freed it by hand.
         (Capture, Status::Canceled) => {
             Outcome::Uncollected { code: intent.cancellation_reason.as_deref().and_then(clean).unwrap_or_else(|| "canceled".into()) }
         }
+        (Capture, Status::RequiresCapture) if blame == Blame::BankForNow => for_now(code()),
         (Capture, Status::RequiresCapture) if blame == Blame::Bank => Outcome::Uncollected { code: code().unwrap_or_else(declined) },
         (Capture, Status::RequiresPaymentMethod | Status::RequiresAction | Status::RequiresConfirmation) => {
             contradiction("was never confirmed")
@@ -262,17 +308,19 @@ fn verdict(operation: Operation, intent: Intent, trouble: Option<Trouble>) -> Re
         (Cancel, Status::Succeeded) => contradiction("was captured"),
 
         // Nothing happened, or not yet: a 5xx, a lost answer, a lock that another copy holds, a bank that takes its time.
-        (Confirm, Status::RequiresConfirmation)
+        (Confirm(_), Status::RequiresConfirmation)
         | (Capture, Status::RequiresCapture)
         | (Cancel, Status::RequiresPaymentMethod | Status::RequiresAction | Status::RequiresConfirmation | Status::RequiresCapture)
-        | (_, Status::Processing) => {
-            let pending = format!("the PaymentIntent is still {:?} after {}", intent.status, operation.verb());
-            return Err(trouble.map_or_else(|| Failure::transient("StripePending", pending), Trouble::into_failure));
-        }
+        | (_, Status::Processing) => return Err(pending(operation, &intent, trouble)),
         (_, Status::Unknown) => {
             return Err(Failure::bug("UnknownStatus", "the PaymentIntent has a status that this API version does not have"));
         }
     })
+}
+
+fn pending(operation: Operation<'_>, intent: &Intent, trouble: Option<Trouble>) -> Failure {
+    let pending = || format!("the PaymentIntent is still {:?} after {}", intent.status, operation.verb());
+    trouble.map_or_else(|| Failure::transient("StripePending", pending()), Trouble::into_failure)
 }
 
 fn contradiction(what: &str) -> Outcome {
@@ -400,6 +448,9 @@ struct Said {
     code: Option<String>,
     #[serde(default)]
     decline_code: Option<String>,
+    /// What the card's network advises, where it does.
+    #[serde(default)]
+    advice_code: Option<String>,
     #[serde(default)]
     param: Option<String>,
     /// Whether the message speaks of a PaymentMethod. "The provided PaymentMethod was previously used …" comes without
@@ -416,6 +467,21 @@ impl Said {
     /// The issuer's reason where there is one, else Stripe's.
     fn code(&self) -> Option<String> {
         self.decline_code.as_deref().and_then(clean).or_else(|| self.code.as_deref().and_then(clean))
+    }
+
+    /// Whether the same card may be asked for the same once more. The network's advice decides where there is one
+    /// (<https://docs.stripe.com/declines/card>: `try_again_later`, and two that mean no). Else only those decline codes may of
+    /// which Stripe says that the payment "should be attempted again" (<https://docs.stripe.com/declines/codes>); every other
+    /// one is final, one that nobody knows yet included.
+    fn passes(&self) -> bool {
+        match self.advice_code.as_deref() {
+            Some("try_again_later") => true,
+            Some("do_not_try_again" | "confirm_card_data") => false,
+            _ => matches!(
+                self.decline_code.as_deref().or(self.code.as_deref()),
+                Some("approve_with_id" | "issuer_not_available" | "processing_error" | "reenter_transaction" | "try_again_later")
+            ),
+        }
     }
 }
 
@@ -434,6 +500,8 @@ struct Trouble {
 enum Blame {
     /// Nobody: it passes, or an operator mends the key.
     Time,
+    /// Time, and the customer's bank: it refuses, and may be asked the same again.
+    BankForNow,
     /// The customer's bank: it refuses for good, and the order ends declined or, once it has shipped, uncollected.
     Bank,
     /// Whoever ordered: it cannot be paid like this, and ends declined instead of parked.
@@ -463,6 +531,7 @@ impl Trouble {
             // The PaymentIntent moved while we looked, or is so new that not every server of theirs knows it.
             _ if code == "payment_intent_unexpected_state" => Blame::Time,
             (Some(404), _, Some("intent")) => Blame::Time,
+            (Some(402), ..) | (_, Some("card_error"), _) if self.said.passes() => Blame::BankForNow,
             (Some(402), ..) | (_, Some("card_error"), _) => Blame::Bank,
             // The hold lapsed under the capture (<https://docs.stripe.com/error-codes>).
             _ if matches!(code, "charge_expired_for_capture" | "capture_charge_authorization_expired" | "capture_unauthorized_payment") => {
@@ -493,7 +562,7 @@ impl Trouble {
             (None, Some(status)) => format!("Stripe{status}"),
         };
         let failure = match self.blames() {
-            Blame::Time => Failure::transient(error_type, &self),
+            Blame::Time | Blame::BankForNow => Failure::transient(error_type, &self),
             // A refusal that the caller has no end for is a request that we should not have made.
             Blame::Bank | Blame::Order | Blame::Us => Failure::bug(error_type, &self),
         };
@@ -512,10 +581,15 @@ impl fmt::Display for Trouble {
             (Some(error), _) => write!(f, "{error}")?,
             (None, status) => write!(f, "HTTP {}", status.unwrap_or_default())?,
         }
-        let Said { kind, code, decline_code, param, .. } = &self.said;
-        for (name, value) in
-            [("type", kind), ("code", code), ("decline_code", decline_code), ("param", param), ("request", &self.request_id)]
-        {
+        let Said { kind, code, decline_code, advice_code, param, .. } = &self.said;
+        for (name, value) in [
+            ("type", kind),
+            ("code", code),
+            ("decline_code", decline_code),
+            ("advice_code", advice_code),
+            ("param", param),
+            ("request", &self.request_id),
+        ] {
             if let Some(value) = value {
                 write!(f, ", {name} {}", value.chars().take(CODE_MAX_LEN).collect::<String>())?;
             }

@@ -6,7 +6,7 @@ use crate::{Payment, ROUNDS_MAX};
 use domain::{
     CloudEvent, Currency, Event, Money, OrderId, Subject, Timestamp,
     event::{CancelReason, OrderCancelled, OrderPlaced, OrderShipped, PaymentDeclined, PaymentRef},
-    payment::{Change, Hold, Known, Payment as Record, State},
+    payment::{CAPTURE_MARGIN, Change, Hold, Known, Payment as Record, Refused, State},
 };
 use lambda_kit::{Failure, Kind, dynamodb::record, message::Delivery};
 use pipeline::{Reply, Stage};
@@ -41,14 +41,23 @@ fn delivery(message: &str, attempt: u32) -> Delivery {
     Delivery { message_id: message.into(), attempt, ..Delivery::default() }
 }
 fn hold() -> Hold {
-    Hold { payment: PaymentRef(PI.into()), amount: total(), capture_before: at(CAPTURE_BEFORE), authorized_at: at(NOW - 60) }
+    Hold {
+        payment: PaymentRef(PI.into()),
+        amount: total(),
+        capture_before: at(CAPTURE_BEFORE),
+        authorized_at: at(NOW - 60),
+        capture_refused: None,
+    }
+}
+fn claimed() -> State {
+    State::Claimed { payment: PaymentRef(PI.into()), confirm_refused: None }
 }
 /// Every state of the table, with the hold that goes with it.
 fn states() -> Vec<(Option<State>, Option<Standing>)> {
     let earlier = at(NOW - 30);
     vec![
         (None, None),
-        (Some(State::Claimed { payment: PaymentRef(PI.into()) }), Some(Standing::Unconfirmed)),
+        (Some(claimed()), Some(Standing::Unconfirmed)),
         (Some(State::Authorized(hold())), Some(Standing::Held)),
         (
             Some(State::Declined { payment: Some(PaymentRef(PI.into())), code: "stolen_card".into(), declined_at: earlier }),
@@ -178,7 +187,7 @@ async fn every_cell_of_the_answer_table() {
 #[tokio::test]
 async fn a_shipped_order_that_was_confirmed_but_not_recorded_so_ends_right() {
     world!(around, desk, bank, stage);
-    desk.seed(order_id(), State::Claimed { payment: PaymentRef(PI.into()) });
+    desk.seed(order_id(), claimed());
     bank.open(PI, Standing::Held);
     assert_eq!(short(&stage.handle(&shipped(), &delivery("m2", 1)).await), "Impossible");
     assert_eq!(short(&stage.handle(&placed(), &delivery("m1", 2)).await), "payment.authorized");
@@ -224,6 +233,195 @@ async fn a_capture_refused_for_good_ends_uncollected() {
     assert_eq!((short(&reply).as_str(), around.calls().as_str()), ("payment.capture_failed", "capture update"));
     let Some(State::Uncollected { hold, capture_code, .. }) = desk.state(order_id()) else { panic!() };
     assert_eq!((hold.payment.0.as_str(), capture_code.as_str()), (PI, "card_declined"));
+}
+
+/// How long the reply wants to wait, and that nothing is said meanwhile.
+fn waits_s(result: &Result<Reply, Failure>) -> u64 {
+    let reply = result.as_ref().unwrap();
+    assert!(reply.announcements.is_empty(), "{reply:?}");
+    reply.look_again_after.expect("it waits").as_secs()
+}
+
+#[tokio::test]
+async fn a_soft_no_at_capture_keeps_the_hold_and_is_tried_again() {
+    world!(around, desk, bank, stage);
+    desk.seed(order_id(), State::Authorized(hold()));
+    bank.open(PI, Standing::Held);
+    bank.hesitates.set(2);
+    assert_eq!(waits_s(&stage.handle(&shipped(), &delivery("m1", 1)).await), 300);
+    assert_eq!((around.calls().as_str(), bank.standing(PI)), ("capture get update", Some(Standing::Held)), "the hold is not given up");
+    let Some(State::Authorized(Hold { capture_refused: Some(refused), .. })) = desk.state(order_id()) else { panic!() };
+    assert_eq!(refused, Refused { tries: 1, code: "try_again_later".into(), at: at(NOW), next_try_at: at(NOW + 300) });
+
+    // The message itself, too early, and one that a nudge has published again: neither calls the provider.
+    around.now.set(at(NOW + 100));
+    for (message, attempt, age_s) in [("m1", 2, 1), ("m2", 1, 3_600)] {
+        let again = CloudEvent { time: at(NOW - age_s), ..shipped() };
+        assert_eq!(waits_s(&stage.handle(&again, &delivery(message, attempt)).await), 200);
+        assert_eq!(around.calls(), "get");
+    }
+    // Half a second is a whole one: what comes too early waits once more.
+    around.now.set(Timestamp::from_millisecond((NOW + 299) * 1_000 + 500).unwrap());
+    assert_eq!(waits_s(&stage.handle(&shipped(), &delivery("m1", 3)).await), 1);
+
+    around.now.set(at(NOW + 300));
+    around.calls();
+    assert_eq!(waits_s(&stage.handle(&shipped(), &delivery("m1", 4)).await), 600);
+    assert_eq!(around.calls(), "get capture update");
+    // While it waits, order.placed is answered as ever.
+    assert_eq!(short(&stage.handle(&placed(), &delivery("m0", 2)).await), "payment.authorized");
+    around.now.set(at(NOW + 900));
+    let reply = stage.handle(&shipped(), &delivery("m1", 5)).await;
+    assert_eq!((short(&reply).as_str(), desk.name(order_id()), bank.captured()), ("payment.captured", "captured", 1));
+    assert_eq!(stage.handle(&shipped(), &delivery("m2", 2)).await.unwrap(), reply.unwrap(), "the other copy answers alike");
+}
+
+#[tokio::test]
+async fn a_good_hold_is_given_up_at_its_margin_and_not_before() {
+    world!(around, desk, bank, stage);
+    desk.seed(order_id(), State::Authorized(hold()));
+    bank.open(PI, Standing::Held);
+    bank.hesitates.set(u32::MAX);
+    let mut deliveries = 0;
+    let reply = loop {
+        deliveries += 1;
+        assert!(deliveries < 50, "more deliveries than receives");
+        let reply = stage.handle(&shipped(), &delivery("m1", deliveries)).await;
+        if reply.as_ref().unwrap().look_again_after.is_none() {
+            break reply;
+        }
+        assert_eq!(bank.standing(PI), Some(Standing::Held));
+        around.now.set(around.now.get() + std::time::Duration::from_secs(waits_s(&reply)));
+    };
+    assert_eq!(short(&reply), "payment.capture_failed");
+    assert_eq!(around.now.get(), at(CAPTURE_BEFORE) - CAPTURE_MARGIN);
+    assert_eq!((desk.name(order_id()), bank.standing(PI)), ("uncollected", Some(Standing::Canceled)));
+    let Some(State::Uncollected { capture_code, .. }) = desk.state(order_id()) else { panic!() };
+    assert_eq!(capture_code, "try_again_later");
+}
+
+#[tokio::test]
+async fn a_soft_no_at_confirm_is_tried_three_times_at_most() {
+    for hesitates in 0..4 {
+        world!(around, desk, bank, stage);
+        bank.hesitates.set(hesitates);
+        let mut waited = Vec::new();
+        let reply = loop {
+            let deliveries = u32::try_from(waited.len()).unwrap() + 1;
+            let reply = stage.handle(&placed(), &delivery("m1", deliveries)).await;
+            if reply.as_ref().unwrap().look_again_after.is_none() {
+                break reply;
+            }
+            // A copy of it waits as well.
+            let calls = around.calls();
+            assert_eq!(waits_s(&stage.handle(&placed(), &delivery("m1", deliveries + 1)).await), waits_s(&reply));
+            assert_eq!(around.calls(), "get", "{calls}");
+            waited.push(waits_s(&reply));
+            around.now.set(around.now.get() + std::time::Duration::from_secs(waits_s(&reply)));
+        };
+        let tries = usize::try_from(hesitates).unwrap();
+        assert_eq!(waited, [30, 300][..tries.min(2)]);
+        let (answer, standing, calls) = match hesitates {
+            0 => ("payment.authorized", Standing::Held, "create put confirm update"),
+            1 | 2 => ("payment.authorized", Standing::Held, "get again update"),
+            _ => ("payment.declined", Standing::RefusedForNow, "get again update"),
+        };
+        assert_eq!((short(&reply).as_str(), around.calls().as_str()), (answer, calls), "{hesitates}");
+        let holds = bank.holds.borrow();
+        assert_eq!(holds.values().map(|hold| hold.standing).collect::<Vec<_>>(), [standing], "one hold, the same at every try");
+    }
+}
+
+/// The message of a delivery that waits comes again when it is due; so do copies. Whatever happens at once, one hold is
+/// confirmed, and captured once.
+#[tokio::test]
+async fn copies_that_wait_for_a_hesitant_bank_charge_once() {
+    let mut ends = std::collections::BTreeSet::new();
+    for seed in 0..1_000_u64 {
+        world!(around, desk, bank, stage);
+        *around.dice.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
+        bank.hesitates.set(u32::try_from(seed % 5).unwrap());
+        let (m1, m2) = (delivery("m1", 1), delivery("m2", 1));
+        let placed = placed();
+        let mut deliveries = 0;
+        // Both copies, round after round, until neither waits.
+        let answer = loop {
+            deliveries += 1;
+            assert!(deliveries < 10, "seed {seed}: does not end");
+            let redelivered = |delivery: &Delivery| Delivery { attempt: deliveries, ..delivery.clone() };
+            let (d1, d2) = (redelivered(&m1), redelivered(&m2));
+            let (a, b) = tokio::join!(stage.handle(&placed, &d1), stage.handle(&placed, &d2));
+            let (a, b) = (a.unwrap(), b.unwrap());
+            let wait = [&a, &b].into_iter().filter_map(|reply| reply.look_again_after).max();
+            match wait {
+                Some(wait) => around.now.set(around.now.get() + wait),
+                None => break short(&Ok(a)),
+            }
+        };
+        assert!(bank.confirmed() <= 1, "seed {seed}: {:?}", bank.holds);
+        ends.insert(answer.clone());
+        let Some(State::Authorized(hold)) = desk.state(order_id()) else {
+            // Declined, though a copy may hold: the cancellation that follows frees it.
+            let reply = stage.handle(&cancelled(CancelReason::PaymentDeclined, None), &delivery("m3", 1)).await;
+            assert_eq!((short(&reply).as_str(), answer.as_str()), ("payment.voided", "payment.declined"), "seed {seed}");
+            assert!(bank.holds.borrow().values().all(|hold| hold.standing != Standing::Held), "seed {seed}: {:?}", bank.holds);
+            continue;
+        };
+        bank.hesitates.set(u32::try_from(seed / 5 % 4).unwrap());
+        let shipped = event(OrderShipped { tracking_number: "OP1".into(), payment: hold.payment, items: vec![] });
+        let shipped = CloudEvent { time: around.now.get(), ..shipped };
+        for deliveries in 1..20 {
+            let redelivered = |id: &str| delivery(id, deliveries);
+            let (d1, d2) = (redelivered("m4"), redelivered("m5"));
+            let (a, b) = tokio::join!(stage.handle(&shipped, &d1), stage.handle(&shipped, &d2));
+            let wait = [a.unwrap(), b.unwrap()].into_iter().filter_map(|reply| reply.look_again_after).max();
+            around.now.set(around.now.get() + wait.unwrap_or_default());
+            if wait.is_none() {
+                break;
+            }
+        }
+        assert_eq!((desk.name(order_id()), bank.confirmed(), bank.captured()), ("captured", 1, 1), "seed {seed}: {:?}", bank.holds);
+    }
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), ["payment.authorized", "payment.declined"]);
+}
+
+#[tokio::test]
+async fn a_crash_at_any_call_of_a_hesitant_bank_heals() {
+    for (event, seeded, answer) in
+        [(placed(), None, "payment.authorized"), (shipped(), Some(State::Authorized(hold())), "payment.captured")]
+    {
+        for crash_after in 1.. {
+            world!(around, desk, bank, stage);
+            if let Some(state) = &seeded {
+                desk.seed(order_id(), state.clone());
+                bank.open(PI, Standing::Held);
+            }
+            bank.hesitates.set(2);
+            around.fuse.set(Some(crash_after));
+            let mut deliveries = 0;
+            let reply = loop {
+                deliveries += 1;
+                assert!(deliveries < 10, "does not end");
+                let crashed = match stage.handle(&event, &delivery("m1", deliveries)).await {
+                    Ok(Reply { look_again_after: Some(wait), .. }) => {
+                        around.now.set(around.now.get() + wait);
+                        continue;
+                    }
+                    Err(failure) if failure.error_type == "Crashed" => true,
+                    other => break other,
+                };
+                assert!(crashed);
+                around.now.set(around.now.get() + std::time::Duration::from_secs(5));
+                around.fuse.set(None);
+            };
+            assert_eq!(short(&reply), answer, "crash after call {crash_after}");
+            assert!(bank.confirmed() <= 1 && bank.captured() <= 1, "{:?}", bank.holds);
+            if around.fuse.get().is_some_and(|left| left > 0) {
+                assert!(crash_after > 6, "every call was a place to crash");
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -285,7 +483,7 @@ async fn a_crash_after_any_call_heals_with_the_redelivery() {
         (placed(), None, "payment.authorized"),
         (shipped(), Some(State::Authorized(hold())), "payment.captured"),
         (cancelled(CancelReason::OutOfStock, Some(PI)), Some(State::Authorized(hold())), "payment.voided"),
-        (cancelled(CancelReason::CustomerAsked, None), Some(State::Claimed { payment: PaymentRef(PI.into()) }), "payment.voided"),
+        (cancelled(CancelReason::CustomerAsked, None), Some(claimed()), "payment.voided"),
         (cancelled(CancelReason::CustomerAsked, None), None, "payment.voided"),
     ];
     for (event, state, answer) in starts {
@@ -393,11 +591,12 @@ async fn a_record_that_changes_under_every_write_is_a_lost_race() {
         }
         async fn put(&self, _: Record) -> Result<State, Failure> {
             self.0.set(self.0.get() + 1);
-            Ok(State::Claimed { payment: PaymentRef(format!("pi_{}", self.0.get())) })
+            Ok(State::Claimed { payment: PaymentRef(format!("pi_{}", self.0.get())), confirm_refused: None })
         }
         async fn update(&self, _: OrderId, _: &Known, _: &Change) -> Result<Option<State>, Failure> {
             self.0.set(self.0.get() + 1);
-            Ok(self.0.get().is_multiple_of(2).then(|| State::Claimed { payment: PaymentRef(format!("pi_{}", self.0.get())) }))
+            let claimed = || State::Claimed { payment: PaymentRef(format!("pi_{}", self.0.get())), confirm_refused: None };
+            Ok(self.0.get().is_multiple_of(2).then(claimed))
         }
     }
     let around = Surroundings::new(at(NOW));

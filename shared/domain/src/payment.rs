@@ -12,8 +12,26 @@ use crate::{
     id::OrderId,
     money::Money,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// How long after each refusal *for now* a confirmation is tried again; after the last one the order is declined. So three
+/// tries at most, within six minutes: a bank's system that was away for a moment is back, and the customer still waits. Stripe
+/// advises eight tries of a card at most (<https://docs.stripe.com/declines/card>), Visa allows 15 in 30 days
+/// (<https://support.stripe.com/questions/payment-blocked-due-to-excessive-retries>).
+pub const CONFIRM_AGAIN_AFTER: [SignedDuration; 2] = [SignedDuration::from_secs(30), SignedDuration::from_mins(5)];
+
+/// How long after its first refusal *for now* a capture is tried again. Doubled with each further one, up to
+/// [`CAPTURE_AGAIN_MAX`].
+pub const CAPTURE_AGAIN_FIRST: SignedDuration = SignedDuration::from_mins(5);
+
+/// The longest time between two tries at a capture: a hold of seven days then sees some twenty tries, far fewer than the 50
+/// receives of the queue and the 1,000 changes an hour that Stripe allows each PaymentIntent.
+pub const CAPTURE_AGAIN_MAX: SignedDuration = SignedDuration::from_hours(12);
+
+/// How long before the hold lapses its capture is tried for the last time. A delivery may come late by a back-off of 15
+/// minutes several times over, and what comes after the hold has lapsed takes nothing.
+pub const CAPTURE_MARGIN: SignedDuration = SignedDuration::from_hours(2);
 
 /// The record of the payments table: what happened to the order's money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +51,9 @@ pub enum State {
     Claimed {
         /// The hold.
         payment: PaymentRef,
+        /// What the bank said last, where it refused the confirmation for now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm_refused: Option<Refused>,
     },
     /// The provider holds the total.
     Authorized(Hold),
@@ -87,6 +108,22 @@ pub struct Hold {
     pub capture_before: Timestamp,
     /// When it was confirmed.
     pub authorized_at: Timestamp,
+    /// What the bank said last, where it refused the capture for now. It stays when the money is collected after all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_refused: Option<Refused>,
+}
+
+/// The bank refused for now: the same may pass later, and nothing is given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How often, this time included.
+    pub tries: u32,
+    /// Decline code.
+    pub code: String,
+    /// When.
+    pub at: Timestamp,
+    /// When it is tried again, and not before.
+    pub next_try_at: Timestamp,
 }
 
 /// What is known, or assumed, of the record when deciding: just enough to choose the step.
@@ -99,8 +136,12 @@ pub enum Known {
     None,
     /// [`State::Claimed`]
     Claimed(PaymentRef),
+    /// [`State::Claimed`], and the bank has refused for now.
+    ClaimRefused(PaymentRef, Refused),
     /// [`State::Authorized`]
     Authorized(PaymentRef),
+    /// [`State::Authorized`], and the bank has refused the capture for now.
+    CaptureRefused(PaymentRef, Refused),
     /// [`State::Declined`]
     Declined(Option<PaymentRef>),
     /// [`State::Captured`]
@@ -114,12 +155,13 @@ pub enum Known {
 }
 
 impl Known {
-    /// The name that the state has in the table, `none` where there is no record.
+    /// The name that the state has in the table, `none` where there is no record. A refusal for now is no state of its own: what
+    /// is written onto a claim or a hold is written onto it with or without one.
     pub const fn name(&self) -> &'static str {
         match self {
             Known::None => "none",
-            Known::Claimed(_) => "claimed",
-            Known::Authorized(_) => "authorized",
+            Known::Claimed(_) | Known::ClaimRefused(..) => "claimed",
+            Known::Authorized(_) | Known::CaptureRefused(..) => "authorized",
             Known::Declined(_) => "declined",
             Known::Captured => "captured",
             Known::Uncollected => "uncollected",
@@ -127,13 +169,29 @@ impl Known {
             Known::Closed => "closed",
         }
     }
+
+    /// The hold that a step would be about.
+    pub const fn payment(&self) -> Option<&PaymentRef> {
+        match self {
+            Known::Claimed(payment)
+            | Known::ClaimRefused(payment, _)
+            | Known::Authorized(payment)
+            | Known::CaptureRefused(payment, _)
+            | Known::Declined(Some(payment)) => Some(payment),
+            Known::None | Known::Declined(None) | Known::Captured | Known::Uncollected | Known::Voided | Known::Closed => None,
+        }
+    }
 }
 
 impl From<&State> for Known {
     fn from(state: &State) -> Self {
         match state {
-            State::Claimed { payment } => Known::Claimed(payment.clone()),
-            State::Authorized(hold) => Known::Authorized(hold.payment.clone()),
+            State::Claimed { payment, confirm_refused: None } => Known::Claimed(payment.clone()),
+            State::Claimed { payment, confirm_refused: Some(refused) } => Known::ClaimRefused(payment.clone(), refused.clone()),
+            State::Authorized(Hold { payment, capture_refused: None, .. }) => Known::Authorized(payment.clone()),
+            State::Authorized(Hold { payment, capture_refused: Some(refused), .. }) => {
+                Known::CaptureRefused(payment.clone(), refused.clone())
+            }
             State::Declined { payment, .. } => Known::Declined(payment.clone()),
             State::Captured { .. } => Known::Captured,
             State::Uncollected { .. } => Known::Uncollected,
@@ -164,6 +222,15 @@ pub enum Step {
     Claim,
     /// Confirm this hold, then store what the provider says.
     Confirm(PaymentRef),
+    /// Confirm this hold once more, with its means of payment, then store what the provider says.
+    ConfirmAgain {
+        /// The hold.
+        payment: PaymentRef,
+        /// How often it was refused so far.
+        tries: u32,
+    },
+    /// Nothing before this moment: the bank refused for now. Then decide again.
+    Wait(Timestamp),
     /// Capture this hold, then store what the provider says.
     Capture(PaymentRef),
     /// Cancel this hold at the provider, then store [`Change::Voided`].
@@ -174,26 +241,33 @@ pub enum Step {
     Answer,
 }
 
-/// Decides what to do when `asked` meets `known`.
+/// Decides what to do when `asked` meets `known` at `now`.
 ///
 /// A decline is one copy's experience, and another copy of the same event may have fared better, before or after the first
 /// wrote it down. So a declined hold is cancelled like any other once the order is, and not left alone.
 ///
 /// # Errors
 /// [`Impossible`] for the ✗ cells.
-pub fn decide(known: &Known, asked: Asked) -> Result<Step, Impossible> {
+pub fn decide(known: &Known, asked: Asked, now: Timestamp) -> Result<Step, Impossible> {
     use Known as K;
     Ok(match (asked, known) {
         (Asked::Placed, K::None) => Step::Claim,
         (Asked::Placed, K::Claimed(payment)) => Step::Confirm(payment.clone()),
+        (Asked::Placed, K::ClaimRefused(_, refused)) | (Asked::Shipped, K::CaptureRefused(_, refused)) if now < refused.next_try_at => {
+            Step::Wait(refused.next_try_at)
+        }
+        (Asked::Placed, K::ClaimRefused(payment, refused)) => Step::ConfirmAgain { payment: payment.clone(), tries: refused.tries },
         (Asked::Placed, _) => Step::Answer,
 
-        (Asked::Shipped, K::Authorized(payment)) => Step::Capture(payment.clone()),
+        (Asked::Shipped, K::Authorized(payment) | K::CaptureRefused(payment, _)) => Step::Capture(payment.clone()),
         (Asked::Shipped, K::Captured | K::Uncollected) => Step::Answer,
-        (Asked::Shipped, K::None | K::Claimed(_) | K::Declined(_) | K::Voided | K::Closed) => return Err(impossible(known, asked)),
+        (Asked::Shipped, K::None | K::Claimed(_) | K::ClaimRefused(..) | K::Declined(_) | K::Voided | K::Closed) => {
+            return Err(impossible(known, asked));
+        }
 
         (Asked::Cancelled, K::None | K::Declined(None)) => Step::Close,
         (Asked::Cancelled, K::Claimed(payment) | K::Authorized(payment) | K::Declined(Some(payment))) => Step::Cancel(payment.clone()),
+        (Asked::Cancelled, K::ClaimRefused(payment, _) | K::CaptureRefused(payment, _)) => Step::Cancel(payment.clone()),
         (Asked::Cancelled, K::Voided | K::Closed) => Step::Answer,
         (Asked::Cancelled, K::Captured | K::Uncollected) => return Err(impossible(known, asked)),
     })
@@ -209,8 +283,12 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// Its confirmation was refused for now.
+    ConfirmRefused(Refused),
     /// It was confirmed.
     Authorized(Hold),
+    /// Its capture was refused for now.
+    CaptureRefused(Refused),
     /// It was refused.
     Declined {
         /// Decline code.
@@ -240,6 +318,48 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+}
+
+/// What a refusal *for now* comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Store this. The record then says when the next try is due, or that the order is declined.
+    Store(Change),
+    /// Enough: the hold is about to lapse. Free it, then store [`Change::Uncollected`].
+    GiveUp,
+}
+
+/// What follows when the bank refuses for now, at `at`, what the record waits for: a confirmation or a capture. [`None`] if
+/// the record waits for neither.
+///
+/// At a confirmation nothing is lost but a sale, and a customer waits for the answer: a few tries, then declined. At a capture
+/// the goods have left: the hold is kept, and tried, for as long as it lasts.
+pub fn refused_for_now(state: &State, code: &str, at: Timestamp) -> Option<Refusal> {
+    let refused = |before: &Option<Refused>| before.as_ref().map_or(0, |before| before.tries).saturating_add(1);
+    let again = |tries, next_try_at| Refused { tries, code: code.to_owned(), at, next_try_at };
+    let after = |wait: SignedDuration| at.saturating_add(wait).unwrap_or(Timestamp::MAX);
+    match state {
+        State::Claimed { confirm_refused, .. } => {
+            let tries = refused(confirm_refused);
+            let wait = usize::try_from(tries - 1).ok().and_then(|n| CONFIRM_AGAIN_AFTER.get(n));
+            Some(Refusal::Store(match wait {
+                Some(wait) => Change::ConfirmRefused(again(tries, after(*wait))),
+                None => Change::Declined { code: code.to_owned(), at },
+            }))
+        }
+        State::Authorized(Hold { capture_refused, capture_before, .. }) => {
+            let tries = refused(capture_refused);
+            let doubled = CAPTURE_AGAIN_FIRST.checked_mul(2_i32.saturating_pow(tries - 1));
+            let wait = doubled.map_or(CAPTURE_AGAIN_MAX, |wait| wait.min(CAPTURE_AGAIN_MAX));
+            let last = capture_before.saturating_sub(CAPTURE_MARGIN).unwrap_or(Timestamp::MIN);
+            // The last try is as late as it may be, whatever the doubling came to, unless one was made just now.
+            Some(match after(wait).min(last) {
+                next if next >= after(CAPTURE_AGAIN_FIRST) => Refusal::Store(Change::CaptureRefused(again(tries, next))),
+                _ => Refusal::GiveUp,
+            })
+        }
+        State::Declined { .. } | State::Captured { .. } | State::Uncollected { .. } | State::Voided { .. } | State::Closed { .. } => None,
+    }
 }
 
 /// What the stored record answers to `asked`: an event and its time. [`None`] while the record is only claimed.
@@ -281,6 +401,7 @@ mod tests {
             amount: Money { amount_minor: 2400, currency: crate::Currency::EUR },
             capture_before: Timestamp::from_second(700).unwrap(),
             authorized_at: Timestamp::from_second(100).unwrap(),
+            capture_refused: None,
         }
     }
     fn at() -> Timestamp {
@@ -288,7 +409,7 @@ mod tests {
     }
     fn states() -> Vec<State> {
         vec![
-            State::Claimed { payment: PaymentRef("pi_1".into()) },
+            State::Claimed { payment: PaymentRef("pi_1".into()), confirm_refused: None },
             State::Authorized(hold()),
             State::Declined { payment: Some(PaymentRef("pi_1".into())), code: "card_declined".into(), declined_at: at() },
             State::Captured { hold: hold(), captured_at: at() },
@@ -301,10 +422,12 @@ mod tests {
     /// A cell of the table: what to do, or the stem of the answer, or `✗`.
     fn cell(record: Option<&State>, asked: Asked) -> &'static str {
         let known = record.map_or(Known::None, Known::from);
-        match decide(&known, asked) {
+        match decide(&known, asked, at()) {
             Err(_) => "✗",
             Ok(Step::Claim) => "claim",
             Ok(Step::Confirm(_)) => "confirm",
+            Ok(Step::ConfirmAgain { .. }) => "confirm again",
+            Ok(Step::Wait(_)) => "wait",
             Ok(Step::Capture(_)) => "capture",
             Ok(Step::Cancel(_)) => "cancel",
             Ok(Step::Close) => "close",
@@ -335,6 +458,85 @@ mod tests {
         }
     }
 
+    const fn refused(tries: u32, next_try_s: i64) -> Refused {
+        let next_try_at = Timestamp::constant(next_try_s, 0);
+        Refused { tries, code: String::new(), at: Timestamp::constant(150, 0), next_try_at }
+    }
+
+    #[test]
+    fn what_is_refused_for_now_waits_until_its_next_try() {
+        for (next_try_s, on_placed, on_shipped) in
+            [(201, "wait", "wait"), (200, "confirm again", "capture"), (1, "confirm again", "capture")]
+        {
+            let claimed = State::Claimed { payment: PaymentRef("pi_1".into()), confirm_refused: Some(refused(1, next_try_s)) };
+            assert_eq!(Known::from(&claimed).name(), "claimed");
+            let cells = [Asked::Placed, Asked::Shipped, Asked::Cancelled].map(|asked| cell(Some(&claimed), asked));
+            assert_eq!(cells, [on_placed, "✗", "cancel"], "the next try at {next_try_s}");
+
+            let held = State::Authorized(Hold { capture_refused: Some(refused(1, next_try_s)), ..hold() });
+            assert_eq!(Known::from(&held).name(), "authorized");
+            let cells = [Asked::Placed, Asked::Shipped, Asked::Cancelled].map(|asked| cell(Some(&held), asked));
+            assert_eq!(cells, ["payment.authorized", on_shipped, "cancel"], "the next try at {next_try_s}");
+        }
+    }
+
+    #[test]
+    fn a_confirmation_is_tried_three_times_within_six_minutes() {
+        let mut state = State::Claimed { payment: PaymentRef("pi_1".into()), confirm_refused: None };
+        let mut tries_at = vec![0];
+        loop {
+            let now = Timestamp::from_second(tries_at[tries_at.len() - 1]).unwrap();
+            match refused_for_now(&state, "processing_error", now).unwrap() {
+                Refusal::Store(Change::ConfirmRefused(refused)) => {
+                    assert_eq!((refused.tries as usize, refused.at), (tries_at.len(), now));
+                    tries_at.push(refused.next_try_at.as_second());
+                    state = State::Claimed { payment: PaymentRef("pi_1".into()), confirm_refused: Some(refused) };
+                }
+                Refusal::Store(Change::Declined { code, at }) => break assert_eq!((code.as_str(), at), ("processing_error", now)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(tries_at, [0, 30, 330]);
+    }
+
+    #[test]
+    fn a_capture_is_tried_until_the_margin_before_its_hold_lapses() {
+        let tries = |hold_s: i64, late_s: i64| {
+            let capture_before = Timestamp::from_second(hold_s).unwrap();
+            let mut hold = Hold { capture_before, ..hold() };
+            let mut tries_at = vec![0];
+            loop {
+                let now = Timestamp::from_second(tries_at[tries_at.len() - 1]).unwrap();
+                match refused_for_now(&State::Authorized(hold.clone()), "try_again_later", now).unwrap() {
+                    Refusal::Store(Change::CaptureRefused(refused)) => {
+                        tries_at.push(refused.next_try_at.as_second() + late_s);
+                        hold.capture_refused = Some(refused);
+                    }
+                    Refusal::GiveUp => break tries_at,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let (day, margin) = (24 * 3_600, CAPTURE_MARGIN.as_secs());
+        let week = tries(7 * day, 0);
+        assert_eq!(week[..9], [0, 300, 900, 2_100, 4_500, 9_300, 18_900, 38_100, 76_500], "doubling");
+        assert_eq!((week.len(), week[week.len() - 1]), (22, 7 * day - margin), "fewer than receives, and as late as it may be");
+        assert_eq!(tries(day, 0).last(), Some(&(day - margin)));
+        assert!(*tries(7 * day, 900).last().unwrap() < 7 * day, "a delivery that comes late still finds the hold");
+        // Too near its end for another one.
+        for short in [0, margin, margin + 299] {
+            assert_eq!(tries(short, 0), [0], "{short} s");
+        }
+        assert_eq!(tries(margin + 300, 0), [0, 300]);
+    }
+
+    #[test]
+    fn what_waits_for_no_bank_is_not_refused_for_now() {
+        for state in &states()[2..] {
+            assert_eq!(refused_for_now(state, "processing_error", at()), None, "{state:?}");
+        }
+    }
+
     #[test]
     fn a_record_that_has_not_done_what_was_asked_does_not_answer() {
         let [claimed, authorized, declined, ..] = &states()[..] else { panic!() };
@@ -354,7 +556,12 @@ mod tests {
 
     #[test]
     fn records_are_stored_flat_and_read_back() {
-        for state in states() {
+        let waits = [
+            State::Claimed { payment: PaymentRef("pi_1".into()), confirm_refused: Some(refused(2, 300)) },
+            State::Authorized(Hold { capture_refused: Some(refused(2, 300)), ..hold() }),
+            State::Captured { hold: Hold { capture_refused: Some(refused(2, 300)), ..hold() }, captured_at: at() },
+        ];
+        for state in states().into_iter().chain(waits) {
             let record = Payment { order_id: "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9".parse().unwrap(), state };
             let json = serde_json::to_value(&record).unwrap();
             assert_eq!(json["state"], Known::from(&record.state).name());

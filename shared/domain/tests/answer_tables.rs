@@ -56,17 +56,18 @@ fn hold_against<K>(stage: &str, records: &[(&'static str, K)], cell: impl Fn(&K,
 
 #[test]
 fn the_payment_table_of_the_page_is_the_one_of_the_code() {
-    use payment::{Hold, State, Step};
+    use payment::{Hold, Refused, State, Step};
     let at = Timestamp::UNIX_EPOCH;
     let hold = Hold {
         payment: PaymentRef("pi_1".into()),
         amount: Money { amount_minor: 1, currency: Currency::EUR },
         capture_before: at,
         authorized_at: at,
+        capture_refused: None,
     };
-    let code = || "code".to_owned();
+    let (code, waiting) = (|| "code".to_owned(), hold.clone());
     let states = [
-        State::Claimed { payment: hold.payment.clone() },
+        State::Claimed { payment: hold.payment.clone(), confirm_refused: None },
         State::Authorized(hold.clone()),
         State::Declined { payment: Some(hold.payment.clone()), code: code(), declined_at: at },
         State::Captured { hold: hold.clone(), captured_at: at },
@@ -75,11 +76,19 @@ fn the_payment_table_of_the_page_is_the_one_of_the_code() {
         State::Closed { closed_at: at },
     ];
     let known = |state: &Option<State>| state.as_ref().map_or(Payment::None, Payment::from);
-    let records: Vec<_> = std::iter::once(None).chain(states.map(Some)).map(|state| (known(&state).name(), state)).collect();
+    let mut records: Vec<_> = std::iter::once(None).chain(states.map(Some)).map(|state| (known(&state).name(), state)).collect();
+    // A refusal for now is no state, and a row all the same. Its next try is due.
+    let refused = Some(Refused { tries: 1, code: code(), at, next_try_at: at });
+    records.extend([
+        ("claimed and refused for now", Some(State::Claimed { payment: waiting.payment.clone(), confirm_refused: refused.clone() })),
+        ("authorized and refused for now", Some(State::Authorized(Hold { capture_refused: refused, ..waiting }))),
+    ]);
     hold_against("payment", &records, |state, asked| {
-        Some(match payment::decide(&known(state), asked).ok()? {
+        Some(match payment::decide(&known(state), asked, at).ok()? {
             Step::Claim => ("claim", None),
             Step::Confirm(_) => ("confirm", None),
+            Step::ConfirmAgain { .. } => ("confirm again", None),
+            Step::Wait(_) => ("wait", None),
             Step::Capture(_) => ("capture", None),
             Step::Cancel(_) => ("cancel", None),
             Step::Close => ("close", None),

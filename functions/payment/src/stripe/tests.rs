@@ -58,6 +58,7 @@ fn short(result: Result<Outcome, Failure>) -> String {
     match result {
         Ok(Outcome::Authorized { capture_before }) => format!("authorized +{} h", (capture_before.as_second() - CREATED) / 3600),
         Ok(Outcome::Declined { code }) => format!("declined {code}"),
+        Ok(Outcome::RefusedForNow { code }) => format!("for now {code}"),
         Ok(Outcome::Captured) => "captured".into(),
         Ok(Outcome::Uncollected { code }) => format!("uncollected {code}"),
         Ok(Outcome::Voided) => "voided".into(),
@@ -430,6 +431,103 @@ async fn cards_that_are_declined_used_up_or_want_their_owner_are_declined() {
         stripe.create(order_id(), &attempt(1), &placed_with(payment_method)).await.unwrap();
         assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, format!("declined {code}"), "{payment_method}");
         assert_eq!(stub.calls(), calls, "{payment_method}");
+    }
+}
+
+/// What Stripe's documents say of each code; the network's advice is worth more than the code.
+#[tokio::test]
+async fn advice_decides_and_else_the_codes_that_may_be_repeated() {
+    let table = [
+        ("processing_error", None, true),
+        ("issuer_not_available", None, true),
+        ("try_again_later", None, true),
+        ("reenter_transaction", None, true),
+        ("approve_with_id", None, true),
+        ("stolen_card", None, false),
+        ("insufficient_funds", None, false),
+        ("generic_decline", None, false),
+        ("authentication_not_handled", None, false),
+        ("a_code_of_next_year", None, false),
+        ("insufficient_funds", Some("try_again_later"), true),
+        ("processing_error", Some("do_not_try_again"), false),
+        ("issuer_not_available", Some("confirm_card_data"), false),
+        ("issuer_not_available", Some("an_advice_of_next_year"), true),
+    ];
+    for (decline_code, advice, passes) in table {
+        let error = json!({"type": "card_error", "code": "card_declined", "decline_code": decline_code, "advice_code": advice});
+        for (verb, from, then) in [("confirm", "requires_confirmation", "requires_payment_method"), ("capture", "requires_capture", "")] {
+            let stub = Stub::start().await;
+            stub.open("pi_1", from, ORDER);
+            stub.with(|world| {
+                world.script.push_back(Act::Refuse(402, json!({"error": error})));
+                let intent = world.intents.get_mut("pi_1").unwrap();
+                (intent.after_refusal, intent.error) = (then, error.clone());
+            });
+            let expected = match (passes, verb) {
+                (true, _) => format!("for now {decline_code}"),
+                (false, "confirm") => format!("declined {decline_code}"),
+                (false, _) => format!("uncollected {decline_code}"),
+            };
+            assert_eq!(perform(&client(&stub.url), verb, &attempt(1)).await, expected, "{verb}, {advice:?}");
+            let frees = if expected.starts_with("uncollected") { " cancel" } else { "" };
+            assert_eq!(stub.calls(), format!("{verb} look{frees}"), "{verb}: {decline_code}, {advice:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_further_confirmation_sends_the_card_under_its_own_key() {
+    let stub = Stub::start().await;
+    let stripe = client(&stub.url);
+    stripe.create(order_id(), &attempt(1), &placed_with("pm_soft")).await.unwrap();
+    assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, "for now issuer_not_available");
+    // Without its payment method it is not tried: what stood, stands, for whoever confirms for the first time as well.
+    assert_eq!(perform(&stripe, "confirm", &attempt(2)).await, "for now issuer_not_available");
+    stub.with(|world| world.calls.clear());
+    let again = async |delivery: &Delivery, tries| short(stripe.confirm_again(order_id(), delivery, &pi(), "pm_soft", tries).await);
+    // Nothing clear is heard, and the status is that of the try before: no further refusal.
+    stub.with(|world| world.script.push_back(Act::Refuse(500, json!({"error": {"type": "api_error"}}))));
+    assert_eq!(again(&attempt(3), 1).await, "transient stripe500");
+    assert_eq!(again(&attempt(4), 1).await, "for now issuer_not_available");
+    stub.with(|world| world.intents.get_mut("pi_1").unwrap().payment_method = "pm_card_visa".into());
+    let visa = stripe.confirm_again(order_id(), &attempt(5), &pi(), "pm_card_visa", 2).await;
+    assert_eq!(short(visa), "authorized +168 h");
+    let sent: Vec<_> = stub.with(|world| {
+        let confirms = world.calls.iter().filter(|call| call.line.ends_with("/confirm"));
+        confirms.map(|call| (call.headers["idempotency-key"].clone(), call.form["payment_method"].clone())).collect()
+    });
+    let expected = [("pi_1/confirm-2/m1/3", "pm_soft"), ("pi_1/confirm-2/m1/4", "pm_soft"), ("pi_1/confirm-3/m1/5", "pm_card_visa")];
+    assert_eq!(sent, expected.map(|(key, method)| (key.to_owned(), method.to_owned())));
+    assert_eq!(again(&attempt(6), 2).await, "authorized +168 h", "a copy that comes late finds it held");
+    assert_eq!(perform(&stripe, "cancel", &attempt(7)).await, "voided");
+    assert_eq!(again(&attempt(8), 2).await, "voided");
+}
+
+/// A card that Stripe does not let be used twice ends as the bank's first word had it.
+#[tokio::test]
+async fn a_card_that_cannot_be_sent_again_is_declined() {
+    let stub = Stub::start().await;
+    let stripe = client(&stub.url);
+    stripe.create(order_id(), &attempt(1), &placed_with("pm_soft")).await.unwrap();
+    assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, "for now issuer_not_available");
+    let message = "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment.";
+    stub.with(|world| world.script.push_back(Act::Refuse(400, json!({"error": {"type": "invalid_request_error", "message": message}}))));
+    let again = stripe.confirm_again(order_id(), &attempt(2), &pi(), "pm_soft", 1).await;
+    assert_eq!(short(again), "declined issuer_not_available");
+}
+
+/// The last try at a capture: refused, and freed, unless another copy has taken the money just then.
+#[tokio::test]
+async fn what_is_given_up_is_freed_unless_it_is_taken() {
+    for (status, expected, calls) in [
+        ("requires_capture", "uncollected try_again_later", "cancel"),
+        ("canceled", "uncollected try_again_later", "cancel look"),
+        ("succeeded", "captured", "cancel look capture look"),
+    ] {
+        let stub = Stub::start().await;
+        stub.open("pi_1", status, ORDER);
+        let given_up = client(&stub.url).give_up(order_id(), &attempt(1), &pi(), "try_again_later".into()).await;
+        assert_eq!((short(given_up).as_str(), stub.calls().as_str()), (expected, calls), "{status}");
     }
 }
 

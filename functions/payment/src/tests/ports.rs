@@ -101,7 +101,11 @@ impl Ledger for &Desk<'_> {
         let update = || {
             let mut items = self.items.borrow_mut();
             let pair = |clause: &str| clause.split_once(" = ").map(|(name, value)| (names[name].clone(), values[value].clone())).unwrap();
-            let held = |item: &Item| condition.unwrap().split(" AND ").map(pair).all(|(name, value)| item.get(&name) == Some(&value));
+            let holds = |item: &Item, clause: &str| match clause.strip_prefix("attribute_not_exists(") {
+                Some(name) => !item.contains_key(&names[name.trim_end_matches(')')]),
+                None => Some(pair(clause)).is_some_and(|(name, value)| item.get(&name) == Some(&value)),
+            };
+            let held = |item: &Item| condition.unwrap().split(" AND ").all(|clause| holds(item, clause));
             // A missing item fails every equality, and has no old image.
             if let Some(item) = items.get_mut(&order_id).filter(|item| held(item)) {
                 item.extend(expression.strip_prefix("SET ").unwrap().split(", ").map(pair));
@@ -116,6 +120,8 @@ pub enum Standing {
     Unconfirmed,
     Held,
     Declined,
+    /// Declined too, and the bank may be asked again.
+    RefusedForNow,
     Captured,
     Canceled,
 }
@@ -139,6 +145,8 @@ pub struct Bank<'a> {
     pub knows_no_such_card: Cell<bool>,
     /// Take nothing.
     pub keeps: Cell<bool>,
+    /// Refuse so many confirmations and captures for now.
+    pub hesitates: Cell<u32>,
     pub hangs: Cell<bool>,
 }
 
@@ -153,6 +161,7 @@ impl<'a> Bank<'a> {
             declines: Cell::new(false),
             knows_no_such_card: Cell::new(false),
             keeps: Cell::new(false),
+            hesitates: Cell::new(0),
             hangs: Cell::new(false),
         }
     }
@@ -167,6 +176,30 @@ impl<'a> Bank<'a> {
     }
     pub fn captured(&self) -> u32 {
         self.holds.borrow().values().map(|hold| hold.captured).sum()
+    }
+    /// Asks the bank to hold.
+    fn hold(&self, hold: &mut Held) {
+        hold.standing = match () {
+            () if self.hesitates() => Standing::RefusedForNow,
+            () if self.declines.get() => Standing::Declined,
+            () => Standing::Held,
+        };
+        hold.confirmed += u32::from(hold.standing == Standing::Held);
+    }
+    fn confirmed_as(hold: &Held) -> Outcome {
+        match hold.standing {
+            Standing::Declined => Outcome::Declined { code: "card_declined".into() },
+            Standing::RefusedForNow => Outcome::RefusedForNow { code: "issuer_not_available".into() },
+            Standing::Canceled => Outcome::Voided,
+            Standing::Unconfirmed | Standing::Held | Standing::Captured => {
+                Outcome::Authorized { capture_before: Timestamp::from_second(CAPTURE_BEFORE).unwrap() }
+            }
+        }
+    }
+    fn hesitates(&self) -> bool {
+        let left = self.hesitates.get();
+        self.hesitates.set(left.saturating_sub(1));
+        left > 0
     }
     fn with(&self, payment: &PaymentRef, then: impl FnOnce(&mut Held) -> Outcome) -> Outcome {
         match self.holds.borrow_mut().get_mut(&payment.0) {
@@ -202,21 +235,35 @@ impl Provider for &Bank<'_> {
     async fn confirm(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let confirm = |hold: &mut Held| {
             if hold.standing == Standing::Unconfirmed {
-                hold.standing = if self.declines.get() { Standing::Declined } else { Standing::Held };
-                hold.confirmed += u32::from(hold.standing == Standing::Held);
+                self.hold(hold);
             }
-            match hold.standing {
-                Standing::Declined => Outcome::Declined { code: "card_declined".into() },
-                Standing::Canceled => Outcome::Voided,
-                Standing::Unconfirmed | Standing::Held | Standing::Captured => {
-                    Outcome::Authorized { capture_before: Timestamp::from_second(CAPTURE_BEFORE).unwrap() }
-                }
-            }
+            Bank::confirmed_as(hold)
         };
         self.around.call("confirm", || self.with(payment, confirm)).await
     }
+    async fn confirm_again(&self, _: OrderId, _: &Delivery, payment: &PaymentRef, method: &str, _: u32) -> Result<Outcome, Failure> {
+        assert_eq!(method, "pm_card_visa");
+        let confirm = |hold: &mut Held| {
+            if matches!(hold.standing, Standing::RefusedForNow | Standing::Declined) {
+                self.hold(hold);
+            }
+            Bank::confirmed_as(hold)
+        };
+        self.around.call("again", || self.with(payment, confirm)).await
+    }
+    async fn give_up(&self, _: OrderId, _: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure> {
+        let give_up = |hold: &mut Held| match hold.standing {
+            Standing::Captured => Outcome::Captured,
+            _ => {
+                hold.standing = Standing::Canceled;
+                Outcome::Uncollected { code }
+            }
+        };
+        self.around.call("give_up", || self.with(payment, give_up)).await
+    }
     async fn capture(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let capture = |hold: &mut Held| match hold.standing {
+            Standing::Held if self.hesitates() => Outcome::RefusedForNow { code: "try_again_later".into() },
             Standing::Held if self.keeps.get() => {
                 hold.standing = Standing::Canceled;
                 Outcome::Uncollected { code: "card_declined".into() }
@@ -227,7 +274,7 @@ impl Provider for &Bank<'_> {
             }
             Standing::Captured => Outcome::Captured,
             Standing::Canceled => Outcome::Uncollected { code: "expired".into() },
-            Standing::Unconfirmed | Standing::Declined => contradicts(),
+            Standing::Unconfirmed | Standing::Declined | Standing::RefusedForNow => contradicts(),
         };
         self.around.call("capture", || self.with(payment, capture)).await
     }

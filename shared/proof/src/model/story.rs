@@ -130,6 +130,9 @@ fn read(row: Atom<Row>) -> String {
             let known = payment::Known::from(state);
             match &known {
                 payment::Known::Claimed(payment) | payment::Known::Authorized(payment) => format!("{} ({payment})", known.name()),
+                payment::Known::ClaimRefused(payment, refused) | payment::Known::CaptureRefused(payment, refused) => {
+                    format!("{} ({payment}, refused for now {} times)", known.name(), refused.tries)
+                }
                 _ => known.name().to_owned(),
             }
         }

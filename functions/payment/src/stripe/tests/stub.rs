@@ -44,6 +44,8 @@ pub struct Intent {
     pub error: Value,
     /// Of `latest_charge`, once there is one.
     pub capture_before: Option<i64>,
+    /// The status that [`Act::Refuse`] leaves behind; none where it stays as it is.
+    pub after_refusal: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +93,14 @@ impl Stub {
         self.with(|world| {
             world.intents.insert(
                 id.into(),
-                Intent { status, order_id: order_id.into(), payment_method: "pm_card_visa".into(), error, capture_before },
+                Intent {
+                    status,
+                    order_id: order_id.into(),
+                    payment_method: "pm_card_visa".into(),
+                    error,
+                    capture_before,
+                    after_refusal: "",
+                },
             )
         });
     }
@@ -167,7 +176,13 @@ impl World {
                 (Some((status, body)), true)
             }
             // Stripe does not remember what it did not begin.
-            Act::Refuse(status, body) => (Some((status, body)), !matches!(status, 401 | 403 | 409 | 429)),
+            Act::Refuse(status, body) => {
+                let id = call.line.split('/').nth(3).unwrap_or_default();
+                if let Some(intent) = self.intents.get_mut(id).filter(|intent| !intent.after_refusal.is_empty()) {
+                    intent.status = intent.after_refusal;
+                }
+                (Some((status, body)), !matches!(status, 401 | 403 | 409 | 429))
+            }
             Act::DoBut(status, body) => {
                 self.execute(&call);
                 (Some((status, body)), true)
@@ -211,7 +226,14 @@ impl World {
             let (order_id, payment_method) = (call.form["metadata[order_id]"].clone(), call.form["payment_method"].clone());
             self.intents.insert(
                 id.clone(),
-                Intent { status: "requires_confirmation", order_id, payment_method, error: Value::Null, capture_before: None },
+                Intent {
+                    status: "requires_confirmation",
+                    order_id,
+                    payment_method,
+                    error: Value::Null,
+                    capture_before: None,
+                    after_refusal: "",
+                },
             );
             return (200, self.show(&id, false));
         }
@@ -219,23 +241,34 @@ impl World {
         let card_error = |code: &str, decline_code: Option<&str>| json!({"type": "card_error", "code": code, "decline_code": decline_code, "message": "Secret words"});
         match (verb, intent.status) {
             ("", _) => {}
-            ("confirm", "requires_confirmation") => match intent.payment_method.as_str() {
-                "pm_declined" => {
-                    (intent.status, intent.error) = ("requires_payment_method", card_error("card_declined", Some("insufficient_funds")));
-                    return (402, json!({"error": intent.error}));
+            ("confirm", status)
+                if status == "requires_confirmation"
+                    || (status == "requires_payment_method" && call.form.contains_key("payment_method")) =>
+            {
+                match intent.payment_method.as_str() {
+                    "pm_soft" => {
+                        (intent.status, intent.error) =
+                            ("requires_payment_method", card_error("card_declined", Some("issuer_not_available")));
+                        return (402, json!({"error": intent.error}));
+                    }
+                    "pm_declined" => {
+                        (intent.status, intent.error) =
+                            ("requires_payment_method", card_error("card_declined", Some("insufficient_funds")));
+                        return (402, json!({"error": intent.error}));
+                    }
+                    "pm_3ds" if call.form.get("error_on_requires_action").is_some_and(|v| v == "true") => {
+                        (intent.status, intent.error) =
+                            ("requires_payment_method", card_error("card_declined", Some("authentication_required")));
+                        return (402, json!({"error": intent.error}));
+                    }
+                    "pm_3ds" => intent.status = "requires_action",
+                    "pm_used" => {
+                        let message = "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment.";
+                        return (400, json!({"error": {"type": "invalid_request_error", "message": message}}));
+                    }
+                    _ => (intent.status, intent.capture_before) = ("requires_capture", Some(LAPSES)),
                 }
-                "pm_3ds" if call.form.get("error_on_requires_action").is_some_and(|v| v == "true") => {
-                    (intent.status, intent.error) =
-                        ("requires_payment_method", card_error("card_declined", Some("authentication_required")));
-                    return (402, json!({"error": intent.error}));
-                }
-                "pm_3ds" => intent.status = "requires_action",
-                "pm_used" => {
-                    let message = "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment.";
-                    return (400, json!({"error": {"type": "invalid_request_error", "message": message}}));
-                }
-                _ => (intent.status, intent.capture_before) = ("requires_capture", Some(LAPSES)),
-            },
+            }
             ("capture", "requires_capture") => intent.status = "succeeded",
             ("cancel", "requires_confirmation" | "requires_payment_method" | "requires_action" | "requires_capture") => {
                 intent.status = "canceled"
