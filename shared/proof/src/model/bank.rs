@@ -15,6 +15,21 @@ pub const INTENTS_MAX: usize = 6;
 pub const NOW_S: i64 = 1_800_000_000;
 const HOUR_S: i64 = 3_600;
 
+/// The usual window of an issuer; the shortest is nearly five days.
+pub const HOLD_H: i64 = 7 * 24;
+
+/// Steps of time, which passes only where somebody waits for it: now, and as many hours later; from [`LAST_TRY`] on, the hold
+/// of [`HOLD_H`] is so near its end that its capture is tried for the last time. Whoever waits, waits for less than a step.
+pub const STEPS_MAX: u8 = 6;
+/// See [`STEPS_MAX`]. Three tries at a confirmation take the steps before it.
+pub const LAST_TRY: u8 = 3;
+
+/// Seconds from [`NOW_S`] to a step.
+pub const fn step_s(step: u8) -> i64 {
+    let before = if step < LAST_TRY { 0 } else { HOLD_H * HOUR_S - domain::payment::CAPTURE_MARGIN.as_secs() - LAST_TRY as i64 * HOUR_S };
+    before + step as i64 * HOUR_S
+}
+
 /// A PaymentIntent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Intent {
@@ -33,6 +48,8 @@ pub enum Status {
     Held,
     /// `requires_payment_method`: the issuer refused, and the means of payment was taken off.
     Refused,
+    /// The same, but for now.
+    RefusedForNow,
     /// `succeeded`: the money is taken.
     Captured,
     /// `canceled`.
@@ -45,7 +62,7 @@ impl Status {
         match self {
             Status::Unconfirmed => "requires_confirmation",
             Status::Held => "requires_capture",
-            Status::Refused => "requires_payment_method",
+            Status::Refused | Status::RefusedForNow => "requires_payment_method",
             Status::Captured => "succeeded",
             Status::Canceled => "canceled",
         }
@@ -65,6 +82,8 @@ pub enum Card {
     UsedUp,
     /// The same, but each try may come out otherwise.
     Fickle,
+    /// Each try may be refused for now, and another one may pass.
+    Hesitant,
 }
 
 /// What becomes of a capture.
@@ -76,6 +95,8 @@ pub enum Capture {
     Refused,
     /// Each try may come out otherwise.
     Fickle,
+    /// Each try may be refused for now, and leaves the hold as it was.
+    Hesitant,
 }
 
 /// A request to the API.
@@ -89,6 +110,8 @@ pub struct Request {
     pub key: Option<Atom<String>>,
     /// The order that a new PaymentIntent shall name.
     pub order: Option<OrderId>,
+    /// Whether it brings a means of payment along.
+    pub pays: bool,
 }
 
 /// What a request asks for.
@@ -122,12 +145,14 @@ impl Request {
             ("POST", Some((name, "cancel"))) => (name, Verb::Cancel),
             _ => return Err(unknown()),
         };
-        let order = form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "metadata[order_id]");
+        let field = |wanted: &str| form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == wanted);
+        let order = field("metadata[order_id]");
         Ok(Self {
             verb,
             intent: name.strip_prefix("pi_").and_then(|n| n.parse::<usize>().ok()),
             key: key.map(words),
             order: order.and_then(|(_, id)| id.parse().ok()),
+            pays: field("payment_method").is_some(),
         })
     }
 }
@@ -157,6 +182,25 @@ pub struct Conduct {
     pub hold_h: i64,
 }
 
+impl Conduct {
+    /// Whether it says a no that may become a yes, so that somebody waits.
+    pub fn hesitates(&self) -> bool {
+        self.card == Card::Hesitant || self.capture == Capture::Hesitant
+    }
+    /// Whether the case leaves it open what becomes of such a request.
+    pub fn tosses(&self, verb: Verb) -> bool {
+        match verb {
+            Verb::Confirm => matches!(self.card, Card::Fickle | Card::Hesitant),
+            Verb::Capture => matches!(self.capture, Capture::Fickle | Capture::Hesitant),
+            Verb::Look | Verb::Create | Verb::Cancel => false,
+        }
+    }
+}
+
+fn card_error(decline_code: &str) -> Value {
+    json!({ "type": "card_error", "code": "card_declined", "decline_code": decline_code })
+}
+
 /// Serves `request` for an order; `refuses` is the toss where the case has one.
 pub fn serve(book: &mut [Option<Intent>; INTENTS_MAX], conduct: &Conduct, request: &Request, orders: &[OrderId], refuses: bool) -> Said {
     let of_order = |order: &u8| orders.get(usize::from(*order)).map(ToString::to_string);
@@ -168,14 +212,17 @@ pub fn serve(book: &mut [Option<Intent>; INTENTS_MAX], conduct: &Conduct, reques
             let capture_before = NOW_S + conduct.hold_h * HOUR_S;
             object["latest_charge"] = json!({ "payment_method_details": { "card": { "capture_before": capture_before } } });
         }
-        if intent.status == Status::Refused {
-            object["last_payment_error"] = json!({ "type": "card_error", "code": "card_declined" });
+        match intent.status {
+            Status::Refused => object["last_payment_error"] = card_error("stolen_card"),
+            Status::RefusedForNow => object["last_payment_error"] = card_error("issuer_not_available"),
+            _ => {}
         }
         Said { status: 200, body: object.to_string() }
     };
     let refused = |status: u16, error: Value| Said { status, body: json!({ "error": error }).to_string() };
     let unexpected = || refused(400, json!({ "type": "invalid_request_error", "code": "payment_intent_unexpected_state" }));
-    let card_declined = || refused(402, json!({ "type": "card_error", "code": "card_declined" }));
+    let card_declined = || refused(402, card_error("stolen_card"));
+    let for_now = || refused(402, card_error("issuer_not_available"));
 
     if request.verb == Verb::Create {
         if conduct.card == Card::Unknown {
@@ -198,23 +245,32 @@ pub fn serve(book: &mut [Option<Intent>; INTENTS_MAX], conduct: &Conduct, reques
     };
     match (request.verb, intent.status) {
         (Verb::Look | Verb::Create, _) => shown(place, *intent),
-        (Verb::Confirm, Status::Unconfirmed) => match conduct.card {
-            Card::Good => become_(intent, Status::Held),
-            Card::Fickle if !refuses => become_(intent, Status::Held),
-            Card::Declined => {
-                intent.status = Status::Refused;
-                card_declined()
+        (Verb::Confirm, status)
+            if status == Status::Unconfirmed || (request.pays && matches!(status, Status::Refused | Status::RefusedForNow)) =>
+        {
+            match conduct.card {
+                Card::Good => become_(intent, Status::Held),
+                Card::Fickle | Card::Hesitant if !refuses => become_(intent, Status::Held),
+                Card::Hesitant => {
+                    intent.status = Status::RefusedForNow;
+                    for_now()
+                }
+                Card::Declined => {
+                    intent.status = Status::Refused;
+                    card_declined()
+                }
+                Card::Unknown | Card::UsedUp | Card::Fickle => {
+                    refused(400, json!({ "type": "invalid_request_error", "param": "payment_method" }))
+                }
             }
-            Card::Unknown | Card::UsedUp | Card::Fickle => {
-                refused(400, json!({ "type": "invalid_request_error", "param": "payment_method" }))
-            }
-        },
+        }
         (Verb::Capture, Status::Held) => match conduct.capture {
             Capture::Refused => card_declined(),
             Capture::Fickle if refuses => card_declined(),
-            Capture::Succeeds | Capture::Fickle => become_(intent, Status::Captured),
+            Capture::Hesitant if refuses => for_now(),
+            Capture::Succeeds | Capture::Fickle | Capture::Hesitant => become_(intent, Status::Captured),
         },
-        (Verb::Cancel, Status::Unconfirmed | Status::Held | Status::Refused) => become_(intent, Status::Canceled),
+        (Verb::Cancel, Status::Unconfirmed | Status::Held | Status::Refused | Status::RefusedForNow) => become_(intent, Status::Canceled),
         (Verb::Confirm | Verb::Capture | Verb::Cancel, _) => unexpected(),
     }
 }

@@ -3,7 +3,7 @@
 //! The command and the tests run them. It refuses to leave a bound unsaid: what a case may do is all in its fields.
 
 use super::{
-    bank::{Capture, Card, Conduct},
+    bank::{Capture, Card, Conduct, HOLD_H},
     world::{CALM, Left},
 };
 use domain::event::CancelRequest;
@@ -32,8 +32,6 @@ pub struct Case {
     pub late_shipping: bool,
 }
 
-/// The shortest of the issuers' windows is nearly five days, the usual one seven.
-const HOLD_H: i64 = 7 * 24;
 /// Less than shipping's margin of a day.
 const HOLD_TOO_SHORT_H: i64 = 12;
 
@@ -71,6 +69,8 @@ fn kinds() -> Vec<(&'static str, Conduct, u64)> {
         ("used-up-card-no-stock", Conduct { card: Card::UsedUp, ..GOOD }, 0),
         ("capture-refused", Conduct { capture: Capture::Refused, ..GOOD }, 1),
         ("capture-fickle", Conduct { capture: Capture::Fickle, ..GOOD }, 1),
+        ("card-hesitates", Conduct { card: Card::Hesitant, ..GOOD }, 1),
+        ("capture-hesitates", Conduct { capture: Capture::Hesitant, ..GOOD }, 1),
         ("hold-too-short", Conduct { hold_h: HOLD_TOO_SHORT_H, ..GOOD }, 1),
     ]
 }

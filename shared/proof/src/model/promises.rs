@@ -4,7 +4,7 @@
 //! order's end is read from the records and from what order-tracking makes of what it was told.
 
 use super::{
-    bank::{Intent, Status},
+    bank::{Capture, Intent, LAST_TRY, Status},
     rows::Record,
     world::{Action, OrderState, State, World},
 };
@@ -44,6 +44,10 @@ fn of_each_state() -> Vec<Property<World>> {
                 let taken: u64 = state.orders.iter().map(|order| units(&order.reservation.record)).sum();
                 available + taken == world.case.stock
             })
+        }),
+        Property::always("no good hold is given up before its margin", |world: &World, state: &State| {
+            let uncollected = |order: &OrderState| matches!(order.payment.record, Record::Payment(payment::State::Uncollected { .. }));
+            world.case.conduct.capture != Capture::Hesitant || state.time >= LAST_TRY || !state.orders.iter().any(uncollected)
         }),
         Property::always("nothing is met that must never be met", |_, state: &State| state.fault.is_none()),
     ]

@@ -7,7 +7,7 @@
 
 use super::{
     atom::{Atom, Shelf},
-    bank::{NOW_S, Request, Said, mentions},
+    bank::{NOW_S, Request, Said, mentions, step_s},
     rows::{self, Answer, Call},
 };
 use crate::vault::Purse;
@@ -119,6 +119,16 @@ pub struct Message {
     pub id: u8,
     /// Whether it was received before.
     pub again: bool,
+    /// The step of time before which it is not delivered; 0 for all that do not wait.
+    pub due: u8,
+}
+
+impl Message {
+    /// As the payment provider knows its deliveries: however long it waited.
+    #[must_use]
+    pub const fn as_known(self) -> Self {
+        Self { due: 0, ..self }
+    }
 }
 
 /// A handler in progress.
@@ -128,6 +138,8 @@ pub struct Process {
     pub message: Message,
     /// Whether the event has grown old on its way.
     pub late: bool,
+    /// The step of time at which it was begun.
+    pub time: u8,
     /// What it has heard so far.
     pub heard: Vec<Atom<Heard>>,
 }
@@ -193,6 +205,8 @@ pub enum Next {
     Ask(Request),
     /// It publishes these, and is done.
     Publish(Vec<Atom<Letter>>),
+    /// It wants the message again, later.
+    Wait,
     /// It gives up.
     Fail(Failure),
 }
@@ -210,7 +224,8 @@ pub fn working(process: Process) -> Atom<Working> {
 fn next(process: &Process) -> Next {
     let script = Script::default();
     script.lock().answers.clone_from(&process.heard);
-    let Message { to, letter: about, id, again } = process.message;
+    let Message { to, letter: about, id, again, .. } = process.message;
+    let now_s = NOW_S + step_s(process.time);
     let late_s = if process.late { LATE_S } else { 0 };
     let event = CloudEvent { time: at(about.event.time.as_second() - late_s), ..about.event.clone() };
     let delivery = Delivery {
@@ -223,7 +238,7 @@ fn next(process: &Process) -> Next {
         Who::Payment => {
             let connector = SharedHttpConnector::new(script.clone());
             let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(Purse), Timeouts::default());
-            let stage = Payment { ledger: Payments(table(rows::PAYMENTS)), provider, ambient: Still(NOW_S) };
+            let stage = Payment { ledger: Payments(table(rows::PAYMENTS)), provider, ambient: Still(now_s) };
             run(stage, &event, &delivery)
         }
         Who::Inventory => {
@@ -231,13 +246,14 @@ fn next(process: &Process) -> Next {
             run(Inventory { warehouse, ambient: Still(NOW_S) }, &event, &delivery)
         }
         Who::Shipping => {
-            let now_s = NOW_S + if process.late { LATE_AT_SHIPPING_S } else { 0 };
+            let now_s = now_s + if process.late { LATE_AT_SHIPPING_S } else { 0 };
             let shipments = ShipmentsTable::new(script.clone(), rows::SHIPMENTS.0);
             run(Shipping { shipments, ambient: Still(now_s) }, &event, &delivery)
         }
     };
     match (done, script.lock().next.take()) {
         (None, Some(next)) => next,
+        (Some(Ok(handled)), None) if handled.look_again_after.is_some() && handled.publish.is_empty() => Next::Wait,
         (Some(Ok(handled)), None) => {
             let read = |message: &lambda_kit::message::Outgoing| CloudEvent::parse(&message.body).map(letter);
             match handled.publish.iter().map(read).collect() {

@@ -56,6 +56,7 @@ fn opening(world: &World, state: &State, action: Action) -> String {
             let held = state.intents[place].is_some_and(|intent| intent.status == Status::Held);
             format!("the hold pi_{place}{} lapses", if held { "" } else { ", which holds nothing," })
         }
+        Action::Pass => format!("time passes, the {}. time", state.time + 1),
     }
 }
 
@@ -93,6 +94,7 @@ fn shown(told: Told) -> String {
         Told::Asks(request, answer, remembered) => asked(request, answer, remembered),
         Told::Publishes(letter) => format!(" — publishes {}", published(letter)),
         Told::Died => " — AND DIES".to_owned(),
+        Told::Waits => " — waits for its next try".to_owned(),
         Told::Fails(failure) => format!(" — FAILS, {:?}: {failure}", failure.kind),
     }
 }

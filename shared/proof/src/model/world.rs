@@ -7,7 +7,7 @@
 
 use super::{
     atom::{Atom, words},
-    bank::{self, Conduct, INTENTS_MAX, Intent, Request, Status, Verb},
+    bank::{self, Conduct, INTENTS_MAX, Intent, LAST_TRY, Request, STEPS_MAX, Status},
     cases::Case,
     promises::{self, End},
     rows::{self, Place, RESERVATIONS, Row, SHIPMENTS, STOCK},
@@ -106,6 +106,8 @@ pub struct State {
     pub processes: Vec<Atom<Working>>,
     /// What may still happen.
     pub left: Left,
+    /// The step of time.
+    pub time: u8,
     /// The first failure that no waiting mends.
     pub fault: Option<Atom<String>>,
 }
@@ -160,6 +162,8 @@ pub enum Action {
     Forget,
     /// A hold lapses.
     Lapse(usize),
+    /// Time passes, until a message that waits is due.
+    Pass,
 }
 
 /// A case, ready to be explored.
@@ -227,9 +231,7 @@ impl World {
                 each(Turn::Unheard);
             }
         }
-        let tosses = (asks == Some(Verb::Confirm) && self.conduct().card == bank::Card::Fickle)
-            || (asks == Some(Verb::Capture) && self.conduct().capture == bank::Capture::Fickle);
-        if tosses {
+        if asks.is_some_and(|verb| self.conduct().tosses(verb)) {
             each(Turn::Refuses);
         }
     }
@@ -256,6 +258,7 @@ impl World {
                     intent.status = Status::Canceled;
                 }
             }
+            Action::Pass => state.time += 1,
         }
         tidy(&mut state);
         Some(state)
@@ -275,6 +278,7 @@ impl World {
         } else {
             remove(&mut state.messages, &message);
         }
+        message.due = 0;
         if after_crash {
             state.left.spend(|left| &mut left.crashes);
             message = Message { again: true, ..message };
@@ -284,7 +288,7 @@ impl World {
             state.left.spend(|left| &mut left.duplicates);
             insert(&mut state.messages, copy);
         }
-        stages::working(Process { message, late, heard: Vec::new() })
+        stages::working(Process { message, late, time: state.time, heard: Vec::new() })
     }
 
     /// The message as it comes back from a delivery that failed: to the provider, its next delivery is another one.
@@ -292,7 +296,7 @@ impl World {
         if message.to != Who::Payment {
             return message;
         }
-        let message = Message { again: true, ..message };
+        let message = Message { again: true, due: 0, ..message };
         Message { id: unused(state, message), ..message }
     }
 
@@ -303,7 +307,7 @@ impl World {
             Next::Call(_) => self.call(state, process, tell),
             Next::Ask(request) => self.request(state, process, request, turn, tell),
             // Nothing is left to call: it failed or ended at once.
-            Next::Publish(_) | Next::Fail(_) => Ok(process),
+            Next::Publish(_) | Next::Wait | Next::Fail(_) => Ok(process),
         };
         let process = match reply {
             Ok(process) => process,
@@ -339,6 +343,17 @@ impl World {
                 if turn == Turn::DiesAfterPublishing {
                     self.put_back(state, message);
                     tell(Told::Died);
+                }
+            }
+            Next::Wait => {
+                tell(Told::Waits);
+                let due = process.process.time + 1;
+                if due > STEPS_MAX {
+                    state.fault = Some(words(&format!("{} waits longer than anybody knows", message.to.name())));
+                }
+                if !state.left.any_number {
+                    let message = Message { due, ..self.returned(state, message) };
+                    insert(&mut state.messages, message);
                 }
             }
             Next::Fail(failure) => {
@@ -453,7 +468,7 @@ impl World {
         order.shipped |= event_type == EventType::OrderShipped;
         order.cancelled |= event_type == EventType::OrderCancelled;
         for to in Who::ALL.into_iter().filter(|to| to.hears(event_type)) {
-            let message = Message { to, letter, id: 0, again: false };
+            let message = Message { to, letter, id: 0, again: false, due: 0 };
             if state.left.any_number {
                 if !state.messages.contains(&message) {
                     insert(&mut state.messages, message);
@@ -498,6 +513,8 @@ pub enum Told<'a> {
     Publishes(Atom<Letter>),
     /// The process died.
     Died,
+    /// The handler wants the message again, later.
+    Waits,
     /// The handler failed.
     Fails(&'a lambda_kit::Failure),
 }
@@ -525,7 +542,7 @@ fn hears_atom(process: Atom<Working>, answer: Atom<stages::Heard>) -> Atom<Worki
 fn unused(state: &State, message: Message) -> u8 {
     let free = |id: &u8| {
         let wanted = Message { id: *id, ..message };
-        !state.messages.contains(&wanted) && is_idle(state, wanted)
+        !is_in_queue(state, wanted) && is_idle(state, wanted)
     };
     (0..u8::MAX).find(free).unwrap_or(u8::MAX)
 }
@@ -535,13 +552,18 @@ fn unused_at_work(state: &State, message: Message) -> u8 {
     (0..u8::MAX).find(|id| is_idle(state, Message { id: *id, ..message })).unwrap_or(u8::MAX)
 }
 
+fn is_in_queue(state: &State, delivery: Message) -> bool {
+    state.messages.iter().any(|message| message.as_known() == delivery.as_known())
+}
+
 fn is_idle(state: &State, message: Message) -> bool {
+    let message = message.as_known();
     !state.processes.iter().any(|process| process.process.message == message) && !state.remembered.iter().any(|known| known.by == message)
 }
 
 /// Whether there are two copies of a delivery: only these can meet an answer that the provider remembers.
 fn is_shared(state: &State, delivery: Message) -> bool {
-    let waiting = state.messages.iter().filter(|message| **message == delivery).count();
+    let waiting = state.messages.iter().filter(|message| message.as_known() == delivery).count();
     waiting + state.processes.iter().filter(|process| process.process.message == delivery).count() > 1
 }
 
@@ -549,7 +571,9 @@ fn is_shared(state: &State, delivery: Message) -> bool {
 /// names and that hold nothing.
 fn tidy(state: &mut State) {
     let State { remembered, messages, processes, .. } = state;
-    remembered.retain(|known| messages.contains(&known.by) || processes.iter().any(|process| process.process.message == known.by));
+    remembered.retain(|known| {
+        messages.iter().any(|message| message.as_known() == known.by) || processes.iter().any(|process| process.process.message == known.by)
+    });
     let rows = state.orders.iter().map(|order| order.payment.mentions | order.shipment.mentions);
     let messages = state.messages.iter().map(|message| message.letter.mentions);
     let processes = state.processes.iter().map(|process| process.mentions);
@@ -598,6 +622,7 @@ impl Model for World {
             messages: Vec::new(),
             processes: Vec::new(),
             left: self.case.left,
+            time: 0,
             fault: None,
         };
         // A message may wait as long as it likes, so what is asked at any time is asked at the beginning.
@@ -625,6 +650,11 @@ impl Model for World {
             let held = |(_, intent): &(usize, &Option<Intent>)| intent.is_some_and(|intent| intent.status == Status::Held);
             actions.extend(state.intents.iter().enumerate().filter(held).map(|(place, _)| Action::Lapse(place)));
         }
+        // Where deliveries have no number, messages do not wait, they are delivered too early or when they are due.
+        let waits = state.messages.iter().any(|message| message.due > state.time);
+        if waits || (left.any_number && self.conduct().hesitates() && state.time < LAST_TRY) {
+            actions.push(Action::Pass);
+        }
         for (n, process) in state.processes.iter().enumerate() {
             if n == 0 || state.processes[n - 1] != *process {
                 self.turns(left, &process.next, &mut |turn| actions.push(Action::Step(*process, turn)));
@@ -634,7 +664,7 @@ impl Model for World {
             return;
         }
         for (n, message) in state.messages.iter().enumerate() {
-            if n > 0 && state.messages[n - 1] == *message {
+            if message.due > state.time || (n > 0 && state.messages[n - 1] == *message) {
                 continue;
             }
             self.deliveries(state, *message, actions);
@@ -666,7 +696,8 @@ impl World {
         for &after_crash in crashes {
             for &late in ages {
                 let message_now = Message { again: message.again || after_crash, ..message };
-                let first = stages::working(Process { message: message_now, late, heard: Vec::new() });
+                let message_now = message_now.as_known();
+                let first = stages::working(Process { message: message_now, late, time: state.time, heard: Vec::new() });
                 let mut left = state.left;
                 if after_crash {
                     left.spend(|left| &mut left.crashes);
