@@ -3,13 +3,21 @@
 //! A rule that cannot fail is worth nothing: each is seen to complain here. Needs no stack and no account.
 
 use anyhow::{Context as _, Result};
+use dlq_inspector::inspector::aws::LOG_ATTEMPT_LIMIT;
 use end_to_end::template::{
     Complaints, RULES, Template, access, operations, queues,
     queues::{Use, use_of},
     workspace_root,
 };
+use lambda_kit::{
+    batch::DEADLINE_MARGIN,
+    sdk::{OPERATION_LIMIT, operation_limit},
+};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Fails unless the rule accepts the template as it is and complains of `place` in the broken copy.
 #[track_caller]
@@ -114,6 +122,25 @@ fn fault_6_report_batch_item_failures_missing_in_the_template() -> Result<()> {
         let path = format!("{}/Events/Queue/Properties/FunctionResponseTypes", source.function.id);
         complains(rule, &without(&path)?, source.queue.id)?;
         complains(rule, &with(&path, json!([]))?, source.queue.id)?;
+    }
+    Ok(())
+}
+
+/// The time limits on calls are constants of `lambda_kit::sdk`, the same for every function; what they have to fit into stands in
+/// the template.
+#[test]
+fn a_call_with_all_its_attempts_fits_into_every_function() -> Result<()> {
+    let template = Template::read()?;
+    for function in template.functions() {
+        let timeout = function.at("/Timeout").as_u64().map(Duration::from_secs).with_context(|| format!("{}: no Timeout", function.id))?;
+        // What else takes its time before the call, or after it.
+        let (longest, besides) = match function.id {
+            "PaymentFunction" => (OPERATION_LIMIT, payment::PROVIDER_BUDGET + DEADLINE_MARGIN),
+            "DlqInspectorFunction" => (operation_limit(LOG_ATTEMPT_LIMIT), dlq_inspector::inspector::DEADLINE_MARGIN),
+            // Those behind the HTTP API keep back less.
+            _ => (OPERATION_LIMIT, DEADLINE_MARGIN),
+        };
+        assert!(longest + besides <= timeout, "{}: a call may take {longest:?}, {besides:?} besides, of {timeout:?}", function.id);
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use lambda_kit::{
     Ambient, Failure, Real,
     batch::Attribute,
     config::Env,
-    sdk::failure,
+    sdk::{failure, time_limits},
     warm_up::{Knock, Opening},
 };
 use serde::Deserialize;
@@ -24,6 +24,9 @@ const WAIT_SECONDS: i32 = 1;
 /// Most pages of a look-up, of a megabyte of log each, whether they hold anything or not. A message's last error stands on the
 /// last of them; a longer log is for CloudWatch Logs Insights.
 const LOG_PAGES_MAX: usize = 50;
+/// For one attempt at a page of log: CloudWatch Logs reads up to a megabyte for it, and answers in a second or two. Three attempts
+/// of five seconds fit into the 50 s that an invocation has for its work.
+pub const LOG_ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 
 /// AWS.
 #[derive(Debug, Clone)]
@@ -45,7 +48,9 @@ impl Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
             sns: aws_sdk_sns::Client::new(config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::from_conf(
+                aws_sdk_cloudwatchlogs::config::Builder::from(config).timeout_config(time_limits(LOG_ATTEMPT_LIMIT)).build(),
+            ),
             s3: aws_sdk_s3::Client::new(config),
             stack_id: env.required("STACK_ID"),
             bucket: env.required("ARCHIVE_BUCKET"),

@@ -155,7 +155,8 @@ impl Http {
         let request = request.body(SdkBody::from(body)).map_err(NoAnswer::Unsendable)?;
         let request = HttpRequest::try_from(request).map_err(|error| NoAnswer::Broken(error.into()))?;
 
-        // The connector's own read time-out would end with the headers; this one holds for the body too.
+        // The connector's own read time-out would end with the headers; this one holds for the body too. The connection of a call
+        // that ends here is not used again: the connector sees to that (`lambda_kit::connector`), for no orchestrator does.
         tokio::time::timeout(limit, self.answer(request)).await.unwrap_or(Err(NoAnswer::Timeout))
     }
 
