@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::Client;
 use domain::{
     OrderId,
     payment::{Change, Known, Payment as Record, Refused, State},
+    uncollected::{UNCOLLECTED_AT, UNSETTLED, UNSETTLED_VALUE},
 };
 use lambda_kit::{
     Failure,
@@ -71,7 +72,8 @@ pub(crate) fn update(onto: &Known, change: &Change) -> Result<Update, Failure> {
         // The hold is in the record already, and must stay as it is.
         Change::Captured { at } => Ok(condition.set("state", string("captured")).set("captured_at", attribute(&at)?)),
         Change::Uncollected { code, at } => {
-            Ok(condition.set("state", string("uncollected")).set("capture_code", string(code)).set("uncollected_at", attribute(&at)?))
+            let marked = condition.set(UNSETTLED, string(UNSETTLED_VALUE)).set(UNCOLLECTED_AT, attribute(&at)?);
+            Ok(marked.set("state", string("uncollected")).set("capture_code", string(code)))
         }
     }
 }

@@ -179,6 +179,10 @@ events! {
         amount: Money,
         /// The provider's error code.
         code: String,
+        /// The hold that was refused, which is cancelled by now: with it a person finds the payment at the provider. Events of
+        /// earlier versions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payment: Option<PaymentRef>,
     }
     /// Nothing is held for the order, and nothing ever will be.
     PaymentVoided "payment.voided" "v1" of Order {}

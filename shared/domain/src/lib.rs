@@ -8,6 +8,7 @@
 //! | [`id`], [`email`], [`money`], [`mod@line`], [`order`], [`customer`] | values that parse once and are then right |
 //! | [`event`] | the CloudEvents envelope and every event |
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
+//! | [`uncollected`] | a payment that a person has to settle |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |
 //! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
 
@@ -24,6 +25,7 @@ pub mod payment;
 pub mod personal;
 pub mod shipping;
 pub mod tracking;
+pub mod uncollected;
 
 pub use customer::Customer;
 pub use email::EmailAddress;

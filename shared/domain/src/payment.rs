@@ -377,7 +377,8 @@ pub fn answers(state: &State, asked: Asked) -> Result<Option<(Event, Timestamp)>
         (Asked::Placed, State::Declined { code, declined_at, .. }) => Some((PaymentDeclined { code: code.clone() }.into(), *declined_at)),
         (Asked::Shipped, State::Captured { hold, captured_at }) => Some((PaymentCaptured { amount: hold.amount }.into(), *captured_at)),
         (Asked::Shipped, State::Uncollected { hold, capture_code, uncollected_at }) => {
-            Some((PaymentCaptureFailed { amount: hold.amount, code: capture_code.clone() }.into(), *uncollected_at))
+            let payment = Some(hold.payment.clone());
+            Some((PaymentCaptureFailed { amount: hold.amount, code: capture_code.clone(), payment }.into(), *uncollected_at))
         }
         (Asked::Placed | Asked::Cancelled, State::Voided { voided_at: at } | State::Closed { closed_at: at }) => {
             Some((PaymentVoided {}.into(), *at))
@@ -394,6 +395,16 @@ fn impossible(known: &Known, asked: Asked) -> Impossible {
 mod tests {
     use super::*;
     use crate::event::CancelReason;
+
+    #[test]
+    fn a_failed_capture_names_the_hold_that_was_refused() {
+        let state = State::Uncollected { hold: hold(), capture_code: "expired".into(), uncollected_at: at() };
+        let Ok(Some((Event::PaymentCaptureFailed(said), _))) = answers(&state, Asked::Shipped) else { panic!() };
+        assert_eq!(said.payment, Some(hold().payment));
+        // What an earlier version published is read too.
+        let json = serde_json::json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "code": "expired"});
+        assert_eq!(serde_json::from_value::<PaymentCaptureFailed>(json).unwrap().payment, None);
+    }
 
     fn hold() -> Hold {
         Hold {

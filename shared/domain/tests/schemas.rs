@@ -127,9 +127,9 @@ fn data(event_type: EventType) -> BoxedStrategy<Event> {
                 .boxed()
         }
         EventType::PaymentCaptured => money().prop_map(|amount| event::PaymentCaptured { amount }.into()).boxed(),
-        EventType::PaymentCaptureFailed => {
-            (money(), text()).prop_map(|(amount, code)| event::PaymentCaptureFailed { amount, code }.into()).boxed()
-        }
+        EventType::PaymentCaptureFailed => (money(), text(), option::of(payment()))
+            .prop_map(|(amount, code, payment)| event::PaymentCaptureFailed { amount, code, payment }.into())
+            .boxed(),
         EventType::PaymentVoided => Just(event::PaymentVoided {}.into()).boxed(),
         EventType::InventoryCommitted => items().prop_map(|items| event::InventoryCommitted { items }.into()).boxed(),
         EventType::InventoryReleased => Just(event::InventoryReleased {}.into()).boxed(),

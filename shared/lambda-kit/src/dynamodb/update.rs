@@ -14,6 +14,7 @@ use std::collections::HashMap;
 pub struct Update {
     set: Vec<String>,
     add: Vec<String>,
+    remove: Vec<String>,
     conditions: Vec<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
@@ -83,6 +84,13 @@ impl Update {
         self.add.push(clause);
         self
     }
+    /// `REMOVE attribute`: an attribute that is a key of an index takes the item out of that index.
+    #[must_use]
+    pub fn remove(mut self, attribute: &str) -> Self {
+        let name = self.name(attribute);
+        self.remove.push(name);
+        self
+    }
     /// Takes `amount` out of a number, only if there is so much.
     #[must_use]
     pub fn take(mut self, attribute: &str, amount: u64) -> Self {
@@ -130,7 +138,8 @@ impl Update {
     /// `UpdateExpression`, `ConditionExpression` (if any), names and values, for use in a transaction.
     pub fn into_parts(self) -> (String, Option<String>, HashMap<String, String>, HashMap<String, AttributeValue>) {
         let clause = |keyword: &str, parts: &[String]| (!parts.is_empty()).then(|| format!("{keyword} {}", parts.join(", ")));
-        let expression: Vec<_> = [clause("SET", &self.set), clause("ADD", &self.add)].into_iter().flatten().collect();
+        let expression: Vec<_> =
+            [clause("SET", &self.set), clause("ADD", &self.add), clause("REMOVE", &self.remove)].into_iter().flatten().collect();
         let condition = (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "));
         (expression.join(" "), condition, self.names, self.values)
     }
@@ -163,6 +172,8 @@ mod tests {
             Update::new().take("available", 2).if_absent_or_equals("state", string("open")).if_exists("a").into_parts();
         assert_eq!(expression, "SET #n0 = #n0 - :v0");
         assert_eq!(condition.unwrap(), "#n0 >= :v0 AND (attribute_not_exists(#n1) OR #n1 = :v1) AND attribute_exists(#n2)");
+        let (expression, ..) = Update::new().set("state", string("shut")).remove("mark").into_parts();
+        assert_eq!(expression, "SET #n0 = :v0 REMOVE #n1");
         let (expression, condition, ..) = Update::new().add("available", 2).into_parts();
         assert_eq!((expression.as_str(), condition), ("ADD #n0 :v0", None));
     }
