@@ -3,6 +3,8 @@
 //! Functions depend on it; `domain` stays pure and `lambda-kit` stays generic because it exists. It refuses to decide
 //! anything about an order.
 
+#[cfg(feature = "command")]
+pub mod command;
 #[cfg(feature = "queue")]
 mod consume;
 #[cfg(feature = "customers")]
@@ -11,8 +13,10 @@ mod message;
 #[cfg(feature = "orders")]
 pub mod orders;
 mod stage;
+#[cfg(feature = "uncollected")]
+pub mod uncollected;
 
 #[cfg(feature = "queue")]
 pub use consume::{Consume, run};
-pub use message::{outgoing, publish, unreadable};
+pub use message::{outgoing, publish, publish_again, unreadable};
 pub use stage::{Announcement, Reply, Stage, customer_id, impossible, not_for, order_id};

@@ -30,7 +30,19 @@ pub fn outgoing(event: &CloudEvent, fresh: Option<String>) -> Outgoing {
 /// Transient, whatever the topic's reason: the record is stored and only a retry announces it, so that this is never a
 /// final answer.
 pub async fn publish(topic: &impl Publisher, event: &CloudEvent) -> Result<(), Failure> {
-    match topic.publish(&[outgoing(event, None)]).await.into_iter().next() {
+    publish_one(topic, &outgoing(event, None)).await
+}
+
+/// Publishes `event` once more, on purpose: marked `again`, and under the deduplication id `fresh`, so that it gets through.
+///
+/// # Errors
+/// Transient, whatever the topic's reason.
+pub async fn publish_again(topic: &impl Publisher, event: &CloudEvent, fresh: String) -> Result<(), Failure> {
+    publish_one(topic, &outgoing(event, Some(fresh))).await
+}
+
+async fn publish_one(topic: &impl Publisher, message: &Outgoing) -> Result<(), Failure> {
+    match topic.publish(std::slice::from_ref(message)).await.into_iter().next() {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => Err(Failure::transient(error.code.clone(), "an event could not be published").caused_by(error)),
         None => Err(Failure::transient("NotMentioned", "the topic did not say what became of an event")),
