@@ -5,18 +5,10 @@
 
 use super::{Inspector, ports::Ports, stack::DeadLetterQueue};
 use crate::request::{Counts, Redrive};
-use domain::Timestamp;
 use lambda_kit::Failure;
+pub use pipeline::command::Who;
+use pipeline::command::audit_record;
 use serde::Serialize;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub struct Who<'r> {
-    /// What the caller says of itself.
-    pub by: &'r str,
-    /// Lambda's id of the invocation, under which CloudTrail's data events know the caller.
-    pub request_id: &'r str,
-}
 
 /// What is, or was, changed.
 #[derive(Debug, Clone, Serialize)]
@@ -56,26 +48,13 @@ impl<'r> Change<'r> {
     }
 }
 
-#[derive(Serialize)]
-struct Record<'r> {
-    at: Timestamp,
-    by: &'r str,
-    request_id: &'r str,
-    #[serde(flatten)]
-    change: &'r Change<'r>,
-}
-
 impl<P: Ports> Inspector<P> {
     /// Writes a record.
     ///
     /// # Errors
     /// Where it could not be written.
     pub(crate) async fn audit(&self, who: &Who<'_>, change: &Change<'_>) -> Result<(), Failure> {
-        let at = self.ports.now();
-        let record = Record { at, by: who.by, request_id: who.request_id, change };
-        let bytes = serde_json::to_vec(&record).map_err(|error| Failure::bug("UnwritableAudit", error))?;
-        let day: String = at.to_string().chars().take(10).collect();
-        let key = format!("audit/{day}/{}-{}-{}.json", at.as_millisecond(), who.request_id, change.phase);
+        let (key, bytes) = audit_record(self.ports.now(), who, change.phase, change)?;
         self.ports.put(&key, bytes).await?;
         let (command, queue, phase, request_id) = (change.command, change.queue, change.phase, who.request_id);
         let Counts { done, refused, held_back, failed, .. } = change.counts;

@@ -1,8 +1,10 @@
-//! The ports on AWS: one client each for CloudFormation, SQS, SNS, CloudWatch Logs and S3.
+//! The ports on AWS: one client each for CloudFormation, SQS, SNS, CloudWatch Logs, S3 and DynamoDB.
 //!
 //! `main.rs` wires it. It refuses to retry beyond what the SDK does: the inspector knows what may be repeated.
 
-use super::ports::{Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, QueueFacts, Queues, Resource, Route, Stack, Topics};
+use super::ports::{
+    Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, Payments, QueueFacts, Queues, Resource, Route, Stack, Topics,
+};
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName, QueueAttributeName,
@@ -16,6 +18,7 @@ use lambda_kit::{
     sdk::{failure, time_limits},
     warm_up::{Knock, Opening},
 };
+use pipeline::uncollected::{UncollectedPayments, Unsettled};
 use serde::Deserialize;
 use std::{collections::HashMap, time::Duration};
 
@@ -36,13 +39,14 @@ pub struct Aws {
     sns: aws_sdk_sns::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
     s3: aws_sdk_s3::Client,
+    payments: UncollectedPayments,
     stack_id: String,
     bucket: String,
     alerts_topic: String,
 }
 
 impl Aws {
-    /// Reads `STACK_ID`, `ARCHIVE_BUCKET` and `ALERTS_TOPIC_ARN`; see [`Env`] for what becomes of a missing one.
+    /// Reads `STACK_ID`, `ARCHIVE_BUCKET`, `ALERTS_TOPIC_ARN` and `PAYMENTS_TABLE`; see [`Env`] for what becomes of a missing one.
     pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
         Self {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
@@ -52,13 +56,14 @@ impl Aws {
                 aws_sdk_cloudwatchlogs::config::Builder::from(config).timeout_config(time_limits(LOG_ATTEMPT_LIMIT)).build(),
             ),
             s3: aws_sdk_s3::Client::new(config),
+            payments: UncollectedPayments::new(aws_sdk_dynamodb::Client::new(config), env.required("PAYMENTS_TABLE")),
             stack_id: env.required("STACK_ID"),
             bucket: env.required("ARCHIVE_BUCKET"),
             alerts_topic: env.required("ALERTS_TOPIC_ARN"),
         }
     }
 
-    /// To be opened in init: the connections that every command uses. Logs and the archive are for some, and wait for them.
+    /// To be opened in init: the connections that every command uses. Logs, table and archive are for some, and wait for them.
     pub fn openings(&self) -> [Opening<'_>; 3] {
         [
             Opening::by_call("CloudFormation", self.cloudformation.list_stack_resources().customize().interceptor(Knock).send()),
@@ -330,6 +335,12 @@ impl Archive for Aws {
     }
 }
 
+impl Payments for Aws {
+    async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure> {
+        self.payments.unsettled(most).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,7 +374,12 @@ mod tests {
     }
 
     fn asking(aws: &testkit::aws::Aws) -> Aws {
-        let told = [("STACK_ID", "arn:stack/stack/1"), ("ARCHIVE_BUCKET", "archive"), ("ALERTS_TOPIC_ARN", "arn:alerts")];
+        let told = [
+            ("STACK_ID", "arn:stack/stack/1"),
+            ("ARCHIVE_BUCKET", "archive"),
+            ("ALERTS_TOPIC_ARN", "arn:alerts"),
+            ("PAYMENTS_TABLE", "payments"),
+        ];
         let mut env = Env::from_values(told);
         let ports = Aws::from_env(&mut env, &aws.config_without_retries());
         env.finish().unwrap();

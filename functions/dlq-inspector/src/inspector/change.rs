@@ -18,7 +18,7 @@ use super::{
     move_task, pages_end,
     ports::{Letter, Outbound, PAGE_MAX, Ports},
     stack::{DeadLetterQueue, Home},
-    stop::{Stop, is_denied},
+    stop::Stop,
     walk::{Walk, lease},
 };
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
 use domain::Timestamp;
 use futures_util::future::join_all;
 use lambda_kit::{Failure, batch::Attribute};
+use pipeline::command::is_denied;
 use serde_json::json;
 use std::{
     cell::{Cell, RefCell},

@@ -22,9 +22,10 @@ use crate::{
 };
 use audit::Who;
 use lambda_kit::Failure;
+use pipeline::command::sentence;
 use ports::Ports;
 use std::time::Duration;
-use stop::{Stop, is_denied};
+use stop::Stop;
 use tokio::time::Instant;
 
 /// The function's name: its folder and its package.
@@ -71,7 +72,7 @@ impl<P: Ports> Inspector<P> {
             Stop::Refused(refusal) => Answer::Refused(refusal),
             Stop::Failed(failure) => {
                 tracing::error!(error_type = failure.error_type, error = failure.chain(), request_id, "the command failed");
-                Answer::Failed(Refusal { message: sentence(&failure), error: failure.error_type })
+                Answer::Failed(Refusal { message: sentence("inspector", &failure), error: failure.error_type })
             }
         }))
     }
@@ -85,16 +86,6 @@ fn pages_end(last: Instant) -> Instant {
 /// How many, as answers say it.
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
-}
-
-/// A failure for whoever asked.
-fn sentence(failure: &Failure) -> String {
-    let Failure { error_type, message, .. } = failure;
-    if is_denied(failure) {
-        format!("The inspector's role may not do this: {message}.")
-    } else {
-        format!("A call failed and may be tried again: {message} ({error_type}).")
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use domain::Timestamp;
 use lambda_kit::{Ambient, Failure, batch::Attribute};
+use pipeline::uncollected::Unsettled;
 use std::{collections::HashMap, fmt, time::Duration};
 
 /// Most messages of one receive, one release or one look-up.
@@ -170,6 +171,12 @@ pub trait Archive {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure>;
 }
 
+/// The payments that people have to settle.
+pub trait Payments {
+    /// Query: up to `most` of what nobody has settled yet.
+    async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure>;
+}
+
 /// All of them, with clock and dice.
-pub trait Ports: Stack + Queues + Topics + Logs + Archive + Ambient {}
-impl<P: Stack + Queues + Topics + Logs + Archive + Ambient> Ports for P {}
+pub trait Ports: Stack + Queues + Topics + Logs + Archive + Payments + Ambient {}
+impl<P: Stack + Queues + Topics + Logs + Archive + Payments + Ambient> Ports for P {}

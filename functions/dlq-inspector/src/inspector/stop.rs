@@ -24,8 +24,3 @@ impl From<Failure> for Stop {
         Self::Failed(failure)
     }
 }
-
-/// Whether a call failed because the inspector's role may not do it, in the words of whichever service.
-pub fn is_denied(failure: &Failure) -> bool {
-    matches!(failure.error_type.as_str(), "AccessDenied" | "AccessDeniedException" | "AuthorizationError")
-}

@@ -108,7 +108,7 @@ async fn bad_input_is_answered_in_one_sentence_and_changes_nothing() {
     let before = world.content("payment-dead");
     for (command, error, says) in [
         (json!({ "peek": { "queue": "paymnt" } }), "UnknownQueue", "Did you mean payment?"),
-        (json!({ "explain": { "queue": "uncollected" } }), "NoDeadLetterQueue", "no dead-letter queue"),
+        (json!({ "explain": { "queue": "email-list" } }), "NoDeadLetterQueue", "no dead-letter queue"),
         (json!({ "explain": { "queue": "PaymentQueue" } }), "NoDeadLetterQueue", "lies in payment"),
         (json!({ "redrive": { "queue": "payment", "where": ["cuase=X"] } }), "InvalidCondition", "Did you mean cause?"),
         (json!({ "redrive": { "queue": "payment", "dryrun": true } }), "InvalidRequest", "dryrun"),
@@ -639,4 +639,44 @@ async fn the_digest_is_silent_or_sent_and_not_repeated_within_its_time() {
     assert_eq!(digest().await, Digested::Sent, "it has come back");
     let alerts = world.alerts.borrow();
     assert!(alerts[0].0.starts_with("stack: 5 dead letters in 1 queues") && alerts[0].1.contains("order.placed.v1"), "{:?}", alerts[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_digest_names_uncollected_payments_until_they_are_settled() {
+    let world = World::new();
+    let digest = || async {
+        match run(&world, json!({ "digest": {} })).await {
+            Some(Answer::Digest(digested)) => digested,
+            other => panic!("{other:?}"),
+        }
+    };
+    let payment = |n: usize| {
+        let json = json!({
+            "order_id": format!("fe08ddf2-c1ca-5f7e-9ff5-{n:012}"), "payment": format!("pi_{n}"), "capture_code": "expired",
+            "amount": {"amount_minor": 2400, "currency": "EUR"}, "uncollected_at": "2026-05-09T08:00:00Z"
+        });
+        serde_json::from_value::<domain::uncollected::Uncollected>(json).unwrap()
+    };
+    world.unsettled.borrow_mut().push(payment(1));
+    assert_eq!(digest().await, Digested::Sent);
+    assert_eq!(digest().await, Digested::Said);
+    world.unsettled.borrow_mut().push(payment(2));
+    assert_eq!(digest().await, Digested::Sent, "a second while the first is there");
+    world.unsettled.borrow_mut().remove(0);
+    assert_eq!(digest().await, Digested::Sent, "the list is another");
+    sleep(digest::REPEAT_AFTER).await;
+    assert_eq!(digest().await, Digested::Sent, "nobody has settled it");
+    world.unsettled.borrow_mut().clear();
+    assert_eq!(digest().await, Digested::Silent);
+    let alerts = world.alerts.borrow();
+    assert_eq!(alerts[0].0, "stack: 1 uncollected payments");
+    for part in ["fe08ddf2-c1ca-5f7e-9ff5-000000000001", "24.00 EUR", "pi_1", "expired", "cargo xtask uncollected settle"] {
+        assert!(alerts[0].1.contains(part), "{part}: {}", alerts[0].1);
+    }
+    drop(alerts);
+    world.unsettled.borrow_mut().extend((0..=digest::PAYMENTS_MAX).map(payment));
+    world.parked(1, &["A"]);
+    assert_eq!(digest().await, Digested::Sent);
+    let subject = world.alerts.borrow().last().unwrap().0.clone();
+    assert_eq!(subject, "stack: more than 50 uncollected payments, 1 dead letters in 1 queues");
 }

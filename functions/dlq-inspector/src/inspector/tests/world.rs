@@ -3,10 +3,14 @@
 
 use crate::inspector::{
     message::tests::text,
-    ports::{Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, PAGE_MAX, QueueFacts, Queues, Resource, Route, Stack, Topics},
+    ports::{
+        Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, PAGE_MAX, Payments, QueueFacts, Queues, Resource, Route, Stack,
+        Topics,
+    },
 };
-use domain::Timestamp;
+use domain::{Timestamp, uncollected::Uncollected};
 use lambda_kit::{Ambient, Failure, batch::Attribute};
+use pipeline::uncollected::Unsettled;
 use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
@@ -51,6 +55,7 @@ pub(super) struct World {
     pub(super) alerts: RefCell<Vec<(String, String)>>,
     pub(super) logged: RefCell<HashMap<String, Logged>>,
     pub(super) archive: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(super) unsettled: RefCell<Vec<Uncollected>>,
     pub(super) began: Instant,
     pub(super) number: Cell<u64>,
     pub(super) latency: Duration,
@@ -91,7 +96,7 @@ impl World {
             queue("ShippingQueue", "stack-shipping.fifo", Some("stack-shipping-dead-letter.fifo")),
             queue("ShippingDeadLetterQueue", "stack-shipping-dead-letter.fifo", None),
             queue("UndeliveredQueue", "stack-undelivered.fifo", None),
-            queue("UncollectedQueue", "stack-UncollectedQueue-1", None),
+            queue("EmailListQueue", "stack-EmailListQueue-1", None),
         ];
         Self {
             queues: RefCell::new(queues),
@@ -99,6 +104,7 @@ impl World {
             alerts: RefCell::default(),
             logged: RefCell::default(),
             archive: RefCell::default(),
+            unsettled: RefCell::default(),
             began: Instant::now(),
             number: Cell::new(0),
             latency: Duration::ZERO,
@@ -434,5 +440,13 @@ impl Archive for Port<'_> {
     }
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.call(|world| world.archive.borrow().get(key).cloned()).await)
+    }
+}
+
+impl Payments for Port<'_> {
+    async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure> {
+        let payments = self.call(|world| world.unsettled.borrow().clone()).await;
+        let complete = payments.len() <= most;
+        Ok(Unsettled { payments: payments.into_iter().take(most).collect(), complete })
     }
 }
