@@ -1,4 +1,5 @@
-//! `cargo xtask breakages`: breaks the code on purpose, one way at a time, and sees that the proof notices.
+//! `cargo xtask breakages`: breaks the code on purpose, one way at a time, and sees that the proof notices, or the test that is
+//! named where the proof cannot see it.
 //!
 //! The list is `shared/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is never
 //! touched. It refuses to pass over a breakage whose place it does not find: the list has to keep up with the code.
@@ -43,15 +44,23 @@ struct Breakage {
     caught_by: Judge,
 }
 
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Judge {
+    Proof(Proof),
+    /// For what neither program can see: real sockets, for one.
+    Test(Test),
+}
+
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-enum Judge {
+enum Proof {
     Simulation,
     Model,
     Both,
 }
 
-impl Judge {
+impl Proof {
     /// The binaries that have to fail, with their arguments.
     fn programs(self) -> &'static [(&'static str, &'static [&'static str])] {
         const SIMULATION: (&str, &[&str]) = ("simulate", &["--runs", RUNS]);
@@ -60,6 +69,36 @@ impl Judge {
             Self::Simulation => &[SIMULATION],
             Self::Model => &[MODEL],
             Self::Both => &[SIMULATION, MODEL],
+        }
+    }
+}
+
+/// A test of a package's library, by its whole name.
+#[derive(Deserialize, Clone, PartialEq, Eq)]
+struct Test {
+    package: String,
+    test: String,
+}
+
+impl Test {
+    fn cargo(&self, repository: &Repository, copy: &Path, more: &[&str]) -> Command {
+        let mut command = cargo(copy, &["test", "--quiet", "--package", &self.package, "--lib"]);
+        command.args(more).env("CARGO_TARGET_DIR", folder(repository)).kill_on_drop(true);
+        command
+    }
+
+    /// Builds and runs it. Whether it passed.
+    async fn passes(&self, repository: &Repository, copy: &Path) -> Result<bool> {
+        // By itself, because a program that does not build fails like a test.
+        let Output { status, stderr, .. } = self.cargo(repository, copy, &["--no-run"]).output().await?;
+        ensure!(status.success(), "it does not build:\n{}", String::from_utf8_lossy(&stderr));
+        let Output { stdout, .. } = self.cargo(repository, copy, &["--", "--exact", &self.test]).output().await?;
+        let said = String::from_utf8_lossy(&stdout);
+        match (said.contains("test result: ok. 1 passed"), said.contains("test result: FAILED. 0 passed; 1 failed")) {
+            (true, _) => Ok(true),
+            (_, true) => Ok(false),
+            // A name that no test has any more passes like one that notices nothing.
+            _ => bail!("{} has no test {}:\n{said}", self.package, self.test),
         }
     }
 }
@@ -90,10 +129,17 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
     let begun = Instant::now();
     let copy = copy(repository)?;
     println!("{}", bold("the code as it is"));
-    build(repository, &copy).await?;
-    for (program, arguments) in SOUND {
-        let Output { status, stdout, .. } = start(repository, program, arguments).await?;
-        ensure!(status.success(), "{program} finds the code broken as it is:\n{}", String::from_utf8_lossy(&stdout));
+    if breakages.iter().any(|breakage| matches!(breakage.caught_by, Judge::Proof(_))) {
+        build(repository, &copy).await?;
+        for (program, arguments) in SOUND {
+            let Output { status, stdout, .. } = start(repository, program, arguments).await?;
+            ensure!(status.success(), "{program} finds the code broken as it is:\n{}", String::from_utf8_lossy(&stdout));
+        }
+    }
+    for breakage in &breakages {
+        if let Judge::Test(test) = &breakage.caught_by {
+            ensure!(test.passes(repository, &copy).await?, "{} finds the code broken as it is", test.test);
+        }
     }
     let mut missed = Vec::new();
     for breakage in &breakages {
@@ -101,9 +147,12 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
         let file = copy.join(&breakage.file);
         let sound = fs::read_to_string(&file)?;
         fs::write(&file, breakage.broken(&copy)?)?;
-        let noticed = match build(repository, &copy).await {
-            Ok(()) => notice(repository, breakage).await,
-            Err(error) => Err(error),
+        let noticed = match &breakage.caught_by {
+            Judge::Proof(proof) => match build(repository, &copy).await {
+                Ok(()) => notice(repository, *proof).await,
+                Err(error) => Err(error),
+            },
+            Judge::Test(test) => notice_by_test(repository, &copy, test).await,
         };
         fs::write(&file, sound)?;
         missed.extend(noticed?.into_iter().map(|program| format!("{} by {program}", breakage.name)));
@@ -116,16 +165,16 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
 }
 
 /// Runs who has to notice; returns those who did not.
-async fn notice(repository: &Repository, breakage: &Breakage) -> Result<Vec<&'static str>> {
+async fn notice(repository: &Repository, proof: Proof) -> Result<Vec<String>> {
     let mut missed = Vec::new();
-    for (program, arguments) in breakage.caught_by.programs() {
+    for (program, arguments) in proof.programs() {
         let begun = Instant::now();
         let Output { status, stdout, stderr } = start(repository, program, arguments).await?;
         let text = String::from_utf8_lossy(&stdout).into_owned();
         match status.code() {
             Some(0) => {
                 println!("  {}", red(&format!("✗ {program} noticed nothing in {}", shown(begun.elapsed()))));
-                missed.push(*program);
+                missed.push((*program).to_owned());
             }
             Some(1) => {
                 let said = text.lines().rev().find_map(|line| line.strip_prefix("✗ ")).unwrap_or("a promise was broken");
@@ -136,6 +185,19 @@ async fn notice(repository: &Repository, breakage: &Breakage) -> Result<Vec<&'st
         }
     }
     Ok(missed)
+}
+
+/// The same with a test.
+async fn notice_by_test(repository: &Repository, copy: &Path, test: &Test) -> Result<Vec<String>> {
+    let begun = Instant::now();
+    let passes = test.passes(repository, copy).await?;
+    let took = shown(begun.elapsed());
+    if passes {
+        println!("  {}", red(&format!("✗ {} noticed nothing in {took}", test.test)));
+        return Ok(vec![test.test.clone()]);
+    }
+    println!("  {} {}", green(&format!("✓ {}, {took}:", test.package)), test.test);
+    Ok(Vec::new())
 }
 
 async fn start(repository: &Repository, program: &str, arguments: &[&str]) -> Result<Output> {
