@@ -23,7 +23,7 @@ use lambda_kit::{
 };
 use pipeline::orders::CancelAsked;
 use serde::Serialize;
-use shape::PlaceOrder;
+use shape::{Fingerprint, PlaceOrder};
 
 /// What the function may do with orders.
 pub trait Orders {
@@ -96,7 +96,7 @@ impl<C: Catalogue, O: Orders, P: Publisher, A: Ambient> OrderIntake<C, O, P, A> 
         let order = Order {
             order_id,
             received_at: self.ambient.now(),
-            fingerprint,
+            fingerprint: fingerprint.clone().into_stored(),
             lines,
             total,
             payment_method: wanted.payment_method,
@@ -110,7 +110,7 @@ impl<C: Catalogue, O: Orders, P: Publisher, A: Ambient> OrderIntake<C, O, P, A> 
                 self.announce(request, order_id, order.placed().into(), order.received_at).await?;
                 Ok(accepted(&order)?)
             }
-            Created::Exists(stored) => self.repeat(request, &stored, &order.fingerprint).await,
+            Created::Exists(stored) => self.repeat(request, &stored, &fingerprint).await,
         }
     }
 
@@ -127,8 +127,8 @@ impl<C: Catalogue, O: Orders, P: Publisher, A: Ambient> OrderIntake<C, O, P, A> 
     ///
     /// Neither waits for the other, and neither is refused for being in the other's way. Once a stage has answered, the
     /// event is known to have come through and is left alone.
-    async fn repeat(&self, request: &Request, stored: &Order, fingerprint: &str) -> Result<Response, Refused> {
-        if stored.fingerprint != fingerprint {
+    async fn repeat(&self, request: &Request, stored: &Order, fingerprint: &Fingerprint) -> Result<Response, Refused> {
+        if !fingerprint.is(&stored.fingerprint) {
             let detail = "This Idempotency-Key was used for another order. Take a new key for a new order.";
             return Err(Problem::typed(422, KEY_REUSED, "Idempotency-Key is already used", detail).into());
         }

@@ -20,7 +20,7 @@ use lambda_kit::{
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Longest name, line of an address, and town, in characters. Carriers print 35 to 50 on a label and cut what is longer;
 /// twice that leaves room for long names and none for misuse.
@@ -46,6 +46,56 @@ pub struct PlaceOrder {
     pub payment_method: String,
 }
 
+/// Hash of a request as it was understood: not of its bytes, which a client may write differently the second time, and not of
+/// prices, which change.
+///
+/// It is stored with the order, and a retry may come after a deployment. So it is a hash of the facts that the request states, each
+/// with its place in the document, in the order of their places. What states nothing does not count: null, false, empty. A field
+/// that a later build adds changes no fingerprint of a request that does not have it, wherever the field is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// To be stored.
+    now: String,
+    /// Of the same request, as builds before stored it: of its JSON in the order in which fields are declared.
+    before: String,
+}
+
+/// What a stored fingerprint of facts begins with; an older one is a bare hash.
+const BY_FACTS: &str = "2.";
+
+impl Fingerprint {
+    /// Whether an order with the `stored` fingerprint is of the same request.
+    pub fn is(&self, stored: &str) -> bool {
+        let own = if stored.starts_with(BY_FACTS) { &self.now } else { &self.before };
+        own == stored
+    }
+
+    /// To be stored with a new order.
+    pub fn into_stored(self) -> String {
+        self.now
+    }
+}
+
+/// A line for each fact: a JSON pointer, and the value in JSON.
+pub(crate) fn by_facts(document: &Value) -> Vec<u8> {
+    fn collect(value: &Value, at: &Pointer, facts: &mut BTreeMap<String, String>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(name, value)| collect(value, &at.member(name), facts)),
+            Value::Array(list) => list.iter().enumerate().for_each(|(index, value)| collect(value, &at.element(index), facts)),
+            Value::Null | Value::Bool(false) => {}
+            Value::String(text) if text.is_empty() => {}
+            fact => _ = facts.insert(at.to_string(), fact.to_string()),
+        }
+    }
+    let mut facts = BTreeMap::new();
+    collect(document, &Pointer::default(), &mut facts);
+    facts.iter().flat_map(|(at, fact)| format!("{at}={fact}\n").into_bytes()).collect()
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl PlaceOrder {
     /// Reads a document.
     ///
@@ -60,17 +110,17 @@ impl PlaceOrder {
         self.items.iter().map(|item| item.sku.clone()).collect()
     }
 
-    /// Hash of the request as it was understood: not of its bytes, which a client may write differently the second time,
-    /// and not of prices, which change. The order of the lines means nothing, and so does not count.
+    /// What the request is known again by: see [`Fingerprint`]. The order of the lines means nothing, and so does not count.
     ///
     /// # Errors
     /// A bug, where the request cannot be written as JSON.
-    pub fn fingerprint(&self) -> Result<String, Failure> {
+    pub fn fingerprint(&self) -> Result<Fingerprint, Failure> {
         let mut canonical = self.clone();
         canonical.items.sort();
         let unwritable = |error| Failure::bug("UnwritableRequest", "a request cannot be written as JSON").caused_by(error);
-        let digest = Sha256::digest(serde_json::to_vec(&canonical).map_err(unwritable)?);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        let as_declared = serde_json::to_vec(&canonical).map_err(unwritable)?;
+        let facts = serde_json::to_value(&canonical).map_err(unwritable)?;
+        Ok(Fingerprint { now: format!("{BY_FACTS}{}", digest(&by_facts(&facts))), before: digest(&as_declared) })
     }
 
     /// The lines at the catalogue's prices, and their sum.

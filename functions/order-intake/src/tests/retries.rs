@@ -162,12 +162,43 @@ async fn the_order_is_read_only_when_the_catalogue_refuses() {
     assert_eq!(*world.calls.borrow(), ["BatchGetItem", "GetItem"]);
 }
 
+fn request(document: &serde_json::Value) -> PlaceOrder {
+    PlaceOrder::parse(&lambda_kit::http::Document::parse(document.to_string().as_bytes()).unwrap()).unwrap()
+}
+
+/// Of the sample order, as builds before the fingerprint of facts stored it.
+const OLD_FINGERPRINT: &str = "c7c4ebf55bfe727bd0b4bb9472c4cb13935e4e500583f17e149c7284f26ec0e9";
+
 #[test]
 fn the_fingerprint_of_an_order_is_the_same_in_every_build() {
-    let document = lambda_kit::http::Document::parse(order().to_string().as_bytes()).unwrap();
-    let fingerprint = PlaceOrder::parse(&document).unwrap().fingerprint().unwrap();
+    let fingerprint = request(&order()).fingerprint().unwrap();
+    assert!(fingerprint.is(OLD_FINGERPRINT), "{fingerprint:?}");
     assert_eq!(
-        fingerprint, "c7c4ebf55bfe727bd0b4bb9472c4cb13935e4e500583f17e149c7284f26ec0e9",
+        fingerprint.into_stored(),
+        "2.4e4ecc218bdb131d45b81277dfb0db0e99a8f7112f64f1b9e637abd78d64b1d4",
         "stored orders depend on it: a retry across a deployment must be known again"
     );
+}
+
+/// What a later build makes of an old request: its new fields are there, and hold nothing.
+#[test]
+fn a_field_added_later_changes_no_fingerprint() {
+    let old = serde_json::to_value(request(&order())).unwrap();
+    let mut new = old.clone();
+    new["gift_note"] = json!(null);
+    new["customer"]["phone"] = json!("");
+    new["options"] = json!({"express": false, "wishes": []});
+    assert_eq!(shape::by_facts(&new), shape::by_facts(&old));
+    new["options"]["express"] = json!(true);
+    assert_ne!(shape::by_facts(&new), shape::by_facts(&old), "what is asked for counts");
+}
+
+#[tokio::test]
+async fn a_retry_of_an_order_with_an_old_fingerprint_is_known_again() {
+    let world = World::new();
+    world.place(KEY, &order()).await;
+    world.orders.borrow_mut().values_mut().for_each(|stored| stored.fingerprint = OLD_FINGERPRINT.to_owned());
+    let again = world.place(KEY, &order()).await;
+    assert_eq!(again.status(), 202);
+    assert_eq!(world.place(KEY, &with("/lines/0/quantity", json!(3))).await.status(), 422);
 }
