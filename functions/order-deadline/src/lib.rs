@@ -1,18 +1,29 @@
 //! `order-deadline`: the one clock of the pipeline.
 //!
-//! `main.rs` wires it behind a queue that holds each `order.placed` back for a while. It then looks, again and again,
-//! whether the order has ended, and does what [`domain::deadline::look`] says. It refuses to end an order itself: it only
-//! repeats what was said, or asks.
+//! `main.rs` wires it behind a queue that holds each `order.placed` back for a while. It then checks, again and again,
+//! whether the order has ended, and does what [`domain::deadline::look`] says. Each check is a message of its own
+//! (`docs/decisions/0014-looking-again-is-a-new-message.md`). It refuses to end an order itself: it only repeats what was said,
+//! or asks.
 
 use domain::{
-    CloudEvent, Event, Order, OrderId,
-    deadline::{Deadlines, Look, look, timed_out_at},
+    CloudEvent, Event, Order, OrderId, Timestamp,
+    deadline::{Deadlines, HOLDS_LAPSE_AFTER, Look, look, next_check, timed_out_at},
     event::{CancelRequest, OrderCancelRequested},
 };
 use jiff::SignedDuration;
-use lambda_kit::{Ambient, Failure, config::ConfigError, dynamodb::DynamoDb, message::Delivery};
+use lambda_kit::{
+    Ambient, Failure,
+    batch::{DELAY_MAX, LOOK_AGAIN_MAX},
+    config::ConfigError,
+    dynamodb::DynamoDb,
+    message::Delivery,
+};
 use pipeline::{Announcement, Reply, Stage, not_for, order_id};
 use std::time::Duration;
+
+/// The latest age at which an order is handed to people: half of the 14 days for which SQS keeps what it gave up. So who looks
+/// finds the order's other dead letters, which are as old as the order, and has a week for them.
+pub const PARK_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What the stage may do with orders.
 pub trait Orders {
@@ -40,24 +51,28 @@ pub struct OrderDeadline<O, A> {
 impl<O: Orders, A: Ambient> Stage for OrderDeadline<O, A> {
     const NAME: &'static str = "order-deadline";
 
-    async fn handle(&self, event: &CloudEvent, _: &Delivery) -> Result<Reply, Failure> {
+    async fn handle(&self, event: &CloudEvent, delivery: &Delivery) -> Result<Reply, Failure> {
         let Event::OrderPlaced(_) = event.event else { return Err(not_for(Self::NAME, event)) };
         let id = order_id(event)?;
         // Intake writes before it publishes and nobody deletes: an order that is not there was lost, and by us.
         let order =
             self.orders.find(&id).await?.ok_or_else(|| Failure::bug("OrderMissing", "an announced order is not in the orders table"))?;
-        match look(&order, self.ambient.now(), &self.deadlines) {
+        let now = self.ambient.now();
+        match look(&order, now, delivery.due, &self.deadlines) {
             Look::Ended => Ok(Reply::nothing()),
-            Look::Nudge => Ok(self.repeat(Announcement { event: order.placed().into(), time: order.received_at, again: true })),
+            Look::Nudge => {
+                let announcement = Announcement { event: order.placed().into(), time: order.received_at, again: true };
+                Ok(self.repeat(announcement, &order, now))
+            }
             // Asking is enough, and better than nudging too. Shipping announces its decision on every fact it hears, the
             // request is one and decides if nothing has yet, and payment and inventory answer the decision whatever they
             // have recorded. `order.placed` beside it could only make payment hold money for an order about to be undone.
             Look::TimeOut => {
                 let event = OrderCancelRequested { reason: CancelRequest::TimedOut }.into();
-                Ok(self.repeat(Announcement { event, time: timed_out_at(&order, &self.deadlines), again: true }))
+                Ok(self.repeat(Announcement { event, time: timed_out_at(&order, &self.deadlines), again: true }, &order, now))
             }
             Look::Park => {
-                let age_s = self.ambient.now().duration_since(order.received_at).as_secs();
+                let age_s = now.duration_since(order.received_at).as_secs();
                 let message = format!(
                     "after {age_s} s the order has neither shipped nor been cancelled everywhere; its dead letters say where it stands"
                 );
@@ -68,35 +83,41 @@ impl<O: Orders, A: Ambient> Stage for OrderDeadline<O, A> {
 }
 
 impl<O, A> OrderDeadline<O, A> {
-    /// Announces what was announced before, and comes back. Marked `again`: under its own deduplication id SNS and SQS
-    /// would swallow it for five minutes, with success.
-    fn repeat(&self, announcement: Announcement) -> Reply {
-        let nudge_after = Duration::try_from(self.deadlines.nudge_after).unwrap_or_default();
-        Reply { announcements: vec![announcement], look_again_after: Some(nudge_after) }
+    /// Announces what was announced before, and schedules the next check. Marked `again`: under its own deduplication id SNS and
+    /// SQS ignore it for five minutes and still return success.
+    fn repeat(&self, announcement: Announcement, order: &Order, now: Timestamp) -> Reply {
+        let after = Duration::try_from(next_check(order, now, &self.deadlines)).unwrap_or_default();
+        Reply { announcements: vec![announcement], look_again_after: Some(after) }
     }
 }
 
 /// The deadlines from the template's parameters, in seconds.
 ///
 /// # Errors
-/// Where one does not lie after the one before it: the clock would skip a step, or stand still.
+/// With one sentence for each fault: where one does not lie after the one before it, the clock would skip a step, or stand still;
+/// and each has a longest, by what SQS delays and keeps.
 pub fn deadlines(nudge_after_s: u32, time_out_after_s: u32, park_after_s: u32) -> Result<Deadlines, ConfigError> {
-    let steps =
-        [("NUDGE_AFTER_SECONDS", nudge_after_s), ("TIME_OUT_AFTER_SECONDS", time_out_after_s), ("PARK_AFTER_SECONDS", park_after_s)];
-    let mut faults: Vec<_> = steps
-        .windows(2)
-        .filter_map(|pair| match pair {
-            [(earlier, before), (later, after)] if before >= after => Some(format!("{later} must be more than {earlier}")),
-            _ => None,
-        })
-        .collect();
-    if nudge_after_s == 0 {
-        faults.push("NUDGE_AFTER_SECONDS must be more than 0".to_owned());
-    }
+    let delay_max_s = DELAY_MAX.as_secs();
+    let park_max_s = PARK_AFTER_MAX.as_secs();
+    let faults = [
+        (nudge_after_s == 0, "NUDGE_AFTER_SECONDS must be more than 0".to_owned()),
+        (u64::from(nudge_after_s) > delay_max_s, format!("NUDGE_AFTER_SECONDS must be at most {delay_max_s}, the longest delay of SQS")),
+        (nudge_after_s >= time_out_after_s, "TIME_OUT_AFTER_SECONDS must be more than NUDGE_AFTER_SECONDS".to_owned()),
+        (time_out_after_s >= park_after_s, "PARK_AFTER_SECONDS must be more than TIME_OUT_AFTER_SECONDS".to_owned()),
+        (
+            u64::from(park_after_s) > park_max_s,
+            format!("PARK_AFTER_SECONDS must be at most {park_max_s}, while an order's other dead letters are still kept"),
+        ),
+    ];
+    let faults: Vec<_> = faults.into_iter().filter_map(|(is_fault, sentence)| is_fault.then_some(sentence)).collect();
     let of = |seconds: u32| SignedDuration::from_secs(i64::from(seconds));
     let deadlines = Deadlines { nudge_after: of(nudge_after_s), time_out_after: of(time_out_after_s), park_after: of(park_after_s) };
     if faults.is_empty() { Ok(deadlines) } else { Err(ConfigError(faults)) }
 }
+
+/// A wait is a quarter of the order's age at most, and no order older than this is waited for: the batch core takes every wait
+/// that [`next_check`] can ask for as it is.
+const _: () = assert!(HOLDS_LAPSE_AFTER.as_secs().unsigned_abs() / 4 <= LOOK_AGAIN_MAX.as_secs());
 
 #[cfg(test)]
 mod tests;

@@ -46,29 +46,37 @@ fn about(event: Event) -> CloudEvent {
     }
 }
 
+/// In a check that comes in time.
 async fn look_at(order: Option<Order>, age_s: i64) -> Result<Reply, Failure> {
+    look_when_due(order, age_s, Some(0)).await
+}
+
+/// In a check that comes so many seconds after it was due; [`None`] is the first one.
+async fn look_when_due(order: Option<Order>, age_s: i64, late_s: Option<i64>) -> Result<Reply, Failure> {
     let heard = about(self::order(&[]).placed().into());
-    let now = received_at().checked_add(SignedDuration::from_secs(age_s)).unwrap();
+    let at = |age_s| received_at().checked_add(SignedDuration::from_secs(age_s)).unwrap();
+    let now = at(age_s);
+    let delivery = Delivery { message_id: "m-1".into(), attempt: 1, due: late_s.map(|late_s| at(age_s - late_s)), ..Delivery::default() };
     let stage = OrderDeadline { orders: Table(order), ambient: At(now), deadlines: deadlines(900, 86_400, 172_800).unwrap() };
-    stage.handle(&heard, &Delivery { message_id: "m-1".into(), attempt: 1, ..Delivery::default() }).await
+    stage.handle(&heard, &delivery).await
 }
 
 #[tokio::test]
 async fn an_open_order_is_announced_again_as_it_was_and_looked_at_again() {
-    for age_s in [900, 12 * HOUR, 24 * HOUR - 1] {
+    for (age_s, again_s) in [(900, 900), (12 * HOUR, 3 * 3600), (22 * HOUR, 2 * 3600), (24 * HOUR - 1, 1)] {
         let reply = look_at(Some(order(&[EventType::OrderPlaced, EventType::PaymentAuthorized])), age_s).await.unwrap();
         let again = Announcement { event: order(&[]).placed().into(), time: received_at(), again: true };
-        assert_eq!(reply, Reply { announcements: vec![again], look_again_after: Some(Duration::from_secs(900)) }, "{age_s}");
+        assert_eq!(reply, Reply { announcements: vec![again], look_again_after: Some(Duration::from_secs(again_s)) }, "{age_s}");
     }
 }
 
 #[tokio::test]
 async fn after_a_day_it_is_asked_to_be_cancelled_at_the_same_time_however_often() {
-    for age_s in [24 * HOUR, 36 * HOUR, 48 * HOUR - 1] {
+    for (age_s, again_s) in [(24 * HOUR, 6 * 3600), (36 * HOUR, 9 * 3600), (48 * HOUR - 1, 1)] {
         let reply = look_at(Some(order(&[EventType::OrderPlaced])), age_s).await.unwrap();
         let time = received_at().checked_add(SignedDuration::from_hours(24)).unwrap();
         let asked = Announcement { event: OrderCancelRequested { reason: CancelRequest::TimedOut }.into(), time, again: true };
-        assert_eq!(reply, Reply { announcements: vec![asked], look_again_after: Some(Duration::from_secs(900)) }, "{age_s}");
+        assert_eq!(reply, Reply { announcements: vec![asked], look_again_after: Some(Duration::from_secs(again_s)) }, "{age_s}");
     }
 }
 
@@ -77,6 +85,22 @@ async fn after_two_days_it_is_parked_for_people() {
     let failure = look_at(Some(order(&[EventType::OrderPlaced])), 48 * HOUR).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "OrderDidNotEnd"));
     assert!(!failure.chain().contains("Ada"));
+}
+
+#[tokio::test]
+async fn a_redriven_clock_message_publishes_once_and_checks_in_an_hour() {
+    for (facts, publishes) in [
+        (&[EventType::OrderPlaced][..], Event::from(OrderCancelRequested { reason: CancelRequest::TimedOut })),
+        (&[EventType::OrderPlaced, EventType::OrderShipped], order(&[]).placed().into()),
+    ] {
+        for late_s in [None, Some(HOUR + 1)] {
+            let reply = look_when_due(Some(order(facts)), 30 * 24 * HOUR, late_s).await.unwrap();
+            assert_eq!(reply.announcements.iter().map(|it| it.event.clone()).collect::<Vec<_>>(), [publishes.clone()]);
+            assert_eq!(reply.look_again_after, Some(Duration::from_secs(3600)));
+        }
+        let failure = look_at(Some(order(facts)), 30 * 24 * HOUR + HOUR).await.unwrap_err();
+        assert_eq!(failure.error_type, "OrderDidNotEnd");
+    }
 }
 
 #[tokio::test]
@@ -128,10 +152,21 @@ async fn every_repetition_gets_through_deduplication_and_past_its_own_filter() {
 }
 
 #[test]
-fn deadlines_that_do_not_follow_one_another_are_refused_at_the_start() {
-    assert!(deadlines(3, 30, 90).is_ok());
-    for (nudge, time_out, park, faults) in [(0, 30, 90, 1), (30, 30, 90, 1), (3, 90, 30, 1), (90, 30, 3, 2), (0, 0, 0, 3)] {
-        let ConfigError(found) = deadlines(nudge, time_out, park).unwrap_err();
-        assert_eq!(found.len(), faults, "{found:?}");
+fn every_fault_of_the_deadlines_is_said_at_the_start() {
+    const WEEK: u32 = 7 * 86_400;
+    for (nudge, time_out, park) in [(3, 30, 90), (900, 86_400, 172_800), (900, 901, WEEK)] {
+        assert!(deadlines(nudge, time_out, park).is_ok(), "{nudge} {time_out} {park}");
     }
+    for (nudge, time_out, park, faults) in [
+        (0, 30, 90, &["NUDGE_AFTER_SECONDS must be more than 0"][..]),
+        (30, 30, 90, &["TIME_OUT_AFTER_SECONDS must be more than NUDGE_AFTER_SECONDS"]),
+        (3, 90, 30, &["PARK_AFTER_SECONDS must be more than TIME_OUT_AFTER_SECONDS"]),
+        (901, 86_400, 172_800, &["NUDGE_AFTER_SECONDS must be at most 900, the longest delay of SQS"]),
+        (1, 2, WEEK + 1, &["PARK_AFTER_SECONDS must be at most 604800, while an order's other dead letters are still kept"]),
+    ] {
+        let ConfigError(found) = deadlines(nudge, time_out, park).unwrap_err();
+        assert_eq!(found, faults);
+    }
+    let ConfigError(all) = deadlines(u32::MAX, u32::MAX, u32::MAX).unwrap_err();
+    assert_eq!(all.len(), 4, "{all:?}");
 }

@@ -1,15 +1,27 @@
-//! The one clock: what to do about an order that has not ended.
+//! The one clock: what to do about an order that has not ended, and when to look at it next.
 //!
-//! `functions/order-deadline` looks at intervals and calls [`look`]. Nudging publishes `order.placed` again, which by
-//! the healing invariant brings any order to its right end even if every message about it was lost.
+//! `functions/order-deadline` checks an order again and again and calls [`look`] and [`next_check`]. Nudging publishes
+//! `order.placed` again, which by the healing invariant brings any order to its right end even if every message about it was lost.
 
-use crate::order::Order;
+use crate::{order::Order, tracking::Facts};
 use jiff::{SignedDuration, Timestamp};
+
+/// Until an hour has passed the clock checks every [`Deadlines::nudge_after`]; later, each wait is the order's age divided by this.
+/// Most faults pass within minutes and the first checks find them; what lasts for a day gains nothing from a hundred checks. So
+/// the number of checks grows with the logarithm of the age: some twenty in two days, where one every 15 minutes would be 192.
+pub const AGE_PER_WAIT: i32 = 4;
+/// A check that comes so many [`Deadlines::nudge_after`] after it was due is late: an hour, by the template's defaults. Longer than
+/// the back-off of the few failures that a check may have, and shorter than SQS takes to give a message up.
+pub const LATE_AFTER_NUDGES: i32 = 4;
+/// When the holds of an order have lapsed, whatever happened: a card's hold lasts seven days for the payments that we make
+/// (<https://docs.stripe.com/payments/place-a-hold-on-a-payment-method>), counted from its confirmation, and an order is
+/// confirmed within a day of being placed or cancelled. Until then payment may still collect what has shipped.
+pub const HOLDS_LAPSE_AFTER: SignedDuration = SignedDuration::from_hours(8 * 24);
 
 /// The deadlines, template parameters, so that tests and demos can make them seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// How long until the first look, and between looks.
+    /// How long until the first check, and the shortest time between checks.
     pub nudge_after: SignedDuration,
     /// The age at which an order is to be cancelled.
     pub time_out_after: SignedDuration,
@@ -30,18 +42,58 @@ pub enum Look {
     Park,
 }
 
-/// Decides what to do about `order` at `now`.
-pub fn look(order: &Order, now: Timestamp, deadlines: &Deadlines) -> Look {
+/// Decides what to do about `order` at `now`, in a check that was `due` then; [`None`] is the first check, or the first after a
+/// redrive.
+///
+/// Parks only in a check that comes in time after another one, which has published. So a message that was redriven, or that lay
+/// in a queue without a consumer, acts once before it can be parked, however old its order is.
+pub fn look(order: &Order, now: Timestamp, due: Option<Timestamp>, deadlines: &Deadlines) -> Look {
     let age = now.duration_since(order.received_at);
+    let is_late = due.is_none_or(|due| now.duration_since(due) > deadlines.late_after());
     if order.facts.ended() {
         Look::Ended
-    } else if age >= deadlines.park_after {
+    } else if age >= deadlines.park_at(&order.facts) && !is_late {
         Look::Park
-    } else if age >= deadlines.time_out_after {
+    } else if age >= deadlines.time_out_after && !is_shipped(&order.facts) {
         Look::TimeOut
     } else {
+        // An order that has shipped is never timed out: what is lost of it comes again with `order.placed`, and there is nothing
+        // left to cancel.
         Look::Nudge
     }
+}
+
+/// How long after `now` an order that [`look`] nudged or timed out is checked again.
+///
+/// The next deadline cuts it, so that no wait makes an order miss one. An order that is past the last one and was still not
+/// parked came from people, or late: whether that helped is seen within [`LATE_AFTER_NUDGES`].
+pub fn next_check(order: &Order, now: Timestamp, deadlines: &Deadlines) -> SignedDuration {
+    let age = now.duration_since(order.received_at);
+    let park_at = deadlines.park_at(&order.facts);
+    if age >= park_at {
+        return deadlines.late_after();
+    }
+    let wait = deadlines.nudge_after.max(age / AGE_PER_WAIT);
+    let deadline = if age < deadlines.time_out_after && !is_shipped(&order.facts) { deadlines.time_out_after } else { park_at };
+    wait.min(deadline - age)
+}
+
+impl Deadlines {
+    fn late_after(&self) -> SignedDuration {
+        self.nudge_after * LATE_AFTER_NUDGES
+    }
+
+    /// The age at which an order with these facts is parked. While a shipped order may still be paid, parking it would be to give
+    /// it up: payment goes on trying, and raises an alarm of its own.
+    fn park_at(&self, facts: &Facts) -> SignedDuration {
+        let waits_for_capture = is_shipped(facts) && facts.captured.is_none() && facts.capture_failed.is_none();
+        if waits_for_capture { self.park_after.max(HOLDS_LAPSE_AFTER) } else { self.park_after }
+    }
+}
+
+/// A fact implies the decision that it follows from, so that a lost `order.shipped` hides nothing.
+fn is_shipped(facts: &Facts) -> bool {
+    [&facts.shipped, &facts.captured, &facts.capture_failed, &facts.committed].into_iter().any(Option::is_some)
 }
 
 /// When `order.cancel_requested` happened, for its envelope: a function of the record, so that repeating repeats it.
@@ -82,9 +134,26 @@ mod tests {
         }
     }
 
+    fn with(facts: &[EventType]) -> Order {
+        let mut order = order();
+        for event_type in facts {
+            order.facts.insert(*event_type, tracking::Fact { at: order.received_at, reason: None, tracking_number: None });
+        }
+        order
+    }
+
+    /// At a check that comes in time.
+    fn look_in_time(order: &Order, age_s: i64) -> Look {
+        let now = Timestamp::from_second(age_s).unwrap();
+        look(order, now, Some(now), &DEADLINES)
+    }
+
+    const HOUR_S: i64 = 3600;
+    const DAY_S: i64 = 24 * HOUR_S;
+
     #[test]
     fn an_open_order_is_nudged_then_timed_out_then_parked() {
-        let look_at = |hours: i64, seconds: i64| look(&order(), Timestamp::from_second(hours * 3600 + seconds).unwrap(), &DEADLINES);
+        let look_at = |hours: i64, seconds: i64| look_in_time(&order(), hours * HOUR_S + seconds);
         assert_eq!(look_at(0, 900), Look::Nudge);
         assert_eq!(look_at(24, -1), Look::Nudge);
         assert_eq!(look_at(24, 0), Look::TimeOut);
@@ -95,10 +164,70 @@ mod tests {
 
     #[test]
     fn an_ended_order_is_left_alone_whatever_its_age() {
-        let mut order = order();
-        for event_type in [EventType::PaymentVoided, EventType::InventoryReleased] {
-            order.facts.insert(event_type, tracking::Fact { at: order.received_at, reason: None, tracking_number: None });
+        let order = with(&[EventType::PaymentVoided, EventType::InventoryReleased]);
+        for due in [None, Some(Timestamp::from_second(0).unwrap())] {
+            assert_eq!(look(&order, Timestamp::from_second(72 * 3600).unwrap(), due, &DEADLINES), Look::Ended);
         }
-        assert_eq!(look(&order, Timestamp::from_second(72 * 3600).unwrap(), &DEADLINES), Look::Ended);
+    }
+
+    /// On the code as it was it was parked again without a word, at any age beyond 48 hours.
+    #[test]
+    fn a_redriven_or_late_check_acts_before_it_parks() {
+        for age_s in [2 * DAY_S, 5 * DAY_S, 30 * DAY_S] {
+            let now = Timestamp::from_second(age_s).unwrap();
+            let late = Timestamp::from_second(age_s - HOUR_S - 1).unwrap();
+            for due in [None, Some(late)] {
+                assert_eq!(look(&order(), now, due, &DEADLINES), Look::TimeOut, "{age_s} {due:?}");
+                assert_eq!(look(&with(&[EventType::OrderShipped]), now, due, &DEADLINES), Look::Nudge, "{age_s} {due:?}");
+            }
+            let after = next_check(&order(), now, &DEADLINES);
+            assert_eq!((after, look_in_time(&order(), age_s + after.as_secs())), (SignedDuration::from_hours(1), Look::Park));
+        }
+    }
+
+    #[test]
+    fn a_shipped_order_is_never_timed_out() {
+        use EventType as T;
+        for facts in [&[T::OrderShipped][..], &[T::PaymentCaptured], &[T::InventoryCommitted], &[T::PaymentCaptureFailed]] {
+            for age_s in (0..2 * DAY_S).step_by(1800) {
+                assert_eq!(look_in_time(&with(facts), age_s), Look::Nudge, "{facts:?} {age_s}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shipped_order_without_capture_is_parked_after_eight_days() {
+        use EventType as T;
+        for (facts, days) in [
+            (&[T::OrderShipped][..], 8),
+            (&[T::OrderShipped, T::InventoryCommitted], 8),
+            (&[T::OrderShipped, T::PaymentCaptured], 2),
+            (&[T::OrderShipped, T::PaymentCaptureFailed], 2),
+        ] {
+            assert_eq!(look_in_time(&with(facts), days * DAY_S - 1), Look::Nudge, "{facts:?}");
+            assert_eq!(look_in_time(&with(facts), days * DAY_S), Look::Park, "{facts:?}");
+        }
+    }
+
+    /// The ages at which `order` is checked until it is parked, in seconds.
+    fn checks(order: &Order) -> Vec<i64> {
+        let mut age_s = DEADLINES.nudge_after.as_secs();
+        let mut ages = vec![age_s];
+        while look_in_time(order, age_s) != Look::Park {
+            age_s += next_check(order, Timestamp::from_second(age_s).unwrap(), &DEADLINES).as_secs();
+            ages.push(age_s);
+            assert!(ages.len() < 1_000, "it never ends");
+        }
+        ages
+    }
+
+    #[test]
+    fn the_number_of_checks_is_logarithmic_and_no_deadline_is_missed() {
+        let open = checks(&order());
+        assert_eq!(open[..5], [900, 1800, 2700, 3600, 4500], "every quarter of an hour at first");
+        assert!(open.contains(&DAY_S) && open.last() == Some(&(2 * DAY_S)), "{open:?}");
+        assert_eq!(open.len(), 23);
+        let shipped = checks(&with(&[EventType::OrderShipped]));
+        assert_eq!((shipped.len(), *shipped.last().unwrap()), (28, 8 * DAY_S));
     }
 }

@@ -58,10 +58,9 @@ impl Check {
         Some(Self { before: text(CHECKS)?.parse().ok()?, due: text(NOT_BEFORE)?.parse().ok()? })
     }
 
-    /// The one after `record`'s, `after` from `now`. Its time is stated to the second, as SQS counts.
+    /// The one after `record`'s, `after` from `now`.
     pub fn next<M>(record: &Record<M>, after: Duration, now: Timestamp) -> Self {
-        let seconds = after.min(LOOK_AGAIN_MAX).as_secs().max(1);
-        let after = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let after = SignedDuration::try_from(after.min(LOOK_AGAIN_MAX)).unwrap_or_default();
         let due = now.saturating_add(after).unwrap_or(now);
         Self { before: record.delivery.checks.saturating_add(1), due }
     }

@@ -28,7 +28,7 @@ use futures_util::{
     future::{LocalBoxFuture, join},
     stream::FuturesUnordered,
 };
-use lambda_kit::{dynamodb::record, publish::Publisher as _};
+use lambda_kit::{batch::BUG_RECEIVES_MAX, dynamodb::record, publish::Publisher as _};
 use scenario::{Customer, Scenario};
 use serde_json::{Value, json};
 use std::{
@@ -81,7 +81,7 @@ pub struct Outcome {
 pub fn run(wiring: &Wiring, seed: u64, tells: bool) -> std::io::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     Ok(runtime.block_on(async {
-        let scenario = Scenario::draw(seed, wiring.mappings.len());
+        let scenario = Scenario::draw(seed, wiring.mappings.len(), wiring.clock());
         let lots = Arc::new(Lots::new(!seed, scenario.weather, tells));
         let cloud = Cloud::new(wiring, &scenario, lots);
         cloud.lots.tell(|| scenario.to_string());
@@ -102,6 +102,8 @@ struct Simulation<'a> {
     stopped: Vec<Instant>,
     /// Orders that were answered with 202.
     accepted: BTreeSet<OrderId>,
+    /// How many deliveries of a message were checks and no failures, by mapping and message.
+    checks: BTreeMap<(usize, String), u32>,
     violations: Vec<String>,
 }
 
@@ -114,6 +116,7 @@ enum Ended {
 impl<'a> Simulation<'a> {
     fn new(wiring: &'a Wiring, scenario: &'a Scenario, cloud: &'a Cloud) -> Self {
         let begin = Instant::now();
+        let paused = |mapping| scenario.pause.as_ref().filter(|pause| pause.mapping == mapping).map_or(begin, |pause| begin + pause.until);
         Self {
             wiring,
             scenario,
@@ -121,8 +124,9 @@ impl<'a> Simulation<'a> {
             begin,
             under_way: FuturesUnordered::new(),
             busy: vec![0; wiring.mappings.len()],
-            stopped: vec![begin; wiring.mappings.len()],
+            stopped: (0..wiring.mappings.len()).map(paused).collect(),
             accepted: BTreeSet::new(),
+            checks: BTreeMap::new(),
             violations: Vec::new(),
         }
     }
@@ -134,7 +138,11 @@ impl<'a> Simulation<'a> {
         let loses_at = self.scenario.loses_everything_after.map(|after| self.begin + after);
         self.until_rest(loses_at).await;
         if loses_at.is_some() {
-            self.lose_everything().await;
+            if self.scenario.keeps_the_clock {
+                self.lose_everything_but_the_clock();
+            } else {
+                self.lose_everything().await;
+            }
             self.until_rest(None).await;
         }
         self.cloud.lots.clear();
@@ -235,18 +243,30 @@ impl<'a> Simulation<'a> {
             Ended::Customer(Err(violation)) => self.violations.push(violation),
             Ended::Batch { mapping, messages, response, watch } => {
                 self.busy[mapping] -= 1;
+                for id in watch.parked_as_bugs() {
+                    let receives = messages.iter().find(|message| message.id == id).map_or(0, Message::receives);
+                    let failures = receives - self.checks.get(&(mapping, id.clone())).copied().unwrap_or_default().min(receives);
+                    if failures < BUG_RECEIVES_MAX {
+                        let function = &self.wiring.mappings[mapping].function;
+                        self.violations.push(format!("{function} parked {id} as a bug at its failure {failures}: it was checked before"));
+                    }
+                }
                 let Some(response) = response else { return };
                 let failed: BTreeSet<_> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
                 // As Lambda does: an id that it does not know fails the whole batch.
                 if !failed.iter().all(|id| messages.iter().any(|message| message.id == *id)) {
                     return;
                 }
-                let acknowledged: Vec<_> = messages.into_iter().map(|message| message.id).filter(|id| !failed.contains(id)).collect();
-                for id in acknowledged.iter().filter(|id| !watch.is_done(id)) {
+                for id in failed.iter().filter(|id| watch.is_mere_check(id)) {
+                    *self.checks.entry((mapping, id.clone())).or_default() += 1;
+                }
+                let acknowledged: Vec<_> = messages.into_iter().filter(|message| !failed.contains(&message.id)).collect();
+                for Message { id, .. } in acknowledged.iter().filter(|message| !watch.is_done(&message.id)) {
                     let function = &self.wiring.mappings[mapping].function;
                     self.violations.push(format!("{function} acknowledged {id}, which was neither handled and published nor parked"));
                 }
-                self.cloud.messaging.delete(&self.wiring.mappings[mapping].queue, &acknowledged);
+                let receipt_handles: Vec<_> = acknowledged.iter().map(Message::receipt_handle).collect();
+                self.cloud.messaging.delete(&self.wiring.mappings[mapping].queue, &receipt_handles);
             }
         }
     }
@@ -257,6 +277,14 @@ impl<'a> Simulation<'a> {
             self.cloud.lots.tell(|| format!("{:<20} redrives {moved} dead letters", "operator"));
         }
         moved
+    }
+
+    /// Loses every process, and every message but the clock's, which has to bring each announced order to its end alone.
+    fn lose_everything_but_the_clock(&mut self) {
+        self.cloud.lots.tell(|| "every process is lost, and every message but the clock's".to_owned());
+        self.under_way.clear();
+        self.busy.fill(0);
+        self.cloud.messaging.lose_everything_but(&self.wiring.mappings[self.wiring.clock()].queue);
     }
 
     /// Loses every message and every process, and places each stored order once more.

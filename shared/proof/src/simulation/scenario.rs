@@ -31,6 +31,20 @@ pub struct Customer {
     pub cancels_after: Option<Duration>,
 }
 
+/// How long a mapping that is paused stands still, at most: past the age at which the clock parks.
+const PAUSE_MAX: Duration = Duration::from_secs(75 * 3600);
+/// How long the clock fails while orders wait for another function, at most: checks of an order of that age are hours apart.
+const CLOCK_FAILS_MAX: Duration = Duration::from_secs(8 * 3600);
+
+/// A mapping that somebody has switched off from the start.
+#[derive(Debug, Clone)]
+pub struct Pause {
+    /// Index of the mapping.
+    pub mapping: usize,
+    /// Until when.
+    pub until: Duration,
+}
+
 /// A deployment that panics at every message, until it is rolled back.
 #[derive(Debug, Clone)]
 pub struct BadDeployment {
@@ -56,11 +70,15 @@ pub struct Scenario {
     /// When every message and every process is lost, if they are: from there the healing invariant has to bring everything
     /// to its end.
     pub loses_everything_after: Option<Duration>,
+    /// Whether that spares the clock's messages, which then have to do it alone.
+    pub keeps_the_clock: bool,
+    /// Whether a mapping is switched off.
+    pub pause: Option<Pause>,
 }
 
 impl Scenario {
-    /// The plan of `seed`, for a pipeline with so many queue functions.
-    pub fn draw(seed: u64, mappings: usize) -> Self {
+    /// The plan of `seed`, for a pipeline with so many queue functions, of which the clock is the one at index `clock`.
+    pub fn draw(seed: u64, mappings: usize, clock: usize) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let weather = match dice.u32(0..100) {
             0..10 => Weather { per_mille: 0, faults: 0 },
@@ -73,7 +91,7 @@ impl Scenario {
             55..85 => 2,
             _ => 3,
         };
-        Self {
+        let mut plan = Self {
             weather,
             stock: SKUS.map(|sku| (sku, dice.u64(0..=STOCK_MAX))).to_vec(),
             customers: (0..count).map(|_| customer(&mut dice)).collect(),
@@ -82,14 +100,42 @@ impl Scenario {
                 BadDeployment { mapping: dice.usize(0..mappings), from, until: from + within(&mut dice, Duration::from_secs(10 * 60)) }
             }),
             loses_everything_after: (dice.u32(0..100) < 15).then(|| within(&mut dice, 3 * ORDERS_WITHIN)),
+            keeps_the_clock: false,
+            pause: None,
+        };
+        match dice.u32(0..100) {
+            // Somebody switches a mapping off.
+            0..4 => plan.pause = Some(Pause { mapping: dice.usize(0..mappings), until: within(&mut dice, PAUSE_MAX) }),
+            // The same, while the clock checks in vain; and then its checks fail.
+            4..6 => {
+                let until = within(&mut dice, PAUSE_MAX);
+                let from = within(&mut dice, until);
+                plan.pause = Some(Pause { mapping: (clock + 1 + dice.usize(0..mappings - 1)) % mappings, until });
+                plan.bad_deployment = Some(BadDeployment { mapping: clock, from, until: from + within(&mut dice, CLOCK_FAILS_MAX) });
+            }
+            // Everything is lost but the clock's messages, which are late.
+            6..9 => {
+                plan.keeps_the_clock = true;
+                plan.pause = Some(Pause { mapping: clock, until: within(&mut dice, PAUSE_MAX) });
+                plan.loses_everything_after = Some(within(&mut dice, 3 * ORDERS_WITHIN));
+                plan.bad_deployment = None;
+            }
+            _ => {}
         }
+        plan
+    }
+
+    /// Whether an order may have to wait until `age` for reasons that nothing in the pipeline can heal.
+    pub fn may_wait_until(&self, age: Duration) -> bool {
+        let is_paused = self.pause.as_ref().is_some_and(|pause| pause.until >= age);
+        is_paused || self.bad_deployment.as_ref().is_some_and(|bad| bad.until >= age)
     }
 }
 
 impl fmt::Display for Scenario {
     /// The plan, a line for each of its parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weather, stock, customers, bad_deployment, loses_everything_after } = self;
+        let Self { weather, stock, customers, bad_deployment, loses_everything_after, keeps_the_clock, pause } = self;
         write!(f, "in stock {stock:?}; up to {} faults, {} of a thousand chances", weather.faults, weather.per_mille)?;
         for Customer { order, places_after, is_impatient, cancels_after, .. } in customers {
             let (lines, card) = (&order["lines"], &order["payment_method"]);
@@ -100,7 +146,11 @@ impl fmt::Display for Scenario {
         if let Some(BadDeployment { mapping, from, until }) = bad_deployment {
             write!(f, "\n{:>12}a bad deployment of function {mapping} from {from:?} until {until:?}", "")?;
         }
-        loses_everything_after.iter().try_for_each(|after| write!(f, "\n{:>12}everything is lost after {after:?}", ""))
+        if let Some(Pause { mapping, until }) = pause {
+            write!(f, "\n{:>12}function {mapping} is switched off until {until:?}", "")?;
+        }
+        let but = if *keeps_the_clock { ", but for the clock's messages" } else { "" };
+        loses_everything_after.iter().try_for_each(|after| write!(f, "\n{:>12}everything is lost after {after:?}{but}", ""))
     }
 }
 

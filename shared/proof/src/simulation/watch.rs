@@ -5,7 +5,7 @@
 //! told to stand for a bad deployment, which panics at every message.
 
 use lambda_kit::{
-    Failure,
+    Failure, Kind,
     batch::{Attribute, Consumer, Delayed, Hide, Parked, Queue, QueueError},
     message::{Delivery, Handled, Incoming, Outgoing},
     publish::{PublishError, Publisher},
@@ -24,6 +24,10 @@ pub struct Watch {
     handled: RefCell<BTreeMap<String, Wants>>,
     published: RefCell<BTreeSet<String>>,
     parked: RefCell<BTreeSet<String>>,
+    /// Messages whose handler panicked, reported a bug or was cut off.
+    bugs: RefCell<BTreeSet<String>>,
+    /// Messages of which a copy was to be sent, taken or not.
+    tried_again: RefCell<BTreeSet<String>>,
     /// Messages of which a copy was taken.
     sent_again: RefCell<BTreeSet<String>>,
 }
@@ -53,6 +57,17 @@ impl Watch {
 }
 
 impl Watch {
+    /// Messages that were parked because of a bug.
+    pub fn parked_as_bugs(&self) -> Vec<String> {
+        self.parked.borrow().intersection(&self.bugs.borrow()).cloned().collect()
+    }
+    /// Whether the handler of `message_id` checked, said all it had to say, and asked to look again, and nothing failed: a delivery
+    /// that must not count as a failure, whatever the core does to have the message delivered again.
+    pub fn is_mere_check(&self, message_id: &str) -> bool {
+        let checked = self.handled.borrow().get(message_id).is_some_and(|wants| wants.looks_again && self.all_out(wants));
+        checked && !self.tried_again.borrow().contains(message_id)
+    }
+
     fn all_out(&self, wants: &Wants) -> bool {
         let published = self.published.borrow();
         wants.events.iter().all(|event| published.contains(event))
@@ -74,10 +89,16 @@ impl<C: Consumer> Consumer for Watched<'_, C> {
         self.inner.read(body)
     }
     async fn handle(&self, message: &C::Message, delivery: &Delivery) -> Result<Handled, Failure> {
+        // Taken back where it ends otherwise; a panic leaves it.
+        self.watch.bugs.borrow_mut().insert(delivery.message_id.clone());
         if self.watch.is_broken {
             resume_unwind(Box::new("a bad deployment"));
         }
-        let handled = self.inner.handle(message, delivery).await?;
+        let handled = self.inner.handle(message, delivery).await;
+        if !handled.as_ref().is_err_and(|failure| failure.kind == Kind::Bug) {
+            self.watch.bugs.borrow_mut().remove(&delivery.message_id);
+        }
+        let handled = handled?;
         let events = handled.publish.iter().map(|outgoing| outgoing.deduplication_id.clone()).collect();
         let wants = Wants { events, looks_again: handled.look_again_after.is_some() };
         self.watch.handled.borrow_mut().insert(delivery.message_id.clone(), wants);
@@ -107,6 +128,7 @@ impl<Q: Queue> Queue for Watched<'_, Q> {
         Ok(())
     }
     async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        self.watch.tried_again.borrow_mut().extend(messages.iter().map(|message| message.copy_of.clone()));
         let results = self.inner.send_delayed(messages).await;
         let taken = messages.iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.watch.sent_again.borrow_mut().extend(taken.map(|(message, _)| message.copy_of.clone()));

@@ -13,6 +13,10 @@ use testkit::cloud::messaging::{QueueSpec, Subscription};
 /// customer's wish like any other. Their own tests let them die at every call.
 const MAIL: [&str; 5] = ["welcome-email", "order-email", "email-feedback", "email-inbound", "email-campaign"];
 
+/// How many messages of a queue may be in flight: a ten-thousandth of what AWS allows, as a run has a few orders where a shop has
+/// many (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
+const IN_FLIGHT_MAX: usize = 12;
+
 /// An event source mapping and its function.
 #[derive(Debug, Clone)]
 pub struct Mapping {
@@ -44,6 +48,11 @@ pub struct Wiring {
 }
 
 impl Wiring {
+    /// The index of the clock's mapping.
+    pub fn clock(&self) -> usize {
+        self.mappings.iter().position(|mapping| mapping.function == "order-deadline").unwrap_or_default()
+    }
+
     /// Reads the template.
     ///
     /// # Errors
@@ -69,6 +78,8 @@ impl Wiring {
                 delay: seconds(&template, queue.at("/DelaySeconds")).unwrap_or_default(),
                 max_receive_count: u32::try_from(queue.at("/RedrivePolicy/maxReceiveCount").as_u64().context("maxReceiveCount")?)?,
                 dead_letter_queue: dead_letter_queue(&template, &queue).with_context(|| format!("{name} has no dead-letter queue"))?,
+                retention: seconds(&template, queue.at("/MessageRetentionPeriod")).context("MessageRetentionPeriod")?,
+                in_flight_max: IN_FLIGHT_MAX,
                 name: name.clone(),
             });
             let to_it = |subscription: &Resource| target(subscription.at("/Endpoint")) == Some(queue.id);

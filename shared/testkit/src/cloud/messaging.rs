@@ -43,6 +43,11 @@ pub struct QueueSpec {
     pub max_receive_count: u32,
     /// The dead-letter queue's name.
     pub dead_letter_queue: String,
+    /// How long a message is kept, in its dead-letter queue too.
+    pub retention: Duration,
+    /// How many messages may be in flight: received, not deleted and not yet back. At that limit nothing is given out. Messages
+    /// with a delay are not in flight.
+    pub in_flight_max: usize,
 }
 
 /// A subscription of a queue to the topic.
@@ -70,6 +75,22 @@ pub struct Message {
     deduplication_id: Option<String>,
     receives: u32,
     visible_at: Instant,
+    /// What its retention is counted from. SQS moves a message of a Standard queue to the dead-letter queue with the age it has.
+    sent_at: Instant,
+}
+
+impl Message {
+    /// How often it was received.
+    pub fn receives(&self) -> u32 {
+        self.receives
+    }
+    /// The handle of this delivery: the next receive gives another, and this one is stale.
+    pub fn receipt_handle(&self) -> String {
+        format!("{}#{}", self.id, self.receives)
+    }
+    fn is_in_flight(&self, now: Instant) -> bool {
+        self.receives > 0 && self.visible_at > now
+    }
 }
 
 #[derive(Debug)]
@@ -96,6 +117,8 @@ struct State {
     published: Vec<Outgoing>,
     poisoned: usize,
     swallowed: usize,
+    /// Messages that were kept for as long as their queue keeps one, and are gone.
+    expired: Vec<Message>,
     /// Which message was parked last under a queue's deduplication id.
     parked: BTreeMap<(String, String), Option<String>>,
     ids: u64,
@@ -143,6 +166,11 @@ impl Messaging {
         self.state().swallowed
     }
 
+    /// What expired in a queue, unhandled.
+    pub fn expired(&self) -> Vec<Message> {
+        self.state().expired.clone()
+    }
+
     /// What the topic does with a message that it takes.
     fn take(&self, message: &Outgoing) {
         let now = Instant::now();
@@ -187,6 +215,7 @@ impl Messaging {
         for (_, queue, message) in arrived {
             state.enqueue(&queue, message, now);
         }
+        state.expire(now);
     }
 
     /// Puts a message with a delay of its own into a queue, as SQS does: not on FIFO queues, and not for longer than it allows.
@@ -213,6 +242,8 @@ impl Messaging {
         let mut state = self.state();
         let Some(Waiting { spec: Some(spec), is_fifo, messages, .. }) = state.queues.get_mut(queue) else { return Vec::new() };
         let (visibility_timeout, max_receive_count, is_fifo) = (spec.visibility_timeout, spec.max_receive_count, *is_fifo);
+        let in_flight = messages.iter().filter(|message| message.is_in_flight(now)).count();
+        let max = max.min(spec.in_flight_max.saturating_sub(in_flight));
         if !is_fifo && messages.len() > 1 {
             // No order is promised, so none is kept.
             let rotation = usize::try_from(self.lots.below(messages.len() as u64)).unwrap_or(0);
@@ -246,24 +277,27 @@ impl Messaging {
         received
     }
 
-    /// Deletes what was acknowledged, unless that fails.
-    pub fn delete(&self, queue: &str, ids: &[String]) {
-        if ids.is_empty() {
+    /// Deletes what was acknowledged, by the handles of its deliveries, unless that fails. A stale handle deletes nothing, with
+    /// success, as on a Standard queue it may
+    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>).
+    pub fn delete(&self, queue: &str, receipt_handles: &[String]) {
+        if receipt_handles.is_empty() {
             return;
         }
         if let Some(fault) = self.lots.fault(&[Fault::AcknowledgementLost]) {
-            self.lots.tell(|| format!("{queue:<20} {fault:?} {ids:?}"));
+            self.lots.tell(|| format!("{queue:<20} {fault:?} {receipt_handles:?}"));
             return;
         }
         if let Some(waiting) = self.state().queues.get_mut(queue) {
-            waiting.messages.retain(|message| !ids.contains(&message.id));
+            waiting.messages.retain(|message| !receipt_handles.contains(&message.receipt_handle()));
         }
     }
 
     /// When something arrives, or the first message of one of `queues` can be received.
     pub fn next(&self, queues: &[&str]) -> Option<Instant> {
         let state = self.state();
-        let visible = queues.iter().filter_map(|queue| state.queues.get(*queue)?.next());
+        let now = Instant::now();
+        let visible = queues.iter().filter_map(|queue| state.queues.get(*queue)?.next(now));
         state.in_transit.iter().map(|(at, ..)| *at).chain(visible).min()
     }
 
@@ -299,6 +333,18 @@ impl Messaging {
             waiting.seen.clear();
         }
     }
+
+    /// The same, but for what is on its way to `queue`, lies in it, or was given up in it.
+    pub fn lose_everything_but(&self, queue: &str) {
+        let mut state = self.state();
+        state.in_transit.retain(|(_, to, _)| to == queue);
+        let kept = state.queues.get(queue).and_then(|waiting| waiting.spec.as_ref()).map(|spec| spec.dead_letter_queue.clone());
+        for (name, waiting) in &mut state.queues {
+            if name != queue && Some(name) != kept.as_ref() {
+                waiting.messages.clear();
+            }
+        }
+    }
 }
 
 impl Subscription {
@@ -319,7 +365,24 @@ impl State {
         now: Instant,
     ) -> Message {
         self.ids += 1;
-        Message { id: format!("m{}", self.ids), body, attributes, group_id, deduplication_id, receives: 0, visible_at: now }
+        Message { id: format!("m{}", self.ids), body, attributes, group_id, deduplication_id, receives: 0, visible_at: now, sent_at: now }
+    }
+
+    /// Deletes what was kept for as long as its queue keeps one.
+    fn expire(&mut self, now: Instant) {
+        let kept: BTreeMap<_, _> = self
+            .queues
+            .values()
+            .filter_map(|waiting| waiting.spec.as_ref())
+            .map(|spec| (spec.dead_letter_queue.clone(), spec.retention))
+            .collect();
+        for (name, waiting) in &mut self.queues {
+            let Some(retention) = waiting.spec.as_ref().map(|spec| spec.retention).or_else(|| kept.get(name).copied()) else { continue };
+            let (stays, goes): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut waiting.messages).into_iter().partition(|message| now.duration_since(message.sent_at) < retention);
+            waiting.messages = stays;
+            self.expired.extend(goes);
+        }
     }
 
     /// A FIFO queue swallows an id that it knows, with success: false, which no sender of SQS gets to see.
@@ -338,8 +401,13 @@ impl State {
 }
 
 impl Waiting {
-    /// The first of a group holds the others back, so they do not count.
-    fn next(&self) -> Option<Instant> {
+    /// The first of a group holds the others back, so they do not count. At the limit of what may be in flight, the first that
+    /// comes back makes room.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let in_flight = || self.messages.iter().filter(|message| message.is_in_flight(now)).map(|message| message.visible_at);
+        if self.spec.as_ref().is_some_and(|spec| in_flight().count() >= spec.in_flight_max) {
+            return in_flight().min();
+        }
         let mut groups = BTreeSet::new();
         let counts = |message: &&Message| !self.is_fifo || message.group_id.as_ref().is_none_or(|group| groups.insert(group.clone()));
         self.messages.iter().filter(counts).map(|message| message.visible_at).min()
@@ -376,7 +444,7 @@ fn record(queue: &str, message: &Message) -> SqsMessage {
     }
     let mut record = SqsMessage::default();
     record.message_id = Some(message.id.clone());
-    record.receipt_handle = Some(message.id.clone());
+    record.receipt_handle = Some(message.receipt_handle());
     record.body = Some(message.body.as_ref().to_owned());
     record.attributes = attributes;
     record.event_source_arn = Some(format!("arn:aws:sqs:eu-central-1:000000000000:{queue}"));
@@ -433,17 +501,21 @@ impl Queue for QueueClient {
     async fn hide(&self, messages: &[Hide]) -> Vec<Result<(), QueueError>> {
         let hide = || {
             let now = Instant::now();
-            if let Some(waiting) = self.messaging.state().queues.get_mut(&self.name) {
-                for hide in messages {
-                    let found = waiting.messages.iter_mut().find(|message| message.id == hide.receipt_handle);
-                    if let Some(message) = found {
-                        message.visible_at = now + Duration::from_secs(hide.seconds.into());
-                    }
+            let mut state = self.messaging.state();
+            let mut one = |hide: &Hide| {
+                let messages = state.queues.get_mut(&self.name).map(|waiting| waiting.messages.iter_mut());
+                match messages.into_iter().flatten().find(|message| message.receipt_handle() == hide.receipt_handle) {
+                    Some(message) => message.visible_at = now + Duration::from_secs(hide.seconds.into()),
+                    None => return Err(QueueError("ReceiptHandleIsInvalid".to_owned())),
                 }
-            }
+                Ok(())
+            };
+            messages.iter().map(&mut one).collect::<Vec<_>>()
         };
-        let hidden = self.caller.call(Hides(messages), hide).await.map_err(|trouble| QueueError(format!("{trouble:?}")));
-        messages.iter().map(|_| hidden.clone()).collect()
+        match self.caller.call(Hides(messages), hide).await {
+            Ok(results) => results,
+            Err(trouble) => messages.iter().map(|_| Err(QueueError(format!("{trouble:?}")))).collect(),
+        }
     }
 
     async fn park(&self, parked: Parked) -> Result<(), QueueError> {
