@@ -61,7 +61,8 @@ impl Asked {
 
 /// A cell of the answer table that no correct run reaches: the pipeline has a fault, not its input.
 ///
-/// The batch core reports it as a bug, so the message stays in its queue until someone has looked.
+/// It is reported as a bug: the batch core tries the message again and parks it in the dead-letter queue at its fifth failure, where
+/// an alarm is and people look.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{stage}: `{event}` must never meet the record `{record}`")]
 pub struct Impossible {

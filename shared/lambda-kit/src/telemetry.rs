@@ -5,12 +5,23 @@
 use tracing::Level;
 use tracing_subscriber::{Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+/// The level for what `AWS_LAMBDA_LOG_LEVEL` says. Lambda knows one more than `tracing`: `FATAL`, the quietest, is for what ends
+/// the application (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>). Errors are the least
+/// that is logged here, because alarms are made of them.
+fn level(said: Option<&str>) -> Level {
+    match said {
+        Some(fatal) if fatal.eq_ignore_ascii_case("fatal") => Level::ERROR,
+        Some(said) => said.parse().unwrap_or(Level::INFO),
+        None => Level::INFO,
+    }
+}
+
 /// Starts logging. Called once, first thing in `main`.
 ///
 /// Our own crates log at the level that Lambda sets, `INFO` where it sets none; libraries only warnings, because an HTTP
 /// client's debug lines show headers and bodies.
 pub fn init() {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|text| text.parse::<Level>().ok()).unwrap_or(Level::INFO);
+    let level = level(std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
     let quiet = [
         "aws_credential_types",
         "aws_runtime",
@@ -35,4 +46,17 @@ pub fn init() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On the code as it was `FATAL`, which asks for the least, gave `INFO`.
+    #[test]
+    fn each_of_lambdas_six_levels_is_understood() {
+        let levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "fatal"].map(|said| level(Some(said)));
+        assert_eq!(levels, [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR, Level::ERROR, Level::ERROR]);
+        assert_eq!([None, Some(""), Some("loud")].map(level), [Level::INFO; 3]);
+    }
 }

@@ -57,6 +57,29 @@ async fn one_json_line_per_message_with_the_fields_that_operators_search_by() {
     assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
 }
 
+/// On the code as it was every subject was called `order_id`.
+#[tokio::test(start_paused = true)]
+async fn only_an_orders_subject_is_logged_as_order_id() {
+    let mut unreadable = ok("c");
+    unreadable["body"] = "{not json".into();
+    let lines = lines_of(vec![ok("a"), does("b", "of a customer"), unreadable]).await;
+    let named = |line: &Value| ["order_id", "subject"].map(|field| line[field].as_str().map(str::to_owned));
+    let s = Some("s".to_owned());
+    assert_eq!(lines.iter().map(named).collect::<Vec<_>>(), [[s.clone(), None], [None, s], [None, None]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_and_a_copy_that_is_not_due_are_told_apart_in_the_log() {
+    let core = core();
+    run(&core, [does("a", "later")]).await;
+    let early = delivered(&core.queue.copy_of("m-a").unwrap());
+    let lines = lines_of(vec![does("a", "later"), early]).await;
+    let show = |line: &Value| (line["level"].to_string(), line["outcome"].to_string(), line["checks"].as_u64());
+    let info = "\"INFO\"".to_owned();
+    let expected = [(info.clone(), "\"look_again\"".to_owned(), Some(0)), (info, "\"waiting\"".to_owned(), Some(1))];
+    assert_eq!(lines.iter().map(show).collect::<Vec<_>>(), expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_line_quotes_a_body() {
     let mut broken = ok("b");

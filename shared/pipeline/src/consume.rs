@@ -6,7 +6,7 @@ use crate::{
     Stage,
     message::{outgoing, unreadable},
 };
-use domain::CloudEvent;
+use domain::{CloudEvent, Subject};
 use lambda_kit::{
     Ambient, Failure, Real,
     batch::{Consumer, SqsQueue},
@@ -36,6 +36,10 @@ impl<S: Stage, A: Ambient> Consumer for Consume<S, A> {
             contends_for: self.stage.contends_for(&event),
             message: event,
         })
+    }
+
+    fn is_about_an_order(&self, event: &CloudEvent) -> bool {
+        matches!(event.subject, Subject::Order(_))
     }
 
     async fn handle(&self, event: &CloudEvent, delivery: &Delivery) -> Result<Handled, Failure> {

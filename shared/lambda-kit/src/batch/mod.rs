@@ -70,6 +70,13 @@ pub trait Consumer {
     /// # Errors
     /// Permanent where the body can never be read, transient where a later build may.
     fn read(&self, body: &str) -> Result<Incoming<Self::Message>, Failure>;
+    /// Whether `message` is about an order. The log then has its subject as `order_id`, which operators search by; else as
+    /// `subject`.
+    fn is_about_an_order(&self, message: &Self::Message) -> bool {
+        // Only some know orders.
+        _ = message;
+        false
+    }
     /// Handles a message. It may be dropped at any await (the deadline) and is called again for the same message after
     /// any failure, so it stores first and returns what is to be published.
     ///
@@ -198,7 +205,8 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
         self.send_again(&records, &mut fates, send_until).await;
         self.hide(&records, &fates).await;
         for (record, (fate, took)) in records.iter().zip(&fates) {
-            log(record, fate, *took);
+            let is_order = matches!(&record.incoming, Some(Ok(incoming)) if self.consumer.is_about_an_order(&incoming.message));
+            log(record, fate, *took, is_order);
         }
 
         let mut response = SqsBatchResponse::default();
@@ -454,16 +462,19 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
 }
 
 /// The one line per message.
-fn log<M>(record: &Record<M>, fate: &Fate, took: Duration) {
+fn log<M>(record: &Record<M>, fate: &Fate, took: Duration, is_order: bool) {
     let incoming = record.incoming.as_ref().and_then(|read| read.as_ref().ok());
-    let (order_id, event_id) = incoming.map_or(("", ""), |incoming| (incoming.subject.as_str(), incoming.event_id.as_str()));
+    let event_id = incoming.map_or("", |incoming| incoming.event_id.as_str());
+    let subject = incoming.map(|incoming| incoming.subject.as_str()).filter(|subject| !subject.is_empty());
+    // What is none is not written.
+    let (order_id, subject) = if is_order { (subject, None) } else { (None, subject) };
     let trace_id = incoming.and_then(|incoming| trace::trace_id(incoming.traceparent.as_deref()?)).unwrap_or_default();
     let Delivery { message_id, attempt, checks, .. } = &record.delivery;
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     macro_rules! line {
         ($level:ident, $outcome:literal $(, $failure:ident)?) => {
             tracing::$level!(
-                order_id, event_id, message_id, attempt, checks, duration_ms, trace_id, outcome = $outcome,
+                order_id, subject, event_id, message_id, attempt, checks, duration_ms, trace_id, outcome = $outcome,
                 $(error_type = $failure.error_type, error = $failure.chain(),)?
                 "message"
             )

@@ -62,6 +62,10 @@ impl Consumer for Scripted {
         Ok(Incoming { event_id: message.id.clone(), subject: "s".into(), traceparent, contends_for: message.rows.clone(), message })
     }
 
+    fn is_about_an_order(&self, script: &Script) -> bool {
+        script.what != "of a customer"
+    }
+
     async fn handle(&self, script: &Script, delivery: &Delivery) -> Result<Handled, Failure> {
         self.began.borrow_mut().push(script.id.clone());
         self.delivered.borrow_mut().push((delivery.attempt, delivery.checks));

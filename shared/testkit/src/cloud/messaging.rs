@@ -575,3 +575,93 @@ impl std::fmt::Display for Hides<'_> {
         self.0.iter().try_for_each(|hide| write!(f, " {} for {} s", hide.receipt_handle, hide.seconds))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::cloud::{Invocation, Weather};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn fine_weather() -> (Messaging, QueueClient) {
+        let lots = Arc::new(Lots::new(7, Weather { per_mille: 0, faults: 0 }, false));
+        let spec = QueueSpec {
+            name: "work".to_owned(),
+            visibility_timeout: Duration::from_secs(60),
+            delay: Duration::ZERO,
+            max_receive_count: 3,
+            dead_letter_queue: "dead".to_owned(),
+            retention: 14 * DAY,
+            in_flight_max: 2,
+        };
+        let messaging = Messaging::new(Arc::clone(&lots), &[spec], &[]);
+        let queue = messaging.queue("work", &Caller { lots, invocation: Invocation::new("test".to_owned()) });
+        (messaging, queue)
+    }
+
+    fn delayed(delay_s: u32) -> Delayed {
+        Delayed { copy_of: "m".to_owned(), body: "body".to_owned(), attributes: vec![], delay_s }
+    }
+
+    async fn send(queue: &QueueClient, delay_s: u32) -> Result<(), QueueError> {
+        queue.send_delayed(&[delayed(delay_s)]).await.into_iter().next().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_receipt_handle_neither_deletes_nor_hides() {
+        let (messaging, queue) = fine_weather();
+        send(&queue, 1).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let first = messaging.receive("work", 10).remove(0).receipt_handle();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let second = messaging.receive("work", 10).remove(0).receipt_handle();
+        messaging.delete("work", std::slice::from_ref(&first));
+        assert_eq!(messaging.messages("work").len(), 1, "reported as deleted, and still there");
+        let hide = |receipt_handle: &String| Hide { receipt_handle: receipt_handle.clone(), seconds: 9 };
+        let hidden = queue.hide(&[hide(&first), hide(&second)]).await;
+        assert_eq!(hidden, [Err(QueueError("ReceiptHandleIsInvalid".to_owned())), Ok(())]);
+        messaging.delete("work", &[second]);
+        assert!(messaging.messages("work").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_gives_nothing_out_while_too_much_is_in_flight() {
+        let (messaging, queue) = fine_weather();
+        for _ in 0..4 {
+            send(&queue, 1).await.unwrap();
+        }
+        // Delayed messages are not in flight.
+        for _ in 0..10 {
+            send(&queue, 900).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let in_flight = messaging.receive("work", 10);
+        assert_eq!((in_flight.len(), messaging.receive("work", 10).len()), (2, 0));
+        let next = messaging.next(&["work"]).unwrap();
+        assert!(next > Instant::now(), "not before one of them is back");
+        messaging.delete("work", &[in_flight[0].receipt_handle()]);
+        assert_eq!(messaging.receive("work", 10).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_expires_after_its_retention_and_is_missed() {
+        let (messaging, queue) = fine_weather();
+        send(&queue, 900).await.unwrap();
+        tokio::time::sleep(13 * DAY).await;
+        messaging.arrive();
+        assert_eq!((messaging.messages("work").len(), messaging.expired().len()), (1, 0));
+        tokio::time::sleep(DAY + DAY / 24).await;
+        messaging.arrive();
+        assert_eq!((messaging.messages("work").len(), messaging.expired().len()), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_sqs_refuses_to_delay_is_refused() {
+        let (messaging, queue) = fine_weather();
+        assert!(send(&queue, 901).await.is_err());
+        let attributes = (0..=ATTRIBUTES_MAX).map(|n| (n.to_string(), Attribute::text("x"))).collect();
+        assert!(queue.send_delayed(&[Delayed { attributes, ..delayed(1) }]).await[0].is_err());
+        assert!(messaging.messages("work").is_empty());
+    }
+}
