@@ -7,8 +7,8 @@
 
 use domain::{
     CloudEvent, Event, Order, OrderId, Timestamp,
-    deadline::{Deadlines, HOLDS_LAPSE_AFTER, Look, look, next_check, timed_out_at},
-    event::{CancelRequest, OrderCancelRequested},
+    deadline::{Deadlines, HOLDS_LAPSE_AFTER, Look, cancel_request, look, next_check},
+    event::OrderCancelRequested,
 };
 use jiff::SignedDuration;
 use lambda_kit::{
@@ -68,8 +68,9 @@ impl<O: Orders, A: Ambient> Stage for OrderDeadline<O, A> {
             // request is one and decides if nothing has yet, and payment and inventory answer the decision whatever they
             // have recorded. `order.placed` beside it could only make payment hold money for an order about to be undone.
             Look::TimeOut => {
-                let event = OrderCancelRequested { reason: CancelRequest::TimedOut }.into();
-                Ok(self.repeat(Announcement { event, time: timed_out_at(&order, &self.deadlines), again: true }, &order, now))
+                let (reason, time) = cancel_request(&order, &self.deadlines);
+                let event = OrderCancelRequested { reason }.into();
+                Ok(self.repeat(Announcement { event, time, again: true }, &order, now))
             }
             Look::Park => {
                 let age_s = now.duration_since(order.received_at).as_secs();

@@ -1,7 +1,7 @@
 //! What the clock does at which age of an order.
 
 use super::*;
-use domain::{EventType, Subject, Timestamp, tracking::Fact};
+use domain::{EventType, Subject, Timestamp, event::CancelRequest, tracking::Fact};
 use lambda_kit::Kind;
 
 const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
@@ -68,6 +68,15 @@ async fn an_open_order_is_announced_again_as_it_was_and_looked_at_again() {
         let again = Announcement { event: order(&[]).placed().into(), time: received_at(), again: true };
         assert_eq!(reply, Reply { announcements: vec![again], look_again_after: Some(Duration::from_secs(again_s)) }, "{age_s}");
     }
+}
+
+#[tokio::test]
+async fn after_a_day_the_customers_own_request_is_repeated() {
+    let asked_at = received_at().checked_add(SignedDuration::from_hours(2)).unwrap();
+    let order = Order { cancel_requested_at: Some(asked_at), ..order(&[EventType::OrderPlaced]) };
+    let reply = look_at(Some(order), 25 * HOUR).await.unwrap();
+    let asked = Announcement { event: OrderCancelRequested { reason: CancelRequest::CustomerAsked }.into(), time: asked_at, again: true };
+    assert_eq!(reply.announcements, [asked]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! `functions/order-deadline` checks an order again and again and calls [`look`] and [`next_check`]. Nudging publishes
 //! `order.placed` again, which by the healing invariant brings any order to its right end even if every message about it was lost.
 
-use crate::{order::Order, tracking::Facts};
+use crate::{event::CancelRequest, order::Order, tracking::Facts};
 use jiff::{SignedDuration, Timestamp};
 
 /// Until an hour has passed the clock checks every [`Deadlines::nudge_after`]; later, each wait is the order's age divided by this.
@@ -96,7 +96,16 @@ fn is_shipped(facts: &Facts) -> bool {
     [&facts.shipped, &facts.captured, &facts.capture_failed, &facts.committed].into_iter().any(Option::is_some)
 }
 
-/// When `order.cancel_requested` happened, for its envelope: a function of the record, so that repeating repeats it.
+/// What `order.cancel_requested` says of an order that has timed out, and when that happened: a function of the record, so that
+/// repeating repeats it. A customer who asked before is repeated, and not contradicted: the event's id is the same, whoever asks.
+pub fn cancel_request(order: &Order, deadlines: &Deadlines) -> (CancelRequest, Timestamp) {
+    match order.cancel_requested_at {
+        Some(asked_at) => (CancelRequest::CustomerAsked, asked_at),
+        None => (CancelRequest::TimedOut, timed_out_at(order, deadlines)),
+    }
+}
+
+/// When an order timed out.
 pub fn timed_out_at(order: &Order, deadlines: &Deadlines) -> Timestamp {
     order.received_at.saturating_add(deadlines.time_out_after).unwrap_or(order.received_at)
 }
@@ -160,6 +169,15 @@ mod tests {
         assert_eq!(look_at(48, -1), Look::TimeOut);
         assert_eq!(look_at(48, 0), Look::Park);
         assert_eq!(timed_out_at(&order(), &DEADLINES).as_second(), 24 * 3600);
+    }
+
+    #[test]
+    fn a_customer_who_asked_to_cancel_is_not_contradicted_by_the_clock() {
+        let mut order = order();
+        assert_eq!(cancel_request(&order, &DEADLINES), (CancelRequest::TimedOut, timed_out_at(&order, &DEADLINES)));
+        let asked_at = Timestamp::from_second(3600).unwrap();
+        order.cancel_requested_at = Some(asked_at);
+        assert_eq!(cancel_request(&order, &DEADLINES), (CancelRequest::CustomerAsked, asked_at));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 
 use super::{cloud::Cloud, scenario::Scenario, wiring::Wiring};
 use domain::{
-    CloudEvent, Event, EventType, Order, OrderId, Sku, Subject,
+    CloudEvent, Event, EventType, Order, OrderId, Sku, Subject, Timestamp,
     event::CancelReason,
+    event::CancelRequest,
     inventory::{Reservation, State as Stock},
     payment::{Payment, State as Money},
     tracking::Status,
@@ -109,11 +110,21 @@ fn announced(cloud: &Cloud, found: &mut Found) -> BTreeMap<OrderId, BTreeMap<Eve
         let kind = event.event.event_type();
         let time = *times.entry((id, kind)).or_insert(event.time);
         let first = heard.entry(id).or_default().entry(kind).or_insert_with(|| event.event.clone());
-        // The customer and the clock may both ask to cancel.
-        let same = kind == EventType::OrderCancelRequested || (*first == event.event && time == event.time);
+        let same = (*first == event.event && time == event.time) || asked_after_the_clock((first, time), (&event.event, event.time));
         found.must(same, || format!("{id}: {kind} was announced as {first:?} at {time} and as {:?} at {}", event.event, event.time));
     }
     heard
+}
+
+/// Whether both ask to cancel, one for the clock and one for a customer who asked later than that: the one id that may say two
+/// things. The clock does not contradict a customer who asked before.
+fn asked_after_the_clock((first, first_at): (&Event, Timestamp), (other, other_at): (&Event, Timestamp)) -> bool {
+    let (Event::OrderCancelRequested(first), Event::OrderCancelRequested(other)) = (first, other) else { return false };
+    match (first.reason, other.reason) {
+        (CancelRequest::TimedOut, CancelRequest::CustomerAsked) => first_at <= other_at,
+        (CancelRequest::CustomerAsked, CancelRequest::TimedOut) => other_at <= first_at,
+        _ => false,
+    }
 }
 
 /// What must never be, ended or not.
