@@ -41,6 +41,7 @@ def main() -> None:
     keep_what_a_mail_carries()
     read_logs_by_fields_and_to_their_end()
     name_log_groups_as_policies_do()
+    name_subscriptions_by_their_topic()
     import call_counts
     import long_queues
     import move_tasks
@@ -248,6 +249,20 @@ def name_log_groups_as_policies_do() -> None:
     def extracted(service, *rest):
         arn = extract(service, *rest)
         return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not arn.endswith(":*") else arn
+
+    iam_actions.extract_resource_arn = extracted
+
+
+def name_subscriptions_by_their_topic() -> None:
+    """A permission to read a subscription is held against its topic, the one type of resource that SNS has. The engine asks for `*`."""
+    from ministack.core import iam_actions
+
+    extract = iam_actions.extract_resource_arn
+
+    def extracted(service, method, path, headers, body, query_params, *rest):
+        arn = extract(service, method, path, headers, body, query_params, *rest)
+        subscription = iam_actions._query_param(query_params, "SubscriptionArn") if service == "sns" and arn == "*" else None
+        return subscription.rpartition(":")[0] if subscription else arn
 
     iam_actions.extract_resource_arn = extracted
 

@@ -362,6 +362,20 @@ class OfAnEngine(unittest.TestCase):
             return False
         return True
 
+    def may_read_subscription(self) -> bool:
+        """Whether a permission for a topic lets its bearer read a subscription to it."""
+        iam, role, topic = self.engine.client("iam"), self.outputs["Role"], self.outputs["Topic"]
+        statement = {"Effect": "Allow", "Action": "sns:GetSubscriptionAttributes", "Resource": topic}
+        iam.put_role_policy(RoleName=role, PolicyName="read", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        self.addCleanup(iam.delete_role_policy, RoleName=role, PolicyName="read")
+        arn = self.engine.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]["SubscriptionArn"]
+        try:
+            self.client_of_role("sns").get_subscription_attributes(SubscriptionArn=arn)
+        except ClientError as error:
+            self.assertEqual(error.response["Error"]["Code"], "AuthorizationError")
+            return False
+        return True
+
     def messages(self, queue) -> int:
         return sum(self.depths(queue))
 
@@ -456,6 +470,9 @@ class Gaps(OfAnEngine):
     def test_a_right_to_a_log_group_by_its_arn_is_none(self):
         self.assertFalse(self.may_read_log())
 
+    def test_a_permission_for_a_topic_reads_no_subscription(self):
+        self.assertFalse(self.may_read_subscription())
+
     def test_a_log_ends_after_its_first_page(self):
         group = self.log_group("pages")
         self.log(group, "s", *((at, "line") for at in range(10_001)))
@@ -478,6 +495,9 @@ class Mended(OfAnEngine):
 
     def test_a_right_to_a_log_group_is_by_its_arn(self):
         self.assertTrue(self.may_read_log())
+
+    def test_a_permission_for_a_topic_reads_its_subscriptions(self):
+        self.assertTrue(self.may_read_subscription())
 
     def test_a_subscription_names_its_topic(self):
         self.assertEqual(self.subscription_attributes()["TopicArn"], self.outputs["Topic"])

@@ -166,11 +166,10 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("DlqInspectorLogGroup", LOG),
             ("AWS::StackId", "cloudformation:ListStackResources"),
-            ("*", "sns:GetSubscriptionAttributes"),
-            ("OrderEventsTopic", PUBLISH),
-            ("MailEventsTopic", PUBLISH),
-            ("InboundMailTopic", PUBLISH),
-            ("AlertsTopic", PUBLISH),
+            ("OrderEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
+            ("MailEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
+            ("InboundMailTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
+            ("AlertsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("TopicKey", SEAL),
             ("DlqArchiveBucket", "s3:ListBucket"),
             ("${DlqArchiveBucket.Arn}/audit/*", "s3:PutObject"),
@@ -191,6 +190,9 @@ const LOOK_AGAIN: &[&str] = &["PaymentFunction", "OrderDeadlineFunction", "Email
 /// What moves a Standard queue as a whole.
 const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
+/// SNS has no resource type but the topic, and holds a permission to read a subscription against that
+/// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>).
+const READ_SUBSCRIPTIONS_AND_PUBLISH: &str = "sns:GetSubscriptionAttributes sns:Publish*";
 /// What SNS does with the topic's key in the publisher's name.
 const SEAL: &str = "kms:GenerateDataKey kms:Decrypt";
 
@@ -235,7 +237,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 const MADE_BY_THE_SERVICE: &[&str] = &["UnsubscribeSecret"];
 
 /// Actions that know no resource: they are about the account.
-const ACCOUNT_WIDE: &[&str] = &["ses:GetAccount", "ses:PutSuppressedDestination", "sns:GetSubscriptionAttributes"];
+const ACCOUNT_WIDE: &[&str] = &["ses:GetAccount", "ses:PutSuppressedDestination"];
 
 /// One action each on AWS; the local engine counts the batch call as an action of its own.
 const FAMILIES: &[&str] = &["sns:Publish*", "sqs:SendMessage*", "sqs:DeleteMessage*", "sqs:ChangeMessageVisibility*"];
