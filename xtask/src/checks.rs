@@ -6,8 +6,9 @@ use crate::machine::{Repository, free_ports, require_cargo, require_compiler, re
 use crate::processes::{Group, Services, Start, cargo};
 use crate::progress::{Progress, bold, dim, log_of, red, shown};
 use crate::stack;
+use crate::tests_ran;
 use crate::{build, fuzz, sam_local, setup};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testkit::stack::State;
@@ -149,7 +150,8 @@ impl Checks<'_> {
         match step {
             Step::Fmt => self.cargo(step, &["fmt", "--all", "--check"]).await,
             Step::Clippy => self.cargo(step, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
-            Step::Unit => self.shown(step, cargo(&self.repository.root, &["test", "--workspace"])).await,
+            // Those that need a stack skip themselves here and say so; the steps that follow insist on them.
+            Step::Unit => self.tests(step, cargo(&self.repository.root, &["test", "--workspace"]), None).await,
             Step::Doc => {
                 let mut doc = cargo(&self.repository.root, &["doc", "--workspace", "--no-deps"]);
                 doc.env("RUSTDOCFLAGS", "-D warnings");
@@ -203,17 +205,21 @@ impl Checks<'_> {
         let (endpoint_url, stripe_url) = (state.endpoint_url.clone(), state.stripe_url.clone());
         let mut stores = cargo(&self.repository.root, &["test", "--workspace", "--test", "dynamodb"]);
         stores.env("DYNAMODB_ENDPOINT_URL", endpoint_url);
-        self.shown(step, stores).await?;
+        let mut expected = 0;
+        for function in self.repository.functions()? {
+            let file = self.repository.root.join("functions").join(function).join("tests/dynamodb.rs");
+            expected += if file.is_file() { tests_ran::in_file(&file, "")? } else { 0 };
+        }
+        self.tests(step, stores, Some(expected)).await?;
         let mut provider = cargo(&self.repository.root, &["test", "--workspace", "--lib", "localstripe"]);
         provider.env("LOCALSTRIPE_URL", stripe_url);
-        self.shown(step, provider).await
+        let expected = tests_ran::in_file(&self.repository.root.join("functions/payment/src/stripe/tests.rs"), "localstripe")?;
+        self.tests(step, provider, Some(expected)).await
     }
 
     async fn end_to_end(&mut self, step: Step) -> Result<()> {
         let Some(binary) = step.test_binary() else { bail!("{} is no end-to-end step", step.name()) };
-        if !self.repository.root.join(format!("tests/tests/{binary}.rs")).is_file() {
-            bail!("tests/tests/{binary}.rs is missing");
-        }
+        let expected = tests_ran::in_file(&self.repository.root.join(format!("tests/tests/{binary}.rs")), "")?;
         self.require_stack().await?;
         // `--workspace`, as the unit tests are built: one package alone gets other features, and everything is built again.
         let mut test = cargo(&self.repository.root, &["test", "--workspace", "--test", binary]);
@@ -223,7 +229,7 @@ impl Checks<'_> {
             test.args(["--", "--test-threads", "1"]);
         }
         test.env("PIPELINE_STATE", State::path(&self.folder()));
-        self.shown(step, test).await
+        self.tests(step, test, Some(expected)).await
     }
 
     /// Starts the stack of the end-to-end steps, unless it runs.
@@ -273,11 +279,37 @@ impl Checks<'_> {
         let mut command = command;
         command.stdin(std::process::Stdio::null());
         let mut group = Group::start(command)?;
-        let finished = async { Ok(group.wait().await?) };
-        let status = match &mut self.stack {
-            Some((services, _)) => services.while_alive(finished).await?,
-            None => finished.await?,
-        };
+        let status = self.while_alive(async { Ok(group.wait().await?) }).await?;
+        self.require_success(step, status)?;
+        self.progress.done(step.what(), started, "");
+        Ok(())
+    }
+
+    /// The same of tests, which are counted. Where they are `expected`, so many have to run, and none may skip itself: neither a
+    /// filter that matches nothing nor a stack that is not found may pass.
+    async fn tests(&mut self, step: Step, command: Command, expected: Option<usize>) -> Result<()> {
+        println!("\n{}", bold(step.what()));
+        let started = Instant::now();
+        let (status, ran) = self.while_alive(tests_ran::start(command)?).await?;
+        self.require_success(step, status)?;
+        let (passed, skipped) = (ran.passed(), ran.skipped);
+        if let Some(expected) = expected {
+            ensure!(expected > 0 && passed == expected, "{expected} tests are to run, and {passed} did; {skipped} skipped themselves");
+        }
+        let without = if skipped > 0 { format!(", {skipped} skipped: they need a stack") } else { String::new() };
+        self.progress.done(step.what(), started, &format!("{passed} tests{without}"));
+        Ok(())
+    }
+
+    /// Waits for what needs the stack, if there is one, for as long as that lives.
+    async fn while_alive<T>(&mut self, finished: impl Future<Output = Result<T>>) -> Result<T> {
+        match &mut self.stack {
+            Some((services, _)) => services.while_alive(finished).await,
+            None => finished.await,
+        }
+    }
+
+    fn require_success(&self, step: Step, status: std::process::ExitStatus) -> Result<()> {
         if !status.success() {
             let logs = if step.needs_stack() {
                 format!("; the engine's log is {}", self.repository.shown(&self.folder().join("engine.log")))
@@ -286,7 +318,6 @@ impl Checks<'_> {
             };
             bail!("{status}{logs}");
         }
-        self.progress.done(step.what(), started, "");
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ mod setup;
 mod stack;
 mod state;
 mod story;
+mod tests_ran;
 
 use clap::{Args, Parser, Subcommand};
 use machine::Missing;

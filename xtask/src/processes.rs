@@ -14,7 +14,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use testkit::engine;
 use testkit::stack::State;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// How long a group may take to end by itself: the engine gives its functions two seconds.
 const GRACE: Duration = Duration::from_secs(5);
@@ -41,6 +41,11 @@ impl Group {
 
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
+    }
+
+    /// What the program writes, where it was started with pipes.
+    pub fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdout.take(), self.child.stderr.take())
     }
 
     pub fn id(&self) -> u32 {

@@ -17,4 +17,5 @@ pub mod samples;
 #[cfg(feature = "scratch")]
 pub mod scratch;
 pub mod shop;
+pub mod skip;
 pub mod stack;

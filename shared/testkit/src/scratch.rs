@@ -1,5 +1,6 @@
 //! Tables of a test's own, at a real engine, for the tests of the stores.
 
+use crate::skip::skip;
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
@@ -7,10 +8,9 @@ use aws_sdk_dynamodb::{
 };
 
 /// A client of the engine that `DYNAMODB_ENDPOINT_URL` names; [`None`], and the reason printed, where it names none.
-#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 pub fn client() -> Option<Client> {
     let Some(endpoint) = std::env::var("DYNAMODB_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
-        println!("skipped: DYNAMODB_ENDPOINT_URL names no engine");
+        skip("DYNAMODB_ENDPOINT_URL names no engine");
         return None;
     };
     let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-east-1"));

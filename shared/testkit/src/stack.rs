@@ -1,6 +1,9 @@
 //! A running stack: where it is, and what the end-to-end tests need of it.
 
-use crate::engine::{Engine, encode, provider};
+use crate::{
+    engine::{Engine, encode, provider},
+    skip::skip,
+};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -126,12 +129,11 @@ impl Stack {
     ///
     /// # Errors
     /// Where it names a file that is no state file: a test that was asked for must not be skipped in silence.
-    #[expect(clippy::print_stdout, reason = "a skipped test says why")]
     pub fn of_tests() -> Result<Option<Self>> {
         match std::env::var_os(STATE_VARIABLE) {
             Some(path) => Self::at(Path::new(&path)).map(Some),
             None => {
-                println!("skipped: {STATE_VARIABLE} names no running stack; `cargo xtask test` starts one");
+                skip(&format!("{STATE_VARIABLE} names no running stack; `cargo xtask test` starts one"));
                 Ok(None)
             }
         }

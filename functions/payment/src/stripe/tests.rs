@@ -758,7 +758,7 @@ async fn the_stage_heals_from_any_trouble_at_any_call() {
 #[tokio::test]
 async fn localstripe_holds_takes_frees_and_declines() {
     let Ok(url) = std::env::var("LOCALSTRIPE_URL") else {
-        println!("skipped: LOCALSTRIPE_URL names no running localstripe");
+        testkit::skip::skip("LOCALSTRIPE_URL names no running localstripe");
         return;
     };
     let generous = Timeouts::default();
