@@ -83,7 +83,7 @@ impl Bench {
             if let Some(cgroups) = &self.cgroups {
                 function.hold(cgroups, size.memory_mb)?;
             }
-            let first = self.invoke(&mut function, &sample, events.take(), case).await?;
+            let first = self.invoke(&mut function, &sample, events.take()).await?;
             in_first = self.aws.take();
             inits.push(function.init);
             firsts.push(first);
@@ -97,7 +97,7 @@ impl Bench {
         let mut warm = Vec::new();
         for _ in 0..self.effort.warm {
             tokio::time::sleep(self.pause).await;
-            warm.push(self.invoke(&mut function, &sample, events.take(), case).await?);
+            warm.push(self.invoke(&mut function, &sample, events.take()).await?);
         }
         let cpu = function.cpu()?.saturating_sub(cpu_before);
         let warm_log_bytes = log_bytes()?.saturating_sub(logged_before);
@@ -150,16 +150,13 @@ impl Bench {
         let mut events = Batches { numbers, size: size.batch };
         let mut function = Function::start(bootstrap, size.memory_mb).await?;
         while !events.numbers.is_empty() {
-            let numbers = events.take();
-            let messages = usize::try_from(numbers.end - numbers.start)?;
-            let (answer, _) = function.invoke(event(sample, numbers)).await?;
+            let (answer, _) = function.invoke(event(sample, events.take())).await?;
             require_success(&answer).map_err(|error| function.explain(error))?;
         }
         function.end().await
     }
 
-    async fn invoke(&self, function: &mut Function, sample: &Sample, numbers: Range<u64>, case: Case) -> Result<Duration> {
-        let messages = usize::try_from(numbers.end - numbers.start)?;
+    async fn invoke(&self, function: &mut Function, sample: &Sample, numbers: Range<u64>) -> Result<Duration> {
         let result = function.invoke(event(sample, numbers)).await;
         // First, because it is why the function failed.
         self.aws.require_known()?;
