@@ -258,7 +258,7 @@ fn a_role_that_is_shared_or_written_by_others_is_refused() -> Result<()> {
 #[test]
 fn a_wildcard_in_a_role_is_refused() -> Result<()> {
     let rule = access::roles_name_actions_and_resources;
-    let statement = "PaymentRole/Policies/0/PolicyDocument/Statement/3";
+    let statement = "PaymentRole/Policies/0/PolicyDocument/Statement/4";
     for action in ["*", "dynamodb:*", "dynamodb:Put*", "sns:*"] {
         complains(rule, &with(&format!("{statement}/Action"), json!(action))?, "KeepPayments")?;
     }
@@ -312,6 +312,10 @@ fn a_consumer_that_may_touch_another_queue_or_not_its_own_is_refused() -> Result
     complains(rule, &with(&format!("{statements}/1/Resource"), of("InventoryQueue"))?, "on InventoryQueue")?;
     complains(rule, &with(&format!("{statements}/2/Resource"), of("UndeliveredQueue"))?, "on PaymentDeadLetterQueue")?;
     complains(rule, &without(&format!("{statements}/1/Action/2"))?, "on PaymentQueue")?;
+    // Only a consumer that looks again sends to its own queue.
+    complains(rule, &without(&format!("{statements}/3"))?, "on PaymentQueue")?;
+    let schedule = json!({"Sid": "S", "Effect": "Allow", "Action": "sqs:SendMessage*", "Resource": of("InventoryQueue")});
+    complains(rule, &with("InventoryRole/Policies/0/PolicyDocument/Statement/-", schedule)?, "on InventoryQueue")?;
     complains(rule, &with("OrderStatusRole/Policies/0/PolicyDocument/Statement/1/Resource", of("PaymentQueue"))?, "OrderStatusFunction")
 }
 
