@@ -122,7 +122,7 @@ async fn run(cli: Cli) -> Result<()> {
         };
         for &memory_mb in &cli.memory {
             for &batch in &cli.batch {
-                eprintln!("{} {}, {memory_mb} MB, batches of {batch}", case.function, case.sample);
+                eprintln!("{} {}, {memory_mb} MB, batches of {batch}", case.function, case.label());
                 rows.extend(bench.measure(*case, &bootstrap, Size { memory_mb, batch }).await?);
             }
         }

@@ -95,10 +95,12 @@ impl Bench {
         let log_bytes = || std::fs::metadata(&bootstrap.log).map(|log| log.len());
         let (cpu_before, logged_before) = (function.cpu()?, log_bytes()?);
         let mut warm = Vec::new();
+        self.aws.swallow(case.one_silent_in);
         for _ in 0..self.effort.warm {
             tokio::time::sleep(self.pause).await;
             warm.push(self.invoke(&mut function, &sample, events.take()).await?);
         }
+        self.aws.swallow(None);
         let cpu = function.cpu()?.saturating_sub(cpu_before);
         let warm_log_bytes = log_bytes()?.saturating_sub(logged_before);
         let counted = self.aws.take();
@@ -108,7 +110,7 @@ impl Bench {
         let messages = self.effort.warm * size.batch;
         Ok(Some(Row {
             function: case.function.to_owned(),
-            sample: case.sample.to_owned(),
+            sample: case.label(),
             memory_mb: size.memory_mb,
             batch: size.batch,
             init_us: micros(percentile(&mut inits, 50)),

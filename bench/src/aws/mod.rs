@@ -54,6 +54,23 @@ struct State {
     counted: Mutex<Counted>,
     /// The first request that had no answer here.
     unknown: Mutex<Option<String>>,
+    silence: Mutex<Silence>,
+}
+
+/// Which answers never come.
+#[derive(Debug, Default)]
+struct Silence {
+    /// One of so many; none where all come.
+    one_in: Option<u64>,
+    calls: u64,
+}
+
+impl Silence {
+    /// Whether the answer to the next call is one of them.
+    fn swallows_next(&mut self) -> bool {
+        self.calls += 1;
+        self.one_in.is_some_and(|one_in| self.calls.is_multiple_of(one_in))
+    }
 }
 
 /// The endpoints of all services. Dropping it ends them.
@@ -77,8 +94,13 @@ impl Aws {
     /// # Errors
     /// There is no free port.
     pub async fn start(authority: &Authority, latency: Duration, keys: BTreeMap<String, String>) -> Result<Self> {
-        let state =
-            Arc::new(State { latency, tables: Mutex::new(Tables::new(keys)), counted: Mutex::default(), unknown: Mutex::default() });
+        let state = Arc::new(State {
+            latency,
+            tables: Mutex::new(Tables::new(keys)),
+            counted: Mutex::default(),
+            unknown: Mutex::default(),
+            silence: Mutex::default(),
+        });
         let (mut ports, mut servers) = (BTreeMap::new(), Vec::new());
         for service in Service::ALL {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -98,6 +120,12 @@ impl Aws {
     pub fn take(&self) -> Counted {
         let counted = std::mem::take(&mut *lock(&self.state.counted));
         Counted { units: std::mem::take(&mut lock(&self.state.tables).units), ..counted }
+    }
+
+    /// From now on, one of so many answers of AWS never comes, though what was asked for is done: the connection is there and says
+    /// nothing, as one does that a machine between has forgotten.
+    pub fn swallow(&self, one_in: Option<u64>) {
+        *lock(&self.state.silence) = Silence { one_in, calls: 0 };
     }
 
     /// Refuses to go on after a request that had no answer here.
@@ -150,6 +178,10 @@ async fn serve(service: Service, request: Request<Incoming>, state: Arc<State>) 
         }
         answers::answer(asked, &mut tables)
     };
+    // The provider's client has limits of its own.
+    if service != Service::Stripe && lock(&state.silence).swallows_next() {
+        std::future::pending::<()>().await;
+    }
     Ok(respond(answer.unwrap_or_else(|why| {
         let what = format!("{service:?} {operation} ({} {}): {why}", head.method, head.uri.path());
         lock(&state.unknown).get_or_insert(what);
