@@ -1050,6 +1050,28 @@ class Provider(unittest.TestCase):
         self.assertEqual(self.ask(f"/charges/{charges[1]}")["amount_refunded"], 700)
 
 
+class LimitedProvider(Provider):
+    """The same, with Stripe's limits: what is one too many is refused in Stripe's words, before anything is done."""
+
+    OPTIONS = ("--calls-per-second", "5", "--endpoint-calls-per-second", "3")
+    test_lists_hold_what_was_made_in_its_order_and_a_charge_its_own_refunds = None  # more changes than these limits allow
+
+    def test_what_is_too_many_is_refused_with_its_reason(self):
+        asked = {"amount": 700, "currency": "eur", "payment_method": "pm_card_visa", "capture_method": "manual"}
+        time.sleep(1)
+        made, reasons = [], []
+        for path, form in [*[("/payment_intents", asked)] * 4, *[("/payment_intents/pi_none/confirm", {})] * 3]:
+            try:
+                made.append(self.ask(path, form)["id"])
+            except urllib.error.HTTPError as refused:
+                if refused.code == 429:
+                    reasons.append(refused.headers["Stripe-Rate-Limited-Reason"])
+        self.assertEqual((len(made), reasons), (3, ["endpoint-rate", "global-rate"]))
+        self.assertEqual(len(self.ask("/payment_intents?limit=10")["data"]), 3)
+        time.sleep(1)
+        self.ask("/payment_intents", asked)
+
+
 class SlowProvider(Provider):
     """The same, with a latency: it makes the same answers."""
 

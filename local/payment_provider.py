@@ -5,7 +5,9 @@ imported by anything that ships. Its command line knows a port but neither the l
 state, so this file gives it both before it runs; and it keeps the time for a payment the same however many there have been,
 or makes it longer, where it is to be as slow as a provider on a bad day.
 
-    python payment_provider.py [--lifeline] [--latency-ms N] PORT
+Stripe's limits hold here too: so many changes of payments a second, and what is more is answered with 429 as by Stripe.
+
+    python payment_provider.py [--lifeline] [--latency-ms N] [--calls-per-second N] [--endpoint-calls-per-second N] PORT
 """
 
 import argparse
@@ -17,6 +19,7 @@ import pickle
 import runpy
 import socket
 import sys
+import time
 
 # It writes its whole book there, several times a request: ever slower as the book grows, and two runs on one machine would
 # read each other's. Nothing here outlives a run.
@@ -70,20 +73,60 @@ def keep_a_shelf_for_each_kind():
     resources.StripeObject._api_list_all = classmethod(list_all)
 
 
-def answer_late(seconds):
-    """Every change waits before it is made, and others pass meanwhile. What is only read, as by tests, is answered at once."""
+class Bucket:
+    """A token bucket that holds a second's calls."""
+
+    def __init__(self, calls_per_second):
+        self.rate, self.tokens, self.since = calls_per_second, float(calls_per_second), time.monotonic()
+
+    def refill(self):
+        now = time.monotonic()
+        self.tokens, self.since = min(float(self.rate), self.tokens + (now - self.since) * self.rate), now
+        return self.tokens >= 1
+
+
+class Limits:
+    """Stripe's, as https://docs.stripe.com/rate-limits had them on 2026-04-30: of the account, and of each endpoint. Only what
+    changes a payment counts. Tests read the book, which is nobody's call at Stripe."""
+
+    def __init__(self, calls_per_second, endpoint_calls_per_second):
+        self.account = Bucket(calls_per_second)
+        self.endpoints = collections.defaultdict(lambda: Bucket(endpoint_calls_per_second))
+
+    def reached(self, method, path):
+        """Why this call is one too many: what stands in `Stripe-Rate-Limited-Reason`. None, and it is counted, if it is not."""
+        if method != "POST" or not path.startswith("/v1/payment_intents"):
+            return None
+        parts = path.strip("/").split("/")
+        endpoint = self.endpoints[parts[3] if len(parts) > 3 else ""]
+        if not self.account.refill():
+            return "global-rate"
+        if not endpoint.refill():
+            return "endpoint-rate"
+        self.account.tokens -= 1
+        endpoint.tokens -= 1
+        return None
+
+
+def stand_before_it(limits, latency):
+    """What is one too many is refused before anything is done. Every change waits before it is made, and others pass meanwhile.
+    What is only read, as by tests, is answered at once."""
     from aiohttp import web
 
     make = web.Application.__init__
 
     @web.middleware
-    async def late(request, handler):
-        if request.method == "POST":
-            await asyncio.sleep(seconds)
+    async def before(request, handler):
+        reason = limits.reached(request.method, request.path)
+        if reason:
+            error = {"type": "invalid_request_error", "code": "rate_limit", "message": "Request rate limit exceeded."}
+            return web.json_response({"error": error}, status=429, headers={"Stripe-Rate-Limited-Reason": reason})
+        if request.method == "POST" and latency:
+            await asyncio.sleep(latency)
         return await handler(request)
 
     def made(application, *, middlewares=(), **named):
-        make(application, middlewares=[late, *middlewares], **named)
+        make(application, middlewares=[before, *middlewares], **named)
 
     web.Application.__init__ = made
 
@@ -91,6 +134,8 @@ def answer_late(seconds):
 parser = argparse.ArgumentParser()
 parser.add_argument("--lifeline", action="store_true")
 parser.add_argument("--latency-ms", type=int, default=0)
+parser.add_argument("--calls-per-second", type=int, default=25)  # a sandbox's: a local stack takes it for one
+parser.add_argument("--endpoint-calls-per-second", type=int, default=25)
 parser.add_argument("port")
 asked = parser.parse_args()
 if asked.lifeline:
@@ -102,6 +147,5 @@ pickle.dump = lambda *_, **__: None
 socket.socket = LoopbackSocket
 sys.argv = ["localstripe", "--port", asked.port, "--from-scratch"]
 keep_a_shelf_for_each_kind()
-if asked.latency_ms:
-    answer_late(asked.latency_ms / 1000)
+stand_before_it(Limits(asked.calls_per_second, asked.endpoint_calls_per_second), asked.latency_ms / 1000)
 runpy.run_module("localstripe", run_name="__main__", alter_sys=True)

@@ -198,7 +198,11 @@ fn more_calls_side_by_side_than_the_provider_takes_are_refused() -> Result<()> {
     let rule = queues::the_provider_is_called_below_its_rate;
     complains(rule, &with(path, json!(9))?, "25 a second")?;
     complains(rule, &with(&format!("{path}/Fn::If/1"), json!(10))?, "100 a second")?;
-    complains(rule, &with(&format!("{path}/Fn::If/2"), json!(3))?, "25 a second")
+    complains(rule, &with(&format!("{path}/Fn::If/2"), json!(3))?, "25 a second")?;
+    let variables = "PaymentFunction/Environment/Variables";
+    complains(rule, &with(&format!("{path}/Fn::If/1"), json!(6))?, "MAXIMUM_CONCURRENCY")?;
+    complains(rule, &with(&format!("{variables}/MAXIMUM_CONCURRENCY"), json!(2))?, "MAXIMUM_CONCURRENCY")?;
+    complains(rule, &without(&format!("{variables}/STRIPE_CALLS_PER_SECOND"))?, "STRIPE_CALLS_PER_SECOND")
 }
 
 #[test]

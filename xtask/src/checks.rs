@@ -3,7 +3,7 @@
 //! get a fresh one on free ports, which ends with them.
 
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
-use crate::processes::{Group, Services, Start, cargo};
+use crate::processes::{Group, SANDBOX_CALLS_PER_SECOND, Services, Start, cargo};
 use crate::progress::{Progress, bold, dim, log_of, red, shown};
 use crate::stack;
 use crate::tests_ran;
@@ -241,7 +241,13 @@ impl Checks<'_> {
         let built = build::run(self.repository, self.progress).await?;
         let folder = self.folder();
         std::fs::create_dir_all(&folder)?;
-        let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency: Duration::ZERO };
+        let start = Start {
+            port: free_ports()?,
+            folder: &folder,
+            lifeline: true,
+            provider_latency: Duration::ZERO,
+            provider_calls_per_second: SANDBOX_CALLS_PER_SECOND,
+        };
         self.stack = Some(stack::fresh(self.repository, start, &built, &[], self.progress).await?);
         Ok(())
     }

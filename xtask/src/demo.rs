@@ -4,7 +4,7 @@
 //! A stack that `up` left running is used and left running; otherwise everything started here is stopped here.
 
 use crate::machine::{Repository, require_free_port};
-use crate::processes::{Start, provider_port};
+use crate::processes::{SANDBOX_CALLS_PER_SECOND, Start, provider_port};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::seed::{self, CatalogueItem};
 use crate::stack;
@@ -131,7 +131,13 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
         let state = deploy::run(repository, &built, target, &mut progress).await?;
         return tell(repository, &state, &mut progress).await;
     }
-    let start = Start { port, folder: &folder, lifeline: true, provider_latency: Duration::ZERO };
+    let start = Start {
+        port,
+        folder: &folder,
+        lifeline: true,
+        provider_latency: Duration::ZERO,
+        provider_calls_per_second: SANDBOX_CALLS_PER_SECOND,
+    };
     let (mut services, state) = stack::fresh(repository, start, &built, &[], &mut progress).await?;
     services.while_alive(tell(repository, &state, &mut progress)).await
 }

@@ -205,7 +205,12 @@ pub struct Start<'a> {
     pub lifeline: bool,
     /// How long the payment provider takes for every change, beside its own time.
     pub provider_latency: Duration,
+    /// How many changes a second the payment provider takes: what the template's parameters tell payment.
+    pub provider_calls_per_second: u32,
 }
+
+/// What Stripe allows a sandbox, and each endpoint (<https://docs.stripe.com/rate-limits>, as copied on 2026-04-30).
+pub const SANDBOX_CALLS_PER_SECOND: u32 = 25;
 
 pub fn provider_port(port: u16) -> u16 {
     port + 1
@@ -245,6 +250,8 @@ impl Services {
         let engine = Group::start(engine)?;
 
         let mut provider = service(Service::PaymentProvider, repository, &start)?;
+        let calls = start.provider_calls_per_second.to_string();
+        provider.args(["--calls-per-second", &calls, "--endpoint-calls-per-second", &calls]);
         provider.arg("--latency-ms").arg(start.provider_latency.as_millis().to_string()).arg(provider_port(port).to_string());
         let provider = Group::start(provider)?;
 

@@ -2,7 +2,7 @@
 //! At most one stack of `up` runs per checkout; `test` starts another beside it.
 
 use crate::machine::{Repository, logical_id, missing};
-use crate::processes::{Service, Services, Start, remove_traces};
+use crate::processes::{SANDBOX_CALLS_PER_SECOND, Service, Services, Start, remove_traces};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::state;
 use crate::{build, deploy, setup};
@@ -23,7 +23,13 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
         let target = deploy::Target { port, pids: (running.engine_pid, running.stripe_pid), folder: &folder, parameters: &[] };
         deploy::run(repository, &built, target, &mut progress).await?
     } else {
-        let start = Start { port, folder: &folder, lifeline: false, provider_latency: Duration::ZERO };
+        let start = Start {
+            port,
+            folder: &folder,
+            lifeline: false,
+            provider_latency: Duration::ZERO,
+            provider_calls_per_second: SANDBOX_CALLS_PER_SECOND,
+        };
         let mut services = Services::start(repository, start, &mut progress).await?;
         let pids = (services.engine_pid(), services.provider_pid());
         let target = deploy::Target { port, pids, folder: &folder, parameters: &[] };

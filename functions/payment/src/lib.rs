@@ -40,6 +40,14 @@ pub const PROVIDER_BUDGET: Duration = Duration::from_secs(20);
 /// What needs more is not a race but a fault of ours; as a lost race it waits for the next delivery.
 const ROUNDS_MAX: usize = 8;
 
+/// How long a message waits at the least when the provider is called too fast; up to as long again is added by chance, so that
+/// a thousand messages do not come back together.
+const SLOW_DOWN_FOR: Duration = Duration::from_secs(5);
+
+/// How often a message may wait so. After some five minutes of it the limit is no peak but the rule: from then on it counts as
+/// a failure, which begins with a back-off of 2 s, and which an alarm notices.
+const SLOW_DOWNS_MAX: u32 = 30;
+
 /// Where payments are recorded. Every call is one call of DynamoDB, named after it.
 pub trait Ledger {
     /// GetItem: the record of `order_id`.
@@ -87,6 +95,11 @@ pub enum Prepared {
         /// Decline code.
         code: String,
     },
+    /// See [`Outcome::SlowDown`].
+    SlowDown {
+        /// How long to wait at the least.
+        after: Duration,
+    },
 }
 
 /// What stands at the provider after confirming, capturing or cancelling a hold.
@@ -116,6 +129,11 @@ pub enum Outcome {
     },
     /// It is free.
     Voided,
+    /// Nobody knows: the provider is called too fast. To be tried again after this time, which is no failure.
+    SlowDown {
+        /// How long to wait at the least.
+        after: Duration,
+    },
     /// What the record says cannot be true of this hold. The record is read (again); if it still says so, this failure
     /// is the event's.
     Contradicts(Failure),
@@ -153,6 +171,8 @@ impl Found {
 enum Next {
     Put(State),
     Update(Change),
+    /// Wait, and begin anew.
+    SlowDown(Duration),
     /// The bank refuses for now: what follows from it depends on the record.
     Refused(String),
     /// The provider contradicts what was assumed or read: look into the record, and if it still says so, fail with this.
@@ -219,6 +239,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Stage for Payment<L, P, A> {
             found = Found::Stored(match self.carry_out(step, &known, order_id, event, delivery, deadline).await? {
                 Next::Put(state) => Some(self.ledger.put(Record { order_id, state }).await?),
                 Next::Update(change) => self.ledger.update(order_id, &known, &change).await?,
+                Next::SlowDown(after) => return self.slow_down(after, event, delivery),
                 Next::Refused(code) => {
                     let standing = match found {
                         Found::Stored(standing) => standing,
@@ -261,6 +282,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
             Step::Claim => {
                 let prepared = within(deadline, self.provider.create(order_id, delivery, placed(event)?)).await?;
                 return Ok(Next::Put(match prepared {
+                    Prepared::SlowDown { after } => return Ok(Next::SlowDown(after)),
                     Prepared::Unconfirmed(payment) => State::Claimed { payment, confirm_refused: None },
                     Prepared::Declined { code } => State::Declined { payment: None, code, declined_at: self.ambient.now() },
                 }));
@@ -317,6 +339,7 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
             }
             (Outcome::Declined { code }, _) => Change::Declined { code, at },
             (Outcome::RefusedForNow { code }, _) => return Ok(Next::Refused(code)),
+            (Outcome::SlowDown { after }, _) => return Ok(Next::SlowDown(after)),
             (Outcome::Captured, _) => Change::Captured { at },
             (Outcome::Uncollected { code }, _) => Change::Uncollected { code, at },
             (Outcome::Voided, _) => Change::Voided { at },
@@ -354,6 +377,22 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
             }
         };
         self.ledger.update(order_id, &onto, &change).await
+    }
+
+    /// Lets the message come again shortly: at the provider's pace, not by a back-off that grows to minutes.
+    fn slow_down(&self, after: Duration, event: &CloudEvent, delivery: &Delivery) -> Result<Reply, Failure> {
+        let failure =
+            Failure::transient("StripeRateLimited", "the provider is called as fast as it allows, and this call was one too many");
+        if delivery.checks >= SLOW_DOWNS_MAX {
+            return Err(failure);
+        }
+        tracing::warn!(
+            order_id = %event.subject, event_id = event.id(), message_id = delivery.message_id, checks = delivery.checks,
+            error_type = failure.error_type, "{}", failure.message
+        );
+        let by_chance = Duration::from_secs(self.ambient.random() % (SLOW_DOWN_FOR.as_secs() + 1));
+        let wait = Duration::from_secs(after.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX));
+        Ok(Reply { look_again_after: Some(wait.max(SLOW_DOWN_FOR) + by_chance), ..Reply::nothing() })
     }
 
     /// Nothing follows until the bank is asked again. Of an order that has shipped, people hear meanwhile: an alarm counts the

@@ -12,7 +12,10 @@ use payment::{
     Payment,
     key::{SecretsManager, StripeKey},
     ledger::{KEY, Payments},
-    stripe::{Stripe, Timeouts},
+    stripe::{
+        Stripe, Timeouts,
+        pace::{Limits, Pace},
+    },
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,6 +28,12 @@ async fn main() -> Result<(), Error> {
     let ledger = Payments(Table::new(client.clone(), env.required("PAYMENTS_TABLE"), KEY));
     let vault = SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", &mut env, &config);
     let provider = Stripe::over(connector, env.parsed("STRIPE_API_URL"), StripeKey::new(vault), Timeouts::default());
+    let pace = Pace::share(Limits {
+        account: env.parsed("STRIPE_CALLS_PER_SECOND"),
+        endpoint: env.parsed("STRIPE_ENDPOINT_CALLS_PER_SECOND"),
+        processes: env.parsed("MAXIMUM_CONCURRENCY"),
+    });
+    let provider = provider.paced(pace);
     let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;

@@ -9,6 +9,7 @@
 //! `error_on_requires_action` as unexpected.
 
 mod http;
+pub mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +28,9 @@ use domain::{
 use http::{Answer, Http, NoAnswer};
 use jiff::SignedDuration;
 use lambda_kit::{Failure, message::Delivery, warm_up::Opening};
+use pace::{Endpoint, Pace};
 use serde::Deserialize;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 const INTENTS: &str = "/v1/payment_intents";
 /// The charge tells when its hold lapses; unexpanded there is only its id.
@@ -44,11 +46,17 @@ const ID_MAX_LEN: usize = 255;
 /// Longest code that is handed on in an event. Stripe's longest has 56 characters.
 const CODE_MAX_LEN: usize = 64;
 
+/// How often a call that the provider found too much is sent again within one invocation, each time after a pause. It is not
+/// remembered under its key, because the limiters run before that
+/// (<https://docs.stripe.com/error-low-level>), so it keeps it.
+const SENT_AGAIN_MAX: u32 = 2;
+
 /// A client of the Stripe API.
 #[derive(Debug)]
 pub struct Stripe<V> {
     http: Http,
     key: StripeKey<V>,
+    pace: Pace,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +86,14 @@ impl Operation<'_> {
         }
     }
 
+    const fn endpoint(self) -> Endpoint {
+        match self {
+            Operation::Confirm(_) => Endpoint::Confirm,
+            Operation::Capture => Endpoint::Capture,
+            Operation::Cancel => Endpoint::Cancel,
+        }
+    }
+
     /// The key of this try. A further confirmation has other parameters, for which Stripe would refuse the key of the first.
     fn key(self, payment: &PaymentRef, delivery: &Delivery) -> String {
         match self {
@@ -90,12 +106,18 @@ impl Operation<'_> {
 impl<V: Vault> Stripe<V> {
     /// A client of the API at `base`, with the key that `key` keeps and a connector of its own.
     pub fn new(base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
-        Self { http: Http::new(base, timeouts), key }
+        Self { http: Http::new(base, timeouts), key, pace: Pace::unlimited() }
     }
 
     /// The same, over another way to send requests: the one that the function has already, or a simulated Stripe.
     pub fn over(connector: SharedHttpConnector, base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
-        Self { http: Http::over(connector, base, timeouts), key }
+        Self { http: Http::over(connector, base, timeouts), key, pace: Pace::unlimited() }
+    }
+
+    /// The same, at this pace. Without one it calls as fast as it is called.
+    #[must_use]
+    pub fn paced(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 
     /// To be opened in init: the key, and the connection to the API, which is asked for its root without the key.
@@ -126,13 +148,18 @@ impl<V: Vault> Stripe<V> {
             form.extend(again.map(|again| ("payment_method", again.payment_method)));
         }
         let key = operation.key(payment, delivery);
-        let (intent, trouble) = match self.post(&format!("{path}/{}", operation.verb()), &key, &form, order_id).await? {
+        let posted = self.post(operation.endpoint(), &format!("{path}/{}", operation.verb()), &key, &form, order_id).await?;
+        let (intent, trouble) = match posted {
             Ok(intent) => (intent, None),
+            // Nothing was done, and nothing is wrong.
+            Err(Trouble { slow_down: Some(after), .. }) => return Ok(Outcome::SlowDown { after }),
             // Certainly nothing was done, and asking about it would be refused as well.
             Err(trouble) if matches!(trouble.status, Some(401 | 403 | 429)) => return Err(trouble.into_failure()),
             // Whatever it was, declines included: the status is the answer.
             Err(trouble) => match self.look(&path, order_id).await? {
                 Ok(intent) => (intent, Some(trouble)),
+                // Whatever was done, the next delivery finds out.
+                Err(Trouble { slow_down: Some(after), .. }) => return Ok(Outcome::SlowDown { after }),
                 // A 404 of the API's own, that is. One of something in between says nothing about the PaymentIntent.
                 Err(missing) if missing.status == Some(404) && missing.said.kind.is_some() => {
                     let message = format_args!("{missing}; is the key of another account, or of test mode?");
@@ -144,17 +171,51 @@ impl<V: Vault> Stripe<V> {
         verdict(operation, intent, trouble)
     }
 
-    async fn post(&self, path: &str, key: &str, form: &[(&str, &str)], order_id: OrderId) -> Result<Result<Intent, Trouble>, Failure> {
+    async fn post(
+        &self,
+        endpoint: Endpoint,
+        path: &str,
+        key: &str,
+        form: &[(&str, &str)],
+        order_id: OrderId,
+    ) -> Result<Result<Intent, Trouble>, Failure> {
         let secret = self.key.get().await?;
-        let answer = self.http.post(path, &secret, key, form).await;
-        self.read(answer, &secret, order_id, format_args!("POST {path}")).await
+        match self.in_turn(endpoint, async || self.http.post(path, &secret, key, form).await).await {
+            Ok(answer) => self.read(answer, &secret, order_id, format_args!("POST {path}")).await,
+            Err(after) => Ok(Err(Trouble { call: format!("POST {path}"), slow_down: Some(after), ..Trouble::default() })),
+        }
+    }
+
+    /// Sends a call when it is its turn, and again, after a pause, where it was too much for the provider.
+    ///
+    /// # Errors
+    /// How long to wait before it is tried again, where that is too long for an invocation.
+    async fn in_turn(
+        &self,
+        endpoint: Endpoint,
+        send: impl AsyncFn() -> Result<Answer, NoAnswer>,
+    ) -> Result<Result<Answer, NoAnswer>, Duration> {
+        let mut sent_again = 0;
+        loop {
+            self.pace.turn(endpoint).await?;
+            let answer = send().await;
+            let Ok(Answer { limited: Some((reached, retry_after)), .. }) = &answer else { return Ok(answer) };
+            let pause = self.pace.slow_down(endpoint, *reached, *retry_after);
+            tracing::info!(?endpoint, ?reached, pause_ms = pause.as_millis(), sent_again, "the provider asks to slow down");
+            if sent_again == SENT_AGAIN_MAX {
+                return Err(pause);
+            }
+            sent_again += 1;
+        }
     }
 
     async fn look(&self, path: &str, order_id: OrderId) -> Result<Result<Intent, Trouble>, Failure> {
         let secret = self.key.get().await?;
         let query = form_urlencoded::Serializer::new(String::new()).append_pair(EXPAND.0, EXPAND.1).finish();
-        let answer = self.http.get(&format!("{path}?{query}"), &secret).await;
-        self.read(answer, &secret, order_id, format_args!("GET {path}")).await
+        match self.in_turn(Endpoint::Look, async || self.http.get(&format!("{path}?{query}"), &secret).await).await {
+            Ok(answer) => self.read(answer, &secret, order_id, format_args!("GET {path}")).await,
+            Err(after) => Ok(Err(Trouble { call: format!("GET {path}"), slow_down: Some(after), ..Trouble::default() })),
+        }
     }
 
     /// Reads an answer: a PaymentIntent of this order, or trouble.
@@ -178,6 +239,7 @@ impl<V: Vault> Stripe<V> {
             request_id: answer.request_id.clone(),
             said,
             no_answer: None,
+            slow_down: None,
         };
         if answer.status != StatusCode::OK {
             let said = serde_json::from_slice::<Refusal>(&answer.body).map(|refusal| refusal.error);
@@ -213,7 +275,8 @@ impl<V: Vault> Provider for Stripe<V> {
             ("confirm", "false"),
             ("metadata[order_id]", order.as_str()),
         ];
-        match self.post(INTENTS, &idempotency_key(&order, "create", delivery), &form, order_id).await? {
+        match self.post(Endpoint::Create, INTENTS, &idempotency_key(&order, "create", delivery), &form, order_id).await? {
+            Err(Trouble { slow_down: Some(after), .. }) => Ok(Prepared::SlowDown { after }),
             Ok(intent) if is_id(&intent.id) => Ok(Prepared::Unconfirmed(PaymentRef(intent.id))),
             Ok(_) => Err(Failure::transient("StripeUnreadable", "the new PaymentIntent has no id")),
             Err(trouble) if matches!(trouble.blames(), Blame::Bank | Blame::Order) => Ok(Prepared::Declined { code: trouble.code() }),
@@ -256,6 +319,7 @@ impl<V: Vault> Provider for Stripe<V> {
         //   update captured                   update captured
         match self.operate(Operation::Cancel, order_id, delivery, payment).await? {
             Outcome::Voided => Ok(Outcome::Uncollected { code }),
+            Outcome::SlowDown { after } => Ok(Outcome::SlowDown { after }),
             _ => self.operate(Operation::Capture, order_id, delivery, payment).await,
         }
     }
@@ -493,6 +557,8 @@ struct Trouble {
     request_id: Option<String>,
     said: Said,
     no_answer: Option<NoAnswer>,
+    /// It was not sent, or sent in vain, because it would be too much: to be tried again after this time.
+    slow_down: Option<Duration>,
 }
 
 /// Who must act.

@@ -332,6 +332,36 @@ async fn a_soft_no_at_confirm_is_tried_three_times_at_most() {
     }
 }
 
+/// Too many calls are no failure: the message comes again in seconds, and the next delivery begins where this one stood.
+#[tokio::test]
+async fn a_busy_provider_is_asked_again_in_seconds() {
+    for busy_from in [0, 1] {
+        world!(around, desk, bank, stage);
+        if busy_from == 1 {
+            desk.seed(order_id(), claimed());
+            bank.open(PI, Standing::Unconfirmed);
+        }
+        bank.is_busy.set(2);
+        for checks in 0..2 {
+            let delivery = Delivery { checks, ..delivery("m1", 1 + busy_from) };
+            // 6.5 s are 7, and the random number 4 is added.
+            assert_eq!(waits_s(&stage.handle(&placed(), &delivery).await), 11);
+            assert_eq!(bank.confirmed(), 0);
+        }
+        let last = Delivery { checks: 2, ..delivery("m1", 1) };
+        assert_eq!(short(&stage.handle(&placed(), &last).await), "payment.authorized");
+        assert_eq!(bank.holds.borrow().len(), 1);
+    }
+    // What does not pass is a failure in the end, so that somebody hears of it.
+    for (checks, expected) in [(29, ""), (30, "StripeRateLimited")] {
+        world!(around, desk, bank, stage);
+        bank.is_busy.set(1);
+        let result = stage.handle(&placed(), &Delivery { checks, ..delivery("m1", 1) }).await;
+        assert_eq!(short(&result), expected);
+        assert!(result.is_ok() || result.unwrap_err().kind == Kind::Transient);
+    }
+}
+
 /// The message of a delivery that waits comes again when it is due; so do copies. Whatever happens at once, one hold is
 /// confirmed, and captured once.
 #[tokio::test]

@@ -175,12 +175,22 @@ pub fn sources_are_bounded(template: &Template) -> Complaints {
     complaints
 }
 
-/// The provider refuses what comes faster: `MaximumConcurrency` × records side by side stays below its rate, which is
-/// the live one in prod only.
+/// A process takes its share of the provider's rate, so what it divides by has to be what may run at once. Calls side by side, one
+/// for each record, stay below the calls of a second too: how many Stripe takes at once it does not say.
 pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for source in template.sources().filter(|source| !source.function.at("/Environment/Variables/STRIPE_API_URL").is_null()) {
-        for limit in branches(&source.mapping["ScalingConfig"]["MaximumConcurrency"]) {
+        let (function, variable) = (source.function.id, |name: &str| source.function.at(&format!("/Environment/Variables/{name}")));
+        let concurrency = &source.mapping["ScalingConfig"]["MaximumConcurrency"];
+        if variable("MAXIMUM_CONCURRENCY") != concurrency {
+            complaints.push(format!("{function}: MAXIMUM_CONCURRENCY is not the mapping's MaximumConcurrency, {concurrency}"));
+        }
+        for name in ["STRIPE_CALLS_PER_SECOND", "STRIPE_ENDPOINT_CALLS_PER_SECOND"] {
+            if variable(name).is_null() {
+                complaints.push(format!("{function}: {name} is missing, and nothing keeps it below the provider's rate"));
+            }
+        }
+        for limit in branches(concurrency) {
             let rate = match limit.only_if {
                 Some(("IsProd", true)) => PROVIDER_CALLS_PER_SECOND.0,
                 _ => PROVIDER_CALLS_PER_SECOND.1,
@@ -188,8 +198,7 @@ pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints 
             let side_by_side =
                 source.mapping["BatchSize"].as_u64().zip(limit.value.as_u64()).map(|(batch, concurrency)| batch * concurrency);
             if side_by_side.is_none_or(|calls| calls >= rate) {
-                complaints
-                    .push(format!("{}: {side_by_side:?} calls side by side reach the provider's {rate} a second", source.function.id));
+                complaints.push(format!("{function}: {side_by_side:?} calls side by side reach the provider's {rate} a second"));
             }
         }
     }

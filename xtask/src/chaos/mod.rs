@@ -9,7 +9,7 @@ mod settle;
 pub mod verdict;
 
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
-use crate::processes::Start;
+use crate::processes::{SANDBOX_CALLS_PER_SECOND, Start};
 use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::{build, setup, stack};
 use anyhow::{Result, bail};
@@ -118,7 +118,13 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let built = build::run(repository, &mut progress).await?;
     let folder = repository.local().join("chaos");
     std::fs::create_dir_all(&folder)?;
-    let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency: Duration::ZERO };
+    let start = Start {
+        port: free_ports()?,
+        folder: &folder,
+        lifeline: true,
+        provider_latency: Duration::ZERO,
+        provider_calls_per_second: SANDBOX_CALLS_PER_SECOND,
+    };
     let (mut services, state) = stack::fresh(repository, start, &built, &CLOCK, &mut progress).await?;
     let result = services.while_alive(live(&Stack::of(state), seed, options.orders, &mut progress)).await;
     result.map_err(|error| {

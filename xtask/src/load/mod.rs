@@ -19,7 +19,7 @@ use crate::chaos::Tally;
 use crate::chaos::plan::Plan;
 use crate::chaos::verdict;
 use crate::machine::{Repository, free_ports};
-use crate::processes::Start;
+use crate::processes::{SANDBOX_CALLS_PER_SECOND, Start};
 use crate::progress::Progress;
 use crate::{build, setup, stack};
 use anyhow::{Context, Result, bail};
@@ -45,6 +45,9 @@ const CONCURRENCY: RangeInclusive<i64> = 2..=1000;
 
 /// Payment gives up a call to the provider after eight seconds, and asks again.
 const PROVIDER_LATENCY_MS: RangeInclusive<u64> = 0..=5000;
+
+/// From what Stripe allows a sandbox to more than any machine of ours would use.
+const PROVIDER_CALLS: RangeInclusive<i64> = 1..=100_000;
 
 /// The clock as it is deployed. Within a run nobody nudges an order: what is lost stays lost, for everyone to see.
 const CLOCK: [&str; 3] = ["NudgeAfterSeconds=900", "TimeOutAfterSeconds=86400", "ParkAfterSeconds=172800"];
@@ -76,6 +79,10 @@ pub struct Options {
     /// does concurrency show on a small machine
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(PROVIDER_LATENCY_MS))]
     provider_latency_ms: u64,
+    /// How many changes a second the payment provider takes, of each kind too, and payment therefore makes. An order that ships
+    /// has three; 25 is what Stripe allows a sandbox
+    #[arg(long, default_value_t = SANDBOX_CALLS_PER_SECOND, value_parser = clap::value_parser!(u32).range(PROVIDER_CALLS))]
+    provider_calls_per_second: u32,
 }
 
 pub async fn run(repository: &Repository, options: Options) -> Result<()> {
@@ -85,8 +92,11 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let folder = repository.local().join("load");
     std::fs::create_dir_all(&folder)?;
     let provider_latency = Duration::from_millis(options.provider_latency_ms);
-    let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency };
-    let (mut services, state) = stack::fresh(repository, start, &built, &CLOCK, &mut progress).await?;
+    let provider_calls_per_second = options.provider_calls_per_second;
+    let start = Start { port: free_ports()?, folder: &folder, lifeline: true, provider_latency, provider_calls_per_second };
+    let pace = ["StripeCallsPerSecond", "StripeEndpointCallsPerSecond"].map(|name| format!("{name}={provider_calls_per_second}"));
+    let parameters: Vec<_> = CLOCK.into_iter().chain(pace.iter().map(String::as_str)).collect();
+    let (mut services, state) = stack::fresh(repository, start, &built, &parameters, &mut progress).await?;
     let result = services.while_alive(live(repository, &Stack::of(state), &options, &mut progress)).await;
     result.with_context(|| format!("what the engine and the functions said is in {}", repository.shown(&folder.join("engine.log"))))
 }

@@ -28,11 +28,11 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// What was placed, in a line.
     pub fn title(&self) -> String {
-        let Options { orders, rate, concurrency, provider_latency_ms } = self.options;
+        let Options { orders, rate, concurrency, provider_latency_ms, provider_calls_per_second } = self.options;
         let arriving = if *rate == 0 { "at once".to_owned() } else { format!("at {rate} a second") };
         let concurrency = concurrency.map(|n| format!(", MaximumConcurrency {n}")).unwrap_or_default();
         let slow = if *provider_latency_ms > 0 { format!(", provider {provider_latency_ms} ms late") } else { String::new() };
-        format!("{orders} orders {arriving}{concurrency}{slow}")
+        format!("{orders} orders {arriving}{concurrency}{slow}, {provider_calls_per_second} provider calls a second")
     }
 
     /// Each accepted order's times.

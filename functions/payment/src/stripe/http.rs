@@ -3,11 +3,15 @@
 //! Called by `stripe.rs`, which knows what they mean. It refuses plain HTTP to any other machine, and follows no
 //! redirect: neither may carry the key away.
 
+use super::pace::Reached;
 use crate::key::Secret;
-use aws_smithy_runtime_api::client::{
-    http::{HttpConnector as _, SharedHttpConnector},
-    orchestrator::HttpRequest,
-    result::ConnectorError,
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector as _, SharedHttpConnector},
+        orchestrator::HttpRequest,
+        result::ConnectorError,
+    },
+    http::Headers,
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use http::{HeaderValue, Method, Uri, header, uri::Scheme};
@@ -85,6 +89,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Stripe's name for the request, which its support asks for.
     pub(super) request_id: Option<String>,
+    /// Of a 429: whose limit was reached, and how long to wait where the answer says so.
+    pub(super) limited: Option<(Reached, Option<Duration>)>,
     pub(super) body: Vec<u8>,
 }
 
@@ -164,9 +170,23 @@ impl Http {
     async fn answer(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
         let mut response = self.connector.call(request).await.map_err(broken)?;
         let request_id = response.headers().get("request-id").map(str::to_owned);
+        let limited = (response.status().as_u16() == 429).then(|| limited(response.headers())).flatten();
         let body = ByteStream::new(response.take_body()).collect().await.map_err(|error| NoAnswer::Broken(error.into()))?;
-        Ok(Answer { status: response.status().as_u16(), request_id, body: body.to_vec() })
+        Ok(Answer { status: response.status().as_u16(), request_id, limited, body: body.to_vec() })
     }
+}
+
+/// What a 429 says of a limit. Without Stripe's header no rate limiter sent it, but for example a lock that took too long
+/// (<https://docs.stripe.com/rate-limits>); `resource-specific` is about one PaymentIntent, and no pace helps against it.
+/// Stripe documents no `Retry-After`; what stands between us and Stripe may send one.
+fn limited(headers: &Headers) -> Option<(Reached, Option<Duration>)> {
+    let reached = match headers.get("stripe-rate-limited-reason")? {
+        reason if reason.starts_with("global-") => Reached::Account,
+        reason if reason.starts_with("endpoint-") => Reached::Endpoint,
+        _ => return None,
+    };
+    let retry_after = headers.get("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    Some((reached, retry_after))
 }
 
 fn broken(error: ConnectorError) -> NoAnswer {

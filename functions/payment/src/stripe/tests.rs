@@ -59,6 +59,7 @@ fn short(result: Result<Outcome, Failure>) -> String {
         Ok(Outcome::Authorized { capture_before }) => format!("authorized +{} h", (capture_before.as_second() - CREATED) / 3600),
         Ok(Outcome::Declined { code }) => format!("declined {code}"),
         Ok(Outcome::RefusedForNow { code }) => format!("for now {code}"),
+        Ok(Outcome::SlowDown { after }) => format!("slow down {} s", after.as_secs()),
         Ok(Outcome::Captured) => "captured".into(),
         Ok(Outcome::Uncollected { code }) => format!("uncollected {code}"),
         Ok(Outcome::Voided) => "voided".into(),
@@ -410,6 +411,7 @@ async fn creating_ends_declined_for_the_order_transient_for_time_and_a_bug_for_u
         let said = match created {
             Ok(Prepared::Declined { code }) => format!("declined {code}"),
             Ok(Prepared::Unconfirmed(payment)) => payment.0,
+            Ok(Prepared::SlowDown { after }) => format!("slow down {} s", after.as_secs()),
             Err(failure) => short_failure(&failure),
         };
         assert_eq!((said.as_str(), stub.calls().as_str()), (expected, "create"), "{act:?}");
@@ -432,6 +434,43 @@ async fn cards_that_are_declined_used_up_or_want_their_owner_are_declined() {
         assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, format!("declined {code}"), "{payment_method}");
         assert_eq!(stub.calls(), calls, "{payment_method}");
     }
+}
+
+/// A 429 of a rate limiter: the call is sent again under its key, after a pause, and else the message comes again.
+#[tokio::test]
+async fn too_many_calls_are_sent_again_after_a_pause() {
+    let limited = |reason: &str, retry_after: &str| {
+        let body = refusal("invalid_request_error", Some("rate_limit"), None).to_string();
+        let headers = format!("stripe-rate-limited-reason: {reason}\r\n{retry_after}content-length: {}", body.len());
+        Act::Raw(format!("HTTP/1.1 429 X\r\n{headers}\r\nconnection: close\r\n\r\n{body}"))
+    };
+    let cases = [
+        // A peak, a wait that the answer asks for, and one that does not pass.
+        (vec![limited("global-rate", "")], 1.0, "captured", "capture capture"),
+        (vec![limited("endpoint-concurrency", "retry-after: 2\r\n")], 2.0, "captured", "capture capture"),
+        (vec![limited("endpoint-rate", ""); 3], 2.0, "slow down 1 s", "capture capture capture"),
+        (vec![limited("global-rate", "retry-after: 60\r\n")], 0.0, "slow down 9 s", "capture"),
+        // Not a rate limiter, or one that no pace helps against: a failure with its back-off.
+        (vec![Act::Refuse(429, refusal("invalid_request_error", Some("lock_timeout"), None))], 0.0, "transient stripe429", "capture"),
+        (vec![limited("resource-specific", "")], 0.0, "transient stripe429", "capture"),
+        // The look is limited too.
+        (vec![Act::Refuse(500, json!({})), limited("global-rate", "")], 1.0, "transient stripe500", "capture look look"),
+    ];
+    for (script, waits_s, expected, calls) in cases {
+        let stub = Stub::start().await;
+        stub.open("pi_1", "requires_capture", ORDER);
+        stub.with(|world| world.script.extend(script.clone()));
+        let start = std::time::Instant::now();
+        assert_eq!(perform(&client(&stub.url), "capture", &attempt(1)).await, expected, "{script:?}");
+        assert!((waits_s..waits_s + 0.9).contains(&start.elapsed().as_secs_f64()), "{script:?}: {:?}", start.elapsed());
+        let keys: std::collections::BTreeSet<_> =
+            stub.with(|world| world.calls.iter().filter_map(|call| call.headers.get("idempotency-key").cloned()).collect());
+        assert_eq!((keys.len(), stub.calls().as_str()), (1, calls), "{script:?}");
+    }
+    let stub = Stub::start().await;
+    stub.with(|world| world.script.extend(vec![limited("endpoint-rate", ""); 3]));
+    let created = client(&stub.url).create(order_id(), &attempt(1), &placed_with("pm")).await.unwrap();
+    assert_eq!(created, Prepared::SlowDown { after: Duration::from_secs(1) });
 }
 
 /// What Stripe's documents say of each code; the network's advice is worth more than the code.
@@ -766,6 +805,7 @@ async fn localstripe_holds_takes_frees_and_declines() {
     let create = async |payment_method: &str| match stripe.create(order_id(), &attempt(1), &placed_with(payment_method)).await.unwrap() {
         Prepared::Unconfirmed(payment) => Ok(payment),
         Prepared::Declined { code } => Err(code),
+        other @ Prepared::SlowDown { .. } => panic!("{other:?}"),
     };
     let confirm = async |payment: &PaymentRef| short(stripe.confirm(order_id(), &attempt(1), payment).await);
     let capture = async |payment: &PaymentRef| short(stripe.capture(order_id(), &attempt(1), payment).await);

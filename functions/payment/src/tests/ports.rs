@@ -148,7 +148,12 @@ pub struct Bank<'a> {
     /// Refuse so many confirmations and captures for now.
     pub hesitates: Cell<u32>,
     pub hangs: Cell<bool>,
+    /// It is called too fast, so often.
+    pub is_busy: Cell<u32>,
 }
+
+/// How long a busy bank wants to be left alone.
+const SLOW_DOWN: std::time::Duration = std::time::Duration::from_millis(6_500);
 
 pub const CAPTURE_BEFORE: i64 = 1_800_500_000;
 
@@ -163,6 +168,7 @@ impl<'a> Bank<'a> {
             keeps: Cell::new(false),
             hesitates: Cell::new(0),
             hangs: Cell::new(false),
+            is_busy: Cell::new(0),
         }
     }
     pub fn open(&self, id: &str, standing: Standing) {
@@ -202,6 +208,10 @@ impl<'a> Bank<'a> {
         left > 0
     }
     fn with(&self, payment: &PaymentRef, then: impl FnOnce(&mut Held) -> Outcome) -> Outcome {
+        if self.is_busy.get() > 0 {
+            self.is_busy.set(self.is_busy.get() - 1);
+            return Outcome::SlowDown { after: SLOW_DOWN };
+        }
         match self.holds.borrow_mut().get_mut(&payment.0) {
             Some(hold) => then(hold),
             None => Outcome::Contradicts(Failure::transient("UnknownPaymentIntent", "")),
@@ -219,6 +229,10 @@ impl Provider for &Bank<'_> {
             std::future::pending::<()>().await;
         }
         let create = || {
+            if self.is_busy.get() > 0 {
+                self.is_busy.set(self.is_busy.get() - 1);
+                return Prepared::SlowDown { after: SLOW_DOWN };
+            }
             if self.knows_no_such_card.get() {
                 return Prepared::Declined { code: "resource_missing".into() };
             }
