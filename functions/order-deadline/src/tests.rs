@@ -104,7 +104,8 @@ async fn a_redriven_clock_message_publishes_once_and_checks_in_an_hour() {
     ] {
         for late_s in [None, Some(HOUR + 1)] {
             let reply = look_when_due(Some(order(facts)), 30 * 24 * HOUR, late_s).await.unwrap();
-            assert_eq!(reply.announcements.iter().map(|it| it.event.clone()).collect::<Vec<_>>(), [publishes.clone()]);
+            let said: Vec<_> = reply.announcements.iter().map(|it| &it.event).collect();
+            assert_eq!(said, [&publishes]);
             assert_eq!(reply.look_again_after, Some(Duration::from_secs(3600)));
         }
         let failure = look_at(Some(order(facts)), 30 * 24 * HOUR + HOUR).await.unwrap_err();

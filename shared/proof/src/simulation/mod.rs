@@ -110,7 +110,7 @@ struct Simulation<'a> {
 /// What has ended.
 enum Ended {
     Customer(Result<Option<OrderId>, String>),
-    Batch { mapping: usize, messages: Vec<Message>, response: Option<SqsBatchResponse>, watch: Watch },
+    Batch { mapping: usize, messages: Vec<Message>, response: Option<SqsBatchResponse>, watch: Box<Watch> },
 }
 
 impl<'a> Simulation<'a> {
@@ -325,7 +325,7 @@ async fn invoke<'a>(cloud: &'a Cloud, index: usize, mapping: &'a Mapping, messag
         Some(response) if response.batch_item_failures.is_empty() => caller.tell("acknowledges all"),
         Some(response) => caller.tell(format_args!("reports {:?}", Failed(response))),
     }
-    Ended::Batch { mapping: index, messages, response, watch }
+    Ended::Batch { mapping: index, messages, response, watch: Box::new(watch) }
 }
 
 /// A customer, until they are content or tired.
