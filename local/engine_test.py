@@ -158,8 +158,15 @@ TEMPLATE = {
             "Type": "AWS::DynamoDB::Table",
             "Properties": {
                 "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": [{"AttributeName": "order_id", "AttributeType": "S"}],
+                "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("order_id", "unsettled", "uncollected_at")],
                 "KeySchema": [{"AttributeName": "order_id", "KeyType": "HASH"}],
+                "GlobalSecondaryIndexes": [
+                    {
+                        "IndexName": "unsettled",
+                        "KeySchema": [{"AttributeName": "unsettled", "KeyType": "HASH"}, {"AttributeName": "uncollected_at", "KeyType": "RANGE"}],
+                        "Projection": {"ProjectionType": "ALL"},
+                    }
+                ],
             },
         },
     },
@@ -608,6 +615,62 @@ class Mended(OfAnEngine):
             dynamodb.transact_write_items(TransactItems=[{"Put": put}])
         reason = transaction.exception.response["CancellationReasons"][0]
         self.assertEqual((reason["Code"], reason["Item"]), ("ConditionalCheckFailed", item))
+
+    def test_a_sparse_index_has_an_item_for_as_long_as_it_has_the_key(self):
+        dynamodb, table = self.engine.client("dynamodb"), self.outputs["Table"]
+        for order_id, at in (("late", "2026-05-09T09"), ("early", "2026-05-09T08")):
+            dynamodb.put_item(TableName=table, Item={"order_id": {"S": order_id}, "unsettled": {"S": "yes"}, "uncollected_at": {"S": at}})
+        dynamodb.put_item(TableName=table, Item={"order_id": {"S": "collected"}})
+        query = {
+            "TableName": table,
+            "IndexName": "unsettled",
+            "KeyConditionExpression": "#u = :yes",
+            "ExpressionAttributeNames": {"#u": "unsettled"},
+            "ExpressionAttributeValues": {":yes": {"S": "yes"}},
+        }
+
+        def listed(**more):
+            return [item["order_id"]["S"] for item in dynamodb.query(**query, **more)["Items"]]
+
+        self.assertEqual(listed(), ["early", "late"])
+        page = dynamodb.query(**query, Limit=1)
+        self.assertEqual(listed(ExclusiveStartKey=page["LastEvaluatedKey"]), ["late"])
+        dynamodb.update_item(
+            TableName=table,
+            Key={"order_id": {"S": "early"}},
+            UpdateExpression="SET settled_at = :at REMOVE unsettled",
+            ConditionExpression="attribute_not_exists(settled_at)",
+            ExpressionAttributeValues={":at": {"S": "2026-05-10"}},
+        )
+        self.assertEqual(listed(), ["late"])
+
+    def test_a_permission_for_an_index_is_by_its_arn(self):
+        self.assertEqual(self.engine.client("dynamodb").describe_table(TableName=self.outputs["Table"])["Table"]["GlobalSecondaryIndexes"][0]["IndexName"], "unsettled")
+        iam = self.engine.client("iam")
+        arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{self.outputs['Table']}"
+
+        def may_query(resource):
+            name = f"reader-{resource.rpartition('/')[2]}"
+            iam.create_user(UserName=name)
+            statement = {"Effect": "Allow", "Action": "dynamodb:Query", "Resource": resource}
+            policy = {"Version": "2012-10-17", "Statement": [statement]}
+            iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+            dynamodb = self.engine.client("dynamodb", key["AccessKeyId"], key["SecretAccessKey"])
+            try:
+                dynamodb.query(
+                    TableName=self.outputs["Table"],
+                    IndexName="unsettled",
+                    KeyConditionExpression="unsettled = :yes",
+                    ExpressionAttributeValues={":yes": {"S": "no"}},
+                )
+                return True
+            except dynamodb.exceptions.ClientError as error:
+                self.assertEqual(error.response["Error"]["Code"], "AccessDeniedException")
+                return False
+
+        self.assertTrue(may_query(f"{arn}/index/unsettled"))
+        self.assertFalse(may_query(arn))
 
     def test_a_fifo_queue_swallows_a_known_deduplication_id_and_passes_a_fresh_one(self):
         sqs = self.engine.client("sqs")

@@ -84,6 +84,7 @@ pub const CASES: &[Case] = &[
     Case::of("email-inbound", "reply-to-cancel").with_one_mailbox(),
     Case::of("email-campaign", "start-campaign").alone(),
     Case::of("dlq-inspector", "list"),
+    Case::of("operator", "nudge"),
 ];
 
 /// A sample that messages are made of.

@@ -61,6 +61,7 @@ pub const RULES: &[Rule] = &[
     operations::queues_are_watched,
     operations::functions_and_apis_are_watched,
     operations::mails_are_counted,
+    operations::uncollected_payments_are_counted,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
 ];

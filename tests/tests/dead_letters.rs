@@ -449,3 +449,77 @@ async fn the_digest_tells_the_operators_once_and_is_silent_where_nothing_lies() 
     assert_eq!(digest().await?, "silent");
     ear.leave().await
 }
+
+/// The one end that needs a person, from the provider's refusal to the settlement. The hold is cancelled at the provider behind
+/// payment's back, so that its capture is refused for good.
+#[tokio::test]
+async fn a_refused_capture_is_listed_told_once_and_settled() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let ear = Ear::at(&stack, "AlertsTopic").await?;
+    let sku = new_sku("UNPAID");
+    stack.stock_up(&sku, 1200, 1).await?;
+    stack.set_consumer("InventoryFunction", false).await?;
+    let refused = async {
+        let order_id = stack.place(&[(&sku, 1)], VISA).await?;
+        stack.until(&order_id, "payment.authorized").await?;
+        let held = stack.payments().await?.into_iter().find(|payment| payment.order_id == order_id && payment.status == "requires_capture");
+        let payment_id = held.context("nothing is held")?.id;
+        stack.cancel_at_provider(&payment_id).await?;
+        Ok::<_, anyhow::Error>((order_id, payment_id))
+    };
+    let refused = refused.await;
+    stack.set_consumer("InventoryFunction", true).await?;
+    let (order_id, payment_id) = refused?;
+    assert_eq!(stack.ended(&order_id).await?["status"], "uncollected");
+
+    // Index, list and digest name it, with the payment that people look up; a second digest says nothing new.
+    let listed = stack.command(&json!({"uncollected": {}})).await?["uncollected"].clone();
+    let mine = listed["payments"].as_array().into_iter().flatten().find(|payment| payment["order_id"] == order_id);
+    assert_eq!(mine.context("it is not listed")?["payment"], payment_id, "{listed:#}");
+    let digest = async || {
+        Ok::<_, anyhow::Error>(stack.ask_inspector(&json!({"by": "schedule", "command": {"digest": {}}})).await?["digest"].clone())
+    };
+    assert_eq!([digest().await?, digest().await?], ["sent", "said"]);
+    let mails = stack
+        .wait_for("the digest", async || {
+            let mails = ear.take().await?;
+            Ok((!mails.is_empty()).then_some(mails))
+        })
+        .await?;
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    let text = mail["Body"].as_str().unwrap_or_default();
+    assert!(text.contains("Shipped and not collected: 1") && text.contains(&order_id) && text.contains(&payment_id), "{text}");
+
+    // A nudge has nothing to do here, a dry run changes nothing, a settlement is one, and the digest falls silent.
+    let nudged = stack.command(&json!({"nudge": {"order_id": order_id, "reason": "a test"}})).await?;
+    assert_eq!(nudged["refused"]["error"], "OrderHasEnded", "{nudged:#}");
+    let settle = async |reason: &str, dry_run: bool| {
+        let settled = stack.command(&json!({"settle": {"order_id": order_id, "reason": reason, "dry_run": dry_run}})).await?;
+        Ok::<_, anyhow::Error>(settled["settled"].clone())
+    };
+    assert!(settle("a try", true).await?["payment"].get("settled_at").is_none());
+    assert_eq!(settle("paid by transfer", false).await?["before"], false);
+    let again = settle("written off", false).await?;
+    assert_eq!((&again["before"], &again["payment"]["settled_reason"]), (&json!(true), &json!("paid by transfer")));
+    let record = stack.item("PaymentsTable", "order_id", &order_id).await?.context("no record")?;
+    assert_eq!((&record["state"], record.get("unsettled")), (&json!("uncollected"), None), "{record:#}");
+    assert_eq!(digest().await?, "silent");
+    ear.leave().await
+}
+
+/// Stored and not announced, with no message left anywhere: the operator's nudge takes it up.
+#[tokio::test]
+async fn a_nudge_brings_an_order_to_its_end_whose_messages_were_lost() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let sku = new_sku("NUDGED");
+    stack.stock_up(&sku, 1200, 1).await?;
+    let (order_id, _) = unannounced(&stack, &sku).await?;
+    let before = archived(&stack, "audit").await?.len();
+    let nudged = stack.command(&json!({"nudge": {"order_id": order_id, "reason": "its messages were lost"}})).await?;
+    assert_eq!(nudged["nudged"]["order_id"], order_id, "{nudged:#}");
+    assert_eq!(stack.ended(&order_id).await?["status"], "completed");
+    assert_eq!(archived(&stack, "audit").await?.len(), before + 2, "begun and ended");
+    let unknown = stack.command(&json!({"nudge": {"order_id": new_order(), "reason": "?"}})).await?;
+    assert_eq!(unknown["refused"]["error"], "NoSuchOrder", "{unknown:#}");
+    Ok(())
+}

@@ -1,8 +1,8 @@
 //! The commands of the project, run as `cargo xtask <command>`: the whole pipeline on this machine, and the one list of
 //! checks. People, the README and CI call the same ones.
 //!
-//! It speaks to this machine alone, with one exception that has to be asked for: `dlq --stack NAME` invokes the inspector of a
-//! stack on AWS, by sam and with the caller's credentials. A deployment to AWS is `sam build && sam deploy`, not a command of
+//! It speaks to this machine alone, with one exception that has to be asked for: `dlq`, `uncollected` and `nudge` with
+//! `--stack NAME` invoke the inspector or the operator of a stack on AWS, by sam and with the caller's credentials. A deployment to AWS is `sam build && sam deploy`, not a command of
 //! this program.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
@@ -14,12 +14,14 @@ mod checks;
 mod cost;
 mod demo;
 mod deploy;
+mod deployed;
 mod dlq;
 mod fuzz;
 mod inbox;
 mod load;
 mod machine;
 mod mutants;
+mod operator;
 mod order;
 mod processes;
 mod progress;
@@ -48,7 +50,7 @@ const DEFAULT_PORT: u16 = 4566;
     name = "cargo xtask",
     bin_name = "cargo xtask",
     after_help = "Exit status: 0 all well · 1 a step, a story or a check failed · 2 wrong usage · 3 something is missing on this machine, \
-                  or nothing is running · 130 interrupted. `dlq` has its own: see cargo xtask dlq --help."
+                  or nothing is running · 130 interrupted. `dlq`, `uncollected` and `nudge` have their own: see their --help."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -81,6 +83,10 @@ enum Command {
     },
     /// See what lies in the dead-letter queues and why, and send it on: here, or on AWS with --stack
     Dlq(dlq::Options),
+    /// See which orders were shipped and not collected, and note that you have settled one: here, or on AWS with --stack
+    Uncollected(operator::Uncollected),
+    /// Publish an order's `order.placed` again, which brings it to its end if messages of it were lost: here, or on AWS with --stack
+    Nudge(operator::Nudge),
     /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
     Test(checks::Options),
     /// Explore every order of deliveries, crashes and duplicates that the saga can meet, under its deployed handlers
@@ -137,7 +143,7 @@ fn main() -> ExitCode {
     end_quietly_when_nobody_reads();
     let cli = Cli::parse();
     // As grep has it: no error may be taken for an answer.
-    let is_dlq = matches!(cli.command, Command::Dlq(_));
+    let asks_a_function = matches!(cli.command, Command::Dlq(_) | Command::Uncollected(_) | Command::Nudge(_));
     match until_interrupted(cli.command) {
         Ok(status) => status,
         Err(error) => {
@@ -145,7 +151,7 @@ fn main() -> ExitCode {
             eprintln!("\nerror: {error:#}");
             ExitCode::from(if error.is::<Interrupted>() {
                 130
-            } else if is_dlq {
+            } else if asks_a_function {
                 dlq::ERROR
             } else if error.is::<Missing>() {
                 3
@@ -184,6 +190,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status => stack::status(&repository).await,
         Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
         Command::Dlq(options) => return dlq::run(&repository, options).await,
+        Command::Uncollected(options) => return operator::uncollected(&repository, options).await,
+        Command::Nudge(options) => return operator::nudge(&repository, options).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
         Command::Model(arguments) => proof::run(&repository, "model", &arguments).await,
         Command::Simulate(arguments) => proof::run(&repository, "simulate", &arguments).await,

@@ -105,7 +105,7 @@ pub async fn status(repository: &Repository) -> Result<()> {
             number("ApproximateNumberOfMessagesNotVisible"),
             number("ApproximateNumberOfMessagesDelayed")
         );
-        let is_for_people = key.contains("DeadLetter") || key.contains("Undelivered") || key.contains("Uncollected");
+        let is_for_people = key.contains("DeadLetter") || key.contains("Undelivered");
         if is_for_people && waiting > 0 {
             dead += waiting;
             println!("{}", red(&line));

@@ -73,7 +73,7 @@ Counted without the free tier and without a discount. One by one, every message 
 ten. Naive is one event a publish and a read before every write: each of its reads is of one unit, and the time that they take is
 not counted, so that it costs more than that. Of each invocation Lambda itself is taken to log 600 bytes.
 Left out, because it is free, small or somebody else's: what SNS brings to queues (no request of theirs), data within the region
-and out of it, customers' looks at their orders, openings and clicks of mails, items and logs as they are kept, the hourly digest,
+and out of it, customers' looks at their orders, openings and clicks of mails, items and logs as they are kept, the digest,
 the provider's fee. By the month it is at most what stands there: pollers that find something and publishers that rest ask less.";
 
 /// Service, unit, and the part of a unit in which a quantity is shown.

@@ -15,7 +15,9 @@ pub const UNSETTLED: &str = "unsettled";
 /// Its one value: all that is unsettled lies in one partition of the index, in the order in which it came. One partition takes
 /// 1,000 writes a second, and uncollected orders come one by one.
 pub const UNSETTLED_VALUE: &str = "yes";
-/// The index's sort key.
+/// The index's name.
+pub const INDEX: &str = "unsettled";
+/// The index's sort key: the oldest comes first.
 pub const UNCOLLECTED_AT: &str = "uncollected_at";
 
 /// An uncollected payment, as the payments table has it. Other attributes of the record are left out.

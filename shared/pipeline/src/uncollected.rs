@@ -6,7 +6,7 @@
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use domain::{
     OrderId,
-    uncollected::{Settlement, UNCOLLECTED_AT, UNSETTLED, UNSETTLED_VALUE, Uncollected},
+    uncollected::{INDEX, Settlement, UNCOLLECTED_AT, UNSETTLED, UNSETTLED_VALUE, Uncollected},
 };
 use lambda_kit::{
     Failure,
@@ -16,8 +16,6 @@ use serde::Deserialize;
 
 /// The table's partition key.
 pub const KEY: &str = "order_id";
-/// The sparse index of the payments table: partition key [`UNSETTLED`], sort key [`UNCOLLECTED_AT`], oldest first.
-pub const INDEX: &str = "unsettled";
 const SETTLED_AT: &str = "settled_at";
 
 /// The payments table, as people's functions see it.

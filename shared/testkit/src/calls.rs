@@ -193,7 +193,7 @@ impl Stack {
     pub async fn falls_silent(&self, limit: Duration) -> Result<bool> {
         const LOOK_AGAIN: Duration = Duration::from_millis(200);
         // What lies there waits for people.
-        let has_consumer = |queue: &str| !["DeadLetter", "Undelivered", "Uncollected"].iter().any(|stem| queue.contains(stem));
+        let has_consumer = |queue: &str| !["DeadLetter", "Undelivered"].iter().any(|stem| queue.contains(stem));
         let deadline = Instant::now() + limit;
         loop {
             let letters = self.letters().await?;

@@ -278,6 +278,12 @@ pub async fn provider(provider_url: &str, path: &str) -> Result<Value> {
     request("GET", &format!("{provider_url}{path}"), &headers, String::new()).await?.successful(path)?.json()
 }
 
+/// Does something in the payment provider's own book, behind payment's back.
+pub async fn provider_does(provider_url: &str, path: &str) -> Result<()> {
+    let headers = [("Authorization", &*format!("Bearer {PROVIDER_KEY}")), ("Content-Type", "application/x-www-form-urlencoded")];
+    request("POST", &format!("{provider_url}{path}"), &headers, String::new()).await?.successful(path).map(drop)
+}
+
 fn authorization(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential={ROOT_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none")
 }

@@ -1,7 +1,7 @@
 //! A running stack: where it is, and what the end-to-end tests need of it.
 
 use crate::{
-    engine::{Engine, encode, provider},
+    engine::{Engine, encode, provider, provider_does},
     skip::skip,
 };
 use anyhow::{Context, Result};
@@ -100,6 +100,8 @@ pub struct Stack {
 
 /// The DLQ inspector in the template.
 pub const INSPECTOR: &str = "DlqInspectorFunction";
+/// The operator in the template.
+pub const OPERATOR: &str = "OperatorFunction";
 
 /// How long all invocations of one question to the inspector may take: ten thousand messages, on a machine that does ten
 /// other things, and no test that hangs.
@@ -231,6 +233,14 @@ impl Stack {
         }
     }
 
+    /// Cancels a payment at the provider, as a hold that has lapsed is cancelled there: nobody tells the pipeline.
+    ///
+    /// # Errors
+    /// Where the provider refuses.
+    pub async fn cancel_at_provider(&self, payment_id: &str) -> Result<()> {
+        provider_does(&self.state.stripe_url, &format!("/v1/payment_intents/{payment_id}/cancel")).await
+    }
+
     /// What the provider's own book holds for an order: status and amount of each of its payments. Those that were never
     /// confirmed hold nothing and are left out: a copy of `order.placed` may prepare one before it finds the record.
     ///
@@ -334,14 +344,30 @@ impl Stack {
             .collect()
     }
 
-    /// Invokes the deployed DLQ inspector once, with `{"by": …, "command": {…}}`; returns its answer.
+    /// Invokes a deployed function that people command once, by its logical id, with `{"by": …, "command": {…}}`; returns its answer.
     ///
     /// # Errors
     /// Where it is not deployed, the engine refuses, or it ended without an answer.
-    pub async fn ask_inspector(&self, document: &Value) -> Result<Value> {
-        let function = self.engine.function(INSPECTOR).await?;
+    pub async fn ask(&self, function: &str, document: &Value) -> Result<Value> {
+        let function = self.engine.function(function).await?;
         let (answer, _) = self.engine.invoke(&function, document).await?;
         answered(answer)
+    }
+
+    /// [`Stack::ask`] of the DLQ inspector.
+    ///
+    /// # Errors
+    /// Where that fails.
+    pub async fn ask_inspector(&self, document: &Value) -> Result<Value> {
+        self.ask(INSPECTOR, document).await
+    }
+
+    /// Commands the deployed operator, for instance `{"nudge": {"order_id": "…", "reason": "…"}}`; returns its answer.
+    ///
+    /// # Errors
+    /// Where [`Stack::ask`] fails. A refusal is an answer.
+    pub async fn command(&self, command: &Value) -> Result<Value> {
+        self.ask(OPERATOR, &json!({"by": "test", "command": command})).await
     }
 
     /// Asks the deployed DLQ inspector, for instance `{"explain": {"queue": "payment"}}`, and again with the cursor of its

@@ -175,6 +175,19 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("${DlqArchiveBucket.Arn}/audit/*", "s3:PutObject"),
             ("${DlqArchiveBucket.Arn}/discarded/*", "s3:PutObject"),
             ("${DlqArchiveBucket.Arn}/digest/*", "s3:PutObject s3:GetObject"),
+            ("${PaymentsTable.Arn}/index/unsettled", "dynamodb:Query"),
+        ],
+    ),
+    (
+        "OperatorFunction",
+        &[
+            ("OperatorLogGroup", LOG),
+            ("OrdersTable", "dynamodb:GetItem"),
+            ("PaymentsTable", "dynamodb:GetItem dynamodb:UpdateItem"),
+            ("${PaymentsTable.Arn}/index/unsettled", "dynamodb:Query"),
+            ("OrderEventsTopic", PUBLISH),
+            ("TopicKey", SEAL),
+            ("${DlqArchiveBucket.Arn}/audit/*", "s3:PutObject"),
         ],
     ),
 ];
@@ -234,7 +247,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "EmailCampaignFunction",
         "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET CAMPAIGNS_BUCKET UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
-    ("DlqInspectorFunction", "STACK_ID ARCHIVE_BUCKET ALERTS_TOPIC_ARN"),
+    ("DlqInspectorFunction", "STACK_ID ARCHIVE_BUCKET ALERTS_TOPIC_ARN PAYMENTS_TABLE"),
+    ("OperatorFunction", "ORDERS_TABLE PAYMENTS_TABLE ORDER_EVENTS_TOPIC_ARN ARCHIVE_BUCKET"),
 ];
 
 /// Secrets whose value nobody has to know.
@@ -370,7 +384,8 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
     complaints
 }
 
-/// Whether `text` is the ARN of the objects of a bucket, of an identity or of a configuration set, which have no attribute for it.
+/// Whether `text` is the ARN of the objects of a bucket, of an index of a table, of an identity or of a configuration set, which have
+/// no attribute for it.
 fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
     let named = |prefix: &str, suffix: &str, kind: &str| {
         let id = text.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
@@ -380,6 +395,7 @@ fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
     ["", "lists/", "reports/", "audit/", "discarded/", "digest/"]
         .iter()
         .any(|folder| named("${", &format!(".Arn}}/{folder}*"), "AWS::S3::Bucket"))
+        || named("${", ".Arn}/index/unsettled", "AWS::DynamoDB::Table")
         || named(&ses("identity"), "}", "AWS::SES::EmailIdentity")
         || named(&ses("configuration-set"), "}", "AWS::SES::ConfigurationSet")
 }

@@ -7,6 +7,7 @@ use super::{
     queues::{Use, use_of},
     statements, target, texts, workspace_root,
 };
+use domain::uncollected::{INDEX, UNCOLLECTED_AT, UNSETTLED};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -50,8 +51,12 @@ const ROUTES: &[(&str, &str)] = &[
     ("UnsubscribeFunction", "GET /unsubscribe/{token}"),
     ("UnsubscribeFunction", "POST /unsubscribe/{token}"),
 ];
+/// What people alone invoke, by commands: a route or a queue would give it to others.
+const COMMANDED: &[&str] = &["OperatorFunction"];
 /// What is invoked by the clock: function, when, and with what.
-const SCHEDULES: &[(&str, &str, &str)] = &[("DlqInspectorFunction", "rate(1 hour)", r#"{"by":"schedule","command":{"digest":{}}}"#)];
+const SCHEDULES: &[(&str, &str, &str)] = &[("DlqInspectorFunction", DIGEST_EVERY, r#"{"by":"schedule","command":{"digest":{}}}"#)];
+/// How often the inspector counts what is uncollected: `LATE_SECONDS`, as EventBridge has it.
+const DIGEST_EVERY: &str = "rate(15 minutes)";
 /// Log groups that need no room in the account's resource policy for log delivery.
 const VENDED: &str = "/aws/vendedlogs/";
 /// Properties that take an ARN.
@@ -182,8 +187,8 @@ pub fn functions_are_built_from_the_workspace(template: &Template) -> Complaints
         if !function.at("/MemorySize").as_u64().is_some_and(|mb| (128..=256).contains(&mb)) {
             complaints.push(format!("{}: MemorySize is not 128 to 256", function.id));
         }
-        if entries(function.at("/Events")).count() == 0 {
-            complaints.push(format!("{}: nothing invokes it", function.id));
+        if (entries(function.at("/Events")).count() == 0) != COMMANDED.contains(&function.id) {
+            complaints.push(format!("{}: nothing invokes it, or people alone are listed to", function.id));
         }
         let itself = |value: &Value| value["Ref"] == "AWS::StackId";
         let by_stage = |value: &Value| !template.at("/Conditions")[value["Fn::If"][0].as_str().unwrap_or_default()].is_null();
@@ -300,7 +305,10 @@ pub fn tables_outlive_their_stack(template: &Template) -> Complaints {
         }
         let key = table.at("/KeySchema/0/AttributeName");
         let keyed = *table.at("/KeySchema") == json!([{ "AttributeName": key, "KeyType": "HASH" }]);
-        if !keyed || *table.at("/AttributeDefinitions") != json!([{ "AttributeName": key, "AttributeType": "S" }]) {
+        let indexes = items(table.at("/GlobalSecondaryIndexes")).flat_map(|index| items(&index["KeySchema"]));
+        let texts = std::iter::once(key).chain(indexes.map(|part| &part["AttributeName"]));
+        let texts: Value = texts.map(|name| json!({ "AttributeName": name, "AttributeType": "S" })).collect();
+        if !keyed || *table.at("/AttributeDefinitions") != texts {
             complaints.push(format!("{}: not keyed by one text", table.id));
         }
     }
@@ -502,6 +510,41 @@ pub fn mails_are_counted(template: &Template) -> Complaints {
     });
     if !watched {
         complaints.push("RenderingFailures: no alarm".to_owned());
+    }
+    complaints
+}
+
+/// What was shipped and not collected waits for a person in the records: a sparse index finds it, the digest logs how many there are,
+/// and the alarm on that number goes off within half an hour and holds until the last is settled.
+pub fn uncollected_payments_are_counted(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
+    let index = json!([{
+        "IndexName": INDEX,
+        "KeySchema": [key(UNSETTLED, "HASH"), key(UNCOLLECTED_AT, "RANGE")],
+        "Projection": { "ProjectionType": "ALL" },
+    }]);
+    if template.resource("PaymentsTable").is_none_or(|table| *table.at("/GlobalSecondaryIndexes") != index) {
+        complaints.push("PaymentsTable: no index of what is unsettled".to_owned());
+    }
+    let metric = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "Uncollected", "MetricValue": "$.uncollected" }]);
+    let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
+        target(filter.at("/LogGroupName")) == Some("DlqInspectorLogGroup")
+            && filter.at("/FilterPattern") == "{ $.uncollected >= 0 }"
+            && *filter.at("/MetricTransformations") == metric
+    });
+    if !counted {
+        complaints.push("the digest's number of uncollected payments: not counted".to_owned());
+    }
+    let digest = template.resource("DlqInspectorFunction");
+    let is_often = digest.is_some_and(|it| entries(it.at("/Events")).any(|(_, event)| event["Properties"]["Schedule"] == DIGEST_EVERY));
+    let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+        let metric = alarm.at("/MetricName") == "Uncollected" && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
+        // Two periods, because a schedule is not exact, and one of them is enough.
+        metric && above(&alarm, "Maximum", &json!(0), 2 * LATE_SECONDS) && alarm.at("/DatapointsToAlarm") == 1
+    });
+    if !watched || !is_often {
+        complaints.push("Uncollected: no alarm within half an hour".to_owned());
     }
     complaints
 }

@@ -45,7 +45,6 @@ const HEARS: &[(&str, &[&str])] = &[
         ],
     ),
     ("OrderDeadlineQueue", &["order.placed"]),
-    ("UncollectedQueue", &["payment.capture_failed"]),
     ("WelcomeEmailQueue", &["customer.signed_up"]),
     ("OrderEmailQueue", &["order.placed", "order.shipped", "order.cancelled"]),
 ];
@@ -60,8 +59,6 @@ pub enum Use {
     Source,
     /// It takes what a queue or a subscription gave up.
     DeadLetters,
-    /// It hears the topic, and people read it.
-    ForPeople,
 }
 
 /// What a queue is for, if anything.
@@ -71,19 +68,18 @@ pub fn use_of(template: &Template, queue: &Resource<'_>) -> Option<Use> {
         Some(Use::Source)
     } else if template.queues().any(|it| is_target(&it)) || template.subscriptions().any(|it| is_target(&it)) {
         Some(Use::DeadLetters)
-    } else if template.subscriptions().any(|it| target(it.at("/Endpoint")) == Some(queue.id)) {
-        Some(Use::ForPeople)
     } else {
         None
     }
 }
 
-/// A queue that nobody fills or nobody reads is a mistake in another resource; so is an event that names no queue.
+/// A queue that nobody fills or nobody reads is a mistake in another resource; so is an event that names no queue. One that hears
+/// the topic for people alone forgets after 14 days what nobody looked at: that is kept in records.
 pub fn every_queue_has_a_use(template: &Template) -> Complaints {
     let unused = template
         .queues()
         .filter(|queue| use_of(template, queue).is_none())
-        .map(|queue| format!("{}: no function, no subscription and no redrive policy uses this queue", queue.id));
+        .map(|queue| format!("{}: no function and no redrive policy uses this queue", queue.id));
     let unheard = template
         .sources()
         .filter(|source| !FILLED_BY_PEOPLE.contains(&source.queue.id))

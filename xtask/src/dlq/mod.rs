@@ -3,21 +3,20 @@
 //! over. Answers go to standard output and all else to standard error, so that a pipe holds data alone.
 //! It never touches a queue itself: whoever may not invoke the inspector gets nowhere by it.
 
-mod inspector;
 mod meanwhile;
 mod shown;
 
+use crate::deployed::{Deployed, Target, by, now, print};
 use crate::machine::Repository;
 use crate::{Interrupted, interrupted};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use dlq_inspector::answer::{Answer, Changed};
 use dlq_inspector::request::{self, Cursor, Nothing, Request};
-use inspector::Inspector;
 use meanwhile::Meanwhile;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
+use testkit::stack::INSPECTOR;
 use tokio::time::{Instant, sleep_until};
 
 /// Exit status: `list` found every queue empty; of what another command selected something did not go, or was not read.
@@ -49,20 +48,6 @@ pub struct Options {
     /// Print the answer as one JSON document
     #[arg(long, global = true)]
     json: bool,
-}
-
-/// Which stack is meant.
-#[derive(Args)]
-struct Target {
-    /// Ask the stack of this name on AWS, with your credentials, instead of the one that runs here
-    #[arg(long, global = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    stack: Option<String>,
-    /// The region of that stack, where it is not your profile's
-    #[arg(long, global = true, value_name = "REGION", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    region: Option<String>,
-    /// The profile of your credentials
-    #[arg(long, global = true, value_name = "PROFILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    profile: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -166,7 +151,7 @@ impl Command {
 
 pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
     let Options { command, target, json } = options;
-    let inspector = Inspector::find(repository, &target)?;
+    let inspector = Deployed::find(repository, &target, INSPECTOR)?;
     let mut request = Request { by: by(), command: command.question() };
     let mut meanwhile = Meanwhile::new(&request.command);
     let answer = ask_to_the_end(&inspector, &mut request, &mut meanwhile).await;
@@ -178,21 +163,12 @@ pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> 
     Ok(ExitCode::from(status))
 }
 
-/// In one piece, and not by `print!`: a reader who has seen enough, `grep -q` for instance, takes nothing from the exit status.
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("the answer cannot be printed"),
-    }
-}
-
 /// Asks, and asks again with the cursor of the answer until there is none. What the answers have to say on the way is said.
-async fn ask_to_the_end(inspector: &Inspector, request: &mut Request, meanwhile: &mut Meanwhile) -> Result<Answer> {
+async fn ask_to_the_end(inspector: &Deployed, request: &mut Request, meanwhile: &mut Meanwhile) -> Result<Answer> {
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
         let asked = Instant::now();
-        let invocation = meanwhile.show_while(inspector.ask(request));
+        let invocation = meanwhile.show_while(inspector.ask(&*request));
         let answer = tokio::select! {
             biased;
             signal = &mut interrupted => Err(signal.map_or_else(|error| error, |()| Interrupted(meanwhile.if_interrupted()).into())),
@@ -260,17 +236,6 @@ fn document(answer: Answer) -> Result<String> {
         fields.remove("cursor");
     }
     Ok(serde_json::to_string_pretty(&document)?)
-}
-
-/// Who asks, by what the system calls them. It is a word for people: CloudTrail knows whose credentials they were.
-fn by() -> String {
-    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
-    named.unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever reads how old a message is lives by the clock of this machine")]
-fn now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! a schedule.
 //!
 //! Silence where there is neither. What was said is not said again within [`REPEAT_AFTER`]; said again is the same queues, causes
-//! and types with counts of the same order, and the same payments. It is sent, then written down: whoever dies between says it
+//! and types with counts of the same order, and the same payments. It is sent, then written down: a process that dies between sends it
 //! twice, never not. The number of payments is also logged each time: `UncollectedAlarm` is on the metric made of that line, so
 //! that it holds until the last is settled, whatever becomes of mails.
 

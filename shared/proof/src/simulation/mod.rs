@@ -13,6 +13,7 @@ mod check;
 mod cloud;
 mod functions;
 mod many;
+mod operator;
 mod scenario;
 mod watch;
 mod wiring;
@@ -22,13 +23,13 @@ pub use wiring::Wiring;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use cloud::Cloud;
-use domain::{CloudEvent, Order, OrderId, Subject};
+use domain::OrderId;
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{LocalBoxFuture, join},
     stream::FuturesUnordered,
 };
-use lambda_kit::{batch::BUG_RECEIVES_MAX, dynamodb::record, publish::Publisher as _};
+use lambda_kit::batch::BUG_RECEIVES_MAX;
 use scenario::{Customer, Scenario};
 use serde_json::{Value, json};
 use std::{
@@ -287,7 +288,7 @@ impl<'a> Simulation<'a> {
         self.cloud.messaging.lose_everything_but(&self.wiring.mappings[self.wiring.clock()].queue);
     }
 
-    /// Loses every message and every process, and places each stored order once more.
+    /// Loses every message and every process, and has the operator nudge each order that has not ended.
     async fn lose_everything(&mut self) {
         self.cloud.lots.tell(|| "every message and every process is lost".to_owned());
         self.cloud.lots.clear();
@@ -295,20 +296,12 @@ impl<'a> Simulation<'a> {
         self.busy.fill(0);
         self.stopped.fill(Instant::now());
         self.cloud.messaging.lose_everything();
-        let operator = self.cloud.start("operator");
-        for item in self.cloud.tables.items("orders") {
-            let Ok(order) = record::<Order>(item) else { continue };
-            self.accepted.insert(order.order_id);
-            let placed = CloudEvent {
-                source: "/operator".to_owned(),
-                subject: Subject::Order(order.order_id),
-                time: order.received_at,
-                traceparent: None,
-                event: order.placed().into(),
-            };
-            let message = pipeline::outgoing(&placed, Some(format!("{}/again", order.order_id)));
-            let refused = self.cloud.messaging.topic(&operator).publish(&[message]).await.into_iter().find_map(Result::err);
-            self.violations.extend(refused.map(|error| format!("fine weather, and the topic refuses: {error}")));
+        // Time passes: what lies in a queue for 14 days is deleted, and nobody has looked for longer.
+        sleep(self.scenario.lost_for).await;
+        // A nudged order is a promise.
+        match operator::nudge_what_is_open(self.cloud).await {
+            Ok(nudged) => self.accepted.extend(nudged),
+            Err(violation) => self.violations.push(format!("fine weather, and {violation}")),
         }
     }
 }

@@ -13,6 +13,9 @@ const SKUS: [&str; 2] = ["LAMP", "MUG"];
 const STOCK_MAX: u64 = 6;
 /// How long a short hold lasts, in seconds: around the 24 hours within which nothing is shipped any more.
 const HOLD_S: std::ops::Range<u32> = 23 * 3600..27 * 3600;
+/// How long SQS keeps a message at most
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-quotas.html>).
+const RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// All orders come within this time, so that they meet.
 const ORDERS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -74,6 +77,8 @@ pub struct Scenario {
     pub keeps_the_clock: bool,
     /// Whether a mapping is switched off.
     pub pause: Option<Pause>,
+    /// How long nobody looks then: not at all, or longer than SQS keeps a message.
+    pub lost_for: Duration,
 }
 
 impl Scenario {
@@ -100,6 +105,7 @@ impl Scenario {
                 BadDeployment { mapping: dice.usize(0..mappings), from, until: from + within(&mut dice, Duration::from_secs(10 * 60)) }
             }),
             loses_everything_after: (dice.u32(0..100) < 15).then(|| within(&mut dice, 3 * ORDERS_WITHIN)),
+            lost_for: if dice.bool() { RETENTION + within(&mut dice, RETENTION) } else { Duration::ZERO },
             keeps_the_clock: false,
             pause: None,
         };
@@ -135,7 +141,7 @@ impl Scenario {
 impl fmt::Display for Scenario {
     /// The plan, a line for each of its parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weather, stock, customers, bad_deployment, loses_everything_after, keeps_the_clock, pause } = self;
+        let Self { weather, stock, customers, bad_deployment, loses_everything_after, keeps_the_clock, pause, lost_for } = self;
         write!(f, "in stock {stock:?}; up to {} faults, {} of a thousand chances", weather.faults, weather.per_mille)?;
         for Customer { order, places_after, is_impatient, cancels_after, .. } in customers {
             let (lines, card) = (&order["lines"], &order["payment_method"]);
@@ -149,8 +155,8 @@ impl fmt::Display for Scenario {
         if let Some(Pause { mapping, until }) = pause {
             write!(f, "\n{:>12}function {mapping} is switched off until {until:?}", "")?;
         }
-        let but = if *keeps_the_clock { ", but for the clock's messages" } else { "" };
-        loses_everything_after.iter().try_for_each(|after| write!(f, "\n{:>12}everything is lost after {after:?}{but}", ""))
+        let rest = if *keeps_the_clock { "but for the clock's messages".to_owned() } else { format!("and nobody looks for {lost_for:?}") };
+        loses_everything_after.iter().try_for_each(|after| write!(f, "\n{:>12}everything is lost after {after:?}, {rest}", ""))
     }
 }
 

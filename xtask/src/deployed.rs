@@ -1,21 +1,43 @@
-//! The two ways to the deployed inspector: the engine of the stack that runs here, and `sam remote invoke`, which finds the
-//! function of a stack on AWS and signs with the caller's own credentials, whatever kind they are.
+//! The two ways to a deployed function that people command: the engine of the stack that runs here, and `sam remote invoke`, which
+//! finds the function of a stack on AWS and signs with the caller's own credentials, whatever kind they are.
 //! It takes no credentials of its own anywhere, and hands on none but what is in the environment.
 
-use super::Target;
 use crate::machine::{Repository, answers, missing};
 use crate::state;
 use anyhow::{Context, Result, bail};
-use dlq_inspector::{answer::Answer, request::Request};
+use clap::Args;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
-use testkit::stack::{INSPECTOR, Stack, answered};
+use testkit::stack::{Stack, answered};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// Where the inspector is.
-pub enum Inspector {
+/// Which stack is meant.
+#[derive(Args)]
+pub struct Target {
+    /// Ask the stack of this name on AWS, with your credentials, instead of the one that runs here
+    #[arg(long, global = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub stack: Option<String>,
+    /// The region of that stack, where it is not your profile's
+    #[arg(long, global = true, value_name = "REGION", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub region: Option<String>,
+    /// The profile of your credentials
+    #[arg(long, global = true, value_name = "PROFILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+}
+
+/// A deployed function.
+pub struct Deployed {
+    /// Its logical id in the template.
+    function: &'static str,
+    place: Place,
+}
+
+/// Where it is.
+enum Place {
     /// In the stack that runs here.
     Here(Box<Stack>),
     /// In a stack on AWS.
@@ -23,32 +45,33 @@ pub enum Inspector {
 }
 
 /// How sam is called.
-pub struct Sam {
+struct Sam {
     program: PathBuf,
     arguments: Vec<String>,
     folder: PathBuf,
     own_files: PathBuf,
 }
 
-impl Inspector {
-    pub fn find(repository: &Repository, target: &Target) -> Result<Self> {
-        match (&target.stack, &target.region, &target.profile) {
-            (Some(_), ..) => Ok(Self::OnAws(Sam::find(repository, target)?)),
-            (None, None, None) => Ok(Self::Here(Box::new(Stack::of(state::require(repository)?)))),
+impl Deployed {
+    pub fn find(repository: &Repository, target: &Target, function: &'static str) -> Result<Self> {
+        let place = match (&target.stack, &target.region, &target.profile) {
+            (Some(_), ..) => Place::OnAws(Sam::find(repository, target, function)?),
+            (None, None, None) => Place::Here(Box::new(Stack::of(state::require(repository)?))),
             // Meant for AWS, and about to change something here.
             (None, ..) => bail!("--region and --profile are for a stack on AWS: say which with --stack NAME"),
-        }
+        };
+        Ok(Self { function, place })
     }
 
     /// One invocation.
-    pub async fn ask(&self, request: &Request) -> Result<Answer> {
+    pub async fn ask<A: DeserializeOwned>(&self, request: &impl Serialize) -> Result<A> {
         let document = serde_json::to_value(request)?;
-        let answer = match self {
-            Self::Here(stack) => stack.ask_inspector(&document).await?,
-            Self::OnAws(sam) => sam.invoke(&document).await?,
+        let answer = match &self.place {
+            Place::Here(stack) => stack.ask(self.function, &document).await?,
+            Place::OnAws(sam) => sam.invoke(&document).await?,
         };
         serde_json::from_value(answer).context(
-            "the deployed inspector answers otherwise than this checkout expects: deploy this one, or use the one that was deployed",
+            "the deployed function answers otherwise than this checkout expects: deploy this one, or use the one that was deployed",
         )
     }
 }
@@ -68,7 +91,7 @@ fn quoted(text: &str) -> String {
 }
 
 impl Sam {
-    fn find(repository: &Repository, target: &Target) -> Result<Self> {
+    fn find(repository: &Repository, target: &Target, function: &str) -> Result<Self> {
         let own = repository.program("sam");
         let program = match own.is_file() {
             true => own,
@@ -82,7 +105,7 @@ impl Sam {
         // In one word each: what begins with a dash stays a value.
         let given = [("--stack-name", &target.stack), ("--region", &target.region), ("--profile", &target.profile)];
         let given = given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
-        let fixed = ["remote", "invoke", INSPECTOR, "--event-file", "-", "--output", "json"].map(str::to_owned);
+        let fixed = ["remote", "invoke", function, "--event-file", "-", "--output", "json"].map(str::to_owned);
         let arguments = fixed.into_iter().chain(given).collect();
         Ok(Self { program, arguments, folder: repository.root.clone(), own_files: repository.local().join("sam-cli") })
     }
@@ -115,9 +138,9 @@ fn payload(printed: &[u8]) -> Result<Value> {
     let mut printed: Value = serde_json::from_slice(printed).context("sam printed no JSON")?;
     match printed.get_mut("Payload").map(Value::take) {
         // The document itself, as text.
-        Some(Value::String(text)) => answered(serde_json::from_str(&text).context("the inspector's answer is not JSON")?),
+        Some(Value::String(text)) => answered(serde_json::from_str(&text).context("the function's answer is not JSON")?),
         Some(payload) => answered(payload),
-        None => bail!("sam printed no answer of the inspector"),
+        None => bail!("sam printed no answer of the function"),
     }
 }
 
@@ -127,6 +150,26 @@ fn reason(said: &str) -> String {
     let error = lines().find_map(|line| line.strip_prefix("Error: "));
     let sentence = error.or_else(|| lines().next_back()).unwrap_or("sam ended without a word");
     format!("sam: {sentence}")
+}
+
+/// Who asks, by what the system calls them. It is a word for people: CloudTrail knows whose credentials they were.
+pub fn by() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
+    named.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// In one piece, and not by `print!`: a reader who has seen enough, `grep -q` for instance, takes nothing from the exit status.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the answer cannot be printed"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever reads how old a thing is lives by the clock of this machine")]
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 #[cfg(test)]
@@ -143,7 +186,7 @@ mod tests {
     fn a_region_without_a_stack_is_refused_before_anything_is_asked() {
         let repository = Repository::find().unwrap();
         for target in [target(None, Some("eu-central-1"), None), target(None, None, Some("prod"))] {
-            let error = Inspector::find(&repository, &target).err().unwrap().to_string();
+            let error = Deployed::find(&repository, &target, "F").err().unwrap().to_string();
             assert!(error.contains("--stack NAME"), "{error}");
         }
     }

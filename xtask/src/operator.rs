@@ -1,0 +1,249 @@
+//! `uncollected` and `nudge`: what people command about one order, carried out by the deployed operator of the stack that runs here,
+//! or with `--stack` by that of a stack on AWS. Answers go to standard output and all else to standard error.
+//! It touches neither table nor topic itself: a person who may not invoke the operator gets nowhere by it.
+
+use crate::deployed::{Deployed, Target, by, now, print};
+use crate::machine::Repository;
+use crate::progress::{bold, dim};
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use dlq_inspector::table::{aligned, to_the_second};
+use domain::{OrderId, Timestamp, uncollected::Uncollected as Payment};
+use operator::answer::{Answer, Listed, Nudged, Settled};
+use operator::request::{self, Act, Nothing, Request};
+use std::process::ExitCode;
+use testkit::stack::OPERATOR;
+
+/// Exit status: nothing waits for a person.
+const NOTHING: u8 = 1;
+
+const STATUS: &str = "Exit status: 0 done, for `list` that something waits for a person · 1 for `list` that nothing does · 2 an error, be \
+                      it that no stack is running or that the request was refused.";
+
+#[derive(Args)]
+#[command(after_help = STATUS)]
+pub struct Uncollected {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    target: Target,
+    /// Print the answer as one JSON document
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the orders that were shipped and not collected, and that nobody has settled; the oldest first
+    List,
+    /// Note that the money was collected by other means, or written off; the record stays uncollected, the alarm ends
+    Settle(Doing),
+}
+
+#[derive(Args)]
+#[command(after_help = STATUS)]
+pub struct Nudge {
+    #[command(flatten)]
+    doing: Doing,
+    #[command(flatten)]
+    target: Target,
+    /// Print the answer as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is done about one order.
+#[derive(Args)]
+struct Doing {
+    /// The order's id
+    order: OrderId,
+    /// Why, for the audit record
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Only say what would be done; change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Doing {
+    fn act(self) -> Act {
+        Act { order_id: self.order, reason: self.reason, dry_run: self.dry_run }
+    }
+}
+
+impl Command {
+    fn question(self) -> request::Command {
+        match self {
+            Self::List => request::Command::Uncollected(Nothing {}),
+            Self::Settle(doing) => request::Command::Settle(doing.act()),
+        }
+    }
+}
+
+pub async fn uncollected(repository: &Repository, options: Uncollected) -> Result<ExitCode> {
+    ask(repository, options.command.question(), &options.target, options.json).await
+}
+
+pub async fn nudge(repository: &Repository, options: Nudge) -> Result<ExitCode> {
+    ask(repository, request::Command::Nudge(options.doing.act()), &options.target, options.json).await
+}
+
+async fn ask(repository: &Repository, command: request::Command, target: &Target, json: bool) -> Result<ExitCode> {
+    let operator = Deployed::find(repository, target, OPERATOR)?;
+    let answer: Answer = operator.ask(&Request { by: by(), command }).await?;
+    let status = status(&answer)?;
+    print(&if json { document(&answer)? + "\n" } else { text(&answer, &target.flags(), now()) })?;
+    Ok(ExitCode::from(status))
+}
+
+/// The exit status of an answer.
+fn status(answer: &Answer) -> Result<u8> {
+    match answer {
+        Answer::Uncollected(listed) if listed.payments.is_empty() => Ok(NOTHING),
+        Answer::Uncollected(_) | Answer::Settled(_) | Answer::Nudged(_) => Ok(0),
+        Answer::Refused(refusal) | Answer::Failed(refusal) => bail!("{}", refusal.message),
+    }
+}
+
+/// The answer to programs: without its kind, which they know because they asked.
+fn document(answer: &Answer) -> Result<String> {
+    let document = match answer {
+        Answer::Uncollected(listed) => serde_json::to_value(listed),
+        Answer::Settled(settled) => serde_json::to_value(settled),
+        Answer::Nudged(nudged) => serde_json::to_value(nudged),
+        Answer::Refused(refusal) | Answer::Failed(refusal) => serde_json::to_value(refusal),
+    }?;
+    Ok(serde_json::to_string_pretty(&document)?)
+}
+
+/// The answer to people; `flags` are those that proposed commands need to mean the same stack.
+fn text(answer: &Answer, flags: &str, now: Timestamp) -> String {
+    match answer {
+        Answer::Uncollected(listed) => list(listed, flags),
+        Answer::Settled(answer) => settled(answer),
+        Answer::Nudged(answer) => nudged(answer, now),
+        // Errors, which have no place here.
+        Answer::Refused(_) | Answer::Failed(_) => String::new(),
+    }
+}
+
+fn list(listed: &Listed, flags: &str) -> String {
+    if listed.payments.is_empty() {
+        return "Nothing that was shipped waits for its money.\n".to_owned();
+    }
+    let head = ["ORDER", "AMOUNT", "PAYMENT", "CODE", "SINCE"].map(str::to_owned);
+    let row = |it: &Payment| {
+        let since = to_the_second(it.uncollected_at);
+        [it.order_id.to_string(), it.amount.to_string(), plain(&it.payment.0), plain(&it.capture_code), since]
+    };
+    let table = aligned(&std::iter::once(head).chain(listed.payments.iter().map(row)).collect::<Vec<_>>(), &[1]);
+    let mut text: String =
+        table.lines().enumerate().map(|(at, line)| (if at == 0 { bold(line) } else { line.to_owned() }) + "\n").collect();
+    if !listed.complete {
+        text.push_str(&format!("and more: these are the {} oldest\n", listed.payments.len()));
+    }
+    let order = listed.payments.first().map(|it| it.order_id.to_string()).unwrap_or_default();
+    text + "\n" + &dim(&format!("settled with the customer? cargo xtask uncollected settle {order} --reason \"…\" --dry-run{flags}")) + "\n"
+}
+
+fn settled(answer: &Settled) -> String {
+    let Settled { payment, before, dry_run } = answer;
+    let what =
+        format!("{}: {} not collected ({}, {})", payment.order_id, payment.amount, plain(&payment.payment.0), plain(&payment.capture_code));
+    match &payment.settlement {
+        Some(it) if *before => format!(
+            "{what}\nIt was settled before, at {} by {}: {}. Nothing was changed.\n",
+            to_the_second(it.settled_at),
+            plain(&it.settled_by),
+            plain(&it.settled_reason)
+        ),
+        _ if *dry_run => format!("{what}\nIt would be settled.\nA dry run: nothing was changed.\n"),
+        _ => format!("{what}\nIt is settled.\n"),
+    }
+}
+
+fn nudged(answer: &Nudged, now: Timestamp) -> String {
+    let Nudged { order_id, received_at, status, dry_run } = answer;
+    let status = serde_json::to_value(status).unwrap_or_default();
+    let age = now.duration_since(*received_at).as_hours();
+    let what = format!("{order_id}: {}, placed {} ({age} hours ago)", status.as_str().unwrap_or("unknown"), to_the_second(*received_at));
+    if *dry_run {
+        format!("{what}\nIts order.placed would be published again.\nA dry run: nothing was changed.\n")
+    } else {
+        format!("{what}\nIts order.placed was published again: in a minute or two see how far it is, by GET /orders/{order_id}.\n")
+    }
+}
+
+/// A line without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use operator::answer::Refusal;
+    use serde_json::{Value, json};
+
+    const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
+
+    #[derive(clap::Parser)]
+    enum Cli {
+        Uncollected(Uncollected),
+        Nudge(Nudge),
+    }
+
+    fn asked(line: &str) -> Result<Value, clap::Error> {
+        let words = std::iter::once("xtask").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| {
+            let command = match cli {
+                Cli::Uncollected(options) => options.command.question(),
+                Cli::Nudge(options) => request::Command::Nudge(options.doing.act()),
+            };
+            serde_json::to_value(command).unwrap()
+        })
+    }
+
+    fn payment() -> Payment {
+        let json = json!({
+            "order_id": ID, "payment": "pi_1", "amount": {"amount_minor": 2400, "currency": "EUR"}, "capture_code": "expired",
+            "uncollected_at": "2026-05-09T08:00:00Z"
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn the_line_becomes_the_operators_command() {
+        assert_eq!(asked("uncollected list").unwrap(), json!({"uncollected": {}}));
+        let line = format!("uncollected settle {ID} --reason transfer --dry-run --stack prod");
+        assert_eq!(asked(&line).unwrap(), json!({"settle": {"order_id": ID, "reason": "transfer", "dry_run": true}}));
+        let line = format!("nudge {ID} --reason lost");
+        assert_eq!(asked(&line).unwrap(), json!({"nudge": {"order_id": ID, "reason": "lost", "dry_run": false}}));
+        assert!(asked(&format!("nudge {ID}")).is_err() && asked("nudge 7 --reason lost").is_err(), "no reason, no id");
+    }
+
+    #[test]
+    fn the_list_names_what_to_settle_and_ends_as_grep_does() {
+        let some = Answer::Uncollected(Listed { payments: vec![payment()], complete: false });
+        let none = Answer::Uncollected(Listed { payments: vec![], complete: true });
+        assert_eq!((status(&some).unwrap(), status(&none).unwrap()), (0, NOTHING));
+        let told = text(&some, " --stack prod", Timestamp::UNIX_EPOCH);
+        assert!(told.contains(&format!("{ID}  24.00 EUR  pi_1     expired  2026-05-09T08:00:00Z\n")), "{told}");
+        assert!(told.contains("these are the 1 oldest") && told.contains("--dry-run --stack prod"), "{told}");
+        let refused = Answer::Refused(Refusal { error: "OrderHasEnded".into(), message: "It has ended.".into() });
+        assert_eq!(status(&refused).unwrap_err().to_string(), "It has ended.");
+    }
+
+    #[test]
+    fn a_settlement_says_whether_it_is_the_first() {
+        let settlement = serde_json::from_value(json!({
+            "settled_at": "2026-05-10T08:00:00Z", "settled_by": "ada", "settled_reason": "paid by transfer"
+        }));
+        let done = Payment { settlement: Some(settlement.unwrap()), ..payment() };
+        let of = |payment: Payment, before, dry_run| settled(&Settled { payment, before, dry_run });
+        assert!(of(done.clone(), false, false).ends_with("It is settled.\n"));
+        assert!(of(done, true, false).contains("settled before, at 2026-05-10T08:00:00Z by ada: paid by transfer"));
+        assert!(of(payment(), false, true).ends_with("A dry run: nothing was changed.\n"));
+    }
+}
