@@ -2,8 +2,14 @@
 //!
 //! The level is Lambda's own setting (`LoggingConfig.ApplicationLogLevel`, which arrives as `AWS_LAMBDA_LOG_LEVEL`).
 
-use tracing::Level;
-use tracing_subscriber::{Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{
+    Layer as _,
+    filter::Targets,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// The level for what `AWS_LAMBDA_LOG_LEVEL` says. Lambda knows one more than `tracing`: `FATAL`, the quietest, is for what ends
 /// the application (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>). Errors are the least
@@ -22,6 +28,21 @@ fn level(said: Option<&str>) -> Level {
 /// client's debug lines show headers and bodies.
 pub fn init() {
     let level = level(std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
+    if let Err(error) = subscriber(level, std::io::stdout).try_init() {
+        tracing::warn!(%error, "logging was started before; its settings stay");
+    }
+    // The standard hook prints the panic's text, which may quote data. The place is enough to find it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+}
+
+/// What [`init`] installs, writing to `to`: for tests that hold what the template's metric filters read.
+pub fn subscriber<W>(level: Level, to: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let quiet = [
         "aws_credential_types",
         "aws_runtime",
@@ -37,15 +58,7 @@ pub fn init() {
     let filter =
         quiet.iter().fold(Targets::new().with_default(level), |filter, library| filter.with_target(*library, level.min(Level::WARN)));
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
-    let installed = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
-    if let Err(error) = installed {
-        tracing::warn!(%error, "logging was started before; its settings stay");
-    }
-    // The standard hook prints the panic's text, which may quote data. The place is enough to find it.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic");
-    }));
+    tracing_subscriber::registry().with(lines.with_writer(to).with_filter(filter))
 }
 
 #[cfg(test)]
