@@ -8,14 +8,14 @@ mod dynamodb;
 mod operation;
 mod units;
 
-pub use operation::Service;
+pub use operation::{Service, name as operation_of};
 pub use units::Units;
 
 use crate::certificate::Authority;
 use answers::Answer;
 use anyhow::{Result, bail};
 use dynamodb::Tables;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     body::{Bytes, Incoming},
@@ -33,6 +33,30 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::{TlsAcceptor, rustls::HandshakeKind};
+
+/// The same answers without a network, for clients that run in the same process: the alarm drill's.
+#[derive(Debug)]
+pub struct Answers(Mutex<Tables>);
+
+impl Answers {
+    /// Answers over empty tables; `keys` are their partition keys, by name.
+    #[must_use]
+    pub fn new(keys: BTreeMap<String, String>) -> Self {
+        Self(Mutex::new(Tables::new(keys)))
+    }
+
+    /// Answers a request to `service`.
+    ///
+    /// # Errors
+    /// There is no answer, with the reason.
+    pub fn answer(&self, service: Service, head: &Parts, body: &[u8]) -> Result<Response<Vec<u8>>, String> {
+        let operation = operation_of(service, head, body);
+        let asked = answers::Asked { service, operation: &operation, path: head.uri.path(), body };
+        let answer = answers::answer(asked, &mut lock(&self.0)).map_err(|why| format!("{service:?} {operation}: {why}"))?;
+        let response = Response::builder().status(answer.status).header(header::CONTENT_TYPE, answer.content_type);
+        response.body(answer.body).map_err(|error| error.to_string())
+    }
+}
 
 /// What was asked of AWS between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
