@@ -60,6 +60,7 @@ pub const RULES: &[Rule] = &[
     operations::schedules_are_listed_and_watched,
     operations::queues_are_watched,
     operations::functions_and_apis_are_watched,
+    operations::what_is_lost_or_throttled_is_watched,
     operations::mails_are_counted,
     operations::uncollected_payments_are_counted,
     operations::alarms_reach_the_operators,

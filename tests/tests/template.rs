@@ -383,7 +383,10 @@ fn a_key_that_admits_services_of_other_accounts_is_refused() -> Result<()> {
     let rule = access::keys_admit_services_of_this_account_only;
     let statements = "TopicKey/KeyPolicy/Statement";
     complains(rule, &without(&format!("{statements}/1/Condition"))?, "TopicKey: admits more")?;
-    complains(rule, &without(&format!("{statements}/1/Principal/Service/1"))?, "cloudwatch.amazonaws.com")?;
+    complains(rule, &without(&format!("{statements}/1/Principal/Service/1"))?, "ses.amazonaws.com")?;
+    complains(rule, &without("AlertsKey/KeyPolicy/Statement/1/Principal/Service/1")?, "cloudwatch.amazonaws.com")?;
+    // A failure of this key could not be told.
+    complains(rule, &with("AlertsTopic/KmsMasterKeyId", json!({ "Ref": "TopicKey" }))?, "TopicKey")?;
     complains(rule, &with(&format!("{statements}/1/Principal"), json!("*"))?, "TopicKey")?;
     complains(rule, &without(&format!("{statements}/0"))?, "cannot administer")?;
     complains(rule, &without("TopicKey/EnableKeyRotation")?, "EnableKeyRotation")
@@ -540,7 +543,8 @@ fn what_the_clock_invokes_unlisted_or_in_silence_is_refused() -> Result<()> {
     complains(rule, &with(&format!("{event}/Schedule"), json!("rate(1 minute)"))?, "rate(1 minute)")?;
     complains(rule, &with(&format!("{event}/Input"), json!("{}"))?, "DlqInspectorFunction")?;
     complains(rule, &without("DlqInspectorFunction/Timeout")?, "Timeout")?;
-    complains(rule, &without("/Resources/DlqInspectorErrorsAlarm")?, "no alarm on Errors")
+    complains(rule, &without("/Resources/DlqInspectorErrorsAlarm")?, "no alarm on Errors")?;
+    complains(rule, &without("/Resources/DlqInspectorSilentAlarm")?, "does not come")
 }
 
 #[test]
@@ -597,8 +601,14 @@ fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
     let rule = operations::functions_and_apis_are_watched;
     complains(rule, &without("/Resources/PaymentErrorsAlarm")?, "PaymentFunction: no alarm on Errors")?;
     complains(rule, &without("/Resources/PaymentRetryFilter")?, "PaymentFunction: long retries")?;
-    complains(rule, &without("/Resources/LongRetriesAlarm")?, "InventoryFunction: long retries")?;
-    complains(rule, &with("LongRetriesAlarm/MetricName", json!("Retries"))?, "OrderTrackingFunction: long retries")?;
+    complains(rule, &without("/Resources/InventoryRetriesAlarm")?, "InventoryFunction: long retries")?;
+    complains(rule, &with("OrderTrackingRetriesAlarm/MetricName", json!("Retries"))?, "OrderTrackingFunction: long retries")?;
+    let shared = with("ShippingRetryFilter/MetricTransformations/0/MetricName", json!("PaymentRetries"))?;
+    complains(rule, &shared, "PaymentFunction: long retries")?;
+    let rule = operations::what_is_lost_or_throttled_is_watched;
+    complains(rule, &without("/Resources/MailEventsLostAlarm")?, "MailEventsTopic")?;
+    complains(rule, &without("/Resources/ThrottlesAlarm")?, "Throttles")?;
+    let rule = operations::functions_and_apis_are_watched;
     complains(rule, &without("/Resources/OrderApiServerErrorsAlarm")?, "OrderApi")
 }
 

@@ -171,6 +171,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("InboundMailTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("AlertsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("TopicKey", SEAL),
+            ("AlertsKey", SEAL),
             ("DlqArchiveBucket", "s3:ListBucket"),
             ("${DlqArchiveBucket.Arn}/audit/*", "s3:PutObject"),
             ("${DlqArchiveBucket.Arn}/discarded/*", "s3:PutObject"),
@@ -637,16 +638,28 @@ pub fn keys_admit_services_of_this_account_only(template: &Template) -> Complain
         }
         let admitted: BTreeSet<_> = services.iter().flat_map(|it| texts(&it["Principal"]["Service"])).collect();
         let actions: BTreeSet<_> = services.iter().flat_map(|it| texts(&it["Action"])).collect();
-        for service in ["sns.amazonaws.com", "cloudwatch.amazonaws.com", "ses.amazonaws.com"] {
-            if !admitted.contains(service) || actions != BTreeSet::from(["kms:GenerateDataKey*", "kms:Decrypt"]) {
-                complaints.push(format!("{}: {service} cannot publish, or do more, under this key", key.id));
-            }
+        let needed = services_under(template, key.id);
+        if admitted != needed || actions != BTreeSet::from(["kms:GenerateDataKey*", "kms:Decrypt"]) {
+            complaints.push(format!("{}: {admitted:?} publish or deliver under this key, {needed:?} must", key.id));
         }
         if key.at("/EnableKeyRotation") != true {
             complaints.push(format!("{}: EnableKeyRotation is not true", key.id));
         }
     }
     complaints
+}
+
+/// Who publishes to topics under a key, beside our roles: CloudWatch where alarms go, SES to the other standard topics; and SNS
+/// delivers. A key that both need would be one cause for a failure and for the silence about it.
+fn services_under<'a>(template: &Template, key: &str) -> BTreeSet<&'a str> {
+    let told = |topic: &Resource<'_>| {
+        let mut alarms = template.of_type("AWS::CloudWatch::Alarm");
+        alarms.any(|alarm| items(alarm.at("/AlarmActions")).any(|action| target(action) == Some(topic.id)))
+    };
+    let topics = template.of_type("AWS::SNS::Topic").filter(|topic| target(topic.at("/KmsMasterKeyId")) == Some(key));
+    let publishers =
+        topics.filter(|topic| !topic.is_fifo()).map(|topic| if told(&topic) { "cloudwatch.amazonaws.com" } else { "ses.amazonaws.com" });
+    publishers.chain(["sns.amazonaws.com"]).collect()
 }
 
 /// Queues by SQS's own key, topics by a key of this template, tables by KMS. AWS's managed keys for SNS and SQS admit no

@@ -216,7 +216,11 @@ fn check_references(template: &Template, place: &str, key: &str, value: &Value, 
         (Value::String(id), _) if id.starts_with("AWS::") => true,
         (Value::String(id), _) => exists(template, value) && (!wants_arn || has_arn(id)),
         (_, Some([_, attribute])) => {
-            let fits = if wants_arn { attribute == "Arn" || attribute == "Id" } else { key == "Value" && attribute == "QueueName" };
+            let fits = if wants_arn {
+                attribute == "Arn" || attribute == "Id"
+            } else {
+                key == "Value" && (attribute == "QueueName" || attribute == "TopicName")
+            };
             exists(template, value) && fits
         }
         (_, Some(_)) => false,
@@ -394,6 +398,15 @@ pub fn schedules_are_listed_and_watched(template: &Template) -> Complaints {
             if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(0), 300)) {
                 complaints.push(format!("{}: no alarm on Errors of what the clock invokes", function.id));
             }
+            let invoked = json!({ "Name": "FunctionName", "Value": { "Ref": function.id } });
+            let missed = alarms_on(template, ("AWS/Lambda", "Invocations"), invoked);
+            let soon = |alarm: &Resource<'_>| {
+                let late = alarm.at("/Period").as_u64().zip(every_seconds(&text(&schedule["Schedule"])));
+                is_heartbeat(alarm) && late.is_some_and(|(period, every)| (every + 60..=every + LATE_SECONDS).contains(&period))
+            };
+            if !missed.iter().any(soon) {
+                complaints.push(format!("{}: no alarm for a schedule that does not come", function.id));
+            }
         }
     }
     let listed: BTreeSet<_> = SCHEDULES.iter().map(|(id, when, what)| ((*id).to_owned(), (*when).to_owned(), (*what).to_owned())).collect();
@@ -401,6 +414,13 @@ pub fn schedules_are_listed_and_watched(template: &Template) -> Complaints {
         found.symmetric_difference(&listed).map(|(id, when, what)| format!("{id}: {when} with {what} is here or listed, not both")),
     );
     complaints
+}
+
+/// The seconds of `rate(15 minutes)`.
+fn every_seconds(rate: &str) -> Option<u64> {
+    let (number, unit) = rate.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let unit = if unit.starts_with("hour") { 3600 } else { 60 };
+    Some(number.parse::<u64>().ok()? * unit)
 }
 
 /// The alarms on a metric of a thing, by its dimension.
@@ -435,7 +455,10 @@ pub fn queues_are_watched(template: &Template) -> Complaints {
         let visible = alarms_on(template, ("AWS/SQS", "ApproximateNumberOfMessagesVisible"), dimension.clone());
         let age = alarms_on(template, ("AWS/SQS", "ApproximateAgeOfOldestMessage"), dimension);
         let watched = match (use_of(template, &queue), queue.at("/DelaySeconds").is_null()) {
-            (Some(Use::Source), true) => age.iter().any(|alarm| above(alarm, "Maximum", &json!(LATE_SECONDS), 300)),
+            (Some(Use::Source), true) => age.iter().any(|alarm| {
+                let threshold = alarm.at("/Threshold");
+                threshold.as_u64().is_some_and(|seconds| (60..=LATE_SECONDS).contains(&seconds)) && above(alarm, "Maximum", threshold, 300)
+            }),
             (Some(Use::Source), false) => {
                 let by_parameter =
                     |alarm: &&Resource<'_>| target(alarm.at("/Threshold")).is_some() && exists(template, alarm.at("/Threshold"));
@@ -452,7 +475,8 @@ pub fn queues_are_watched(template: &Template) -> Complaints {
 }
 
 /// A consumer answers for each record and never fails: an error is a crash or a timeout. SQS leaves what a Standard queue
-/// has handed out three times out of its age, so long retries are counted from the log; a clock receives again by design.
+/// has handed out three times out of its age, so long retries are counted from the log, for each consumer on its own: CloudWatch
+/// tells of a change of state alone, and an alarm that is on already says nothing of a second consumer.
 pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for source in template.sources() {
@@ -464,7 +488,7 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
         }
         let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
             target(filter.at("/LogGroupName")) == target(function.at("/LoggingConfig/LogGroup"))
-                && filter.at("/FilterPattern") == r#"{ $.outcome = "retry" && $.attempt >= 10 }"#
+                && filter.at("/FilterPattern") == "{ $.attempt >= 9 }"
                 && filter.at("/MetricTransformations/0/MetricValue") == "1"
                 && template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
                     ["MetricName", "Namespace"]
@@ -474,10 +498,12 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
                             alarm.at(&format!("/{of_alarm}")) == filter.at(of_filter) && !filter.at(of_filter).is_null()
                         })
                         && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
+                        && alarm.at("/DatapointsToAlarm") == 1
                 })
+                && template.of_type("AWS::Logs::MetricFilter").filter(|other| counts_alike(other, &filter)).count() == 1
         });
-        if !counted && !source.queue.is_fifo() && source.queue.at("/DelaySeconds").is_null() {
-            complaints.push(format!("{}: long retries are not counted, or raise no alarm", function.id));
+        if !counted {
+            complaints.push(format!("{}: long retries are not counted, or raise no alarm of its own", function.id));
         }
     }
     for api in template.of_type("AWS::Serverless::HttpApi") {
@@ -485,6 +511,35 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
         if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(5), 300)) {
             complaints.push(format!("{}: no alarm on 5xx", api.id));
         }
+    }
+    complaints
+}
+
+/// Whether two filters count into the same metric.
+fn counts_alike(one: &Resource<'_>, other: &Resource<'_>) -> bool {
+    one.at("/MetricTransformations/0/MetricName") == other.at("/MetricTransformations/0/MetricName")
+}
+
+/// What SNS can put nowhere at all is in no queue, and what Lambda throttles is in no log.
+pub fn what_is_lost_or_throttled_is_watched(template: &Template) -> Complaints {
+    let heard = |topic: &Resource<'_>| template.subscriptions().any(|it| target(it.at("/TopicArn")) == Some(topic.id));
+    let mut complaints = vec![];
+    for topic in template.of_type("AWS::SNS::Topic").filter(heard) {
+        let dimension = json!({ "Name": "TopicName", "Value": { "Fn::GetAtt": [topic.id, "TopicName"] } });
+        let lost = alarms_on(template, ("AWS/SNS", "NumberOfNotificationsFailedToRedriveToDlq"), dimension);
+        if !lost.iter().any(|alarm| above(alarm, "Sum", &json!(0), 300)) {
+            complaints.push(format!("{}: no alarm for what reaches no queue at all", topic.id));
+        }
+    }
+    let throttled = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+        alarm.at("/Namespace") == "AWS/Lambda"
+            && alarm.at("/MetricName") == "Throttles"
+            && alarm.at("/Dimensions").is_null()
+            && alarm.at("/DatapointsToAlarm") == 2
+            && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
+    });
+    if !throttled {
+        complaints.push("Throttles: no alarm".to_owned());
     }
     complaints
 }
@@ -549,6 +604,17 @@ pub fn uncollected_payments_are_counted(template: &Template) -> Complaints {
     complaints
 }
 
+/// Whether an alarm goes off when a function is not invoked.
+fn is_heartbeat(alarm: &Resource<'_>) -> bool {
+    alarm.at("/Namespace") == "AWS/Lambda"
+        && alarm.at("/MetricName") == "Invocations"
+        && alarm.at("/ComparisonOperator") == "LessThanThreshold"
+        && alarm.at("/Threshold") == 1
+        && alarm.at("/Statistic") == "Sum"
+        && alarm.at("/EvaluationPeriods") == 1
+        && alarm.at("/Period").is_u64()
+}
+
 /// An alarm that tells nobody, or whose topic refuses CloudWatch, is none. `NumberOfMessagesSent` misses what SQS itself
 /// moves to a dead-letter queue; a silent metric is a quiet queue, not a broken one.
 pub fn alarms_reach_the_operators(template: &Template) -> Complaints {
@@ -567,7 +633,9 @@ pub fn alarms_reach_the_operators(template: &Template) -> Complaints {
         if !topics.iter().any(admitted) {
             complaints.push(format!("{}: reaches no topic that admits CloudWatch", alarm.id));
         }
-        if alarm.at("/ActionsEnabled") == false || alarm.at("/TreatMissingData") != "notBreaching" {
+        // Silence is trouble of what comes by a schedule, and of nothing else.
+        let quiet = if is_heartbeat(&alarm) { "breaching" } else { "notBreaching" };
+        if alarm.at("/ActionsEnabled") == false || alarm.at("/TreatMissingData") != quiet {
             complaints.push(format!("{}: is off, or takes silence for trouble", alarm.id));
         }
         if alarm.at("/MetricName") == "NumberOfMessagesSent" {
