@@ -29,7 +29,9 @@ pub struct Case {
 }
 
 impl Case {
-    const fn of(function: &'static str, sample: &'static str) -> Self {
+    /// A case that nothing is special about.
+    #[must_use]
+    pub const fn of(function: &'static str, sample: &'static str) -> Self {
         Self { function, sample, after: None, own_goods: false, same_mailbox: false, alone: false, one_silent_in: None }
     }
     const fn after(self, sample: &'static str) -> Self {

@@ -144,7 +144,7 @@ impl Work {
     fn case(&self) -> Case {
         // Every mail that the bench's bucket holds is from one mailbox.
         let same_mailbox = self.function == "email-inbound" && self.twist != Twist::Foreign;
-        Case { function: self.function, sample: self.sample, after: None, own_goods: false, same_mailbox, alone: false }
+        Case { same_mailbox, ..Case::of(self.function, self.sample) }
     }
 }
 

@@ -72,8 +72,7 @@ pub type Handler = Rc<dyn Fn(Value, Instant) -> Pin<Box<dyn Future<Output = Outc
 pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: Drill) -> Result<Handler> {
     let connector = cloud.connector();
     let config = config(cloud);
-    let extra = ("PAYMENTS_TABLE".to_owned(), "PaymentsTable".to_owned()); // until the template has it
-    let env = &mut Env::from_values(std::iter::once(extra).chain(environment.iter().cloned()));
+    let env = &mut Env::from_values(environment.iter().cloned());
     let client = aws_sdk_dynamodb::Client::new(&config);
     let (config, ambient) = (&config, drill);
     let mailer = |env: &mut Env| Mailer { ledger: EmailLedger::from_env(env, &client), sender: Ses::from_env(env, config), ambient };
