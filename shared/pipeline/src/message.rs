@@ -33,12 +33,13 @@ pub async fn publish(topic: &impl Publisher, event: &CloudEvent) -> Result<(), F
     publish_one(topic, &outgoing(event, None)).await
 }
 
-/// Publishes `event` once more, on purpose: marked `again`, and under the deduplication id `fresh`, so that it gets through.
+/// Publishes `event` once more, on purpose: under the deduplication id `fresh`, so that it gets through. Not marked `again`: every
+/// consumer hears it, the clock too.
 ///
 /// # Errors
 /// Transient, whatever the topic's reason.
 pub async fn publish_again(topic: &impl Publisher, event: &CloudEvent, fresh: String) -> Result<(), Failure> {
-    publish_one(topic, &outgoing(event, Some(fresh))).await
+    publish_one(topic, &Outgoing { deduplication_id: fresh, ..outgoing(event, None) }).await
 }
 
 async fn publish_one(topic: &impl Publisher, message: &Outgoing) -> Result<(), Failure> {

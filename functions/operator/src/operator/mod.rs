@@ -162,7 +162,11 @@ impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P
         }
     }
 
-    /// Publishes `order.placed` again, as order-deadline does: by the healing invariant that brings any order to its right end.
+    /// Publishes `order.placed` again: by the healing invariant that brings any order to its right end.
+    ///
+    /// Unlike order-deadline's own repetition, the clock hears this one too, and watches over the order from here on. It must, where
+    /// its own message is gone: an order whose hold lapsed before payment had recorded it is answered `payment.voided`, which
+    /// decides nothing, and only the clock's time-out ends it.
     async fn nudge(&self, act: &Act, who: &Who<'_>) -> Result<Nudged, Stop> {
         let Act { order_id, reason, dry_run } = act;
         check(reason)?;
