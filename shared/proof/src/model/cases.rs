@@ -88,8 +88,11 @@ pub fn cases(bound: Bound) -> Vec<Case> {
         for (kind, conduct, stock) in kinds() {
             let case = |what: &str| Case { stock, conduct, left, ..base(format!("{kind}{what}-{faults}")) };
             cases.push(case(""));
-            if deep || kind == "authorized" {
-                cases.push(Case { asked: vec![CUSTOMER], ..case("-cancelled") });
+            // Where a bank is asked again, a customer may cancel at every step of time besides: one fault is enough of that.
+            let left = if conduct.hesitates() { Left { crashes: 1.min(*crashes), duplicates: 1.min(*duplicates), ..left } } else { left };
+            let is_twice_one = conduct.hesitates() && *crashes > 0 && *duplicates > 0;
+            if (deep && !is_twice_one) || kind == "authorized" {
+                cases.push(Case { asked: vec![CUSTOMER], left, ..case("-cancelled") });
             }
         }
         let case = |what: &str| Case { left, ..base(format!("{what}-{faults}")) };

@@ -8,7 +8,7 @@ use domain::{
     event::CancelReason,
     event::CancelRequest,
     inventory::{Reservation, State as Stock},
-    payment::{Payment, State as Money},
+    payment::{CAPTURE_MARGIN, CONFIRM_AGAIN_AFTER, Payment, State as Money},
     tracking::Status,
 };
 use lambda_kit::dynamodb::{Item, record};
@@ -80,6 +80,7 @@ pub fn violations(cloud: &Cloud, scenario: &Scenario, wiring: &Wiring, accepted:
             *found.ends.entry("never accepted").or_default() += 1;
             continue;
         }
+        nothing_good_is_given_up(&id, said, payments.get(&id), &holds, &mut found);
         let end = end(order, said, payments.get(&id), reservations.get(&id), &holds);
         match end {
             Ok(end) => *found.ends.entry(end).or_default() += 1,
@@ -140,6 +141,25 @@ fn never(id: &OrderId, said: impl Fn(EventType) -> bool, order: &Order, holds: &
     found.must(captured == 0 || shipped, || format!("{id} was captured and not shipped"));
     let sum: u64 = holds.iter().map(|hold| hold.captured_minor).sum();
     found.must(captured == 0 || sum == order.total.amount_minor, || format!("{id}: {sum} was captured of {}", order.total.amount_minor));
+}
+
+/// A refusal for now gives up neither a sale at its first tries nor a hold before its margin.
+fn nothing_good_is_given_up(
+    id: &OrderId,
+    said: impl Fn(EventType) -> bool,
+    money: Option<&Money>,
+    holds: &[&stripe::Entry],
+    found: &mut Found,
+) {
+    if let Some(Money::Uncollected { hold, uncollected_at, .. }) = money {
+        let is_lost = holds.iter().any(|entry| entry.payment == hold.payment.0 && entry.is_lost);
+        let last = hold.capture_before - CAPTURE_MARGIN;
+        found.must(is_lost || *uncollected_at >= last, || format!("{id}: a good hold was given up at {uncollected_at}, before {last}"));
+    }
+    let refused = holds.iter().map(|hold| hold.hesitated_times).sum::<u32>();
+    let tries = u32::try_from(CONFIRM_AGAIN_AFTER.len() + 1).unwrap_or(u32::MAX);
+    let has_reason = holds.is_empty() || holds.iter().any(|hold| hold.is_lost) || refused >= tries;
+    found.must(!said(EventType::PaymentDeclined) || has_reason, || format!("{id} was declined after {refused} refusals for now"));
 }
 
 /// Which of the ends an order has come to, by every party's book.

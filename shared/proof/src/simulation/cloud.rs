@@ -7,6 +7,9 @@ use lambda_kit::dynamodb::{number, string};
 use std::{cell::Cell, sync::Arc, time::Duration};
 use testkit::cloud::{Caller, Invocation, Lots, dynamodb::Tables, messaging::Messaging, stripe::Bank};
 
+/// What Stripe allows a sandbox, far more than a run makes.
+const SANDBOX_CALLS_PER_SECOND: u32 = 25;
+
 /// Everything that outlives an invocation.
 #[derive(Debug)]
 pub struct Cloud {
@@ -18,6 +21,8 @@ pub struct Cloud {
     pub messaging: Messaging,
     /// Stripe.
     pub bank: Bank,
+    /// How many calls a second payment believes that it takes.
+    pub provider_calls_per_second: u32,
     /// When the clock does what.
     pub deadlines: Deadlines,
     /// How long `order-intake` may take.
@@ -37,10 +42,17 @@ impl Cloud {
             tables.seed("stock", sku, [("sku".to_owned(), string(*sku)), ("available".to_owned(), number(*units))].into());
         }
         let [nudge_after, time_out_after, park_after] = wiring.deadlines_s.map(|seconds| SignedDuration::from_secs(seconds.into()));
+        let calls_per_second = scenario.provider_calls_per_second;
+        let bank = calls_per_second.map_or_else(Bank::default, Bank::limited);
+        let bank = match scenario.provider_away {
+            Some((from, until)) => bank.away(lambda_kit::Ambient::now(&*lots) + from..lambda_kit::Ambient::now(&*lots) + until),
+            None => bank,
+        };
         Self {
             tables,
             messaging: Messaging::new(Arc::clone(&lots), &wiring.queues, &wiring.subscriptions),
-            bank: Bank::default(),
+            bank,
+            provider_calls_per_second: calls_per_second.unwrap_or(SANDBOX_CALLS_PER_SECOND),
             deadlines: Deadlines { nudge_after, time_out_after, park_after },
             intake_timeout: wiring.intake_timeout,
             invocations: Cell::new(0),

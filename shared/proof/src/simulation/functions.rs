@@ -28,12 +28,15 @@ use payment::{
     Payment,
     key::StripeKey,
     ledger::Payments,
-    stripe::{BaseUrl, Stripe, Timeouts},
+    stripe::{
+        BaseUrl, Stripe, Timeouts,
+        pace::{AtLeastOne, Limits, Pace},
+    },
 };
 use pipeline::{Consume, Stage, orders::Orders};
 use serde_json::Value;
 use shipping::{Shipping, shipments::ShipmentsTable};
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroU32};
 use testkit::cloud::{
     Caller,
     messaging::{Message, event},
@@ -60,6 +63,7 @@ pub async fn invoke(cloud: &Cloud, mapping: &Mapping, messages: &[Message], call
         "payment" => {
             let connector = cloud.bank.connector(caller.clone());
             let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(Purse), Timeouts::default());
+            let provider = provider.paced(pace(cloud, mapping));
             let ledger = Payments(Table::new(client, "payments", payment::ledger::KEY));
             served_by!(Payment { ledger, provider, ambient })
         }
@@ -70,6 +74,15 @@ pub async fn invoke(cloud: &Cloud, mapping: &Mapping, messages: &[Message], call
         // Its messages stay in their queue, so that the run never comes to rest: whoever adds a function adds it here.
         _ => None,
     }
+}
+
+/// The share of a process in what the provider takes. Every invocation is a process of its own here, so that together they send
+/// more than they may at times.
+fn pace(cloud: &Cloud, mapping: &Mapping) -> Pace {
+    let at_least_one = |number: u32| NonZeroU32::new(number).map(AtLeastOne::from).unwrap_or_default();
+    let rate = at_least_one(cloud.provider_calls_per_second);
+    let processes = at_least_one(u32::try_from(mapping.concurrency).unwrap_or(u32::MAX));
+    Pace::share(Limits { account: rate, endpoint: rate, processes })
 }
 
 async fn serve<S: Stage>(

@@ -244,6 +244,10 @@ impl<'a> Simulation<'a> {
             Ended::Customer(Err(violation)) => self.violations.push(violation),
             Ended::Batch { mapping, messages, response, watch } => {
                 self.busy[mapping] -= 1;
+                for why in watch.blames_the_provider() {
+                    self.violations
+                        .push(format!("{} parked a message for an answer of the provider: {why}", self.wiring.mappings[mapping].function));
+                }
                 for id in watch.parked_as_bugs() {
                     let receives = messages.iter().find(|message| message.id == id).map_or(0, Message::receives);
                     let failures = receives - self.checks.get(&(mapping, id.clone())).copied().unwrap_or_default().min(receives);

@@ -16,6 +16,14 @@ const HOLD_S: std::ops::Range<u32> = 23 * 3600..27 * 3600;
 /// How long SQS keeps a message at most
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-quotas.html>).
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// When a bank that refused a confirmation for now comes back, in seconds: it is asked for five and a half minutes.
+const CONFIRMS_AFTER_S: std::ops::Range<u32> = 0..500;
+/// When one comes back that refused a capture for now: it is asked until two hours before the hold of seven days lapses.
+const CAPTURES_AFTER_S: std::ops::Range<u32> = 0..8 * 24 * 3600;
+/// How many calls a second a provider takes that takes few: fewer than the orders of a run make at once.
+const PROVIDER_CALLS_PER_SECOND: std::ops::Range<u32> = 1..5;
+/// How long a provider is away that is, at most.
+const PROVIDER_AWAY_MAX: Duration = Duration::from_secs(3600);
 /// All orders come within this time, so that they meet.
 const ORDERS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -79,6 +87,10 @@ pub struct Scenario {
     pub pause: Option<Pause>,
     /// How long nobody looks then: not at all, or longer than SQS keeps a message.
     pub lost_for: Duration,
+    /// How many calls a second the provider takes, where it minds; payment knows.
+    pub provider_calls_per_second: Option<u32>,
+    /// From when to when something else answers in the provider's place.
+    pub provider_away: Option<(Duration, Duration)>,
 }
 
 impl Scenario {
@@ -108,6 +120,11 @@ impl Scenario {
             lost_for: if dice.bool() { RETENTION + within(&mut dice, RETENTION) } else { Duration::ZERO },
             keeps_the_clock: false,
             pause: None,
+            provider_calls_per_second: (dice.u32(0..100) < 15).then(|| dice.u32(PROVIDER_CALLS_PER_SECOND)),
+            provider_away: (dice.u32(0..100) < 8).then(|| {
+                let from = within(&mut dice, 2 * ORDERS_WITHIN);
+                (from, from + within(&mut dice, PROVIDER_AWAY_MAX))
+            }),
         };
         match dice.u32(0..100) {
             // Somebody switches a mapping off.
@@ -141,7 +158,7 @@ impl Scenario {
 impl fmt::Display for Scenario {
     /// The plan, a line for each of its parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weather, stock, customers, bad_deployment, loses_everything_after, keeps_the_clock, pause, lost_for } = self;
+        let Self { weather, stock, customers, bad_deployment, loses_everything_after, keeps_the_clock, pause, lost_for, .. } = self;
         write!(f, "in stock {stock:?}; up to {} faults, {} of a thousand chances", weather.faults, weather.per_mille)?;
         for Customer { order, places_after, is_impatient, cancels_after, .. } in customers {
             let (lines, card) = (&order["lines"], &order["payment_method"]);
@@ -151,6 +168,12 @@ impl fmt::Display for Scenario {
         }
         if let Some(BadDeployment { mapping, from, until }) = bad_deployment {
             write!(f, "\n{:>12}a bad deployment of function {mapping} from {from:?} until {until:?}", "")?;
+        }
+        if let Some(calls) = self.provider_calls_per_second {
+            write!(f, "\n{:>12}the provider takes {calls} calls a second", "")?;
+        }
+        if let Some((from, until)) = self.provider_away {
+            write!(f, "\n{:>12}something else answers in the provider's place from {from:?} until {until:?}", "")?;
         }
         if let Some(Pause { mapping, until }) = pause {
             write!(f, "\n{:>12}function {mapping} is switched off until {until:?}", "")?;
@@ -162,10 +185,16 @@ impl fmt::Display for Scenario {
 
 fn customer(dice: &mut fastrand::Rng) -> Customer {
     let payment_method = match dice.u32(0..100) {
-        0..66 => card::GOOD.to_owned(),
-        66..78 => card::DECLINED.to_owned(),
-        78..84 => card::UNKNOWN.to_owned(),
-        84..92 => card::UNCAPTURABLE.to_owned(),
+        0..60 => card::GOOD.to_owned(),
+        60..70 => card::DECLINED.to_owned(),
+        70..75 => card::UNKNOWN.to_owned(),
+        75..81 => card::UNCAPTURABLE.to_owned(),
+        81..83 => card::ASKS.to_owned(),
+        // Its bank comes back before the first try, between two, or after the last.
+        83..88 => format!("{}{}", card::CONFIRMS_AFTER_S, dice.u32(CONFIRMS_AFTER_S)),
+        // The same within an hour, or within days and perhaps too late.
+        88..91 => format!("{}{}", card::CAPTURES_AFTER_S, dice.u32(0..3600)),
+        91..94 => format!("{}{}", card::CAPTURES_AFTER_S, dice.u32(CAPTURES_AFTER_S)),
         // Too short to ship, so short that the capture may come too late, or just long enough.
         _ => format!("{}{}", card::HOLDS_FOR_S, dice.u32(HOLD_S)),
     };

@@ -24,6 +24,8 @@ pub struct Watch {
     handled: RefCell<BTreeMap<String, Wants>>,
     published: RefCell<BTreeSet<String>>,
     parked: RefCell<BTreeSet<String>>,
+    /// Why messages were parked, where an answer of the provider was blamed.
+    blames_the_provider: RefCell<Vec<String>>,
     /// Messages whose handler panicked, reported a bug or was cut off.
     bugs: RefCell<BTreeSet<String>>,
     /// Messages of which a copy was to be sent, taken or not.
@@ -60,6 +62,10 @@ impl Watch {
     /// Messages that were parked because of a bug.
     pub fn parked_as_bugs(&self) -> Vec<String> {
         self.parked.borrow().intersection(&self.bugs.borrow()).cloned().collect()
+    }
+    /// Why messages were parked for what the provider answered: it is never wrong for good, and payment makes no mistake.
+    pub fn blames_the_provider(&self) -> Vec<String> {
+        self.blames_the_provider.borrow().clone()
     }
     /// Whether the handler of `message_id` checked, said all it had to say, and asked to look again, and nothing failed: a delivery
     /// that must not count as a failure, whatever the core does to have the message delivered again.
@@ -120,7 +126,13 @@ impl<Q: Queue> Queue for Watched<'_, Q> {
         self.inner.hide(messages).await
     }
     async fn park(&self, parked: Parked) -> Result<(), QueueError> {
-        let original = parked.attributes.iter().find(|(name, _)| name == "OriginalMessageId").map(|(_, value)| value.clone());
+        let attribute = |wanted: &str| parked.attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+        let original = attribute("OriginalMessageId");
+        if let Some(Attribute::Text { value, .. }) =
+            attribute("ErrorType").filter(|why| matches!(why, Attribute::Text { value, .. } if value.starts_with("Stripe")))
+        {
+            self.watch.blames_the_provider.borrow_mut().push(value);
+        }
         self.inner.park(parked).await?;
         if let Some(Attribute::Text { value, .. }) = original {
             self.watch.parked.borrow_mut().insert(value);

@@ -79,8 +79,14 @@ kinds! {
         ProviderBusy,
         /// The provider forgets an idempotency key.
         KeyExpired,
-        /// The bank refuses this once.
+        /// The bank refuses this once, for good.
         BankRefuses,
+        /// The bank refuses this once, and may be asked again.
+        BankHesitates,
+        /// What the bank is asked takes its time: the PaymentIntent is `processing` for a while.
+        BankTakesItsTime,
+        /// Something between us and the provider answers, or something that it depends on is away.
+        ProviderUnreachable,
     }
 }
 

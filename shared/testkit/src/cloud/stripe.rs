@@ -28,6 +28,7 @@ use std::{
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -41,6 +42,13 @@ pub mod card {
     pub const UNKNOWN: &str = "pm_card_thatDoesNotExist";
     /// Holds, but its bank refuses every capture.
     pub const UNCAPTURABLE: &str = "pm_card_refusesCapture";
+    /// Asks its owner a question at the confirmation, as Stripe's test card of that name.
+    pub const ASKS: &str = "pm_card_authenticationRequired";
+    /// Its bank refuses *for now* to hold anything, for as many seconds from the PaymentIntent's creation as the number that
+    /// follows says; then it pays.
+    pub const CONFIRMS_AFTER_S: &str = "pm_card_confirmsAfterSeconds_";
+    /// Holds, and its bank refuses every capture *for now*, for as many seconds from the hold as the number that follows says.
+    pub const CAPTURES_AFTER_S: &str = "pm_card_capturesAfterSeconds_";
     /// Pays, and its hold lasts as many seconds as the number that follows: `pm_card_holdsForSeconds_3600`.
     pub const HOLDS_FOR_S: &str = "pm_card_holdsForSeconds_";
 }
@@ -51,6 +59,8 @@ const INTENTS: &str = "/v1/payment_intents";
 const HOLD_S: i64 = 7 * 24 * 3600;
 /// How long an idempotency key is remembered: Stripe prunes it once it is at least so old, so here at the first instant.
 const KEY_LIFE_S: i64 = 24 * 3600;
+/// How long a bank takes that takes its time, in seconds at most.
+const PROCESSING_MAX_S: u64 = 180;
 /// The largest amount: Stripe takes eight digits.
 const AMOUNT_MAX_MINOR: u64 = 99_999_999;
 
@@ -62,6 +72,10 @@ pub enum Status {
     RequiresPaymentMethod,
     /// Created; holds nothing.
     RequiresConfirmation,
+    /// Waits for the card's owner; holds nothing.
+    RequiresAction,
+    /// The bank takes its time to hold or to take.
+    Processing,
     /// Holds its amount.
     RequiresCapture,
     /// Took its amount.
@@ -89,6 +103,10 @@ pub struct Entry {
     pub held_times: u32,
     /// How often its amount was taken.
     pub captured_times: u32,
+    /// How often the bank refused for now.
+    pub hesitated_times: u32,
+    /// Whether the bank refused for good, or the hold lapsed.
+    pub is_lost: bool,
     /// What was taken in all, in the currency's smallest unit.
     pub captured_minor: u64,
 }
@@ -98,6 +116,21 @@ pub struct Entry {
 pub struct Bank(Arc<Mutex<Book>>);
 
 impl Bank {
+    /// One that takes so many calls a second, and refuses what is more as <https://docs.stripe.com/rate-limits> says: by a
+    /// token bucket that holds a second's calls, before anything is remembered.
+    pub fn limited(calls_per_second: u32) -> Self {
+        let bank = Self::default();
+        bank.lock().limit = Some(Limit { calls_per_second: calls_per_second.into(), tokens: calls_per_second.into(), since_ms: i64::MIN });
+        bank
+    }
+
+    /// Behind something that answers in its place between these moments.
+    #[must_use]
+    pub fn away(self, between: Range<Timestamp>) -> Self {
+        self.lock().away = Some(between);
+        self
+    }
+
     /// The way to the API for `caller`.
     pub fn connector(&self, caller: Caller) -> SharedHttpConnector {
         SharedHttpConnector::new(Connection { bank: self.clone(), caller })
@@ -106,7 +139,7 @@ impl Bank {
     /// What stands at `now`, in the order of creation.
     pub fn book(&self, now: Timestamp) -> Vec<Entry> {
         let mut book = self.lock();
-        book.intents.iter_mut().for_each(|intent| intent.lapse(now.as_second()));
+        book.intents.iter_mut().for_each(|intent| intent.settle(now.as_second()));
         book.intents.iter().map(Intent::entry).collect()
     }
 
@@ -142,7 +175,11 @@ impl HttpConnector for Connection {
                 Err(Trouble::NoAnswer) => return Err(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())),
             };
             let status = StatusCode::try_from(answer.status).map_err(|error| ConnectorError::other(error.into(), None))?;
-            Ok(HttpResponse::new(status, SdkBody::from(answer.body)))
+            let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
+            if let Some(reason) = answer.limited {
+                response.headers_mut().insert("stripe-rate-limited-reason", reason);
+            }
+            Ok(response)
         })
     }
 }
@@ -224,6 +261,7 @@ struct Form<'a> {
     order_id: Cow<'a, str>,
     manual: bool,
     expands: bool,
+    refuses_actions: bool,
 }
 
 impl<'a> Form<'a> {
@@ -240,11 +278,12 @@ impl<'a> Form<'a> {
                     Err(_) => return Err(invalid("parameter_invalid_integer", "amount")),
                 },
                 (Create, "currency", code) if code.len() == 3 && code.bytes().all(|b| b.is_ascii_lowercase()) => form.currency = value,
-                (Create, "payment_method", _) => form.payment_method = value,
+                (Create | Confirm, "payment_method", _) => form.payment_method = value,
                 (Create, "metadata[order_id]", _) => form.order_id = value,
                 (Create, "capture_method", "manual") => form.manual = true,
-                // What else these may say is not simulated. No card here has a question to its owner.
-                (Create, "payment_method_types[]", "card") | (Create, "confirm", "false") | (Confirm, "error_on_requires_action", _) => {}
+                (Confirm, "error_on_requires_action", refuses) => form.refuses_actions = refuses == "true",
+                // What else these may say is not simulated.
+                (Create, "payment_method_types[]", "card") | (Create, "confirm", "false") => {}
                 _ => return Err(invalid("parameter_unknown", &name)),
             }
         }
@@ -265,17 +304,28 @@ impl<'a> Form<'a> {
 struct Answer {
     status: u16,
     body: String,
+    /// Which limiter says so.
+    limited: Option<&'static str>,
 }
 
 fn refusal(status: u16, error: &Value) -> Answer {
-    Answer { status, body: json!({ "error": error }).to_string() }
+    Answer { status, body: json!({ "error": error }).to_string(), limited: None }
+}
+/// An answer that is not Stripe's, or one that is not about the request.
+fn away(lot: u64) -> Answer {
+    match lot {
+        0 => refusal(424, &json!({"type": "api_error", "message": "External dependency failed"})),
+        1 => Answer { status: 404, body: "<html>not found</html>".to_owned(), limited: None },
+        _ => Answer { status: 403, body: "{\"message\":\"Forbidden\"}".to_owned(), limited: None },
+    }
 }
 fn invalid(code: &str, param: &str) -> Answer {
     let error = json!({"type": "invalid_request_error", "code": code, "param": param, "message": "This parameter cannot be accepted."});
     refusal(400, &error)
 }
 fn too_many() -> Answer {
-    refusal(429, &json!({"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests."}))
+    let error = json!({"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests."});
+    Answer { limited: Some("global-rate"), ..refusal(429, &error) }
 }
 fn locked() -> Answer {
     refusal(409, &json!({"type": "invalid_request_error", "code": "lock_timeout", "message": "The object is in use by another request."}))
@@ -287,11 +337,26 @@ fn bank_refused() -> Value {
     json!({"type": "card_error", "code": "card_declined", "decline_code": "generic_decline", "message": "The card was declined."})
 }
 
+fn bank_hesitates() -> Value {
+    json!({"type": "card_error", "code": "card_declined", "decline_code": "issuer_not_available", "message": "The card was declined."})
+}
+fn owner_is_asked() -> Value {
+    json!({"type": "card_error", "code": "card_declined", "decline_code": "authentication_not_handled", "message": "The card was declined."})
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Card {
-    Pays { hold_s: i64 },
+    Pays {
+        hold_s: i64,
+    },
     Declined,
     Uncapturable,
+    Asks,
+    /// Pays, but refuses for now for so long.
+    Hesitates {
+        confirm_s: i64,
+        capture_s: i64,
+    },
 }
 
 impl Card {
@@ -300,13 +365,20 @@ impl Card {
             card::GOOD => Some(Card::Pays { hold_s: HOLD_S }),
             card::DECLINED => Some(Card::Declined),
             card::UNCAPTURABLE => Some(Card::Uncapturable),
-            other => other.strip_prefix(card::HOLDS_FOR_S)?.parse::<u32>().ok().map(|hold_s| Card::Pays { hold_s: hold_s.into() }),
+            card::ASKS => Some(Card::Asks),
+            other => {
+                let seconds = |prefix| other.strip_prefix(prefix)?.parse::<u32>().ok().map(i64::from);
+                let pays = seconds(card::HOLDS_FOR_S).map(|hold_s| Card::Pays { hold_s });
+                let confirms = seconds(card::CONFIRMS_AFTER_S).map(|confirm_s| Card::Hesitates { confirm_s, capture_s: 0 });
+                let captures = seconds(card::CAPTURES_AFTER_S).map(|capture_s| Card::Hesitates { confirm_s: 0, capture_s });
+                pays.or(confirms).or(captures)
+            }
         }
     }
     const fn hold_s(self) -> i64 {
         match self {
             Card::Pays { hold_s } => hold_s,
-            Card::Declined | Card::Uncapturable => HOLD_S,
+            Card::Declined | Card::Uncapturable | Card::Asks | Card::Hesitates { .. } => HOLD_S,
         }
     }
 }
@@ -322,27 +394,67 @@ struct Intent {
     created_s: i64,
     /// Of the charge, once there is one.
     capture_before_s: Option<i64>,
-    declined: bool,
+    /// What the bank said last, where it refused.
+    refused: Option<Value>,
+    /// When the bank has taken its time, and whether it holds or takes then.
+    processing: Option<(i64, Operation)>,
     lapsed: bool,
+    lost: bool,
     held_times: u32,
     captured_times: u32,
+    hesitated_times: u32,
 }
 
 impl Intent {
-    /// Frees a hold whose time is over.
-    fn lapse(&mut self, now_s: i64) {
+    /// Brings about what the bank has taken its time for, and frees a hold whose time is over.
+    fn settle(&mut self, now_s: i64) {
+        if let Some((end_s, operation)) = self.processing
+            && end_s <= now_s
+        {
+            self.processing = None;
+            self.pay(operation, end_s);
+        }
         if self.status == Status::RequiresCapture && self.capture_before_s.is_some_and(|end_s| end_s <= now_s) {
-            (self.status, self.lapsed) = (Status::Canceled, true);
+            (self.status, self.lapsed, self.lost) = (Status::Canceled, true, true);
         }
     }
 
-    /// Whether `operation` asks the card's bank, and gets its consent.
-    const fn would_pay(&self, operation: Operation) -> bool {
-        matches!(
-            (operation, self.status, self.card),
-            (Operation::Confirm, Status::RequiresConfirmation, Card::Pays { .. } | Card::Uncapturable)
-                | (Operation::Capture, Status::RequiresCapture, Card::Pays { .. })
-        )
+    /// Holds or takes the amount.
+    fn pay(&mut self, operation: Operation, now_s: i64) {
+        if operation == Operation::Confirm {
+            self.status = Status::RequiresCapture;
+            self.capture_before_s = Some(now_s + self.card.hold_s());
+            self.held_times += 1;
+        } else {
+            self.status = Status::Succeeded;
+            self.captured_times += 1;
+        }
+        self.refused = None;
+    }
+
+    /// Whether a confirmation is tried: for the first time, or again with a payment method.
+    fn is_tried(&self, form: &Form<'_>) -> bool {
+        self.status == Status::RequiresConfirmation || (self.status == Status::RequiresPaymentMethod && !form.payment_method.is_empty())
+    }
+
+    /// Whether `operation` asks the card's bank, and what it says by itself: consent, or the error. [`None`] where it is not
+    /// asked.
+    fn asks(&self, operation: Operation, form: &Form<'_>, now_s: i64) -> Option<Result<(), Value>> {
+        let confirms = operation == Operation::Confirm && self.is_tried(form);
+        let captures = operation == Operation::Capture && self.status == Status::RequiresCapture;
+        if !confirms && !captures {
+            return None;
+        }
+        let held_s = self.capture_before_s.map_or(now_s, |end_s| end_s - self.card.hold_s());
+        Some(match self.card {
+            Card::Pays { .. } => Ok(()),
+            Card::Uncapturable if confirms => Ok(()),
+            Card::Hesitates { confirm_s, .. } if confirms && self.created_s + confirm_s > now_s => Err(bank_hesitates()),
+            Card::Hesitates { capture_s, .. } if captures && held_s + capture_s > now_s => Err(bank_hesitates()),
+            Card::Hesitates { .. } => Ok(()),
+            Card::Asks if confirms => Err(owner_is_asked()),
+            Card::Declined | Card::Uncapturable | Card::Asks => Err(bank_refused()),
+        })
     }
 
     fn cancellation_reason(&self) -> Option<&'static str> {
@@ -364,10 +476,10 @@ impl Intent {
             "created": self.created_s,
             "metadata": {"order_id": self.order_id},
             "latest_charge": charge,
-            "last_payment_error": self.declined.then(bank_refused),
+            "last_payment_error": self.refused,
             "cancellation_reason": self.cancellation_reason(),
         });
-        Answer { status: 200, body: intent.to_string() }
+        Answer { status: 200, body: intent.to_string(), limited: None }
     }
 
     fn entry(&self) -> Entry {
@@ -380,6 +492,8 @@ impl Intent {
             cancellation_reason: self.cancellation_reason(),
             held_times: self.held_times,
             captured_times: self.captured_times,
+            hesitated_times: self.hesitated_times,
+            is_lost: self.lost,
             captured_minor: self.amount_minor * u64::from(self.captured_times),
         }
     }
@@ -397,28 +511,57 @@ struct Book {
     /// In the order of their numbers, which begin with 1.
     intents: Vec<Intent>,
     remembered: HashMap<String, Remembered>,
+    limit: Option<Limit>,
+    away: Option<Range<Timestamp>>,
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Limit {
+    calls_per_second: f64,
+    tokens: f64,
+    since_ms: i64,
+}
+
+impl Limit {
+    fn takes(&mut self, now_ms: i64) -> bool {
+        let seconds =
+            std::time::Duration::from_millis(u64::try_from(now_ms.saturating_sub(self.since_ms)).unwrap_or_default()).as_secs_f64();
+        self.tokens = self.calls_per_second.min(self.tokens + seconds * self.calls_per_second);
+        self.since_ms = now_ms;
+        let takes = self.tokens >= 1.0;
+        self.tokens -= f64::from(u8::from(takes));
+        takes
+    }
 }
 
 impl Book {
     /// One request, at one instant.
     fn answer(&mut self, call: Call<'_>, caller: &Caller) -> Answer {
+        let now = caller.now();
+        if self.away.as_ref().is_some_and(|away| away.contains(&now)) {
+            return away(caller.lots.below(3));
+        }
         let Some((operation, id)) = call.route() else {
             return refusal(404, &json!({"type": "invalid_request_error", "message": "Unrecognized request URL."}));
         };
         if !call.authorized {
             return refusal(401, &json!({"type": "invalid_request_error", "message": "You did not provide an API key."}));
         }
+        if self.limit.as_mut().is_some_and(|limit| !limit.takes(now.as_millisecond())) {
+            return too_many();
+        }
         // Not remembered, because nothing was begun.
         let form = match Form::read(operation, call) {
             Ok(form) => form,
             Err(refused) => return refused,
         };
-        let now_s = caller.now().as_second();
+        let now_s = now.as_second();
         let mut intent = self.find(id);
         if let Some(intent) = &mut intent {
-            intent.lapse(now_s);
+            intent.settle(now_s);
         }
-        let would_pay = intent.is_some_and(|intent| intent.would_pay(operation));
+        let would_pay = intent.is_some_and(|intent| intent.asks(operation, &form, now_s) == Some(Ok(())));
 
         let known = call.key.and_then(|key| self.remembered.get(key)).filter(|known| now_s - known.since_s < KEY_LIFE_S);
         let fault = caller.lots.fault(faults(operation, would_pay, known.is_some()));
@@ -429,6 +572,7 @@ impl Book {
         match (fault, known) {
             (Some(Fault::ProviderBusy), _) if operation != Operation::Look && caller.lots.one_in(2) => return locked(),
             (Some(Fault::ProviderBusy), _) => return too_many(),
+            (Some(Fault::ProviderUnreachable), _) => return away(caller.lots.below(3)),
             (None, Some(known)) if known.fingerprint == fingerprint => return known.answer.clone(),
             (None, Some(_)) => {
                 let message = "Keys for idempotent requests can only be used with the parameters they were first used with.";
@@ -437,13 +581,21 @@ impl Book {
             _ => {}
         }
 
+        let bank = match fault {
+            Some(Fault::BankRefuses) => Says::Itself(Some(bank_refused())),
+            Some(Fault::BankHesitates) => Says::Itself(Some(bank_hesitates())),
+            Some(Fault::BankTakesItsTime) => {
+                Says::Later(now_s + 1 + i64::try_from(caller.lots.below(PROCESSING_MAX_S)).unwrap_or_default())
+            }
+            _ => Says::Itself(None),
+        };
         let answer = match fault {
             Some(Fault::ProviderError) => broken(),
             Some(Fault::ProviderErrorAfter) => {
-                self.execute(operation, id, &form, now_s, false);
+                self.execute(operation, id, &form, now_s, bank);
                 broken()
             }
-            _ => self.execute(operation, id, &form, now_s, fault == Some(Fault::BankRefuses)),
+            _ => self.execute(operation, id, &form, now_s, bank),
         };
         if let Some(key) = call.key {
             self.remembered.insert(key.to_owned(), Remembered { fingerprint, answer: answer.clone(), since_s: now_s });
@@ -451,9 +603,9 @@ impl Book {
         answer
     }
 
-    fn execute(&mut self, operation: Operation, id: &str, form: &Form<'_>, now_s: i64, bank_refuses: bool) -> Answer {
+    fn execute(&mut self, operation: Operation, id: &str, form: &Form<'_>, now_s: i64, bank: Says) -> Answer {
         use Operation::{Cancel, Capture, Confirm, Create, Look};
-        use Status::{Canceled, RequiresCapture, RequiresConfirmation, RequiresPaymentMethod, Succeeded};
+        use Status::{Canceled, RequiresAction, RequiresCapture, RequiresConfirmation, RequiresPaymentMethod};
         if operation == Create {
             return self.create(form, now_s);
         }
@@ -461,28 +613,38 @@ impl Book {
             let error = json!({"type": "invalid_request_error", "code": "resource_missing", "param": "intent", "message": "No such payment_intent."});
             return refusal(404, &error);
         };
+        if let Some(says) = intent.asks(operation, form, now_s) {
+            if operation == Confirm && !form.payment_method.is_empty() && Card::named(&form.payment_method) != Some(intent.card) {
+                return invalid("resource_missing", "payment_method");
+            }
+            let refused = match &bank {
+                Says::Itself(Some(error)) => Some(error.clone()),
+                Says::Itself(None) | Says::Later(_) => says.err(),
+            };
+            match (refused, bank) {
+                (Some(error), _) if operation == Confirm && error == owner_is_asked() && !form.refuses_actions => {
+                    intent.status = RequiresAction;
+                }
+                (Some(error), _) => {
+                    let hesitates = error == bank_hesitates();
+                    intent.hesitated_times += u32::from(hesitates);
+                    intent.lost |= !hesitates;
+                    if operation == Confirm {
+                        (intent.status, intent.refused) = (RequiresPaymentMethod, Some(error.clone()));
+                    }
+                    return refusal(402, &error);
+                }
+                (None, Says::Later(end_s)) => (intent.status, intent.processing) = (Status::Processing, Some((end_s, operation))),
+                (None, Says::Itself(_)) => intent.pay(operation, now_s),
+            }
+            return intent.show(form.expands);
+        }
         match (operation, intent.status) {
             (Look, _) => {}
-            (Confirm, RequiresConfirmation) if bank_refuses || !intent.would_pay(operation) => {
-                (intent.status, intent.declined) = (RequiresPaymentMethod, true);
-                return refusal(402, &bank_refused());
-            }
-            (Confirm, RequiresConfirmation) => {
-                intent.status = RequiresCapture;
-                intent.capture_before_s = Some(now_s + intent.card.hold_s());
-                intent.held_times += 1;
-            }
-            (Capture, RequiresCapture) if bank_refuses || !intent.would_pay(operation) => return refusal(402, &bank_refused()),
-            (Capture, RequiresCapture) => {
-                intent.status = Succeeded;
-                intent.captured_times += 1;
-            }
-            (Cancel, RequiresPaymentMethod | RequiresConfirmation | RequiresCapture) => intent.status = Canceled,
-            // Doing what is done already is refused as well, and so is confirming what was declined: that needs another card.
-            (Create, _)
-            | (Confirm, RequiresPaymentMethod | RequiresCapture | Succeeded | Canceled)
-            | (Capture, RequiresPaymentMethod | RequiresConfirmation | Succeeded | Canceled)
-            | (Cancel, Succeeded | Canceled) => {
+            (Cancel, RequiresPaymentMethod | RequiresConfirmation | RequiresAction | RequiresCapture) => intent.status = Canceled,
+            // Doing what is done already is refused as well, and so is confirming what was declined: that needs a card. What a bank
+            // takes its time for cannot be cancelled, but in rare cases.
+            (Create | Confirm | Capture | Cancel, _) => {
                 let message = format!("This PaymentIntent's status is {:?}.", intent.status);
                 let error = json!({"type": "invalid_request_error", "code": "payment_intent_unexpected_state", "message": message});
                 return refusal(400, &error);
@@ -504,10 +666,13 @@ impl Book {
             status: Status::RequiresConfirmation,
             created_s: now_s,
             capture_before_s: None,
-            declined: false,
+            refused: None,
+            processing: None,
             lapsed: false,
+            lost: false,
             held_times: 0,
             captured_times: 0,
+            hesitated_times: 0,
         };
         let answer = intent.show(form.expands);
         self.intents.push(intent);
@@ -520,16 +685,29 @@ impl Book {
     }
 }
 
+/// What the bank says to a request.
+#[derive(Debug)]
+enum Says {
+    /// At once: this refusal, or what the card has it say.
+    Itself(Option<Value>),
+    /// Nothing before this moment.
+    Later(i64),
+}
+
 /// What can go wrong with a request at Stripe: only what this one can feel. `would_pay` says that the bank is asked and would
 /// agree, `replays` that the answer is in memory.
 const fn faults(operation: Operation, would_pay: bool, replays: bool) -> &'static [Fault] {
-    use Fault::{BankRefuses, KeyExpired, ProviderBusy, ProviderError, ProviderErrorAfter};
+    use Fault::{
+        BankHesitates, BankRefuses, BankTakesItsTime, KeyExpired, ProviderBusy, ProviderError, ProviderErrorAfter, ProviderUnreachable,
+    };
     match operation {
         _ if replays => &[ProviderBusy, KeyExpired],
-        Operation::Look => &[ProviderError, ProviderBusy],
-        _ if would_pay => &[ProviderError, ProviderErrorAfter, ProviderBusy, BankRefuses],
+        Operation::Look => &[ProviderError, ProviderBusy, ProviderUnreachable],
+        _ if would_pay => {
+            &[ProviderError, ProviderErrorAfter, ProviderBusy, ProviderUnreachable, BankRefuses, BankHesitates, BankTakesItsTime]
+        }
         Operation::Create | Operation::Confirm | Operation::Capture | Operation::Cancel => {
-            &[ProviderError, ProviderErrorAfter, ProviderBusy]
+            &[ProviderError, ProviderErrorAfter, ProviderBusy, ProviderUnreachable]
         }
     }
 }

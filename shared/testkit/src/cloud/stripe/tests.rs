@@ -39,10 +39,13 @@ impl World {
             status,
             created_s: self.now_s(),
             capture_before_s,
-            declined: status == Status::RequiresPaymentMethod,
+            refused: (status == Status::RequiresPaymentMethod).then(bank_refused),
+            processing: None,
             lapsed: false,
+            lost: false,
             held_times: held.into(),
             captured_times: captured.into(),
+            hesitated_times: 0,
         });
         self
     }
@@ -137,6 +140,8 @@ async fn an_amount_is_held_and_then_taken() {
             cancellation_reason: None,
             held_times: 1,
             captured_times: 1,
+            hesitated_times: 0,
+            is_lost: false,
             captured_minor: 2400,
         }]
     );
@@ -209,6 +214,62 @@ async fn each_card_has_its_way() {
     }
     assert_eq!(world.statuses(), [Status::RequiresPaymentMethod, Status::RequiresCapture]);
     assert_eq!(world.short("POST /v1/payment_intents/pi_2/cancel", "8", "").await, "200 canceled");
+}
+
+/// A bank that is away for a while: a no that a later try, with the payment method, turns into a yes.
+#[tokio::test(start_paused = true)]
+async fn a_hesitant_bank_says_no_for_now_and_then_yes() {
+    let world = World::new(1);
+    let (confirm, capture) = ("POST /v1/payment_intents/pi_1/confirm", "POST /v1/payment_intents/pi_1/capture");
+    world.send(CREATE, "1", &form(&format!("{}60", card::CONFIRMS_AFTER_S))).await;
+    let method = format!("payment_method={}60", card::CONFIRMS_AFTER_S);
+    let refused = world.send(confirm, "2", "").await;
+    assert_eq!((refused.0, &refused.1["error"]["decline_code"]), (402, &json!("issuer_not_available")));
+    assert_eq!(world.short(confirm, "3", "").await, "400 payment_intent_unexpected_state", "the payment method is taken off");
+    assert_eq!(world.short(confirm, "4", &method).await, "402 card_declined", "too early");
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(world.short(confirm, "5", "payment_method=pm_card_visa").await, "400 resource_missing", "another card");
+    assert_eq!(world.short(confirm, "6", &method).await, "200 requires_capture");
+    assert_eq!(world.send("GET /v1/payment_intents/pi_1", "", "").await.1["last_payment_error"], Value::Null);
+    assert_eq!((world.entries()[0].hesitated_times, world.entries()[0].held_times, world.entries()[0].is_lost), (2, 1, false));
+
+    let world = World::new(1);
+    world.send(CREATE, "1", &form(&format!("{}600", card::CAPTURES_AFTER_S))).await;
+    assert_eq!(world.short(confirm, "2", "").await, "200 requires_capture");
+    assert_eq!(world.short(capture, "3", "").await, "402 card_declined");
+    assert_eq!(world.statuses(), [Status::RequiresCapture], "the hold stays");
+    advance(Duration::from_secs(600)).await;
+    assert_eq!(world.short(capture, "4", "").await, "200 succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_card_with_a_question_is_declined_or_waits_for_its_owner() {
+    for (body, said, status) in [
+        ("error_on_requires_action=true", "402 card_declined", Status::RequiresPaymentMethod),
+        ("", "200 requires_action", Status::RequiresAction),
+    ] {
+        let world = World::new(1);
+        world.send(CREATE, "1", &form(card::ASKS)).await;
+        assert_eq!(world.short("POST /v1/payment_intents/pi_1/confirm", "2", body).await, said);
+        assert_eq!(world.statuses(), [status]);
+        assert_eq!(world.short("POST /v1/payment_intents/pi_1/cancel", "3", "").await, "200 canceled");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_calls_than_the_limit_are_refused_and_not_remembered() {
+    let mut world = World::new(1);
+    world.bank = Bank::limited(2);
+    let said = async |n: u32| world.short(CREATE, &format!("k{n}"), &form(card::GOOD)).await;
+    let mut answers = Vec::new();
+    for n in 0..8 {
+        answers.push(said(n).await);
+    }
+    // A call takes some 20 ms here, so that eight are over in a fraction of a second.
+    assert_eq!(answers.iter().filter(|answer| **answer == "429 rate_limit").count(), 6, "{answers:?}");
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(said(7).await, "200 requires_confirmation", "the same key");
+    assert_eq!(world.entries().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,6 +347,8 @@ async fn each_fault_does_what_it_says() {
         (Fault::ProviderError, "500 api_error", RequiresCapture, "500 api_error"),
         (Fault::ProviderErrorAfter, "500 api_error", Succeeded, "500 api_error"),
         (Fault::BankRefuses, "402 card_declined", RequiresCapture, "402 card_declined"),
+        (Fault::BankHesitates, "402 card_declined", RequiresCapture, "402 card_declined"),
+        (Fault::BankTakesItsTime, "200 processing", Status::Processing, "200 processing"),
         (Fault::Throttled, "429 rate_limit", RequiresCapture, "200 succeeded"),
         (Fault::AnswerLost, "no answer", Succeeded, "200 succeeded"),
         (Fault::Hang, "no answer", RequiresCapture, "200 succeeded"),
@@ -300,7 +363,12 @@ async fn each_fault_does_what_it_says() {
         };
         assert_eq!((said.as_str(), world.statuses()), (heard, vec![stands]), "{fault:?}");
         assert_eq!(world.short(line, "k", "").await, again, "{fault:?}: the same key again");
-        if matches!(fault, Fault::ProviderError | Fault::BankRefuses) {
+        if fault == Fault::BankTakesItsTime {
+            assert_eq!(world.short(line, "fresh", "").await, "400 payment_intent_unexpected_state", "not yet");
+            advance(Duration::from_secs(PROCESSING_MAX_S + 1)).await;
+            assert_eq!(world.statuses(), [Succeeded]);
+        }
+        if matches!(fault, Fault::ProviderError | Fault::BankRefuses | Fault::BankHesitates) {
             assert_eq!(world.short(line, "fresh", "").await, "200 succeeded", "{fault:?}: another key");
         }
     }
