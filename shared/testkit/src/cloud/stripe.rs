@@ -120,7 +120,8 @@ impl Bank {
     /// token bucket that holds a second's calls, before anything is remembered.
     pub fn limited(calls_per_second: u32) -> Self {
         let bank = Self::default();
-        bank.lock().limit = Some(Limit { calls_per_second: calls_per_second.into(), tokens: calls_per_second.into(), since_ms: i64::MIN });
+        let calls_per_second = i64::from(calls_per_second);
+        bank.lock().limit = Some(Limit { calls_per_second, thousandths: calls_per_second * 1_000, since_ms: i64::MIN });
         bank
     }
 
@@ -515,22 +516,23 @@ struct Book {
     away: Option<Range<Timestamp>>,
 }
 
-/// A token bucket.
+/// A token bucket, counted in thousandths of a call: a call costs 1,000, and each millisecond brings `calls_per_second`.
 #[derive(Debug)]
 struct Limit {
-    calls_per_second: f64,
-    tokens: f64,
+    calls_per_second: i64,
+    thousandths: i64,
     since_ms: i64,
 }
 
 impl Limit {
     fn takes(&mut self, now_ms: i64) -> bool {
-        let seconds =
-            std::time::Duration::from_millis(u64::try_from(now_ms.saturating_sub(self.since_ms)).unwrap_or_default()).as_secs_f64();
-        self.tokens = self.calls_per_second.min(self.tokens + seconds * self.calls_per_second);
+        let brought = now_ms.saturating_sub(self.since_ms).max(0).saturating_mul(self.calls_per_second);
+        self.thousandths = self.thousandths.saturating_add(brought).min(self.calls_per_second * 1_000);
         self.since_ms = now_ms;
-        let takes = self.tokens >= 1.0;
-        self.tokens -= f64::from(u8::from(takes));
+        let takes = self.thousandths >= 1_000;
+        if takes {
+            self.thousandths -= 1_000;
+        }
         takes
     }
 }
