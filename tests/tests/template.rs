@@ -609,6 +609,8 @@ fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
     complains(rule, &without("/Resources/MailEventsLostAlarm")?, "MailEventsTopic")?;
     complains(rule, &without("/Resources/ThrottlesAlarm")?, "Throttles")?;
     let rule = operations::functions_and_apis_are_watched;
+    complains(rule, &without("/Resources/OperatorErrorsAlarm")?, "OperatorFunction: no alarm on Errors")?;
+    complains(rule, &without("OperatorFunction/Timeout")?, "OperatorFunction: Timeout")?;
     complains(rule, &without("/Resources/OrderApiServerErrorsAlarm")?, "OrderApi")
 }
 

@@ -506,6 +506,15 @@ pub fn functions_and_apis_are_watched(template: &Template) -> Complaints {
             complaints.push(format!("{}: long retries are not counted, or raise no alarm of its own", function.id));
         }
     }
+    // A command is four calls one after the other, each with its retries; and one that crashed answered its person nothing.
+    for function in template.functions().filter(|function| COMMANDED.contains(&function.id)) {
+        if function.at("/Timeout").as_u64().is_none_or(|seconds| seconds < SCHEDULED_TIMEOUT_MIN) {
+            complaints.push(format!("{}: Timeout is below {SCHEDULED_TIMEOUT_MIN}", function.id));
+        }
+        if !alarms_on_errors(template, function.id).iter().any(|alarm| above(alarm, "Sum", &json!(0), 300)) {
+            complaints.push(format!("{}: no alarm on Errors of what people command", function.id));
+        }
+    }
     for api in template.of_type("AWS::Serverless::HttpApi") {
         let errors = alarms_on(template, ("AWS/ApiGateway", "5xx"), json!({ "Name": "ApiId", "Value": { "Ref": api.id } }));
         if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(5), 300)) {
