@@ -63,6 +63,7 @@ pub const RULES: &[Rule] = &[
     operations::what_is_lost_or_throttled_is_watched,
     operations::mails_are_counted,
     operations::uncollected_payments_are_counted,
+    operations::refused_captures_are_counted,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
 ];

@@ -605,6 +605,9 @@ fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
     complains(rule, &with("OrderTrackingRetriesAlarm/MetricName", json!("Retries"))?, "OrderTrackingFunction: long retries")?;
     let shared = with("ShippingRetryFilter/MetricTransformations/0/MetricName", json!("PaymentRetries"))?;
     complains(rule, &shared, "PaymentFunction: long retries")?;
+    let rule = operations::refused_captures_are_counted;
+    complains(rule, &without("/Resources/CaptureRefusedAlarm")?, "refused captures")?;
+    complains(rule, &with("PaymentCaptureRefusedFilter/FilterPattern", json!("{ $.outcome = \"done\" }"))?, "refused captures")?;
     let rule = operations::what_is_lost_or_throttled_is_watched;
     complains(rule, &without("/Resources/MailEventsLostAlarm")?, "MailEventsTopic")?;
     complains(rule, &without("/Resources/ThrottlesAlarm")?, "Throttles")?;

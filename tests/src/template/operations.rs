@@ -613,6 +613,21 @@ pub fn uncollected_payments_are_counted(template: &Template) -> Complaints {
     complaints
 }
 
+/// A shipped order that waits for its money fails no message, so that payment's own line is all there is to see of it.
+pub fn refused_captures_are_counted(template: &Template) -> Complaints {
+    let metric = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "CapturesRefusedForNow", "MetricValue": "1" }]);
+    let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
+        target(filter.at("/LogGroupName")) == Some("PaymentLogGroup")
+            && filter.at("/FilterPattern") == "{ $.error_type = \"CaptureRefusedForNow\" }"
+            && *filter.at("/MetricTransformations") == metric
+    });
+    let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+        let metric = alarm.at("/MetricName") == "CapturesRefusedForNow" && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
+        metric && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
+    });
+    if counted && watched { vec![] } else { vec!["refused captures: not counted, or no alarm within a quarter of an hour".to_owned()] }
+}
+
 /// Whether an alarm goes off when a function is not invoked.
 fn is_heartbeat(alarm: &Resource<'_>) -> bool {
     alarm.at("/Namespace") == "AWS/Lambda"

@@ -181,9 +181,13 @@ pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints 
         if variable("MAXIMUM_CONCURRENCY") != concurrency {
             complaints.push(format!("{function}: MAXIMUM_CONCURRENCY is not the mapping's MaximumConcurrency, {concurrency}"));
         }
-        for name in ["STRIPE_CALLS_PER_SECOND", "STRIPE_ENDPOINT_CALLS_PER_SECOND"] {
-            if variable(name).is_null() {
-                complaints.push(format!("{function}: {name} is missing, and nothing keeps it below the provider's rate"));
+        let (live, sandbox) = PROVIDER_CALLS_PER_SECOND;
+        let by_stage = json!({ "Fn::If": ["IsProd", live, sandbox] });
+        let account = json!({ "Fn::If": ["HasStripeCallsPerSecond", { "Ref": "StripeCallsPerSecond" }, by_stage] });
+        let endpoint = json!({ "Ref": "StripeEndpointCallsPerSecond" });
+        for (name, rate) in [("STRIPE_CALLS_PER_SECOND", account), ("STRIPE_ENDPOINT_CALLS_PER_SECOND", endpoint)] {
+            if *variable(name) != rate {
+                complaints.push(format!("{function}: {name} is not {rate}, and nothing keeps it below the provider's rate"));
             }
         }
         for limit in branches(concurrency) {
