@@ -61,7 +61,7 @@ async fn left(stack: &Stack, orders: &[String]) -> Result<[Vec<String>; 2]> {
     let queues = letters.filter(|(_, letters)| about(letters)).map(|(queue, _)| queue);
     // Without a consumer, by the template's names: dead letters, what could not be delivered, what nobody could collect.
     let (for_people, for_consumers) =
-        queues.partition(|queue| ["DeadLetterQueue", "UndeliveredQueue", "UncollectedQueue"].iter().any(|end| queue.ends_with(end)));
+        queues.partition(|queue| ["DeadLetterQueue", "UndeliveredQueue"].iter().any(|end| queue.ends_with(end)));
     Ok([for_people, for_consumers])
 }
 
