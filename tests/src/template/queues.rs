@@ -178,11 +178,11 @@ pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints 
     for source in template.sources().filter(|source| !source.function.at("/Environment/Variables/STRIPE_API_URL").is_null()) {
         let (function, variable) = (source.function.id, |name: &str| source.function.at(&format!("/Environment/Variables/{name}")));
         let concurrency = &source.mapping["ScalingConfig"]["MaximumConcurrency"];
-        if variable("MAXIMUM_CONCURRENCY") != concurrency {
+        if *variable("MAXIMUM_CONCURRENCY") != in_texts(concurrency) {
             complaints.push(format!("{function}: MAXIMUM_CONCURRENCY is not the mapping's MaximumConcurrency, {concurrency}"));
         }
         let (live, sandbox) = PROVIDER_CALLS_PER_SECOND;
-        let by_stage = json!({ "Fn::If": ["IsProd", live, sandbox] });
+        let by_stage = json!({ "Fn::If": ["IsProd", live.to_string(), sandbox.to_string()] });
         let account = json!({ "Fn::If": ["HasStripeCallsPerSecond", { "Ref": "StripeCallsPerSecond" }, by_stage] });
         let endpoint = json!({ "Ref": "StripeEndpointCallsPerSecond" });
         for (name, rate) in [("STRIPE_CALLS_PER_SECOND", account), ("STRIPE_ENDPOINT_CALLS_PER_SECOND", endpoint)] {
@@ -203,6 +203,16 @@ pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints 
         }
     }
     complaints
+}
+
+/// The same with its numbers as texts, which environment variables are.
+fn in_texts(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::Array(list) => list.iter().map(in_texts).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), in_texts(value))).collect(),
+        other => other.clone(),
+    }
 }
 
 /// An order waits for its own events only, never for another order's.
