@@ -151,7 +151,9 @@ impl Scenario {
     /// Whether an order may have to wait until `age` for reasons that nothing in the pipeline can heal.
     pub fn may_wait_until(&self, age: Duration) -> bool {
         let is_paused = self.pause.as_ref().is_some_and(|pause| pause.until >= age);
-        is_paused || self.bad_deployment.as_ref().is_some_and(|bad| bad.until >= age)
+        // An operator who nudges an order that lay for longer than the time-out finds it timed out at its next check.
+        let is_forgotten = self.loses_everything_after.is_some() && !self.keeps_the_clock && self.lost_for >= age;
+        is_paused || is_forgotten || self.bad_deployment.as_ref().is_some_and(|bad| bad.until >= age)
     }
 }
 
