@@ -8,9 +8,9 @@ use crate::progress::{bold, dim};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use dlq_inspector::table::{aligned, to_the_second};
-use domain::{OrderId, Timestamp, uncollected::Uncollected as Payment};
+use domain::{OrderId, Timestamp, command::Nothing, uncollected::Uncollected as Payment};
 use operator::answer::{Answer, Listed, Nudged, Settled};
-use operator::request::{self, Act, Nothing, Request};
+use operator::request::{self, Act, Request};
 use std::process::ExitCode;
 use testkit::stack::OPERATOR;
 
@@ -183,7 +183,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use clap::Parser as _;
-    use operator::answer::Refusal;
+    use domain::command::Refusal;
     use serde_json::{Value, json};
 
     const ID: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
@@ -231,7 +231,7 @@ mod tests {
         let told = text(&some, " --stack prod", Timestamp::UNIX_EPOCH);
         assert!(told.contains(&format!("{ID}  24.00 EUR  pi_1     expired  2026-05-09T08:00:00Z\n")), "{told}");
         assert!(told.contains("these are the 1 oldest") && told.contains("--dry-run --stack prod"), "{told}");
-        let refused = Answer::Refused(Refusal { error: "OrderHasEnded".into(), message: "It has ended.".into() });
+        let refused = Answer::Refused(Refusal::new("OrderHasEnded", "It has ended."));
         assert_eq!(status(&refused).unwrap_err().to_string(), "It has ended.");
     }
 

@@ -4,7 +4,7 @@ use crate::{
     request::{Counts, Cursor},
     table::Table,
 };
-use domain::Timestamp;
+use domain::{Timestamp, command::Refusal};
 use serde::{Deserialize, Serialize};
 
 /// Stands for what is not shown.
@@ -28,15 +28,6 @@ pub enum Answer {
     Refused(Refusal),
     /// A call failed; what was changed before it is in the audit records.
     Failed(Refusal),
-}
-
-/// One clear sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// A short stable name.
-    pub error: String,
-    /// The sentence.
-    pub message: String,
 }
 
 /// A dead-letter queue.

@@ -1,24 +1,14 @@
 //! What the inspector is asked: one JSON document per invocation.
 //!
 //! `{"by": "arn:…", "command": {"redrive": {"queue": "payment", "where": ["cause=CardDeclined"]}}}`. What takes longer than an
-//! invocation answers with a [`Cursor`]; the same request with it goes on. A request with an unknown field is refused whole: a
-//! misspelt `dry_run` must not change anything.
+//! invocation answers with a [`Cursor`]; the same request with it goes on.
 
 use crate::{seen::Seen, table::Table};
-use domain::Timestamp;
+use domain::{Timestamp, command::Nothing};
 use serde::{Deserialize, Serialize};
 
 /// An invocation's document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Who asks, for the audit record: what the caller says of itself. Lambda tells a function nothing of its caller; where
-    /// CloudTrail logs Lambda's data events, it knows under the request id that the record has too.
-    #[serde(default)]
-    pub by: String,
-    /// What is asked.
-    pub command: Command,
-}
+pub type Request = domain::command::Request<Command>;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +27,6 @@ pub enum Command {
     /// The operators' message.
     Digest(Nothing),
 }
-
-/// `list` and `digest` take no arguments.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
 
 /// `peek`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

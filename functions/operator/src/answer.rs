@@ -1,6 +1,6 @@
 //! What the operator answers: one JSON document per invocation.
 
-use domain::{OrderId, Timestamp, tracking::Status, uncollected::Uncollected};
+use domain::{OrderId, Timestamp, command::Refusal, tracking::Status, uncollected::Uncollected};
 use serde::{Deserialize, Serialize};
 
 /// An answer.
@@ -17,15 +17,6 @@ pub enum Answer {
     Refused(Refusal),
     /// A call failed; whether it had its effect is not known, and the same command may be given again.
     Failed(Refusal),
-}
-
-/// One clear sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// A short stable name.
-    pub error: String,
-    /// The sentence.
-    pub message: String,
 }
 
 /// The payments that wait for a person.

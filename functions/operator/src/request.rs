@@ -1,25 +1,15 @@
 //! What the operator is asked: one JSON document per invocation.
 //!
-//! `{"by": "ada", "command": {"settle": {"order_id": "…", "reason": "paid by transfer"}}}`. A request with an unknown field is
-//! refused whole: a misspelt `dry_run` must not change anything.
+//! `{"by": "ada", "command": {"settle": {"order_id": "…", "reason": "paid by transfer"}}}`.
 
-use domain::OrderId;
+use domain::{OrderId, command::Nothing};
 use serde::{Deserialize, Serialize};
 
 /// Longest reason, in bytes: a few sentences. It becomes part of a record, which DynamoDB limits to 400 KB as a whole.
 pub const REASON_MAX: usize = 1_000;
 
 /// An invocation's document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Who asks, for the audit record: what the caller says of itself. Lambda tells a function nothing of its caller; where
-    /// CloudTrail logs Lambda's data events, it knows under the request id that the record has too.
-    #[serde(default)]
-    pub by: String,
-    /// What is asked.
-    pub command: Command,
-}
+pub type Request = domain::command::Request<Command>;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +22,6 @@ pub enum Command {
     /// Publish an order's `order.placed` again.
     Nudge(Act),
 }
-
-/// `uncollected` takes no arguments.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
 
 /// Something to do about one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

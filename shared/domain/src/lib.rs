@@ -10,8 +10,10 @@
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
 //! | [`uncollected`] | a payment that a person has to settle |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |
+//! | [`command`] | the document around what people command, and how it is refused |
 //! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
 
+pub mod command;
 pub mod customer;
 pub mod deadline;
 pub mod email;

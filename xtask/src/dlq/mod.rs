@@ -12,7 +12,8 @@ use crate::{Interrupted, interrupted};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use dlq_inspector::answer::{Answer, Changed};
-use dlq_inspector::request::{self, Cursor, Nothing, Request};
+use dlq_inspector::request::{self, Cursor, Request};
+use domain::command::Nothing;
 use meanwhile::Meanwhile;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -242,8 +243,9 @@ fn document(answer: Answer) -> Result<String> {
 mod tests {
     use super::*;
     use clap::Parser as _;
-    use dlq_inspector::answer::{Digested, Listed, Refusal};
+    use dlq_inspector::answer::{Digested, Listed};
     use dlq_inspector::request::Counts;
+    use domain::command::Refusal;
     use serde_json::{Value, json};
 
     #[derive(clap::Parser)]
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_an_error_with_its_sentence_alone() {
-        let refusal = || Refusal { error: "UnknownQueue".into(), message: "The stack has no dead-letter queue `x`.".into() };
+        let refusal = || Refusal::new("UnknownQueue", "The stack has no dead-letter queue `x`.");
         for answer in [Answer::Refused(refusal()), Answer::Failed(refusal())] {
             assert_eq!(status(&answer).unwrap_err().to_string(), refusal().message);
         }

@@ -17,10 +17,11 @@ pub mod stop;
 pub mod walk;
 
 use crate::{
-    answer::{Answer, Refusal},
+    answer::Answer,
     request::{Command, Request},
 };
 use audit::Who;
+use domain::command::Refusal;
 use lambda_kit::Failure;
 use pipeline::command::sentence;
 use ports::Ports;
@@ -54,9 +55,7 @@ impl<P: Ports> Inspector<P> {
     pub async fn handle(&self, document: serde_json::Value, request_id: &str, deadline: Instant) -> Result<Answer, Failure> {
         let request: Request = match serde_json::from_value(document) {
             Ok(request) => request,
-            Err(error) => {
-                return Ok(Answer::Refused(Refusal { error: "InvalidRequest".into(), message: format!("The request: {error}.") }));
-            }
+            Err(error) => return Ok(Answer::Refused(Refusal::new("InvalidRequest", format!("The request: {error}.")))),
         };
         let last = deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline);
         let who = Who { by: &request.by, request_id };
@@ -72,7 +71,7 @@ impl<P: Ports> Inspector<P> {
             Stop::Refused(refusal) => Answer::Refused(refusal),
             Stop::Failed(failure) => {
                 tracing::error!(error_type = failure.error_type, error = failure.chain(), request_id, "the command failed");
-                Answer::Failed(Refusal { message: sentence("inspector", &failure), error: failure.error_type })
+                Answer::Failed(Refusal::new(&failure.error_type, sentence("inspector", &failure)))
             }
         }))
     }

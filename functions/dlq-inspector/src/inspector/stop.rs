@@ -1,6 +1,6 @@
 //! Why a command ends early: the request is at fault, or a call failed.
 
-use crate::answer::Refusal;
+use domain::command::Refusal;
 use lambda_kit::Failure;
 
 /// Why an answer stops short.
@@ -15,7 +15,7 @@ pub enum Stop {
 impl Stop {
     /// The request's fault.
     pub fn refused(error: &str, message: impl Into<String>) -> Self {
-        Self::Refused(Refusal { error: error.to_owned(), message: message.into() })
+        Self::Refused(Refusal::new(error, message))
     }
 }
 

@@ -5,10 +5,10 @@ pub mod aws;
 mod tests;
 
 use crate::{
-    answer::{Answer, Listed, Nudged, Refusal, Settled},
+    answer::{Answer, Listed, Nudged, Settled},
     request::{Act, Command, REASON_MAX, Request},
 };
-use domain::{CloudEvent, Order, OrderId, Subject, uncollected::Settlement};
+use domain::{CloudEvent, Order, OrderId, Subject, command::Refusal, uncollected::Settlement};
 use lambda_kit::{Ambient, Failure, publish::Publisher, trace};
 use pipeline::{
     command::{Who, audit_record, sentence},
@@ -103,7 +103,7 @@ impl From<Failure> for Stop {
 }
 
 fn refused(error: &str, message: impl Into<String>) -> Stop {
-    Stop::Refused(Refusal { error: error.to_owned(), message: message.into() })
+    Stop::Refused(Refusal::new(error, message))
 }
 
 impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P, T, S, A> {
@@ -111,9 +111,7 @@ impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P
     pub async fn handle(&self, document: serde_json::Value, request_id: &str) -> Answer {
         let request: Request = match serde_json::from_value(document) {
             Ok(request) => request,
-            Err(error) => {
-                return Answer::Refused(Refusal { error: "InvalidRequest".into(), message: format!("The request: {error}.") });
-            }
+            Err(error) => return Answer::Refused(Refusal::new("InvalidRequest", format!("The request: {error}."))),
         };
         let who = Who { by: &request.by, request_id };
         let answer = match &request.command {
@@ -125,7 +123,7 @@ impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P
             Stop::Refused(refusal) => Answer::Refused(refusal),
             Stop::Failed(failure) => {
                 tracing::error!(error_type = failure.error_type, error = failure.chain(), request_id, "the command failed");
-                Answer::Failed(Refusal { message: sentence(NAME, &failure), error: failure.error_type })
+                Answer::Failed(Refusal::new(&failure.error_type, sentence(NAME, &failure)))
             }
         })
     }
