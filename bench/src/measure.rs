@@ -95,12 +95,12 @@ impl Bench {
         let log_bytes = || std::fs::metadata(&bootstrap.log).map(|log| log.len());
         let (cpu_before, logged_before) = (function.cpu()?, log_bytes()?);
         let mut warm = Vec::new();
-        self.aws.swallow(case.one_silent_in);
+        self.aws.stay_silent(case.one_silent_in);
         for _ in 0..self.effort.warm {
             tokio::time::sleep(self.pause).await;
             warm.push(self.invoke(&mut function, &sample, events.take()).await?);
         }
-        self.aws.swallow(None);
+        self.aws.stay_silent(None);
         let cpu = function.cpu()?.saturating_sub(cpu_before);
         let warm_log_bytes = log_bytes()?.saturating_sub(logged_before);
         let counted = self.aws.take();

@@ -39,6 +39,7 @@ pub const RULES: &[Rule] = &[
     access::consumers_that_look_again_may_loop,
     access::publishers_hold_the_key_of_the_topic,
     access::environment_and_role_name_the_same_things,
+    access::environment_variables_are_texts,
     access::topics_allow_no_principal_of_this_account,
     access::queues_admit_only_the_topic,
     access::keys_admit_services_of_this_account_only,

@@ -424,18 +424,14 @@ async fn bad_input_and_missing_rights_are_answered_in_one_sentence_and_change_no
     Ok(())
 }
 
-#[tokio::test]
-async fn the_digest_tells_the_operators_once_and_is_silent_where_nothing_lies() -> Result<()> {
-    let Some(stack) = start().await? else { return Ok(()) };
-    let ear = Ear::at(&stack, "AlertsTopic").await?;
-    // As the schedule invokes it.
-    let digest = async || {
-        Ok::<_, anyhow::Error>(stack.ask_inspector(&json!({"by": "schedule", "command": {"digest": {}}})).await?["digest"].clone())
-    };
-    assert_eq!(digest().await?, "silent");
-    let attributes = [("ErrorType", "CardReaderOnFire"), ("ErrorMessage", "why"), ("SourceQueue", "q"), ("type", "order.placed.v1")];
-    put(&stack, "PaymentDeadLetterQueue", "", "ada@example.com", &attributes).await?;
-    assert_eq!([digest().await?, digest().await?], ["sent", "said"]);
+/// What the digest says it did, invoked as the schedule does.
+async fn digest(stack: &Stack) -> Result<Value> {
+    Ok(stack.ask_inspector(&json!({"by": "schedule", "command": {"digest": {}}})).await?["digest"].clone())
+}
+
+/// The one mail that two digests in a row send.
+async fn told_once(stack: &Stack, ear: &Ear) -> Result<String> {
+    assert_eq!([digest(stack).await?, digest(stack).await?], ["sent", "said"]);
     let mails = stack
         .wait_for("the digest", async || {
             let mails = ear.take().await?;
@@ -443,10 +439,20 @@ async fn the_digest_tells_the_operators_once_and_is_silent_where_nothing_lies() 
         })
         .await?;
     let [mail] = mails.as_slice() else { panic!("{mails:?}") };
-    let text = mail["Body"].as_str().unwrap_or_default();
+    Ok(mail["Body"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn the_digest_tells_the_operators_once_and_is_silent_where_nothing_lies() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let ear = Ear::at(&stack, "AlertsTopic").await?;
+    assert_eq!(digest(&stack).await?, "silent");
+    let attributes = [("ErrorType", "CardReaderOnFire"), ("ErrorMessage", "why"), ("SourceQueue", "q"), ("type", "order.placed.v1")];
+    put(&stack, "PaymentDeadLetterQueue", "", "ada@example.com", &attributes).await?;
+    let text = told_once(&stack, &ear).await?;
     assert!(text.contains("payment: 1 messages") && text.contains("CardReaderOnFire") && !text.contains("ada@"), "{text}");
     start().await?;
-    assert_eq!(digest().await?, "silent");
+    assert_eq!(digest(&stack).await?, "silent");
     ear.leave().await
 }
 
@@ -476,18 +482,7 @@ async fn a_refused_capture_is_listed_told_once_and_settled() -> Result<()> {
     let listed = stack.command(&json!({"uncollected": {}})).await?["uncollected"].clone();
     let mine = listed["payments"].as_array().into_iter().flatten().find(|payment| payment["order_id"] == order_id);
     assert_eq!(mine.context("it is not listed")?["payment"], payment_id, "{listed:#}");
-    let digest = async || {
-        Ok::<_, anyhow::Error>(stack.ask_inspector(&json!({"by": "schedule", "command": {"digest": {}}})).await?["digest"].clone())
-    };
-    assert_eq!([digest().await?, digest().await?], ["sent", "said"]);
-    let mails = stack
-        .wait_for("the digest", async || {
-            let mails = ear.take().await?;
-            Ok((!mails.is_empty()).then_some(mails))
-        })
-        .await?;
-    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
-    let text = mail["Body"].as_str().unwrap_or_default();
+    let text = told_once(&stack, &ear).await?;
     assert!(text.contains("Shipped and not collected: 1") && text.contains(&order_id) && text.contains(&payment_id), "{text}");
 
     // A nudge has nothing to do here, a dry run changes nothing, a settlement is one, and the digest falls silent.
@@ -503,7 +498,7 @@ async fn a_refused_capture_is_listed_told_once_and_settled() -> Result<()> {
     assert_eq!((&again["before"], &again["payment"]["settled_reason"]), (&json!(true), &json!("paid by transfer")));
     let record = stack.item("PaymentsTable", "order_id", &order_id).await?.context("no record")?;
     assert_eq!((&record["state"], record.get("unsettled")), (&json!("uncollected"), None), "{record:#}");
-    assert_eq!(digest().await?, "silent");
+    assert_eq!(digest(&stack).await?, "silent");
     ear.leave().await
 }
 

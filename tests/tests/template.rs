@@ -351,6 +351,15 @@ fn a_function_that_is_told_of_what_it_may_not_use_is_refused() -> Result<()> {
 }
 
 #[test]
+fn an_environment_variable_that_is_no_text_is_refused() -> Result<()> {
+    let rule = access::environment_variables_are_texts;
+    let (own, globals) = ("PaymentFunction/Environment/Variables/MAXIMUM_CONCURRENCY", "/Globals/Function/Environment");
+    complains(rule, &with(own, json!({ "Fn::If": ["IsProd", 5, "2"] }))?, "MAXIMUM_CONCURRENCY")?;
+    complains(rule, &with(own, json!(false))?, "MAXIMUM_CONCURRENCY")?;
+    complains(rule, &with(globals, json!({ "Variables": { "NUMBER": 7 } }))?, "NUMBER")
+}
+
+#[test]
 fn a_topic_that_is_open_to_this_account_is_refused() -> Result<()> {
     let rule = access::topics_allow_no_principal_of_this_account;
     let statements = "OrderEventsTopicPolicy/PolicyDocument/Statement";

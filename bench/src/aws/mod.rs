@@ -91,7 +91,7 @@ struct Silence {
 
 impl Silence {
     /// Whether the answer to the next call is one of them.
-    fn swallows_next(&mut self) -> bool {
+    fn is_silent_next(&mut self) -> bool {
         self.calls += 1;
         self.one_in.is_some_and(|one_in| self.calls.is_multiple_of(one_in))
     }
@@ -148,7 +148,7 @@ impl Aws {
 
     /// From now on, one of so many answers of AWS never comes, though what was asked for is done: the connection is there and says
     /// nothing, as one does that a machine between has forgotten.
-    pub fn swallow(&self, one_in: Option<u64>) {
+    pub fn stay_silent(&self, one_in: Option<u64>) {
         *lock(&self.state.silence) = Silence { one_in, calls: 0 };
     }
 
@@ -168,7 +168,7 @@ async fn listen(service: Service, listener: TcpListener, tls: TlsAcceptor, state
     while let Ok((stream, _)) = listener.accept().await {
         let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::spawn(async move {
-            // A handshake that fails, fails the call that it was for, and so the invocation; nothing is swallowed here.
+            // A handshake that fails, fails the call that it was for, and so the invocation; every handshake is answered.
             let Ok(()) = stream.set_nodelay(true) else { return };
             let Ok(stream) = tls.accept(stream).await else { return };
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -203,7 +203,7 @@ async fn serve(service: Service, request: Request<Incoming>, state: Arc<State>) 
         answers::answer(asked, &mut tables)
     };
     // The provider's client has limits of its own.
-    if service != Service::Stripe && lock(&state.silence).swallows_next() {
+    if service != Service::Stripe && lock(&state.silence).is_silent_next() {
         std::future::pending::<()>().await;
     }
     Ok(respond(answer.unwrap_or_else(|why| {

@@ -23,7 +23,7 @@ pub enum Kind {
     Calls(Vec<Trouble>),
     /// The same, where what is wrong is with an order and not with the function, which does its work.
     Order(Vec<Trouble>),
-    /// Calls fail, for a message that nobody can read.
+    /// Calls fail, for a message that cannot be read.
     Poison(Vec<Trouble>),
     /// Every process ends before it is ready.
     DiesAtStart,
@@ -104,7 +104,7 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
         }
     }
     if let Some(source) = queued {
-        add("nobody can read the message", Kind::Poison(vec![]));
+        add("a message that cannot be read", Kind::Poison(vec![]));
         add("the event source mapping is disabled", Kind::Paused);
         if template.subscriptions().any(|it| target(it.at("/Endpoint")) == Some(source.queue.id)) {
             add("SNS may not send to the queue", Kind::NotDelivered);

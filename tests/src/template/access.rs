@@ -509,6 +509,22 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
     complaints
 }
 
+/// Lambda's environment variables are texts. CloudFormation makes a text of a number or a truth value; the local engine keeps it, and
+/// cannot start the function.
+pub fn environment_variables_are_texts(template: &Template) -> Complaints {
+    let everywhere = template.at("/Globals/Function/Environment/Variables");
+    let globals = entries(everywhere).map(|(name, value)| ("Globals", name, value));
+    let functions: Vec<_> = template.functions().collect();
+    let own = functions
+        .iter()
+        .flat_map(|function| entries(function.at("/Environment/Variables")).map(|(name, value)| (function.id, name, value)));
+    globals
+        .chain(own)
+        .filter(|(.., value)| branches(value).iter().any(|branch| matches!(branch.value, Value::Number(_) | Value::Bool(_))))
+        .map(|(id, name, value)| format!("{id}: {name} is not a text: {value}"))
+        .collect()
+}
+
 /// What stands in the stack's own configuration: queues, and the topics that they hear.
 fn found_by_itself(template: &Template) -> BTreeSet<&str> {
     let topics = template.subscriptions().filter_map(|subscription| target(subscription.at("/TopicArn")));

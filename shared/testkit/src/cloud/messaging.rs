@@ -369,7 +369,17 @@ impl State {
         now: Instant,
     ) -> Message {
         self.ids += 1;
-        Message { id: format!("m{}", self.ids), body, attributes, group_id, deduplication_id, receives: 0, deliveries: 0, visible_at: now, sent_at: now }
+        Message {
+            id: format!("m{}", self.ids),
+            body,
+            attributes,
+            group_id,
+            deduplication_id,
+            receives: 0,
+            deliveries: 0,
+            visible_at: now,
+            sent_at: now,
+        }
     }
 
     /// Deletes what was kept for as long as its queue keeps one.
