@@ -45,6 +45,8 @@ enum Target {
     Batch,
     /// The body of `POST /orders`: any bytes
     IntakeBody,
+    /// The body of `POST /customers`: any bytes
+    SignupBody,
     /// A request as Lambda hands it to order-intake: any JSON
     IntakeEvent,
 }
@@ -206,7 +208,8 @@ fn seeds(event: &Value) -> Vec<(&'static str, String)> {
             bodies.chain([("sqs_event", event.to_string())]).collect()
         }
         None if event["requestContext"].is_object() => {
-            text(&event["body"]).map(|body| ("intake_body", body)).into_iter().chain([("intake_event", event.to_string())]).collect()
+            let bodies = ["intake_body", "signup_body"].into_iter().filter_map(|target| Some((target, text(&event["body"])?)));
+            bodies.chain([("intake_event", event.to_string())]).collect()
         }
         None => Vec::new(),
     }
@@ -242,7 +245,7 @@ mod tests {
     fn a_sample_seeds_the_targets_that_read_it() {
         let of = |event: Value| seeds(&event).into_iter().map(|(target, _)| target).collect::<Vec<_>>();
         assert_eq!(of(json!({"Records": [{"body": "{}"}, {"body": "not JSON"}, {}]})), ["envelope", "envelope", "sqs_event"]);
-        assert_eq!(of(json!({"requestContext": {}, "body": "{}"})), ["intake_body", "intake_event"]);
+        assert_eq!(of(json!({"requestContext": {}, "body": "{}"})), ["intake_body", "signup_body", "intake_event"]);
         assert_eq!(of(json!({"requestContext": {}})), ["intake_event"]);
         assert_eq!(of(json!({})), [""; 0]);
     }

@@ -11,7 +11,7 @@ use domain::{CloudEvent, Customer, CustomerId, Subject};
 use lambda_kit::{
     Ambient, Failure,
     dynamodb::{Created, DynamoDb},
-    http::{Fault, Problem, Refused, Request, Response},
+    http::{Faults, Problem, Refused, Request, Response},
     publish::Publisher,
     trace,
 };
@@ -80,8 +80,8 @@ impl<C: Customers, P: Publisher, A: Ambient> CustomerSignup<C, P, A> {
     }
 }
 
-fn invalid(faults: Vec<Fault>) -> Problem {
-    Problem::typed(422, SIGNUP_INVALID, "The sign-up is invalid", "Each place that is wrong is named in `errors`.").with_errors(faults)
+fn invalid(faults: Faults) -> Problem {
+    Problem::typed(422, SIGNUP_INVALID, "The sign-up is invalid", "The places that are wrong are named in `errors`.").with_errors(faults)
 }
 
 /// The answer, which follows from the address alone. A time, or a field that only a new customer has, would tell the known

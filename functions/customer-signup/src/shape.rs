@@ -5,7 +5,7 @@
 
 use domain::{EmailAddress, Personal, customer::NAME_CHARS_MAX};
 use lambda_kit::http::{
-    Document, Fault,
+    Document, Faults,
     shape::{Node, Shape},
 };
 
@@ -24,8 +24,8 @@ impl SignUp {
     /// Reads a document.
     ///
     /// # Errors
-    /// Every fault of it.
-    pub fn parse(document: &Document) -> Result<Self, Vec<Fault>> {
+    /// What is wrong with it.
+    pub fn parse(document: &Document) -> Result<Self, Faults> {
         Shape::of(document, sign_up)
     }
 }

@@ -17,7 +17,7 @@ use domain::{
 use lambda_kit::{
     Ambient, Failure,
     dynamodb::{Created, DynamoDb},
-    http::{Fault, Problem, Refused, Request, Response},
+    http::{Faults, Problem, Refused, Request, Response},
     publish::Publisher,
     trace,
 };
@@ -188,8 +188,8 @@ fn idempotency_key(request: &Request) -> Result<IdempotencyKey, Problem> {
     })
 }
 
-fn invalid(faults: Vec<Fault>) -> Problem {
-    Problem::typed(422, ORDER_INVALID, "The order is invalid", "Each place that is wrong is named in `errors`.").with_errors(faults)
+fn invalid(faults: Faults) -> Problem {
+    Problem::typed(422, ORDER_INVALID, "The order is invalid", "The places that are wrong are named in `errors`.").with_errors(faults)
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,7 @@ use domain::{
 use lambda_kit::{
     Failure,
     http::{
-        Document, Fault, Pointer,
+        Document, Faults, Pointer,
         shape::{Node, Shape},
     },
 };
@@ -100,8 +100,8 @@ impl PlaceOrder {
     /// Reads a document.
     ///
     /// # Errors
-    /// Every fault of it.
-    pub fn parse(document: &Document) -> Result<Self, Vec<Fault>> {
+    /// What is wrong with it.
+    pub fn parse(document: &Document) -> Result<Self, Faults> {
         Shape::of(document, order)
     }
 
@@ -126,8 +126,8 @@ impl PlaceOrder {
     /// The lines at the catalogue's prices, and their sum.
     ///
     /// # Errors
-    /// Every fault: SKUs that are not in `prices` or have another currency, a sum that is too high.
-    pub fn price(&self, prices: &HashMap<Sku, Price>) -> Result<(Vec<Line>, Money), Vec<Fault>> {
+    /// What is wrong: SKUs that are not in `prices` or have another currency, a sum that is too high.
+    pub fn price(&self, prices: &HashMap<Sku, Price>) -> Result<(Vec<Line>, Money), Faults> {
         let mut shape = Shape::default();
         let at = Pointer::default().member("lines");
         let line = |(index, Item { sku, quantity }): (usize, &Item)| {

@@ -12,8 +12,8 @@ mod response;
 mod serve;
 pub mod shape;
 
-pub use json::Document;
+pub use json::{DEPTH_MAX, Document, Unread};
 pub use pointer::Pointer;
 pub use request::{BODY_BYTES_MAX, Request};
-pub use response::{Fault, Problem, RETRY_AFTER_S, Refused, Response};
+pub use response::{FAULTS_MAX, Fault, Faults, PROBLEM_BYTES_MAX, Problem, RETRY_AFTER_S, Refused, Response};
 pub use serve::{answer, run};

@@ -5,7 +5,7 @@ use domain::{CloudEvent, Currency, Order, OrderId, Sku, Timestamp};
 use lambda_kit::{
     Ambient, Failure,
     dynamodb::Created,
-    http::{Request, Response, answer},
+    http::{PROBLEM_BYTES_MAX, Request, Response, answer},
     message::Outgoing,
     publish::{PublishError, Publisher},
 };
@@ -43,12 +43,18 @@ pub fn check(event: &Value) {
     }
 }
 
+/// The answer to an event of API Gateway.
+pub fn answer_to(event: &Value) -> Response {
+    Shop::default().send(event)
+}
+
 impl Shop {
     fn send(&self, event: &Value) -> Response {
         let intake = OrderIntake { catalogue: self, orders: self, topic: self, ambient: self };
         let handler = async |request: &Request| intake.handle(request).await;
         let response = block_on(answer(event.clone(), Timestamp::MAX, self, &handler));
         let body: Value = serde_json::from_str(response.body()).expect("every answer is JSON");
+        assert!(response.body().len() <= PROBLEM_BYTES_MAX, "an answer is short, whatever was sent");
         match response.status() {
             202 => assert_eq!((&body["status"], response.header("Location").is_some()), (&Value::from("received"), true)),
             // 500: only an event that is no HTTP API's; whatever a client can send is its own fault.

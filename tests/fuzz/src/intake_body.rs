@@ -4,7 +4,7 @@ use crate::intake;
 use domain::line::{LINES_MAX, QUANTITY_MAX};
 use lambda_kit::{
     Real,
-    http::{Document, Problem, Request},
+    http::{Document, FAULTS_MAX, Problem, Request, Response},
 };
 use order_intake::shape::{EMAIL_BYTES_MAX, PAYMENT_METHOD_BYTES_MAX, POSTAL_CODE_CHARS_MAX, PlaceOrder, TEXT_CHARS_MAX};
 use serde_json::{Value, json};
@@ -26,15 +26,24 @@ pub fn intake_body(body: &[u8]) {
     match PlaceOrder::parse(&document) {
         Ok(order) => accepted(&order),
         Err(faults) => {
-            assert!(!faults.is_empty(), "refused for a reason");
-            for fault in faults {
+            assert!(faults.count() > 0 && faults.named.len() <= FAULTS_MAX, "refused for a reason, or some");
+            for fault in faults.named {
                 assert!(fault.detail.len() <= DETAIL_MAX && fault.pointer.as_str().starts_with('#') && fault.pointer.as_str().is_ascii());
             }
         }
     }
+    intake::check(&with(body));
+}
+
+/// What `order-intake` answers to this body.
+pub fn answer_to_order(body: &[u8]) -> Response {
+    intake::answer_to(&with(body))
+}
+
+fn with(body: &[u8]) -> Value {
     let mut event = EVENT.clone();
     event["body"] = String::from_utf8_lossy(body).into();
-    intake::check(&event);
+    event
 }
 
 fn read(body: String, is_base64: bool) -> Result<Document, Problem> {

@@ -9,10 +9,12 @@ mod envelope;
 mod intake;
 mod intake_body;
 mod queue;
+mod signup_body;
 
 pub use batch::batch;
 pub use envelope::envelope;
-pub use intake_body::intake_body;
+pub use intake_body::{answer_to_order, intake_body};
+pub use signup_body::{answer_to_signup, signup_body};
 
 use aws_lambda_events::sqs::SqsEvent;
 
@@ -34,8 +36,14 @@ pub fn intake_event(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 5] =
-    [("envelope", envelope), ("sqs_event", sqs_event), ("batch", batch), ("intake_body", intake_body), ("intake_event", intake_event)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("envelope", envelope),
+    ("sqs_event", sqs_event),
+    ("batch", batch),
+    ("intake_body", intake_body),
+    ("signup_body", signup_body),
+    ("intake_event", intake_event),
+];
 
 /// Runs a future to its end in time that passes when nothing else is left to do, so that no input waits for a clock.
 fn block_on<T>(work: impl Future<Output = T>) -> T {

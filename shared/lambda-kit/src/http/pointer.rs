@@ -3,6 +3,10 @@
 use serde::Serialize;
 use std::fmt;
 
+/// Longest name in a pointer, in bytes: longer ones are cut, and end in `…`. Ours have 17 at most; a client's may be as long as its
+/// body, and each of its bytes may take three here.
+pub const NAME_BYTES_MAX: usize = 64;
+
 /// A place in a JSON document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -16,11 +20,13 @@ impl Default for Pointer {
 }
 
 impl Pointer {
-    /// The member `name` of the object at this place.
+    /// The member `name` of the object at this place, cut to [`NAME_BYTES_MAX`].
     #[must_use]
     pub fn member(&self, name: &str) -> Self {
         let mut text = format!("{}/", self.0);
-        for byte in name.bytes() {
+        let kept = &name[..name.floor_char_boundary(NAME_BYTES_MAX)];
+        let more = if kept.len() < name.len() { "…" } else { "" };
+        for byte in kept.bytes().chain(more.bytes()) {
             match byte {
                 b'~' => text.push_str("~0"),
                 b'/' => text.push_str("~1"),
@@ -76,5 +82,13 @@ mod tests {
         ] {
             assert_eq!(fragment(name), expected);
         }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters_and_says_so() {
+        let at = |name: &str| Pointer::default().member(name).to_string();
+        assert_eq!(at(&"n".repeat(NAME_BYTES_MAX)), format!("#/{}", "n".repeat(NAME_BYTES_MAX)));
+        assert_eq!(at(&"n".repeat(NAME_BYTES_MAX + 1)), format!("#/{}%E2%80%A6", "n".repeat(NAME_BYTES_MAX)));
+        assert_eq!(at(&format!("n{}", "ä".repeat(NAME_BYTES_MAX))), format!("#/n{}%E2%80%A6", "%C3%A4".repeat(31)));
     }
 }

@@ -1,6 +1,6 @@
 //! A request, read from API Gateway's event.
 
-use super::{Document, Pointer, Problem};
+use super::{DEPTH_MAX, Document, Fault, Pointer, Problem, Unread};
 use crate::{Ambient, trace};
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, http::HeaderMap};
 use std::{borrow::Cow, cell::RefCell, fmt};
@@ -132,7 +132,8 @@ impl Request {
     /// The body as JSON.
     ///
     /// # Errors
-    /// 415 where it is said to be something else, 413 where it is too long, 400 where it is no JSON.
+    /// 415 where it is said to be something else, 413 where it is too long, 400 where it is no JSON, nested deeper than [`DEPTH_MAX`],
+    /// or has a name twice in an object.
     pub fn json(&self) -> Result<Document, Problem> {
         if !self.header("content-type").is_some_and(|value| is_json(&value)) {
             return Err(Problem::of(415, "The body must be sent as `Content-Type: application/json`, in UTF-8."));
@@ -141,12 +142,14 @@ impl Request {
             return Err(Problem::of(415, "The body must be sent without a content coding."));
         }
         let body = self.body()?;
-        Document::parse(&body).map_err(|error| {
-            let place = match (error.line(), error.column()) {
-                (0, _) => String::new(),
-                (line, column) => format!(" It breaks off or goes wrong at line {line}, column {column}."),
-            };
-            Problem::of(400, format!("The body is not JSON.{place}"))
+        Document::parse(&body).map_err(|unread| match unread {
+            Unread::NotJson { line: 0, .. } => Problem::of(400, "The body is not JSON."),
+            Unread::NotJson { line, column } => {
+                Problem::of(400, format!("The body is not JSON. It breaks off or goes wrong at line {line}, column {column}."))
+            }
+            Unread::TooDeep => Problem::of(400, format!("The body is nested deeper than {DEPTH_MAX} arrays and objects.")),
+            Unread::Repeated(pointer) => Problem::of(400, "A name stands twice in its object, so the body may mean two things.")
+                .with_errors(Fault { pointer, detail: "stands twice in its object".to_owned() }),
         })
     }
 }

@@ -77,6 +77,42 @@ pub struct Fault {
     pub detail: String,
 }
 
+/// How many faults of a request are named: more than a person mends in one go, and few enough for [`PROBLEM_BYTES_MAX`].
+pub const FAULTS_MAX: usize = 20;
+/// Longest body of a problem: 16 KiB. [`FAULTS_MAX`] faults in the longest sentences at the longest places take half of it; whatever
+/// a client sends, its answer must not be a weapon against the client's network or this function's memory.
+pub const PROBLEM_BYTES_MAX: usize = 16 * 1024;
+
+/// What is wrong with a request: the first [`FAULTS_MAX`] faults, and how many there are beyond them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The first ones.
+    pub named: Vec<Fault>,
+    /// How many more.
+    pub more: usize,
+}
+
+impl Faults {
+    /// Adds a fault, which is made only if it will be named.
+    pub fn add(&mut self, fault: impl FnOnce() -> Fault) {
+        if self.named.len() < FAULTS_MAX {
+            self.named.push(fault());
+        } else {
+            self.more += 1;
+        }
+    }
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.named.len() + self.more
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self { named: vec![fault], more: 0 }
+    }
+}
+
 /// An RFC 9457 problem: why the caller does not get what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -86,6 +122,9 @@ pub struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
+    /// How many errors are not named.
+    #[serde(skip_serializing_if = "is_none")]
+    more_errors: usize,
     #[serde(skip)]
     headers: Vec<(&'static str, String)>,
 }
@@ -99,7 +138,7 @@ impl Problem {
     }
     /// A problem that a program may want to tell apart from others of the same status, by its `type`.
     pub fn typed(status: u16, problem_type: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { r#type: problem_type, title, status, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+        Self { r#type: problem_type, title, status, detail: detail.into(), errors: Vec::new(), more_errors: 0, headers: Vec::new() }
     }
     /// Time mends it: 503 with `Retry-After`.
     pub fn unavailable() -> Self {
@@ -110,10 +149,11 @@ impl Problem {
     pub fn internal() -> Self {
         Self::of(500, "The request could not be handled, and not through a fault of its own.")
     }
-    /// Names each place that is wrong.
+    /// Names the places that are wrong.
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
-        self.errors = errors;
+    pub fn with_errors(mut self, faults: impl Into<Faults>) -> Self {
+        let Faults { named, more } = faults.into();
+        (self.errors, self.more_errors) = (named, more);
         self
     }
     /// Adds a header to the answer.
@@ -128,10 +168,21 @@ impl Problem {
     }
 }
 
+/// Whether there is nothing to say.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 impl From<Problem> for Response {
-    fn from(problem: Problem) -> Self {
+    /// Leaves out the last errors where the body would be longer than [`PROBLEM_BYTES_MAX`].
+    fn from(mut problem: Problem) -> Self {
         // Serializing texts and numbers into memory has no way to fail.
-        let body = serde_json::to_string(&problem).unwrap_or_default();
+        let mut body = serde_json::to_string(&problem).unwrap_or_default();
+        while body.len() > PROBLEM_BYTES_MAX && problem.errors.pop().is_some() {
+            problem.more_errors += 1;
+            body = serde_json::to_string(&problem).unwrap_or_default();
+        }
         let response = Response::new(problem.status, "application/problem+json", body);
         problem.headers.into_iter().fold(response, |response, (name, value)| response.with_header(name, value))
     }
@@ -165,7 +216,7 @@ mod tests {
     #[test]
     fn a_problem_is_what_rfc_9457_shows() {
         let place = Pointer::default().member("lines").element(0).member("sku");
-        let errors = vec![Fault { pointer: place, detail: "is not in the catalogue".into() }];
+        let errors = Fault { pointer: place, detail: "is not in the catalogue".into() };
         let problem = Problem::typed(422, "urn:example:invalid", "Invalid", "It is invalid.").with_errors(errors);
         let response: Response = problem.with_header("Allow", "GET").into();
         assert_eq!(
@@ -177,6 +228,19 @@ mod tests {
                          \"errors\":[{\"pointer\":\"#/lines/0/sku\",\"detail\":\"is not in the catalogue\"}]}"
             })
         );
+    }
+
+    #[test]
+    fn a_problem_names_what_fits_and_counts_the_rest() {
+        let mut faults = Faults::default();
+        for _ in 0..FAULTS_MAX + 7 {
+            faults.add(|| Fault { pointer: Pointer::default(), detail: "é".repeat(1_000) });
+        }
+        let response: Response = Problem::of(422, "d").with_errors(faults).into();
+        let body: serde_json::Value = serde_json::from_str(response.body()).unwrap();
+        let named = body["errors"].as_array().unwrap().len();
+        assert!(response.body().len() <= PROBLEM_BYTES_MAX && (1..FAULTS_MAX).contains(&named), "{named}");
+        assert_eq!(body["more_errors"], FAULTS_MAX + 7 - named);
     }
 
     #[test]

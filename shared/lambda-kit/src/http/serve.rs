@@ -2,10 +2,14 @@
 
 use super::{Problem, Refused, Request, Response};
 use crate::{Ambient, Failure, Kind, trace};
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use aws_lambda_events::{
+    apigw::ApiGatewayV2httpRequest,
+    http::{HeaderName, HeaderValue},
+};
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
 use std::{panic::AssertUnwindSafe, time::Duration};
 use tokio::time::Instant;
 
@@ -22,7 +26,7 @@ pub async fn run<A: Ambient>(
     handler: impl AsyncFn(&Request) -> Result<Response, Refused>,
 ) -> Result<(), lambda_runtime::Error> {
     let (ambient, handler) = (&ambient, &handler);
-    let service = service_fn(move |invocation: LambdaEvent<serde_json::Value>| async move {
+    let service = service_fn(move |invocation: LambdaEvent<Value>| async move {
         let deadline = i64::try_from(invocation.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         Ok::<_, lambda_runtime::Error>(answer(invocation.payload, deadline.unwrap_or(Timestamp::MAX), ambient, handler).await)
     });
@@ -32,12 +36,18 @@ pub async fn run<A: Ambient>(
 /// Answers one event of API Gateway, before `deadline`. Whatever happens, the answer is a response: an error returned to
 /// Lambda would reach the caller as a bare 500 or 502, with our text in it where the gateway is not AWS's.
 pub async fn answer<A: Ambient>(
-    event: serde_json::Value,
+    mut event: Value,
     deadline: Timestamp,
     ambient: &A,
     handler: &impl AsyncFn(&Request) -> Result<Response, Refused>,
 ) -> Response {
     let started = Instant::now();
+    as_texts(&mut event, "/headers");
+    as_texts(&mut event, "/requestContext/authorizer/jwt/claims");
+    if !headers_are_legal(&event) {
+        tracing::info!(status = 400, request_id = event["requestContext"]["requestId"].as_str(), "request");
+        return Problem::of(400, "A header has a name or a value that HTTP does not allow, such as a control character.").into();
+    }
     // Read here and not by the runtime, which would answer what it cannot read with an error.
     let event: ApiGatewayV2httpRequest = match serde_json::from_value(event) {
         Ok(event) => event,
@@ -69,6 +79,24 @@ pub async fn answer<A: Ambient>(
     response
 }
 
+/// Makes texts of a map's numbers, truth values and lists, and leaves out nulls. API Gateway sends texts alone, a gateway in its place
+/// or a hand-written event need not; the reader of the event takes nothing else.
+fn as_texts(event: &mut Value, pointer: &str) {
+    let Some(Value::Object(map)) = event.pointer_mut(pointer) else { return };
+    map.retain(|_, value| !value.is_null());
+    for value in map.values_mut().filter(|value| !value.is_string()) {
+        *value = Value::String(value.to_string());
+    }
+}
+
+/// Whether every header can be one (<https://www.rfc-editor.org/rfc/rfc9110#section-5>).
+fn headers_are_legal(event: &Value) -> bool {
+    let legal = |(name, value): (&String, &Value)| {
+        HeaderName::try_from(name.as_str()).is_ok() && HeaderValue::from_str(value.as_str().unwrap_or_default()).is_ok()
+    };
+    event["headers"].as_object().is_none_or(|headers| headers.iter().all(legal))
+}
+
 fn log(request: &Request, response: &Response, failure: Option<&Failure>, took: Duration) {
     let noted = request.noted.borrow();
     let (method, route, request_id) = (request.method(), noted.route, request.request_id());
@@ -96,7 +124,7 @@ fn log(request: &Request, response: &Response, failure: Option<&Failure>, took: 
 mod tests {
     use super::*;
     use crate::Real;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::{
         io,
         sync::{Arc, Mutex},
@@ -208,6 +236,31 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_secs(9));
         let (response, _) = served(event(), -1, never).await;
         assert_eq!(response.status(), 503, "at once, where no time is left");
+    }
+
+    #[tokio::test]
+    async fn a_header_that_http_does_not_allow_is_the_clients_fault() {
+        for (name, value) in [("x-note", "a\u{0}b"), ("x-note", "a\nb"), ("x-note", "\u{7f}"), ("x note", "secret"), ("", "secret")] {
+            let mut event = event();
+            event["headers"][name] = json!(value);
+            let (response, lines) = served(event, 10, async |_: &Request| unreachable!()).await;
+            assert_eq!((response.status(), lines.len(), &lines[0]["request_id"]), (400, 1, &json!("req-1")), "{name:?} {value:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_and_claims_that_are_no_texts_are_read_as_texts() {
+        let mut event = event();
+        event["headers"] = json!({"x-number": 7, "x-truth": true, "x-null": null, "x-text": "z\u{fc}rich"});
+        event["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": 7, "groups": ["a", "b"], "none": null}, "scopes": null}});
+        let (response, _) = served(event, 10, async |request: &Request| {
+            let headers = ["x-number", "x-truth", "x-null", "x-text"].map(|name| request.header(name));
+            assert_eq!(headers, [Some("7".into()), Some("true".into()), None, Some("zürich".into())]);
+            assert_eq!(request.caller(), Some("7"));
+            Ok(Response::json(200, &json!({}))?)
+        })
+        .await;
+        assert_eq!(response.status(), 200);
     }
 
     #[tokio::test]
