@@ -49,6 +49,8 @@ enum Target {
     SignupBody,
     /// A request as Lambda hands it to order-intake: any JSON
     IntakeEvent,
+    /// A mail as SES stores it: any bytes
+    Mail,
 }
 
 impl Target {

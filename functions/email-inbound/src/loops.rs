@@ -8,6 +8,19 @@ use crate::{mail::Mail, notification::Notification};
 use domain::EmailAddress;
 use mailer::OrdersAddress;
 
+/// The headers that are asked for. Of a mail no others are kept.
+pub const HEADERS: [&str; 9] = [
+    "Auto-Submitted",
+    "Return-Path",
+    "Precedence",
+    "List-Id",
+    "List-Unsubscribe",
+    "X-Auto-Response-Suppress",
+    "X-Autoreply",
+    "X-Autorespond",
+    "Content-Type",
+];
+
 /// Why the mail is a machine's, if it is one's.
 ///
 /// `own` is the address that our mails come from, `support` the one that we forward to: a forward of a forward would be the

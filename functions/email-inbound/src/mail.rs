@@ -3,16 +3,16 @@
 //! [`EmailInbound`](crate::EmailInbound) calls [`Mail::read`] with whatever the world sent. It refuses to look into
 //! attachments, and to choose among several senders.
 
-use crate::parts;
+use crate::{loops, parts};
 use domain::{EmailAddress, Personal};
 use mail_parser::{HeaderName, HeaderValue};
 
 /// A mail, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// Names and values of the headers, in their order, values as they were written.
+    /// Names and values of the headers that are asked for ([`loops::HEADERS`]), in their order, values as they were written.
     headers: Vec<(String, Personal<String>)>,
-    /// Who wrote it, if it has one `From` with one address.
+    /// Who wrote it, if it has one `From` with one address, and no headers that were not read: another may be among them.
     pub from: Option<Sender>,
     /// Its subject, decoded.
     pub subject: Personal<String>,
@@ -38,17 +38,18 @@ impl Mail {
     ///
     /// The bytes may be cut: what is there is read.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let (message, body) = parts::split(bytes);
+        let parts::Split { headers: message, all, body } = parts::split(bytes);
         let message = message?;
         let root = message.parts.first()?;
         let raw = |from: u32, to: u32| bytes.get(from as usize..to as usize).unwrap_or_default();
-        let headers = root.headers.iter().map(|header| {
+        let asked_for = |name: &str| loops::HEADERS.iter().any(|asked| asked.eq_ignore_ascii_case(name));
+        let headers = root.headers.iter().filter(|header| asked_for(header.name.as_str())).map(|header| {
             let value = String::from_utf8_lossy(raw(header.offset_start, header.offset_end)).trim().to_owned();
             (header.name.as_str().to_owned(), Personal(value))
         });
         let mut from = root.headers.iter().filter(|header| header.name == HeaderName::From);
         let from = match (from.next(), from.next()) {
-            (Some(only), None) => sender(&only.value),
+            (Some(only), None) if all => sender(&only.value),
             _ => None,
         };
         let (text, found) = parts::words(&message, body);
@@ -58,11 +59,11 @@ impl Mail {
             subject: Personal(message.subject().unwrap_or_default().to_owned()),
             text: Personal(text),
             attachments: found.attachments,
-            complete: !found.incomplete,
+            complete: all && !found.incomplete,
         })
     }
 
-    /// The values of the headers `name`, in their order.
+    /// The values of the headers `name`, one of [`loops::HEADERS`], in their order.
     pub fn header<'m>(&'m self, name: &'m str) -> impl Iterator<Item = &'m str> {
         self.headers.iter().filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value.0.as_str())
     }

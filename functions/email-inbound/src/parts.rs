@@ -12,6 +12,11 @@ use mail_parser::{
 
 /// How deep parts are followed. Clients nest three or four deep: signed, mixed, related, alternative.
 const DEPTH_MAX: usize = 10;
+/// Most of a head that is read, in bytes: 64 KiB. What people send has some ten, signatures and traces of relays included; the parser
+/// takes thirty times what it reads.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How many lines of a head are read. A mail that went over many relays has a hundred.
+const HEAD_LINES_MAX: usize = 500;
 /// How many parts are looked at. A mail of somebody who attaches every photograph they have has some dozens.
 const PARTS_MAX: usize = 1000;
 
@@ -32,17 +37,30 @@ struct Words {
     rich: bool,
 }
 
-/// The headers of the mail or part in `bytes`, [`None`] where it has none, and its body.
-pub fn split(bytes: &[u8]) -> (Option<Message<'_>>, &[u8]) {
-    let mut at = 0;
+/// A mail or a part of one.
+pub struct Split<'b> {
+    /// Its headers; [`None`] where it has none.
+    pub headers: Option<Message<'b>>,
+    /// Whether these are all of them: none stands beyond [`HEAD_BYTES_MAX`] or [`HEAD_LINES_MAX`].
+    pub all: bool,
+    /// Its body.
+    pub body: &'b [u8],
+}
+
+/// The headers of the mail or part in `bytes`, and its body.
+pub fn split(bytes: &[u8]) -> Split<'_> {
+    let (mut end, mut read, mut lines) = (0, 0, 0);
     for line in bytes.split_inclusive(|b| *b == b'\n') {
-        at += line.len();
+        end += line.len();
+        lines += 1;
+        if end <= HEAD_BYTES_MAX && lines <= HEAD_LINES_MAX {
+            read = end;
+        }
         if matches!(line, b"\n" | b"\r\n") {
             break;
         }
     }
-    let (head, body) = bytes.split_at(at);
-    (MessageParser::default().parse_headers(head), body)
+    Split { headers: MessageParser::default().parse_headers(&bytes[..read]), all: read == end, body: &bytes[end..] }
 }
 
 /// The words of the mail whose headers and body these are.
@@ -95,8 +113,10 @@ impl Found {
                 self.incomplete = true;
                 break;
             }
-            let (headers, body) = split(part);
-            all.extend(self.part(headers.as_ref(), body, depth + 1, kind == "digest").filter(|words| !words.text.trim().is_empty()));
+            let part = split(part);
+            self.incomplete |= !part.all;
+            let words = self.part(part.headers.as_ref(), part.body, depth + 1, kind == "digest");
+            all.extend(words.filter(|words| !words.text.trim().is_empty()));
         }
         if kind == "alternative" {
             // The plain one, if it says anything: some clients leave it empty.
@@ -158,7 +178,7 @@ mod tests {
     use super::*;
 
     fn read(mail: &str) -> (String, Found) {
-        let (headers, body) = split(mail.as_bytes());
+        let Split { headers, body, .. } = split(mail.as_bytes());
         words(&headers.unwrap(), body)
     }
 
@@ -166,12 +186,28 @@ mod tests {
     fn headers_end_at_the_first_empty_line() {
         for end in ["\n", "\r\n"] {
             let mail = "Subject: a\n\nb\n\nc".replace('\n', end);
-            let (headers, body) = split(mail.as_bytes());
+            let Split { headers, body, .. } = split(mail.as_bytes());
             assert_eq!((headers.unwrap().subject(), body), (Some("a"), "b\n\nc".replace('\n', end).as_bytes()));
         }
-        assert!(split(b"").0.is_none());
-        assert!(split(b"\n\nb").0.is_none());
-        assert_eq!(split(b"X: y\nSubject: a\n").0.unwrap().subject(), Some("a"));
+        assert!(split(b"").headers.is_none());
+        assert!(split(b"\n\nb").headers.is_none());
+        assert_eq!(split(b"X: y\nSubject: a\n").headers.unwrap().subject(), Some("a"));
+    }
+
+    #[test]
+    fn a_head_is_read_to_its_limits_and_its_body_begins_where_it_ends() {
+        let of = |head: &str| {
+            let mail = format!("Subject: a\n{head}X-Last: z\n\nbody");
+            let Split { headers, all, body } = split(mail.as_bytes());
+            assert_eq!(body, b"body");
+            (headers.unwrap().header("X-Last").is_some(), all)
+        };
+        let within = HEAD_BYTES_MAX - "Subject: a\nX-Last: z\n\n".len();
+        let long = |bytes: usize| format!("X-Long: {}\n", "x".repeat(bytes - "X-Long: \n".len()));
+        assert_eq!((of(&long(within)), of(&long(within + 1)), of(&long(within + 2))), ((true, true), (true, false), (false, false)));
+        let many = |lines: usize| "X: y\n".repeat(lines);
+        assert_eq!((of(&many(HEAD_LINES_MAX - 3)), of(&many(HEAD_LINES_MAX))), ((true, true), (false, false)));
+        assert!(!split(format!("X: {}", "y".repeat(HEAD_BYTES_MAX)).as_bytes()).all, "a line without an end");
     }
 
     #[test]

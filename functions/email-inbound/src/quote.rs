@@ -3,6 +3,8 @@
 //! [`wish`](crate::wish) is read from it. It refuses to lose a word of the writer's: where it cannot tell, it keeps the
 //! line, and a reply with a line too many is read by a person.
 
+/// Most lines of which quotes are told: a hundred pages. Of a longer reply everything is kept, and so a person reads it.
+const LINES_MAX: usize = 5_000;
 /// Most lines over which a client breaks "On … wrote:".
 const ATTRIBUTION_LINES_MAX: usize = 4;
 /// Within so many lines after "From:" Outlook's block must name another of its headers.
@@ -24,6 +26,9 @@ const CLIENT_LINES: [&str; 7] = [
 /// Outlook's block of headers, and below a signature's `-- `; and the lines in which a client praises itself. What stands
 /// below a marked quote is kept: many answer there.
 pub fn own_text(text: &str) -> String {
+    if text.lines().nth(LINES_MAX).is_some() {
+        return text.to_owned();
+    }
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let mut own = Vec::new();
     let mut at = 0;
@@ -87,6 +92,12 @@ fn attribution(rest: &[&str]) -> Option<usize> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn of_a_reply_with_too_many_lines_everything_is_kept() {
+        let quoted = |lines: usize| format!("Cancel\n{}", "> no\n".repeat(lines - 1));
+        assert_eq!((own_text(&quoted(LINES_MAX)), own_text(&quoted(LINES_MAX + 1))), ("Cancel".into(), quoted(LINES_MAX + 1)));
+    }
 
     #[test]
     fn a_quote_below_is_left_out_however_the_client_marks_it() {

@@ -142,11 +142,11 @@ fn is_name(word: &str, names: &[String]) -> bool {
     !NEVER_NAMES.contains(&word) && names.iter().any(|name| name == word || initial(name))
 }
 
-/// The words of a text, in lower case, without what stands between them.
+/// The words of a text, in lower case, without what stands between them; no more than it takes to see that there are too many.
 fn words(text: &str) -> Vec<String> {
     let between = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '\'' | '’'));
     let bare = text.split(between).map(|word| word.trim_matches(['-', '\'', '’']));
-    bare.filter(|word| !word.is_empty()).map(|word| word.to_lowercase().replace('’', "'")).collect()
+    bare.filter(|word| !word.is_empty()).take(WORDS_MAX + 1).map(|word| word.to_lowercase().replace('’', "'")).collect()
 }
 
 #[cfg(test)]

@@ -8,12 +8,14 @@ mod batch;
 mod envelope;
 mod intake;
 mod intake_body;
+mod mail;
 mod queue;
 mod signup_body;
 
 pub use batch::batch;
 pub use envelope::envelope;
 pub use intake_body::{answer_to_order, intake_body};
+pub use mail::mail;
 pub use signup_body::{answer_to_signup, signup_body};
 
 use aws_lambda_events::sqs::SqsEvent;
@@ -36,13 +38,14 @@ pub fn intake_event(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its binary and of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("envelope", envelope),
     ("sqs_event", sqs_event),
     ("batch", batch),
     ("intake_body", intake_body),
     ("signup_body", signup_body),
     ("intake_event", intake_event),
+    ("mail", mail),
 ];
 
 /// Runs a future to its end in time that passes when nothing else is left to do, so that no input waits for a clock.
