@@ -16,10 +16,20 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 
 /// The text is not an address that mail can be sent to. Quotes nothing: what was typed may be a person's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be an e-mail address in ASCII, of at most {max} characters, such as name@example.com", max = EMAIL_BYTES_MAX)]
-pub struct InvalidEmailAddress;
+pub enum InvalidEmailAddress {
+    /// It has not the form of one.
+    #[error("must be an e-mail address in ASCII, of at most {max} characters, such as name@example.com", max = EMAIL_BYTES_MAX)]
+    Malformed,
+    /// What stands before the `@` is quoted, and needs to be: mail programs and providers read such an address in different ways.
+    #[error("must be an e-mail address without quotes, blanks or special characters before the @, such as name@example.com")]
+    Quoted,
+    /// What stands behind the `@` is an address of a machine, and no name.
+    #[error("must be an e-mail address at a domain name, such as name@example.com, and not at an IP address")]
+    NoDomainName,
+}
 
-/// An e-mail address as it was typed, without the blanks around it. `Debug` hides it.
+/// An e-mail address as it was typed, without the blanks around it and without quotes that it does not need: `"ada"@example.com` is
+/// ada@example.com (RFC 5321, 4.1.2), and as two texts it would be one mailbox with two suppressions. `Debug` hides it.
 ///
 /// Two spellings that differ in case alone are equal. The local part could in theory tell them apart (RFC 5321, 2.4); no
 /// provider in use does, and taking them for two people would welcome one twice and forget the other's unsubscribing.
@@ -38,6 +48,22 @@ impl EmailAddress {
         self.as_str().to_ascii_lowercase()
     }
 
+    fn read(text: &str) -> Result<Self, InvalidEmailAddress> {
+        let address = text.trim();
+        let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
+        let fits = address.len() <= EMAIL_BYTES_MAX && address.bytes().all(|b| matches!(b, b' '..=b'~'));
+        if !fits || email_address::EmailAddress::parse_with_options(address, options).is_err() {
+            return Err(InvalidEmailAddress::Malformed);
+        }
+        let (local, domain) = address.rsplit_once('@').unwrap_or_default();
+        // The name of a top-level domain has a letter (RFC 3696, 2), the last part of an IP address has none.
+        if domain.rsplit('.').next().is_none_or(|last| last.bytes().all(|b| b.is_ascii_digit())) {
+            return Err(InvalidEmailAddress::NoDomainName);
+        }
+        let plain = unquoted(local).map(|local| format!("{local}@{domain}"));
+        Ok(Self(Personal(plain.unwrap_or_else(|| address.to_owned()))))
+    }
+
     /// What stands behind the last `@`, as it was typed.
     pub fn domain(&self) -> &str {
         // A parsed address has one: the other side of this line is never taken.
@@ -50,21 +76,23 @@ impl FromStr for EmailAddress {
     /// ASCII alone: mail goes out by a provider that takes no other local part, and domains have an ASCII form. That no
     /// control character passes also means that no address can add a line to a mail's header.
     fn from_str(text: &str) -> Result<Self, InvalidEmailAddress> {
-        let address = text.trim();
-        let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
-        let fits = address.len() <= EMAIL_BYTES_MAX && address.bytes().all(|b| matches!(b, b' '..=b'~'));
-        if fits && email_address::EmailAddress::parse_with_options(address, options).is_ok() {
-            Ok(Self(Personal(address.to_owned())))
-        } else {
-            Err(InvalidEmailAddress)
-        }
+        let address = Self::read(text)?;
+        if address.as_str().starts_with('"') { Err(InvalidEmailAddress::Quoted) } else { Ok(address) }
     }
 }
 impl TryFrom<String> for EmailAddress {
     type Error = InvalidEmailAddress;
+    /// What was stored once is read for good, an address that needs its quotes too, though none is taken any more.
     fn try_from(text: String) -> Result<Self, InvalidEmailAddress> {
-        text.parse()
+        Self::read(&text)
     }
+}
+
+/// `"ada.lovelace"` without the quotes; [`None`] where it has none, or needs them.
+fn unquoted(local: &str) -> Option<&str> {
+    let inner = local.strip_prefix('"')?.strip_suffix('"')?;
+    let is_atom = |atom: &str| !atom.is_empty() && atom.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b));
+    inner.split('.').all(is_atom).then_some(inner)
 }
 impl From<EmailAddress> for String {
     fn from(address: EmailAddress) -> String {
@@ -129,7 +157,21 @@ mod tests {
             &format!("{}@example.com", "a".repeat(65)),
             &long(EMAIL_BYTES_MAX + 1),
         ] {
-            assert_eq!(bad.parse::<EmailAddress>(), Err(InvalidEmailAddress), "{bad:?}");
+            assert_eq!(bad.parse::<EmailAddress>(), Err(InvalidEmailAddress::Malformed), "{bad:?}");
+        }
+        for machine in ["ada@192.0.2.7", "ada@example.7"] {
+            assert_eq!(machine.parse::<EmailAddress>(), Err(InvalidEmailAddress::NoDomainName), "{machine:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_are_not_needed_go_and_an_address_that_needs_them_is_refused() {
+        for (quoted, plain) in [(r#""ada"@example.com"#, "ada@example.com"), (r#""a.b+c"@example.com"#, "a.b+c@example.com")] {
+            assert_eq!((address(quoted).as_str(), address(quoted)), (plain, address(plain)));
+        }
+        for needed in [r#""a b"@example.com"#, r#""a..b"@example.com"#, r#"".a"@example.com"#, r#""a@b"@example.com"#] {
+            assert_eq!(needed.parse::<EmailAddress>(), Err(InvalidEmailAddress::Quoted), "{needed:?}");
+            assert_eq!(serde_json::from_value::<EmailAddress>(json!(needed)).unwrap().as_str(), needed, "stored once, read for good");
         }
     }
 
@@ -162,6 +204,7 @@ mod tests {
                 prop_assert_eq!(&stored, address.as_str());
                 let read: EmailAddress = serde_json::from_value(stored).unwrap();
                 prop_assert_eq!(read.as_str(), address.as_str());
+                prop_assert!(!address.as_str().contains('"'));
                 prop_assert_eq!(&address.canonical().parse::<EmailAddress>().unwrap(), &address);
             }
         }
