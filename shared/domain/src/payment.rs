@@ -352,9 +352,9 @@ pub fn refused_for_now(state: &State, code: &str, at: Timestamp) -> Option<Refus
             let doubled = CAPTURE_AGAIN_FIRST.checked_mul(2_i32.saturating_pow(tries - 1));
             let wait = doubled.map_or(CAPTURE_AGAIN_MAX, |wait| wait.min(CAPTURE_AGAIN_MAX));
             let last = capture_before.saturating_sub(CAPTURE_MARGIN).unwrap_or(Timestamp::MIN);
-            // The last try is as late as it may be, whatever the doubling came to, unless one was made just now.
+            // The last try is as late as it may be, whatever the doubling came to, and however short before it another one was.
             Some(match after(wait).min(last) {
-                next if next >= after(CAPTURE_AGAIN_FIRST) => Refusal::Store(Change::CaptureRefused(again(tries, next))),
+                next if next > at => Refusal::Store(Change::CaptureRefused(again(tries, next))),
                 _ => Refusal::GiveUp,
             })
         }
@@ -534,11 +534,11 @@ mod tests {
         assert_eq!((week.len(), week[week.len() - 1]), (22, 7 * day - margin), "fewer than receives, and as late as it may be");
         assert_eq!(tries(day, 0).last(), Some(&(day - margin)));
         assert!(*tries(7 * day, 900).last().unwrap() < 7 * day, "a delivery that comes late still finds the hold");
-        // Too near its end for another one.
-        for short in [0, margin, margin + 299] {
+        // Too near its end for another one, and just before.
+        for short in [0, margin - 1, margin] {
             assert_eq!(tries(short, 0), [0], "{short} s");
         }
-        assert_eq!(tries(margin + 300, 0), [0, 300]);
+        assert_eq!((tries(margin + 1, 0), tries(margin + 300, 0)), (vec![0, 1], vec![0, 300]));
     }
 
     #[test]
