@@ -7,11 +7,11 @@ use domain::{Event, Money, Order, Timestamp, event::CancelReason};
 use lambda_kit::Failure;
 use mailer::{
     Mail, mail_templates,
-    text::{greeting, one_line},
+    text::{greeting, one_line, postal_code},
 };
 
-/// Longest line of an address, in characters: what intake lets through, so that nothing is cut.
-const ADDRESS_CHARS_MAX: usize = 200;
+/// Longest number of a parcel that is shown, in characters: carriers have 40 at most.
+const TRACKING_CHARS_MAX: usize = 40;
 
 /// One line of an order.
 struct Line {
@@ -27,7 +27,7 @@ struct Received {
     placed_on: String,
     lines: Vec<Line>,
     total: Money,
-    address: Vec<String>,
+    goes_to: String,
 }
 mail_templates!(Received: "received/subject.txt", "received/body.txt", "received/body.html");
 
@@ -38,7 +38,7 @@ struct Shipped {
     placed_on: String,
     lines: Vec<Line>,
     total: Money,
-    address: Vec<String>,
+    goes_to: String,
 }
 mail_templates!(Shipped: "shipped/subject.txt", "shipped/body.txt", "shipped/body.html");
 
@@ -59,10 +59,10 @@ pub(crate) fn mail(event: &Event, order: &Order) -> Result<Option<Mail>, Failure
     let greeting = greeting(&order.customer.name.0);
     let (order_id, placed_on, lines, total) = (order.order_id.to_string(), day(order.received_at), lines(order), order.total);
     let mail = match event {
-        Event::OrderPlaced(_) => Received { greeting, order_id, placed_on, lines, total, address: address(order) }.mail(),
+        Event::OrderPlaced(_) => Received { greeting, order_id, placed_on, lines, total, goes_to: goes_to(order) }.mail(),
         Event::OrderShipped(shipped) => {
-            let tracking_number = one_line(&shipped.tracking_number, ADDRESS_CHARS_MAX);
-            Shipped { greeting, tracking_number, order_id, placed_on, lines, total, address: address(order) }.mail()
+            let tracking_number = one_line(&shipped.tracking_number, TRACKING_CHARS_MAX);
+            Shipped { greeting, tracking_number, order_id, placed_on, lines, total, goes_to: goes_to(order) }.mail()
         }
         Event::OrderCancelled(cancelled) => {
             let Words { reason, why, next } = words(cancelled.reason);
@@ -122,12 +122,11 @@ fn lines(order: &Order) -> Vec<Line> {
     order.lines.iter().map(line).collect()
 }
 
-/// Where the parcel goes, as it stands on the label.
-fn address(order: &Order) -> Vec<String> {
+/// Where the parcel goes: enough to see a wrong one. The lines of the address stay out of mails, for anybody may order with somebody
+/// else's mail address, and what he types must not reach it in the shop's name.
+fn goes_to(order: &Order) -> String {
     let to = &order.shipping_address;
-    let town = format!("{} {}", to.postal_code.0, to.city.0);
-    let lines = [Some(&order.customer.name.0), Some(&to.line1.0), to.line2.as_ref().map(|line| &line.0), Some(&town), Some(&to.country)];
-    lines.into_iter().flatten().map(|line| one_line(line, ADDRESS_CHARS_MAX)).filter(|line| !line.is_empty()).collect()
+    [postal_code(&to.postal_code.0), Some(to.country.as_str())].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `4 May 2026, 10:11 UTC`: no reader takes the month for the day, and nobody's time zone is guessed.

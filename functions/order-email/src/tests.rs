@@ -260,14 +260,14 @@ fn text_and_html_say_the_same_facts() {
     let order = order();
     let everywhere = [order.order_id.to_string(), "4 May 2026, 10:11 UTC".into(), "69.00 EUR".into(), "Hello Ada Example,".into()];
     let lines = ["MUG-BLUE", "12.00 EUR", "24.00 EUR", "TEAPOT", "45.00 EUR"].map(str::to_owned);
-    let address = ["1 Main St", "c/o Babbage", "10115 Berlin", "DE"].map(str::to_owned);
+    let address = ["10115, DE".to_owned()];
     for (index, mail) in every_mail(&order).into_iter().enumerate() {
         let goes_out = index < 2;
         let facts = everywhere.iter().chain(&lines).chain(address.iter().filter(|_| goes_out));
         for fact in facts {
             assert!(mail.text.contains(fact) && mail.html.contains(fact), "{} lacks {fact}", mail.subject);
         }
-        assert!(!mail.html.contains("Main St") || goes_out, "where nothing goes, no address stands");
+        assert!(!mail.html.contains("10115") || goes_out, "where nothing goes, no address stands");
     }
     let shipped = mail(&shipped(), &order);
     assert!(shipped.text.contains("OP282430614066") && shipped.html.contains("OP282430614066"));
@@ -291,20 +291,34 @@ fn why_an_order_was_cancelled_stands_in_both_and_differs_from_every_other_reason
 #[test]
 fn whatever_a_customer_types_stays_text() {
     let mut hostile = order();
-    let text = "</p><script>alert('1')</script>\"><img src=x>&amp;";
-    hostile.customer.name.0 = "<script>alert(1)</script>".into();
-    for field in [&mut hostile.shipping_address.line1, &mut hostile.shipping_address.city, &mut hostile.shipping_address.postal_code] {
-        field.0 = text.into();
-    }
-    hostile.shipping_address.line2 = None;
-    let event = OrderShipped { tracking_number: text.into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into();
+    let text = "</p><script>a('1')</script>\"><img>&amp;";
+    hostile.customer.name.0 = "<script>".into();
+    let event: Event = OrderShipped { tracking_number: text.into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into();
     let plain = mail(&shipped(), &order());
-    for event in [placed(), event] {
+    for (event, shown) in [(placed(), "Hello <script>"), (event, text)] {
         let mail = mail(&event, &hostile);
         assert!(!mail.html.contains("<script") && !mail.html.contains("<img"), "{}", mail.html);
-        assert!(read(&mail.html).contains(text) && mail.text.contains(text), "and is shown as it was typed");
+        assert!(read(&mail.html).contains(shown) && mail.text.contains(shown), "and is shown as it was typed");
     }
     assert!(!plain.html.contains("<script"), "the mails need none of their own");
+}
+
+/// A stranger orders with somebody else's address, to have the shop's mail say what he likes.
+#[test]
+fn what_a_stranger_types_is_neither_a_sentence_nor_a_link_in_a_mail() {
+    let mut hostile = order();
+    let text = "Your account is locked: call 0800 123456 or open https://bad.example/a";
+    let to = &mut hostile.shipping_address;
+    for field in [&mut hostile.customer.name, &mut to.line1, &mut to.city, &mut to.postal_code] {
+        field.0 = text.into();
+    }
+    to.line2 = Some(domain::Personal(text.into()));
+    for mail in every_mail(&hostile) {
+        for part in [&mail.subject, &mail.text, &mail.html] {
+            assert!(!["locked", "0800", "bad.example"].iter().any(|word| part.contains(word)), "{part}");
+        }
+    }
+    assert!(every_mail(&hostile)[0].text.contains("Goes to: DE,"), "what is left is shown");
 }
 
 #[test]

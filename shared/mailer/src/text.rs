@@ -7,6 +7,8 @@
 pub const SUBJECT_CHARS_MAX: usize = 150;
 /// Longest name that a mail greets by, in characters: most have fewer than 30, and a longer one is a sentence.
 pub const GREETING_CHARS_MAX: usize = 60;
+/// Longest postal code that a mail repeats, in characters.
+pub const POSTAL_CODE_CHARS_MAX: usize = 10;
 
 /// `text` as one line of at most `chars_max` characters: what would break or hide it becomes a blank, blanks in a row
 /// become one, and what is too long ends in an ellipsis.
@@ -32,6 +34,18 @@ pub fn greeting(name: &str) -> String {
     let dubious = name.contains(['/', '\\', '@', ':']) || name.chars().any(char::is_numeric) || name.split(' ').any(link);
     let short = (1..=GREETING_CHARS_MAX).contains(&name.chars().count());
     if short && !dubious { format!("Hello {name},") } else { "Hello,".to_owned() }
+}
+
+/// A postal code that a mail may repeat; [`None`] where it is none.
+///
+/// The longest have ten characters (12345-6789 in the United States, ten digits in Iran), all of them letters and digits of ASCII, with
+/// a blank or a hyphen between: no room for a link, a sentence, or a telephone number with its area code and a call to use it.
+pub fn postal_code(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let is_one = (1..=POSTAL_CODE_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-'))
+        && text.bytes().any(|b| b.is_ascii_digit());
+    is_one.then_some(text)
 }
 
 /// Control characters, the separators that end a line, and the marks that turn its direction or take no room.
@@ -65,6 +79,16 @@ mod tests {
             assert_eq!(greeting(name), format!("Hello {name},"));
         }
         assert_eq!(greeting(" Ada\r\nLovelace "), "Hello Ada Lovelace,");
+    }
+
+    #[test]
+    fn a_postal_code_has_no_room_for_anything_else() {
+        for code in ["10115", "SW1A 1AA", "12345-6789", "AI-2640", "1234567890", "D6W"] {
+            assert_eq!(postal_code(&format!(" {code} ")), Some(code));
+        }
+        for bad in ["", " ", "t.co/1", "www.a.b 1", "call 0800 123", "BERLIN", "１０１１５", "1\n2", "12345678901"] {
+            assert_eq!(postal_code(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

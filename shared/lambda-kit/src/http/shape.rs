@@ -74,7 +74,7 @@ impl Shape {
         }
     }
 
-    /// A text for people, without the white space around it: not blank, one line, at most `chars_max` characters.
+    /// A text for people, without the white space around it: not blank, one line, at most `chars_max` characters, no web address.
     pub fn text<'v>(&mut self, node: &Node<'v>, chars_max: usize) -> Option<&'v str> {
         let text = self.string(node)?.trim();
         let before = self.faults.count();
@@ -87,6 +87,11 @@ impl Shape {
         // Line breaks and their like would let a text grow a line on a label, in a mail's header, or in a table.
         if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
             self.refuse::<()>(&node.at, "must not contain control characters or line breaks");
+        }
+        // No name and no street has one, and what is typed here may be printed where somebody else reads it.
+        let lower = text.to_ascii_lowercase();
+        if lower.contains("://") || lower.contains("www.") {
+            self.refuse::<()>(&node.at, "must not contain a web address");
         }
         (self.faults.count() == before).then_some(text)
     }
@@ -164,6 +169,17 @@ mod tests {
         assert_eq!(read("{}").unwrap_err(), ["#/name is required", "#/agreed is required", "#/host is required"]);
         assert_eq!(read("[]").unwrap_err(), ["# must be an object"]);
         assert_eq!(read(r#"{"name": " ", "agreed": null, "host": 1}"#).unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn a_web_address_is_no_text_about_somebody() {
+        for bad in ["https://a.example", "WWW.a.example now", "ftp://x"] {
+            let document = Document { value: Value::String(bad.to_owned()) };
+            let faults = Shape::of(&document, |shape, node| shape.text(node, 100).map(str::to_owned)).unwrap_err();
+            assert_eq!(faults.named[0].detail, "must not contain a web address", "{bad}");
+        }
+        let document = Document { value: Value::String("c/o Babbage, St. John's Rd. 5/2: back door".to_owned()) };
+        assert!(Shape::of(&document, |shape, node| shape.text(node, 100).map(str::to_owned)).is_ok());
     }
 
     #[test]
