@@ -1,4 +1,5 @@
 //! What the largest inputs cost: memory, and answers where there are any, over inputs made to cost as much as they can.
+#![allow(clippy::unwrap_used, reason = "what is not as these tests expect fails them")]
 
 use email_inbound::{inbox::MAIL_BYTES_MAX, mail::Mail, quote::own_text, wish::asks_to_cancel};
 use end_to_end::template::Template;
@@ -77,6 +78,9 @@ fn body(dice: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// What a function answers to a body.
+type Answer = fn(&[u8]) -> Response;
+
 /// What came of one function's bodies.
 #[derive(Debug, Default)]
 struct Worst {
@@ -86,7 +90,7 @@ struct Worst {
 }
 
 impl Worst {
-    fn learn(&mut self, answer: fn(&[u8]) -> Response, body: &[u8]) {
+    fn learn(&mut self, answer: Answer, body: &[u8]) {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
         let response = answer(body);
@@ -168,7 +172,7 @@ fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() 
         assert!(all <= memory("EmailInboundFunction") / 2, "{batch} mails of {kind} take {all} bytes");
     }
 
-    let mut functions: [(&str, fn(&[u8]) -> Response, Worst); 2] = [
+    let mut functions: [(&str, Answer, Worst); 2] = [
         ("OrderIntakeFunction", fuzz::answer_to_order, Worst::default()),
         ("CustomerSignupFunction", fuzz::answer_to_signup, Worst::default()),
     ];
