@@ -704,13 +704,49 @@ fn every_link_between_these_pages_resolves() {
         let entries = fs::read_dir(workspace_root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         entries.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}/{name}"))
     };
-    for page in ["README.md".to_owned(), "events/README.md".to_owned()].into_iter().chain(names("docs")).chain(names("docs/decisions")) {
+    for page in ["README.md".to_owned(), ".github/SECURITY.md".to_owned(), "events/README.md".to_owned()]
+        .into_iter()
+        .chain(names("docs"))
+        .chain(names("docs/decisions"))
+    {
         let text = read(&page);
         for target in text.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
             let local = target.split('#').next().unwrap();
             let found =
                 local.is_empty() || local.starts_with("https://") || workspace_root().join(&page).parent().unwrap().join(local).exists();
             assert!(found, "{page} links to {target}");
+        }
+    }
+}
+
+/// A promise whose test has gone is no promise.
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let mut sources = Vec::new();
+    let mut folders = ["functions", "shared", "tests", "xtask", "bench"].map(|folder| workspace_root().join(folder)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let words = |text: &str| -> Vec<String> { text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect() };
+    let tests: BTreeSet<_> = sources
+        .iter()
+        .flat_map(|source| source.split("fn ").skip(1))
+        .filter_map(|rest| words(rest.lines().next().unwrap_or_default()).into_iter().next())
+        .collect();
+    for page in ["docs/guarantees.md", "docs/threat-model.md"] {
+        let text = read(page);
+        let named: Vec<_> =
+            text.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2 && words(name).len() == 1).collect();
+        assert!(!named.is_empty(), "{page} names no test");
+        for name in named {
+            assert!(tests.contains(name), "{page} names `{name}`, and there is no such test");
         }
     }
 }
