@@ -45,7 +45,9 @@ def main() -> None:
     import call_counts
     import long_queues
     import move_tasks
+    import web_pages
 
+    ministack.app.app = web_pages.stand_before(ministack.app.app)
     long_queues.install()
     move_tasks.install()
     call_counts.install()

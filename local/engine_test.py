@@ -433,6 +433,28 @@ class OfAnEngine(unittest.TestCase):
         return sorted(took[1:])[5]
 
 
+# What a browser adds to a request of a page of another site, of a page that is a file, and of a page whose name resolves to this machine.
+FOREIGN = [
+    {"Origin": "https://page.example"},
+    {"Origin": "null"},
+    {"Origin": "http://192.0.2.7"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Host": "page.example"},
+    {"Host": "localhost.page.example"},
+    {"Origin": "http://127.0.0.1.page.example"},
+]
+
+
+def status(url: str, method: str, headers: dict) -> int:
+    request = urllib.request.Request(url, method=method, headers=headers, data=b"{}" if method == "POST" else None)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 class Gaps(OfAnEngine):
     """The engine without engine.py. A test that fails here is good news: see the head of this file."""
 
@@ -440,6 +462,9 @@ class Gaps(OfAnEngine):
 
     def test_routes_of_an_http_api_are_not_imported(self):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 404)
+
+    def test_a_web_page_is_answered(self):
+        self.assertEqual(status(f"{self.engine.url}/_ministack/health", "GET", FOREIGN[0]), 200)
 
     def test_fifo_attributes_of_a_topic_are_dropped(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
@@ -1034,6 +1059,24 @@ class Mended(OfAnEngine):
         until(lambda: logs.filter_log_events(logGroupName=self.outputs["LogGroup"], filterPattern="handled")["events"])
 
 
+class Pages(unittest.TestCase):
+    """A web page that its visitor's browser sends to the engine, which would run what CreateFunction is given."""
+
+    def test_a_page_is_refused_before_anything_else_and_a_program_is_not(self):
+        engine = Engine()
+        self.addCleanup(engine.stop)
+        paths = [("GET", "/_ministack/health"), ("POST", "/2015-03-31/functions"), ("OPTIONS", "/bucket"), ("PUT", "/bucket"), ("GET", "/_calls")]
+        for headers in FOREIGN:
+            for method, path in paths:
+                self.assertEqual(status(engine.url + path, method, headers), 403, (headers, method, path))
+        engine.client("s3").create_bucket(Bucket="of-a-program")
+        self.assertEqual([bucket["Name"] for bucket in engine.client("s3").list_buckets()["Buckets"]], ["of-a-program"])
+        bridged = {"Host": f"172.17.0.1:{engine.port}"}
+        self.assertEqual(status(f"{engine.url}/_ministack/health", "GET", bridged), 200, "a container, by its bridge")
+        own = {"Origin": f"http://localhost:{engine.port}", "Sec-Fetch-Site": "same-origin", "Host": f"api.execute-api.localhost:{engine.port}"}
+        self.assertNotEqual(status(f"{engine.url}/_ministack/health", "GET", own), 403, "a page that this machine serves")
+
+
 class Ends(unittest.TestCase):
     """How an engine and its functions end: what `down`, Ctrl-C and a killed xtask lean on."""
 
@@ -1111,6 +1154,13 @@ class Provider(unittest.TestCase):
         refunds = [[entry["id"] for entry in self.ask(f"/refunds?charge={charge}")["data"]] for charge in charges]
         self.assertEqual(refunds, [[], [refund], []])
         self.assertEqual(self.ask(f"/charges/{charges[1]}")["amount_refunded"], 700)
+
+
+    def test_a_web_page_is_refused(self):
+        for headers in FOREIGN:
+            for method in ("GET", "POST", "OPTIONS"):
+                authorized = {"Authorization": "Bearer sk_test_of_this_test", **headers}
+                self.assertEqual(status(f"{self.url}/payment_intents", method, authorized), 403, (headers, method))
 
 
 class LimitedProvider(Provider):

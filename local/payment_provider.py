@@ -21,6 +21,8 @@ import socket
 import sys
 import time
 
+import web_pages
+
 # It writes its whole book there, several times a request: ever slower as the book grows, and two runs on one machine would
 # read each other's. Nothing here outlives a run.
 STATE_FILE = "/tmp/localstripe.pickle"
@@ -109,7 +111,7 @@ class Limits:
 
 
 def stand_before_it(limits, latency):
-    """What is one too many is refused before anything is done. Every change waits before it is made, and others pass meanwhile.
+    """What a web page sends, and what is one too many, is refused before anything is done. Every change waits before it is made, and others pass meanwhile.
     What is only read, as by tests, is answered at once."""
     from aiohttp import web
 
@@ -117,6 +119,8 @@ def stand_before_it(limits, latency):
 
     @web.middleware
     async def before(request, handler):
+        if web_pages.is_foreign(request.headers.items()):
+            return web.Response(status=403, text=web_pages.SENTENCE)
         reason = limits.reached(request.method, request.path)
         if reason:
             error = {"type": "invalid_request_error", "code": "rate_limit", "message": "Request rate limit exceeded."}

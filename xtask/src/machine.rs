@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +36,14 @@ impl Repository {
             return missing(format!("there is no template.yaml in {}: run this command inside the repository, by cargo.", root.display()));
         }
         Ok(Self { root })
+    }
+    /// Makes the folder of local runs, for its owner alone: state, logs, mails and an engine's data are nothing for others who use the
+    /// machine.
+    pub fn keep_local_private(&self) -> Result<()> {
+        let folder = self.local();
+        std::fs::create_dir_all(&folder)?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("{} cannot be made private", folder.display()))
     }
     /// Everything a local run writes lies here, but for what cargo builds.
     pub fn local(&self) -> PathBuf {
@@ -176,6 +185,18 @@ mod tests {
     fn a_folder_names_its_logical_id() {
         assert_eq!(logical_id("order-intake"), "OrderIntakeFunction");
         assert_eq!(logical_id("payment"), "PaymentFunction");
+    }
+
+    #[test]
+    fn the_folder_of_local_runs_is_private() {
+        let root = std::env::temp_dir().join(format!("xtask-private-{}", std::process::id()));
+        let repository = Repository { root: root.clone() };
+        for _ in 0..2 {
+            repository.keep_local_private().unwrap();
+            assert_eq!(std::fs::metadata(repository.local()).unwrap().permissions().mode() & 0o777, 0o700);
+            std::fs::set_permissions(repository.local(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -180,6 +180,7 @@ fn until_interrupted(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let repository = machine::Repository::find()?;
+    repository.keep_local_private()?;
     let done = match command {
         Command::Demo(Port { port }) => demo::run(&repository, port).await,
         Command::Up(Port { port }) => stack::up(&repository, port).await,

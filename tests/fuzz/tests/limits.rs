@@ -35,30 +35,30 @@ const NAMES: [&str; 14] = [
 ];
 
 /// A body of [`BODY_BYTES_MAX`] bytes that is JSON, but for what its kind is about.
-fn body(dice: &mut Rng) -> Vec<u8> {
+fn body(rng: &mut Rng) -> Vec<u8> {
     let fills: [fn(&mut Rng, usize) -> String; 10] = [
         |_, n| format!(r#""{n:x}":0"#),
-        |dice, _| format!(r#""{}":{{}}"#, NAMES[dice.usize(..NAMES.len())]),
-        |dice, n| format!(r#""{}{n:x}":[[],{{}},"",0,null]"#, "%/~\u{1f642}".repeat(dice.usize(..40))),
+        |rng, _| format!(r#""{}":{{}}"#, NAMES[rng.usize(..NAMES.len())]),
+        |rng, n| format!(r#""{}{n:x}":[[],{{}},"",0,null]"#, "%/~\u{1f642}".repeat(rng.usize(..40))),
         |_, n| format!(r#""{n:x}":{}"#, "[".repeat(n % 20)),
-        |dice, n| format!(r#""\u0000{n:x}":"{}""#, r"\u0001".repeat(dice.usize(..200))),
+        |rng, n| format!(r#""\u0000{n:x}":"{}""#, r"\u0001".repeat(rng.usize(..200))),
         |_, _| "0".to_owned(),
         |_, _| r#""""#.to_owned(),
         |_, _| "{}".to_owned(),
         |_, n| format!(r#"{{"sku":"S{n}","quantity":{n},"x{n}":0,"y{n}":0}}"#),
-        |dice, _| format!(r#"{{"{}":{{"{}":[[{}]]}}}}"#, NAMES[dice.usize(..NAMES.len())], "n".repeat(dice.usize(..300)), dice.u64(..)),
+        |rng, _| format!(r#"{{"{}":{{"{}":[[{}]]}}}}"#, NAMES[rng.usize(..NAMES.len())], "n".repeat(rng.usize(..300)), rng.u64(..)),
     ];
-    let (fill, of_members) = (dice.usize(..fills.len()), dice.bool());
+    let (fill, of_members) = (rng.usize(..fills.len()), rng.bool());
     // The first five are members of an object, the others items of a list: at the root, or where a list or an object belongs.
     let (open, close) = match (fill < 5, of_members) {
         (true, true) => ("{".to_owned(), "}".to_owned()),
-        (true, false) => (format!(r#"{{"{}":{{"#, NAMES[dice.usize(..NAMES.len())]), "}}".to_owned()),
+        (true, false) => (format!(r#"{{"{}":{{"#, NAMES[rng.usize(..NAMES.len())]), "}}".to_owned()),
         (false, true) => ("[".to_owned(), "]".to_owned()),
-        (false, false) => (format!(r#"{{"{}":["#, NAMES[dice.usize(..NAMES.len())]), "]}".to_owned()),
+        (false, false) => (format!(r#"{{"{}":["#, NAMES[rng.usize(..NAMES.len())]), "]}".to_owned()),
     };
     let mut text = open;
     for n in 0.. {
-        let item = fills[fill](dice, n);
+        let item = fills[fill](rng, n);
         if text.len() + item.len() + 1 + close.len() > BODY_BYTES_MAX {
             break;
         }
@@ -70,10 +70,10 @@ fn body(dice: &mut Rng) -> Vec<u8> {
     text.push_str(&close);
     let mut bytes = text.into_bytes();
     bytes.resize(BODY_BYTES_MAX, b' ');
-    let at = dice.usize(..bytes.len());
+    let at = rng.usize(..bytes.len());
     // Text stays text: what is not is longer once it is read, and no longer within the limit.
-    if dice.u8(..) < 16 && bytes[at].is_ascii() {
-        bytes[at] = dice.u8(..128);
+    if rng.u8(..) < 16 && bytes[at].is_ascii() {
+        bytes[at] = rng.u8(..128);
     }
     bytes
 }
@@ -176,9 +176,9 @@ fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() 
         ("OrderIntakeFunction", fuzz::answer_to_order, Worst::default()),
         ("CustomerSignupFunction", fuzz::answer_to_signup, Worst::default()),
     ];
-    let mut dice = Rng::with_seed(0);
+    let mut rng = Rng::with_seed(0);
     for _ in 0..BODIES {
-        let body = body(&mut dice);
+        let body = body(&mut rng);
         functions.iter_mut().for_each(|(_, answer, worst)| worst.learn(*answer, &body));
     }
     for (function, _, worst) in functions {

@@ -77,7 +77,7 @@ pub struct Fault {
     pub detail: String,
 }
 
-/// How many faults of a request are named: more than a person mends in one go, and few enough for [`PROBLEM_BYTES_MAX`].
+/// How many faults of a request are named: more than a person fixes in one go, and few enough for [`PROBLEM_BYTES_MAX`].
 pub const FAULTS_MAX: usize = 20;
 /// Longest body of a problem: 16 KiB. [`FAULTS_MAX`] faults in the longest sentences at the longest places take half of it; whatever
 /// a client sends, its answer must not be a weapon against the client's network or this function's memory.
