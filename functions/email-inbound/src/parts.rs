@@ -14,9 +14,9 @@ use mail_parser::{
 const DEPTH_MAX: usize = 10;
 /// Most of a head that is read, in bytes: 64 KiB. What people send has some ten, signatures and traces of relays included; the parser
 /// takes thirty times what it reads.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How many lines of a head are read. A mail that went over many relays has a hundred.
-const HEAD_LINES_MAX: usize = 500;
+pub const HEAD_LINES_MAX: usize = 500;
 /// How many parts are looked at. A mail of somebody who attaches every photograph they have has some dozens.
 const PARTS_MAX: usize = 1000;
 
