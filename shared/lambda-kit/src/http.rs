@@ -13,7 +13,7 @@ mod serve;
 pub mod shape;
 
 pub use json::{DEPTH_MAX, Document, Unread};
-pub use pointer::Pointer;
+pub use pointer::{NAME_BYTES_MAX, Pointer};
 pub use request::{BODY_BYTES_MAX, Request};
 pub use response::{FAULTS_MAX, Fault, Faults, PROBLEM_BYTES_MAX, Problem, RETRY_AFTER_S, Refused, Response};
 pub use serve::{answer, run};
