@@ -84,11 +84,13 @@ pub const FAULTS_MAX: usize = 20;
 pub const PROBLEM_BYTES_MAX: usize = 16 * 1024;
 
 /// What is wrong with a request: the first [`FAULTS_MAX`] faults, and how many there are beyond them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Faults {
     /// The first ones.
+    #[serde(rename = "errors", skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<Fault>,
     /// How many more.
+    #[serde(rename = "more_errors", skip_serializing_if = "is_none")]
     pub more: usize,
 }
 
@@ -120,11 +122,8 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
-    /// How many errors are not named.
-    #[serde(skip_serializing_if = "is_none")]
-    more_errors: usize,
+    #[serde(flatten)]
+    faults: Faults,
     #[serde(skip)]
     headers: Vec<(&'static str, String)>,
 }
@@ -138,7 +137,7 @@ impl Problem {
     }
     /// A problem that a program may want to tell apart from others of the same status, by its `type`.
     pub fn typed(status: u16, problem_type: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { r#type: problem_type, title, status, detail: detail.into(), errors: Vec::new(), more_errors: 0, headers: Vec::new() }
+        Self { r#type: problem_type, title, status, detail: detail.into(), faults: Faults::default(), headers: Vec::new() }
     }
     /// Time mends it: 503 with `Retry-After`.
     pub fn unavailable() -> Self {
@@ -152,8 +151,7 @@ impl Problem {
     /// Names the places that are wrong.
     #[must_use]
     pub fn with_errors(mut self, faults: impl Into<Faults>) -> Self {
-        let Faults { named, more } = faults.into();
-        (self.errors, self.more_errors) = (named, more);
+        self.faults = faults.into();
         self
     }
     /// Adds a header to the answer.
@@ -179,8 +177,8 @@ impl From<Problem> for Response {
     fn from(mut problem: Problem) -> Self {
         // Serializing texts and numbers into memory has no way to fail.
         let mut body = serde_json::to_string(&problem).unwrap_or_default();
-        while body.len() > PROBLEM_BYTES_MAX && problem.errors.pop().is_some() {
-            problem.more_errors += 1;
+        while body.len() > PROBLEM_BYTES_MAX && problem.faults.named.pop().is_some() {
+            problem.faults.more += 1;
             body = serde_json::to_string(&problem).unwrap_or_default();
         }
         let response = Response::new(problem.status, "application/problem+json", body);

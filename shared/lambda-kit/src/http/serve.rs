@@ -44,9 +44,10 @@ pub async fn answer<A: Ambient>(
     let started = Instant::now();
     as_texts(&mut event, "/headers");
     as_texts(&mut event, "/requestContext/authorizer/jwt/claims");
-    if !headers_are_legal(&event) {
-        tracing::info!(status = 400, request_id = event["requestContext"]["requestId"].as_str(), "request");
-        return Problem::of(400, "A header has a name or a value that HTTP does not allow, such as a control character.").into();
+    // The client's fault, which no handler needs to hear of; the rest is read all the same, for the line of log.
+    let illegal = !headers_are_legal(&event);
+    if illegal {
+        event["headers"] = Value::Null;
     }
     // Read here and not by the runtime, which would answer what it cannot read with an error.
     let event: ApiGatewayV2httpRequest = match serde_json::from_value(event) {
@@ -61,7 +62,13 @@ pub async fn answer<A: Ambient>(
     let left = Duration::try_from(deadline.duration_since(ambient.now())).unwrap_or_default().saturating_sub(RESERVE);
     // Dropped at the deadline or by a panic at any await: handlers are written so that sending the request again mends it.
     // Boxed, because the types of an SDK's futures nest so deep that the compiler gives up on one more layer around them.
-    let work = AssertUnwindSafe(async { handler(&request).await }.boxed_local()).catch_unwind();
+    let handling = async {
+        if illegal {
+            return Err(Problem::of(400, "A header has a name or a value that HTTP does not allow, such as a control character.").into());
+        }
+        handler(&request).await
+    };
+    let work = AssertUnwindSafe(handling.boxed_local()).catch_unwind();
     let outcome = match tokio::time::timeout(left, work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => Err(Failure::bug("Panic", "the handler panicked").into()),

@@ -1,8 +1,8 @@
 //! The shape of a JSON body: read into types, with the faults named at once.
 //!
 //! A function reads its fields by these methods and by its own, which call them. A method that returns [`None`] has said
-//! why. The first faults are named, the others counted: [`Faults`]. It refuses unknown fields, because a misspelt optional one would be dropped in silence, and it never quotes a value,
-//! because the values may be a person's.
+//! why. The first faults are named, the others counted: [`Faults`]. It refuses unknown fields, because a misspelt optional one would
+//! be dropped in silence, and it never quotes a value, because the values may be a person's.
 
 use super::{Document, Fault, Faults, Pointer};
 use serde_json::{Map, Value};
