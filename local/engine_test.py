@@ -190,6 +190,16 @@ def until(what, seconds=WAIT_SECONDS):
     return answer
 
 
+def answer(url: str, method: str, headers: dict | None = None) -> tuple:
+    """The status, whichever it is, and the body."""
+    request = urllib.request.Request(url, method=method, headers=headers or {}, data=b"{}" if method == "POST" else None)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
 class Engine:
     """An engine of a test's own, started as `cargo xtask` starts it. `mended=False` starts it without engine.py."""
 
@@ -256,12 +266,7 @@ class Engine:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def http(self, outputs, method, path) -> tuple:
-        request = urllib.request.Request(f"{self.url}/_aws/execute-api/{outputs['Api']}/$default{path}", method=method, data=b"{}" if method == "POST" else None)
-        try:
-            with urllib.request.urlopen(request) as response:
-                return response.status, response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+        return answer(f"{self.url}/_aws/execute-api/{outputs['Api']}/$default{path}", method)
 
     def members(self) -> list:
         """The living processes of the engine's group: itself and its functions."""
@@ -446,15 +451,6 @@ FOREIGN = [
 ]
 
 
-def status(url: str, method: str, headers: dict) -> int:
-    request = urllib.request.Request(url, method=method, headers=headers, data=b"{}" if method == "POST" else None)
-    try:
-        with urllib.request.urlopen(request) as response:
-            return response.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
 class Gaps(OfAnEngine):
     """The engine without engine.py. A test that fails here is good news: see the head of this file."""
 
@@ -464,7 +460,7 @@ class Gaps(OfAnEngine):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 404)
 
     def test_a_web_page_is_answered(self):
-        self.assertEqual(status(f"{self.engine.url}/_ministack/health", "GET", FOREIGN[0]), 200)
+        self.assertEqual(answer(f"{self.engine.url}/_ministack/health", "GET", FOREIGN[0])[0], 200)
 
     def test_fifo_attributes_of_a_topic_are_dropped(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
@@ -1068,13 +1064,13 @@ class Pages(unittest.TestCase):
         paths = [("GET", "/_ministack/health"), ("POST", "/2015-03-31/functions"), ("OPTIONS", "/bucket"), ("PUT", "/bucket"), ("GET", "/_calls")]
         for headers in FOREIGN:
             for method, path in paths:
-                self.assertEqual(status(engine.url + path, method, headers), 403, (headers, method, path))
+                self.assertEqual(answer(engine.url + path, method, headers)[0], 403, (headers, method, path))
         engine.client("s3").create_bucket(Bucket="of-a-program")
         self.assertEqual([bucket["Name"] for bucket in engine.client("s3").list_buckets()["Buckets"]], ["of-a-program"])
         bridged = {"Host": f"172.17.0.1:{engine.port}"}
-        self.assertEqual(status(f"{engine.url}/_ministack/health", "GET", bridged), 200, "a container, by its bridge")
+        self.assertEqual(answer(f"{engine.url}/_ministack/health", "GET", bridged)[0], 200, "a container, by its bridge")
         own = {"Origin": f"http://localhost:{engine.port}", "Sec-Fetch-Site": "same-origin", "Host": f"api.execute-api.localhost:{engine.port}"}
-        self.assertNotEqual(status(f"{engine.url}/_ministack/health", "GET", own), 403, "a page that this machine serves")
+        self.assertNotEqual(answer(f"{engine.url}/_ministack/health", "GET", own)[0], 403, "a page that this machine serves")
 
 
 class Ends(unittest.TestCase):
@@ -1155,12 +1151,11 @@ class Provider(unittest.TestCase):
         self.assertEqual(refunds, [[], [refund], []])
         self.assertEqual(self.ask(f"/charges/{charges[1]}")["amount_refunded"], 700)
 
-
     def test_a_web_page_is_refused(self):
         for headers in FOREIGN:
             for method in ("GET", "POST", "OPTIONS"):
                 authorized = {"Authorization": "Bearer sk_test_of_this_test", **headers}
-                self.assertEqual(status(f"{self.url}/payment_intents", method, authorized), 403, (headers, method))
+                self.assertEqual(answer(f"{self.url}/payment_intents", method, authorized)[0], 403, (headers, method))
 
 
 class LimitedProvider(Provider):

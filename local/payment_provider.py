@@ -111,8 +111,8 @@ class Limits:
 
 
 def stand_before_it(limits, latency):
-    """What a web page sends, and what is one too many, is refused before anything is done. Every change waits before it is made, and others pass meanwhile.
-    What is only read, as by tests, is answered at once."""
+    """What a web page sends, and what is one too many, is refused before anything is done. Every change waits before it is made, and
+    others pass meanwhile. What is only read, as by tests, is answered at once."""
     from aiohttp import web
 
     make = web.Application.__init__

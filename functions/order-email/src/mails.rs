@@ -10,7 +10,7 @@ use mailer::{
     text::{greeting, one_line, postal_code},
 };
 
-/// Longest number of a parcel that is shown, in characters: carriers have 40 at most.
+/// Longest number of a parcel that is shown, in characters: ours have 14, and what is longer than a line has room for is no number.
 const TRACKING_CHARS_MAX: usize = 40;
 
 /// One line of an order.

@@ -1,13 +1,11 @@
 //! `order-intake` with its tables and its topic in memory, and what must hold of its answer to any request.
 
-use crate::block_on;
-use domain::{CloudEvent, Currency, Order, OrderId, Sku, Timestamp};
+use crate::{block_on, outside::Outside};
+use domain::{Currency, Order, OrderId, Sku, Timestamp};
 use lambda_kit::{
-    Ambient, Failure,
+    Failure,
     dynamodb::Created,
     http::{PROBLEM_BYTES_MAX, Request, Response, answer},
-    message::Outgoing,
-    publish::{PublishError, Publisher},
 };
 use order_intake::{
     OrderIntake, Orders,
@@ -23,7 +21,7 @@ use std::{
 #[derive(Default)]
 struct Shop {
     orders: RefCell<BTreeMap<OrderId, Order>>,
-    published: RefCell<Vec<CloudEvent>>,
+    outside: Outside,
 }
 
 /// Sends an event of API Gateway twice, as a client does that got no answer, and checks both answers.
@@ -35,7 +33,7 @@ pub fn check(event: &Value) {
     assert_eq!(*shop.orders.borrow(), orders, "a retry changes nothing");
     assert_eq!((first.status(), first.body()), (again.status(), again.body()), "a retry has the same answer");
     assert_eq!(first.status() == 202, !orders.is_empty(), "accepted is stored, and nothing else is");
-    let published = shop.published.borrow();
+    let published = shop.outside.published.borrow();
     assert!(published.windows(2).all(|two| two[0].id() == two[1].id()) && published.is_empty() != (first.status() == 202));
     for order in orders.values() {
         let stored = serde_json::to_value(order).expect("a record is written as JSON");
@@ -50,9 +48,9 @@ pub fn answer_to(event: &Value) -> Response {
 
 impl Shop {
     fn send(&self, event: &Value) -> Response {
-        let intake = OrderIntake { catalogue: self, orders: self, topic: self, ambient: self };
+        let intake = OrderIntake { catalogue: self, orders: self, topic: &self.outside, ambient: &self.outside };
         let handler = async |request: &Request| intake.handle(request).await;
-        let response = block_on(answer(event.clone(), Timestamp::MAX, self, &handler));
+        let response = block_on(answer(event.clone(), Timestamp::MAX, &self.outside, &handler));
         let body: Value = serde_json::from_str(response.body()).expect("every answer is JSON");
         assert!(response.body().len() <= PROBLEM_BYTES_MAX, "an answer is short, whatever was sent");
         match response.status() {
@@ -66,15 +64,6 @@ impl Shop {
             other => panic!("nobody expects {other}: {body}"),
         }
         response
-    }
-}
-
-impl Ambient for Shop {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-    fn random(&self) -> u64 {
-        0
     }
 }
 
@@ -101,13 +90,5 @@ impl Orders for &Shop {
     }
     async fn request_cancel(&self, _: &OrderId, _: Timestamp) -> Result<CancelAsked, Failure> {
         Ok(CancelAsked::NoSuchOrder)
-    }
-}
-
-impl Publisher for &Shop {
-    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), PublishError>> {
-        let read = |message: &Outgoing| CloudEvent::parse(&message.body).expect("what is published can be read");
-        self.published.borrow_mut().extend(batch.iter().map(read));
-        batch.iter().map(|_| Ok(())).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The body of `POST /orders`, as text and as the base64 that API Gateway makes of what is not text.
 
-use crate::intake;
+use crate::{intake, outside::with_body};
 use domain::line::{LINES_MAX, QUANTITY_MAX};
 use lambda_kit::{
     Real,
@@ -32,18 +32,12 @@ pub fn intake_body(body: &[u8]) {
             }
         }
     }
-    intake::check(&with(body));
+    intake::check(&with_body(&EVENT, body));
 }
 
 /// What `order-intake` answers to this body.
 pub fn answer_to_order(body: &[u8]) -> Response {
-    intake::answer_to(&with(body))
-}
-
-fn with(body: &[u8]) -> Value {
-    let mut event = EVENT.clone();
-    event["body"] = String::from_utf8_lossy(body).into();
-    event
+    intake::answer_to(&with_body(&EVENT, body))
 }
 
 fn read(body: String, is_base64: bool) -> Result<Document, Problem> {

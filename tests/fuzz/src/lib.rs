@@ -9,6 +9,7 @@ mod envelope;
 mod intake;
 mod intake_body;
 mod mail;
+mod outside;
 mod queue;
 mod signup_body;
 

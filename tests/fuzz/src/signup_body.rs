@@ -1,14 +1,15 @@
 //! The body of `POST /customers`: `customer-signup` with its table and its topic in memory.
 
-use crate::block_on;
+use crate::{
+    block_on,
+    outside::{Outside, with_body},
+};
 use customer_signup::{CustomerSignup, Customers};
-use domain::{CloudEvent, Customer, Timestamp, customer::NAME_CHARS_MAX};
+use domain::{Customer, Timestamp, customer::NAME_CHARS_MAX};
 use lambda_kit::{
-    Ambient, Failure,
+    Failure,
     dynamodb::Created,
     http::{PROBLEM_BYTES_MAX, Request, Response, answer},
-    message::Outgoing,
-    publish::{PublishError, Publisher},
 };
 use serde_json::Value;
 use std::{cell::RefCell, sync::LazyLock};
@@ -19,7 +20,7 @@ static EVENT: LazyLock<Value> =
 #[derive(Default)]
 struct Shop {
     customers: RefCell<Vec<Customer>>,
-    published: RefCell<Vec<CloudEvent>>,
+    outside: Outside,
 }
 
 /// Any bytes as the body of a request.
@@ -28,7 +29,7 @@ pub fn signup_body(body: &[u8]) {
     let response = shop.send(body);
     let said: Value = serde_json::from_str(response.body()).expect("every answer is JSON");
     assert!(response.body().len() <= PROBLEM_BYTES_MAX, "an answer is short, whatever was sent");
-    let (customers, published) = (shop.customers.borrow(), shop.published.borrow());
+    let (customers, published) = (shop.customers.borrow(), shop.outside.published.borrow());
     match response.status() {
         202 => assert_eq!((customers.len(), published.len(), &said["status"]), (1, 1, &Value::from("accepted"))),
         status @ (400 | 413 | 415 | 422) => {
@@ -48,20 +49,9 @@ pub fn answer_to_signup(body: &[u8]) -> Response {
 
 impl Shop {
     fn send(&self, body: &[u8]) -> Response {
-        let mut event = EVENT.clone();
-        event["body"] = String::from_utf8_lossy(body).into();
-        let signup = CustomerSignup { customers: self, topic: self, ambient: self };
+        let signup = CustomerSignup { customers: self, topic: &self.outside, ambient: &self.outside };
         let handler = async |request: &Request| signup.handle(request).await;
-        block_on(answer(event, Timestamp::MAX, self, &handler))
-    }
-}
-
-impl Ambient for Shop {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-    fn random(&self) -> u64 {
-        0
+        block_on(answer(with_body(&EVENT, body), Timestamp::MAX, &self.outside, &handler))
     }
 }
 
@@ -69,13 +59,5 @@ impl Customers for &Shop {
     async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure> {
         self.customers.borrow_mut().push(customer.clone());
         Ok(Created::New)
-    }
-}
-
-impl Publisher for &Shop {
-    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<(), PublishError>> {
-        let read = |message: &Outgoing| CloudEvent::parse(&message.body).expect("what is published can be read");
-        self.published.borrow_mut().extend(batch.iter().map(read));
-        batch.iter().map(|_| Ok(())).collect()
     }
 }
