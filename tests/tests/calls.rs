@@ -197,7 +197,7 @@ async fn inventory_takes_one_transaction_to_reserve_and_one_update_to_commit() -
     let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
     let warehouse =
         inventory::warehouse::WarehouseTables::new(counted.dynamodb(), counted.table("StockTable"), counted.table("ReservationsTable"));
-    let core = counted.core(inventory::Inventory { warehouse, ambient: Real });
+    let core = counted.core(inventory::Inventory { warehouse, ambient: Real, stock_wait: Duration::ZERO });
     let sku = new_sku("CALLS");
     counted.stack.stock_up(&sku, 1200, 100).await?;
     let orders = orders::<10>();

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use domain::{
     CloudEvent, Currency, CustomerId, Money, Subject,
     event::{CancelReason, InventoryReserved, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentRef},
+    inventory::LOOKS_MAX,
     line::Item,
 };
 use end_to_end::{
@@ -16,7 +17,10 @@ use end_to_end::{
     events::{event, new_order, now, placed},
     inbound,
 };
-use lambda_kit::secrets::SecretText as _;
+use lambda_kit::{
+    batch::{CHECKS, NOT_BEFORE},
+    secrets::SecretText as _,
+};
 use mailer::unsubscribe::{LinkKey, Links};
 use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
@@ -97,6 +101,11 @@ impl Function {
     /// Delivers bodies as its queue would; returns how many were reported as failed. A refused call is an error even where
     /// the function bears it.
     async fn deliver(&self, bodies: &[String]) -> Result<usize> {
+        self.deliver_with(&json!({}), bodies).await
+    }
+
+    /// The same, with these message attributes.
+    async fn deliver_with(&self, attributes: &Value, bodies: &[String]) -> Result<usize> {
         let queue = self.queue.as_deref().context("it has no queue")?;
         let record = |(n, body): (usize, &String)| {
             let group = serde_json::from_str::<Value>(body)
@@ -104,7 +113,7 @@ impl Function {
                 .and_then(|event| event["subject"].as_str().map(str::to_owned))
                 .unwrap_or("g".into());
             json!({"messageId": format!("{:08x}-{n}", fastrand::u32(..)), "receiptHandle": "of no delivery", "body": body,
-                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group}, "messageAttributes": {}, "md5OfBody": "",
+                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group}, "messageAttributes": attributes, "md5OfBody": "",
                 "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"), "awsRegion": "us-east-1"})
         };
         let event = json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()});
@@ -314,7 +323,12 @@ impl Function {
                 self.passes(&[event(&order_id, now(), placed(&sku, 1, VISA))]).await?;
                 let shipped = OrderShipped { tracking_number: "OP1".into(), payment: PaymentRef("pi_1".into()), items };
                 self.passes(&[event(&order_id, now(), shipped)]).await?;
-                self.passes(&[event(new_order(), now(), placed(&sku, 1000, VISA))]).await?;
+                // Too little: it looks again, and at the last look it rejects.
+                let large = event(new_order(), now(), placed(&sku, 1000, VISA));
+                self.passes(std::slice::from_ref(&large)).await?;
+                let text = |data_type: &str, value: String| json!({"dataType": data_type, "stringValue": value});
+                let last = json!({CHECKS: text("Number", LOOKS_MAX.to_string()), NOT_BEFORE: text("String", now().to_string())});
+                ensure!(self.deliver_with(&last, &[large.to_json()]).await? == 0, "it was not rejected");
                 self.parks_and_hides().await?;
             }
             "shipping" => {

@@ -30,6 +30,7 @@ use lambda_kit::{
 use order_intake::{
     OrderIntake,
     catalogue::{Catalogue, Price},
+    shape::UNITS_MAX,
 };
 use order_status::OrderStatus;
 use pipeline::orders::CancelAsked;
@@ -243,7 +244,7 @@ fn request_does_what_its_name_says(sample: &Sample, request: &ApiGatewayV2httpRe
             assert!(key(request).is_some() && body.get("coupon").is_some(), "{at}: a field that orders do not have");
             assert!(!body["customer"]["email"].as_str().unwrap().contains('@'), "{at}");
             assert_eq!(lines[0]["quantity"], 0, "{at}");
-            assert!(lines[1]["quantity"].as_u64() > Some(u64::from(QUANTITY_MAX)), "{at}");
+            assert!(lines[1]["quantity"].as_u64() > Some(u64::from(UNITS_MAX)), "{at}");
             assert_eq!(lines[0]["sku"], lines[1]["sku"], "{at}: the same SKU twice");
         }
         "cancel-order" => assert_eq!(asked(), order_of("place-order-to-cancel").to_string(), "{at}"),
@@ -769,6 +770,7 @@ fn the_openapi_description_has_the_routes_of_the_template_and_the_limits_of_the_
 
     let schemas = &api["components"]["schemas"];
     assert_eq!(schemas["Quantity"]["maximum"], QUANTITY_MAX);
+    assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["items"]["properties"]["quantity"]["maximum"], UNITS_MAX);
     assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["maxItems"], line::LINES_MAX);
     assert_eq!(schemas["Money"]["properties"]["amount_minor"]["maximum"], domain::money::AMOUNT_MINOR_MAX);
     let known = [Status::Received, Status::Processing, Status::Cancelled, Status::Shipped, Status::Uncollected, Status::Completed];

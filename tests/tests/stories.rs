@@ -4,6 +4,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
+use std::time::Duration;
 use testkit::{
     shop::{DECLINED, VISA, heard, new_key, new_sku, order},
     stack::Stack,
@@ -71,6 +72,33 @@ async fn too_little_stock_cancels_takes_nothing_and_releases_the_hold() -> Resul
     let seen = ends(&stack, &order_id, "cancelled", &[]).await?;
     ensure!(seen.to_string().contains("out_of_stock"), "{seen:#}");
     assert_eq!((stack.available(&plenty).await?, stack.available(&scarce).await?), (50, 1), "all lines or none");
+    Ok(())
+}
+
+/// Orders that nobody pays take all there is, again and again, while honest customers order.
+#[tokio::test]
+async fn orders_that_are_declined_turn_no_honest_order_away() -> Result<()> {
+    const UNITS: u32 = 10;
+    const ATTACKS: usize = 22;
+    const HONEST: usize = 8;
+    /// Seven orders a second, what payment takes of a sandbox.
+    const EVERY: Duration = Duration::from_millis(143);
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let sku = new_sku("WANTED");
+    stack.stock_up(&sku, 1200, UNITS.into()).await?;
+    let mut honest = Vec::new();
+    for n in 0..ATTACKS {
+        stack.place(&[(&sku, UNITS)], DECLINED).await?;
+        if n % (ATTACKS / HONEST) == 0 && honest.len() < HONEST {
+            honest.push(stack.place(&[(&sku, 1)], VISA).await?);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+    for order_id in &honest {
+        ends(&stack, order_id, "completed", &[("succeeded", 1200)]).await?;
+    }
+    assert_eq!(honest.len(), HONEST);
     Ok(())
 }
 

@@ -318,8 +318,8 @@ fn a_consumer_that_may_touch_another_queue_or_not_its_own_is_refused() -> Result
     complains(rule, &without(&format!("{statements}/1/Action/2"))?, "on PaymentQueue")?;
     // Only a consumer that looks again sends to its own queue.
     complains(rule, &without(&format!("{statements}/3"))?, "on PaymentQueue")?;
-    let schedule = json!({"Sid": "S", "Effect": "Allow", "Action": "sqs:SendMessage*", "Resource": of("InventoryQueue")});
-    complains(rule, &with("InventoryRole/Policies/0/PolicyDocument/Statement/-", schedule)?, "on InventoryQueue")?;
+    let schedule = json!({"Sid": "S", "Effect": "Allow", "Action": "sqs:SendMessage*", "Resource": of("ShippingQueue")});
+    complains(rule, &with("ShippingRole/Policies/0/PolicyDocument/Statement/-", schedule)?, "on ShippingQueue")?;
     complains(rule, &with("OrderStatusRole/Policies/0/PolicyDocument/Statement/1/Resource", of("PaymentQueue"))?, "OrderStatusFunction")
 }
 
@@ -328,7 +328,7 @@ fn a_clock_that_lambda_would_stop_after_16_checks_is_refused() -> Result<()> {
     let rule = access::consumers_that_look_again_may_loop;
     complains(rule, &without("OrderDeadlineFunction/RecursiveLoop")?, "OrderDeadlineFunction")?;
     complains(rule, &with("PaymentFunction/RecursiveLoop", json!("Terminate"))?, "PaymentFunction")?;
-    complains(rule, &with("InventoryFunction/RecursiveLoop", json!("Allow"))?, "InventoryFunction")
+    complains(rule, &with("ShippingFunction/RecursiveLoop", json!("Allow"))?, "ShippingFunction")
 }
 
 #[test]
@@ -581,6 +581,10 @@ fn an_inspector_that_cannot_reach_a_queue_or_may_take_what_is_not_given_up_is_re
 fn an_api_without_throttle_or_with_persons_in_its_log_is_refused() -> Result<()> {
     let rule = operations::apis_are_throttled_and_logged;
     complains(rule, &without("OrderApi/DefaultRouteSettings")?, "OrderApi: not throttled")?;
+    let unlimited = "POST /orders is not throttled below the other routes";
+    complains(rule, &without("OrderApi/RouteSettings")?, unlimited)?;
+    complains(rule, &with("OrderApi/RouteSettings/POST ~1orders/ThrottlingRateLimit", json!(100))?, unlimited)?;
+    complains(rule, &with("OrderApi/RouteSettings/POST ~1orders/ThrottlingBurstLimit", json!(220))?, "a burst at POST /orders")?;
     complains(rule, &without("OrderApi/AccessLogSettings")?, "OrderApi: no access log")?;
     let named = r#"{"ip":"$context.identity.sourceIp","route":"$context.routeKey"}"#;
     complains(rule, &with("OrderApi/AccessLogSettings/Format", json!(named))?, "$context.identity")?;

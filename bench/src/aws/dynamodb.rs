@@ -15,6 +15,8 @@ use testkit::cloud::write::Write;
 
 /// The mailbox of every customer.
 const MAILBOX: &str = "ada@example.com";
+/// The one SKU of which nothing is there.
+pub const SOLD_OUT: &str = "SOLD-OUT";
 
 /// All tables: what was written in this run, and what stands there anyway.
 #[derive(Debug)]
@@ -136,7 +138,7 @@ impl Tables {
     }
 
     /// What was written, or what stands there anyway: orders and customers that others have stored, and goods, of which
-    /// everything is sold and nothing ever runs out. What `is_created` is an order or a customer that nobody has stored yet.
+    /// everything is sold and nothing ever runs out but [`SOLD_OUT`]. What `is_created` is an order or a customer that nobody has stored yet.
     fn row(&self, table: &str, key: &str, is_created: bool) -> Result<Option<Item>, String> {
         let row = self.rows.get(&(table.to_owned(), key.to_owned())).cloned();
         let standing = match table {
@@ -145,6 +147,7 @@ impl Tables {
             // Just received: an old one would be one that something is wrong with.
             "OrdersTable" => testkit::shop::stored_order(key, "MUG-BLUE", MAILBOX, &Real.now().to_string()),
             "CustomersTable" => testkit::shop::stored_customer(key, MAILBOX, true),
+            "StockTable" if key == SOLD_OUT => return Ok(None),
             "StockTable" => json!({"sku": {"S": key}, "available": {"N": "1000000000"}}),
             "CatalogueTable" => json!({"sku": {"S": key}, "unit_price_minor": {"N": "1200"}, "currency": {"S": "EUR"}}),
             _ => return Ok(None),

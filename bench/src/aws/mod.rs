@@ -8,6 +8,7 @@ mod dynamodb;
 mod operation;
 mod units;
 
+pub use dynamodb::SOLD_OUT;
 pub use operation::{Service, name as operation_of};
 pub use units::Units;
 

@@ -7,8 +7,8 @@
 pub mod warehouse;
 
 use domain::{
-    Asked, CloudEvent, Event, OrderId, Sku,
-    inventory::{self as table, Known, State, Step},
+    Asked, CloudEvent, Event, Sku,
+    inventory::{self as table, Known, Short, Step},
     line::{Item, items},
 };
 use lambda_kit::{
@@ -42,12 +42,14 @@ pub struct Inventory<W, A> {
     pub warehouse: W,
     /// The time of what is stored, and the jitter between retries.
     pub ambient: A,
+    /// How long an order waits for units that others hold before it is rejected.
+    pub stock_wait: Duration,
 }
 
 impl<W: Warehouse, A: Ambient> Stage for Inventory<W, A> {
     const NAME: &'static str = "inventory";
 
-    async fn handle(&self, event: &CloudEvent, _: &Delivery) -> Result<Reply, Failure> {
+    async fn handle(&self, event: &CloudEvent, delivery: &Delivery) -> Result<Reply, Failure> {
         let order_id = order_id(event)?;
         let (asked, mut known, wanted) = match &event.event {
             Event::OrderPlaced(placed) => (Asked::Placed, table::PLACED_FINDS, distinct(items(&placed.lines))?),
@@ -59,7 +61,14 @@ impl<W: Warehouse, A: Ambient> Stage for Inventory<W, A> {
         for _ in 0..DECISIONS_MAX {
             let now = self.ambient.now();
             let written = match table::decide(&known, asked).map_err(impossible)? {
-                Step::Reserve => self.reserve(&order_id, &wanted).await?,
+                Step::Reserve => match self.insist(|| self.warehouse.reserve(&order_id, &wanted, self.ambient.now())).await? {
+                    Taken::Decided(written) => written,
+                    Taken::Short(skus) => match table::when_short(delivery.checks, self.stock_wait) {
+                        Short::LookAgain(after) => return Ok(Reply { look_again_after: Some(after), ..Reply::nothing() }),
+                        // Stands back for a reservation that another delivery made in between.
+                        Short::Reject => self.warehouse.reject(&order_id, skus, self.ambient.now()).await?,
+                    },
+                },
                 Step::Commit => self.warehouse.commit(&order_id, now).await?,
                 Step::Release(items) => {
                     let items = distinct(items)?;
@@ -91,15 +100,6 @@ impl<W: Warehouse, A: Ambient> Stage for Inventory<W, A> {
 }
 
 impl<W: Warehouse, A: Ambient> Inventory<W, A> {
-    /// Reserves all of `items`, or writes down that there was too little of some. The second write happens only after
-    /// the first has said so, and stands back for a reservation that another delivery made in between.
-    async fn reserve(&self, order_id: &OrderId, items: &[Item]) -> Result<Updated<State>, Failure> {
-        match self.insist(|| self.warehouse.reserve(order_id, items, self.ambient.now())).await? {
-            Taken::Decided(written) => Ok(written),
-            Taken::Short(skus) => self.warehouse.reject(order_id, skus, self.ambient.now()).await,
-        }
-    }
-
     /// Tries until nobody else is in the way, with full jitter: those who met once should not meet again
     /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
     async fn insist<T>(&self, attempt: impl AsyncFn() -> Result<Attempt<T>, Failure>) -> Result<T, Failure> {

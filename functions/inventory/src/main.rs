@@ -9,6 +9,7 @@ use lambda_kit::{
     publish::SnsTopic,
     warm_up,
 };
+use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -19,7 +20,8 @@ async fn main() -> Result<(), Error> {
     let warehouse = WarehouseTables::new(client.clone(), env.required("STOCK_TABLE"), env.required("RESERVATIONS_TABLE"));
     let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
+    let stock_wait = Duration::from_secs(env.parsed("STOCK_WAIT_SECONDS"));
     env.finish()?;
     warm_up(dynamodb::openings(&client, CONCURRENCY).chain([topic.opening()])).await;
-    pipeline::run(Inventory { warehouse, ambient: Real }, topic, queue).await
+    pipeline::run(Inventory { warehouse, ambient: Real, stock_wait }, topic, queue).await
 }

@@ -34,7 +34,12 @@ async fn scratch(test: &str, stock: &[(&str, u64)]) -> Option<Scratch> {
         put.item("available", AttributeValue::N(available.to_string())).send().await.unwrap();
     }
     let warehouse = WarehouseTables::new(client.clone(), &stock_table, &reservations);
-    Some(Scratch { client, stock: stock_table, reservations, stage: Inventory { warehouse, ambient: Real } })
+    Some(Scratch {
+        client,
+        stock: stock_table,
+        reservations,
+        stage: Inventory { warehouse, ambient: Real, stock_wait: std::time::Duration::ZERO },
+    })
 }
 
 impl Scratch {

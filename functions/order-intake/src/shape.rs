@@ -7,7 +7,7 @@ use crate::catalogue::Price;
 pub use domain::email::EMAIL_BYTES_MAX;
 use domain::{
     Currency, EmailAddress, Item, Line, Money, Personal, Sku,
-    line::{LINES_MAX, QUANTITY_MAX},
+    line::LINES_MAX,
     order::{Address, Customer},
 };
 use lambda_kit::{
@@ -30,6 +30,11 @@ pub const POSTAL_CODE_CHARS_MAX: usize = 16;
 /// Longest reference to a means of payment: the provider says to expect ids of up to 255
 /// (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backward-compatible>).
 pub const PAYMENT_METHOD_BYTES_MAX: usize = 255;
+
+/// Most units of a SKU in one order: what a household may want. An order takes its units out of stock before it is paid, so nobody
+/// may hold a shelf's worth of them by one request; who wants more asks support. Events may say more
+/// ([`QUANTITY_MAX`](domain::line::QUANTITY_MAX)).
+pub const UNITS_MAX: u32 = 20;
 
 /// What a client asks for, understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -224,8 +229,8 @@ fn line(shape: &mut Shape, index: usize, node: &Node<'_>, first_at: &mut HashMap
     let quantity_node = line.get("quantity");
     let quantity = match quantity_node.value.map(|value| value.as_u64().and_then(|n| u32::try_from(n).ok())) {
         None => shape.wrong(&quantity_node, "a number"),
-        Some(Some(quantity @ 1..=QUANTITY_MAX)) => Some(quantity),
-        Some(_) => shape.refuse(&quantity_node.at, format!("must be a whole number from 1 to {QUANTITY_MAX}")),
+        Some(Some(quantity @ 1..=UNITS_MAX)) => Some(quantity),
+        Some(_) => shape.refuse(&quantity_node.at, format!("must be a whole number from 1 to {UNITS_MAX}")),
     };
     Some(Item { sku: sku?, quantity: quantity? })
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The record of the reservations table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,8 +127,8 @@ pub fn cancelled_finds(event: &OrderCancelled) -> Known {
 /// The one change to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Take every item out of stock and create the reservation, all in one transaction; where stock is too low,
-    /// create [`State::Rejected`] instead.
+    /// Take every item out of stock and create the reservation, all in one transaction; where stock is too low, do what
+    /// [`when_short`] says.
     Reserve,
     /// Reserved → committed.
     Commit,
@@ -137,6 +138,31 @@ pub enum Step {
     Close,
     /// Nothing to do: the record already answers.
     Answer,
+}
+
+/// How often an order that finds too little looks again, at most. What an order that is not paid takes falls back within
+/// seconds, when its bank has answered and shipping has cancelled it. So looks are seconds apart, and each costs a message and a
+/// transaction that fails: a dozen is one every five seconds in a minute.
+pub const LOOKS_MAX: u32 = 12;
+/// The shortest time between two looks: a message is delayed by whole seconds.
+pub const LOOK_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// What to do about an order that there is too little for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Short {
+    /// Look again after this time: units that another order holds may come back.
+    LookAgain(Duration),
+    /// Create [`State::Rejected`]: final.
+    Reject,
+}
+
+/// Decides about an order that finds too little at a look before which there were `looks` others, where it may wait for `wait`.
+///
+/// Too little is not final at once: orders take units before they are paid, so that orders that will be declined would turn honest
+/// ones away. How long an order has waited is counted in looks, not by a clock, so that one that is not looked at does not wait.
+pub fn when_short(looks: u32, wait: Duration) -> Short {
+    let after = Duration::from_secs(wait.as_secs().div_ceil(LOOKS_MAX.into())).max(LOOK_AFTER_MIN);
+    if after.saturating_mul(looks) < wait { Short::LookAgain(after) } else { Short::Reject }
 }
 
 /// Decides what to do when `asked` meets `known`.
@@ -250,6 +276,21 @@ mod tests {
         for (state, expected) in states().iter().zip([100, 200, 100, 400, 500]) {
             assert_eq!(answers(state, Asked::Placed).unwrap().1.as_second(), expected);
         }
+    }
+
+    #[test]
+    fn too_little_is_looked_at_again_until_the_order_has_waited() {
+        for (wait, after, times) in [(60, 5, 12), (300, 25, 12), (12, 1, 12), (13, 2, 7), (3, 1, 3), (1, 1, 1)] {
+            let wait = Duration::from_secs(wait);
+            let again = Short::LookAgain(Duration::from_secs(after));
+            for looks in 0..times {
+                assert_eq!(when_short(looks, wait), again, "{looks} looks of {wait:?}");
+            }
+            for looks in [times, times + 1, u32::MAX] {
+                assert_eq!(when_short(looks, wait), Short::Reject, "{looks} looks of {wait:?}");
+            }
+        }
+        assert_eq!(when_short(0, Duration::ZERO), Short::Reject, "who may not wait is rejected at once");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use bench::{
+    aws::SOLD_OUT,
     cases::{Case, Sample},
     wiring::{Wiring, table_keys},
 };
@@ -129,6 +130,9 @@ pub struct Work {
     pub twist: Twist,
 }
 
+/// A SKU that every sample of an order has.
+const GOODS: &str = "MUG-BLUE";
+
 /// What is not as it mostly is with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Twist {
@@ -138,6 +142,8 @@ pub enum Twist {
     Old,
     /// The mail is from another mailbox than the order.
     Foreign,
+    /// It is about goods of which there are none.
+    SoldOut,
 }
 
 impl Work {
@@ -206,7 +212,11 @@ impl Subject<'_> {
             Value::Null
         } else {
             let age = SignedDuration::from_hours(if work.twist == Twist::Old { 24 } else { 0 });
-            Sample::read(case, work.sample)?.invocation(1..2, began.checked_sub(age)?)
+            let event = Sample::read(case, work.sample)?.invocation(1..2, began.checked_sub(age)?);
+            match work.twist {
+                Twist::SoldOut => serde_json::from_str(&event.to_string().replace(GOODS, SOLD_OUT))?,
+                _ => event,
+            }
         };
 
         let (calls, is_poison) = match &fault.kind {

@@ -89,7 +89,8 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
         "inventory" => {
             let (stock, reservations) = (env.required("STOCK_TABLE"), env.required("RESERVATIONS_TABLE"));
             let warehouse = inventory::warehouse::WarehouseTables::new(client.clone(), stock, reservations);
-            let stage = inventory::Inventory { warehouse, ambient };
+            let stock_wait = Duration::from_secs(env.parsed("STOCK_WAIT_SECONDS"));
+            let stage = inventory::Inventory { warehouse, ambient, stock_wait };
             batch(Consume { stage, ambient }, topic(env), env, config, ambient)
         }
         "shipping" => {

@@ -37,6 +37,8 @@ const WORK: &[Work] = &[
     // Old, so that the record is looked up before the provider is called.
     Work { twist: Twist::Old, ..work("payment", &[], "order-cancelled") },
     work("inventory", &[], "order-placed"),
+    // Looked at again until it is rejected.
+    Work { twist: Twist::SoldOut, ..work("inventory", &[], "order-placed") },
     work("inventory", &["order-placed"], "order-shipped"),
     work("inventory", &["order-placed"], "order-cancelled"),
     work("shipping", &[], "payment-authorized"),

@@ -39,7 +39,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
         "InventoryFunction",
         &[
             ("InventoryLogGroup", LOG),
-            ("InventoryQueue", TAKE),
+            ("InventoryQueue", TAKE_AND_SCHEDULE),
             ("InventoryDeadLetterQueue", PARK),
             ("StockTable", "dynamodb:UpdateItem"),
             ("ReservationsTable", "dynamodb:PutItem dynamodb:UpdateItem"),
@@ -200,7 +200,7 @@ const PARK: &str = "sqs:SendMessage*";
 const TAKE_AND_SCHEDULE: &str =
     "sqs:ReceiveMessage sqs:DeleteMessage* sqs:GetQueueAttributes sqs:ChangeMessageVisibility* sqs:SendMessage*";
 /// Consumers that look again. All others may send to no queue that a function consumes.
-const LOOK_AGAIN: &[&str] = &["PaymentFunction", "OrderDeadlineFunction", "EmailCampaignFunction"];
+const LOOK_AGAIN: &[&str] = &["PaymentFunction", "InventoryFunction", "OrderDeadlineFunction", "EmailCampaignFunction"];
 /// What moves a Standard queue as a whole.
 const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
@@ -227,7 +227,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN PAYMENTS_TABLE STRIPE_API_URL STRIPE_KEY_SECRET_ARN \
          STRIPE_CALLS_PER_SECOND STRIPE_ENDPOINT_CALLS_PER_SECOND MAXIMUM_CONCURRENCY",
     ),
-    ("InventoryFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE"),
+    ("InventoryFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE STOCK_WAIT_SECONDS"),
     ("ShippingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN SHIPMENTS_TABLE"),
     ("CustomerSignupFunction", "CUSTOMERS_TABLE ORDER_EVENTS_TOPIC_ARN"),
     ("UnsubscribeFunction", "CUSTOMERS_TABLE UNSUBSCRIBE_SECRET_ARN"),

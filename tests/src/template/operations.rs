@@ -3,7 +3,7 @@
 //! They keep the template readable and the pipeline watched; [`RULES`](super::RULES) lists them.
 
 use super::{
-    Complaints, Resource, Template, branches, entries, items,
+    Branch, Complaints, Resource, Template, branches, entries, items,
     queues::{Use, use_of},
     statements, target, texts, workspace_root,
 };
@@ -341,13 +341,32 @@ pub fn logs_are_kept_for_a_while(template: &Template) -> Complaints {
     complaints
 }
 
-/// An API is not open to any rate, and its access log is about requests, not about persons.
+/// The one route on which a request takes something that others want, before it is paid.
+const TAKES_STOCK: &str = "POST /orders";
+/// What may come at once there, in seconds of its rate.
+const BURST_SECONDS: u64 = 10;
+
+/// An API is not open to any rate, the route that takes stock less than others, and its access log is about requests, not about persons.
 pub fn apis_are_throttled_and_logged(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for api in template.of_type("AWS::Serverless::HttpApi") {
         let limit = |name: &str| api.at(&format!("/DefaultRouteSettings/{name}")).as_u64().is_some_and(|limit| limit > 0);
         if !limit("ThrottlingRateLimit") || !limit("ThrottlingBurstLimit") {
             complaints.push(format!("{}: not throttled", api.id));
+        }
+        let default = api.at("/DefaultRouteSettings/ThrottlingRateLimit").as_u64().unwrap_or_default();
+        let rates = branches(&api.at("/RouteSettings")[TAKES_STOCK]["ThrottlingRateLimit"]);
+        if rates.iter().any(|rate| rate.value.as_u64().is_none_or(|rate| rate == 0 || rate >= default)) {
+            complaints.push(format!("{}: {TAKES_STOCK} is not throttled below the other routes", api.id));
+        }
+        let bursts = branches(&api.at("/RouteSettings")[TAKES_STOCK]["ThrottlingBurstLimit"]);
+        let fits = |rate: u64, burst: &Branch| burst.value.as_u64() == Some(BURST_SECONDS * rate);
+        let fitting = rates
+            .iter()
+            .zip(&bursts)
+            .filter(|(rate, burst)| rate.value.as_u64().is_some_and(|limit| fits(limit, burst) && rate.only_if == burst.only_if));
+        if fitting.count() != rates.len().max(bursts.len()) {
+            complaints.push(format!("{}: a burst at {TAKES_STOCK} is not {BURST_SECONDS} seconds' worth", api.id));
         }
         let group = template.referred(api.at("/AccessLogSettings/DestinationArn"), "AWS::Logs::LogGroup");
         if !group.is_some_and(|group| group.at("/LogGroupName")["Fn::Sub"].as_str().is_some_and(|name| name.starts_with(VENDED))) {

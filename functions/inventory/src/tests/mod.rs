@@ -5,8 +5,9 @@ mod races;
 
 use super::*;
 use domain::{
-    Line, Money, Subject, Timestamp,
+    Line, Money, OrderId, Subject, Timestamp,
     event::{CancelReason, InventoryReserved, OrderCancelled, OrderPlaced, OrderShipped, PaymentDeclined, PaymentRef},
+    inventory::{LOOKS_MAX, State},
 };
 use lambda_kit::{
     Kind,
@@ -43,14 +44,19 @@ fn shipped(n: u32, items: &[(&str, u32)]) -> CloudEvent {
 fn cancelled(n: u32, reason: CancelReason, items: Option<&[(&str, u32)]>) -> CloudEvent {
     event(n, OrderCancelled { reason, payment: None, items: items.map(of) })
 }
+/// The look after so many others.
+fn look(looks: u32) -> Delivery {
+    Delivery { message_id: "m".into(), attempt: 1, checks: looks, ..Delivery::default() }
+}
+/// The look after which an order does not wait any longer.
 fn delivery() -> Delivery {
-    Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }
+    look(LOOKS_MAX)
 }
 
 type Stocked = Inventory<Memory, Ticking>;
 
 fn inventory(stock: &[(&str, u64)]) -> Stocked {
-    Inventory { warehouse: Memory::new(stock), ambient: Ticking::default() }
+    Inventory { warehouse: Memory::new(stock), ambient: Ticking::default(), stock_wait: Duration::from_secs(60) }
 }
 
 impl Stocked {
@@ -151,6 +157,34 @@ async fn the_happy_path_is_one_transaction_or_update_and_no_read() {
     assert_eq!(inventory.calls(), ["reserve", "reject"], "out of stock is one more, and it creates");
     assert!(inventory.hear(&cancelled(4, CancelReason::OutOfStock, None)).await.starts_with("inventory.released"));
     assert_eq!(inventory.calls(), ["close"], "none or rejected: one update fits both");
+}
+
+/// Ten units that an order holds which is not paid: an honest order waits, and has them when they come back.
+#[tokio::test(start_paused = true)]
+async fn an_order_waits_for_units_that_another_one_gives_back() {
+    let inventory = inventory(&[("MUG", 10)]);
+    assert!(inventory.hear(&placed(1, &[("MUG", 10)])).await.starts_with("inventory.reserved"));
+    for looks in 0..3 {
+        let reply = inventory.handle(&placed(2, &[("MUG", 1)]), &look(looks)).await.unwrap();
+        assert_eq!(reply, Reply { announcements: vec![], look_again_after: Some(Duration::from_secs(5)) });
+        assert_eq!(inventory.warehouse.state_of(order(2)), None, "nothing is written while it waits");
+    }
+    assert_eq!(inventory.calls(), ["reserve"; 4]);
+    inventory.hear(&cancelled(1, CancelReason::PaymentDeclined, Some(&[("MUG", 10)]))).await;
+    let reply = inventory.handle(&placed(2, &[("MUG", 1)]), &look(3)).await.unwrap();
+    assert_eq!((reply.announcements[0].event.event_type().stem(), reply.look_again_after), ("inventory.reserved", None));
+    assert_eq!(inventory.warehouse.available("MUG"), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_cancelled_while_it_waits_stays_so() {
+    let inventory = inventory(&[("MUG", 0)]);
+    let waiting = placed(1, &[("MUG", 1)]);
+    assert!(inventory.handle(&waiting, &look(0)).await.unwrap().look_again_after.is_some());
+    let closed = inventory.hear(&cancelled(1, CancelReason::CustomerAsked, None)).await;
+    let reply = inventory.handle(&waiting, &look(1)).await.unwrap();
+    assert_eq!((reply.announcements[0].event.event_type().stem(), reply.look_again_after), ("inventory.released", None));
+    assert!(closed.starts_with("inventory.released"), "{closed}");
 }
 
 #[tokio::test(start_paused = true)]

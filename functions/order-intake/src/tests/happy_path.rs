@@ -82,14 +82,14 @@ async fn limits_are_inclusive() {
     for sku in skus.clone() {
         world.prices.borrow_mut().insert(sku.parse().unwrap(), Price { unit_price_minor: 1, currency: Currency::EUR });
     }
-    let lines: Vec<_> = skus.map(|sku| json!({"sku": sku, "quantity": 1000})).collect();
+    let lines: Vec<_> = skus.map(|sku| json!({"sku": sku, "quantity": shape::UNITS_MAX})).collect();
     let mut wanted = with("/lines", json!(lines));
     wanted["customer"]["name"] = json!("Zoë".repeat(33) + "!");
     wanted["shipping_address"]["postal_code"] = json!("1234567890123456");
     wanted["payment_method"] = json!(format!("pm_{}", "x".repeat(252)));
     let response = world.place(KEY, &wanted).await;
     assert_eq!(response.status(), 202, "{}", response.body());
-    assert_eq!(body(&response)["total"]["amount_minor"], 50_000);
+    assert_eq!(body(&response)["total"]["amount_minor"], 50 * shape::UNITS_MAX);
 }
 
 /// AWS in so far as it says yes, and counts.

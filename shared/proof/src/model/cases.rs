@@ -115,5 +115,13 @@ pub fn cases(bound: Bound) -> Vec<Case> {
     }
     let left = Left { crashes: u8::from(deep), ..WELL };
     cases.push(Case { orders: 2, left, ..base("two-orders".to_owned()) });
+    // One may be declined and give its unit back while the other waits for it.
+    let conduct = Conduct { card: Card::Fickle, ..GOOD };
+    cases.push(Case {
+        orders: 2,
+        conduct,
+        left: Left { at_work: if deep { 2 } else { 1 }, ..WELL },
+        ..base("two-orders-fickle".to_owned())
+    });
     cases
 }

@@ -21,7 +21,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
-use domain::{CloudEvent, Event, EventType, Timestamp};
+use domain::{CloudEvent, Event, EventType, Timestamp, inventory::LOOKS_MAX};
 use futures_util::FutureExt as _;
 use inventory::{Inventory, warehouse::WarehouseTables};
 use lambda_kit::{
@@ -42,6 +42,7 @@ use std::{
     future::{Future, pending},
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// How much older an event is that comes late: more than the five minutes for which payment bets on having no record.
@@ -117,7 +118,7 @@ pub struct Message {
     pub letter: Atom<Letter>,
     /// The message id. Two copies of one delivery share it.
     pub id: u8,
-    /// Whether it was received before.
+    /// Whether it was received before; at inventory, whether it has been looked at before, and so waits no longer.
     pub again: bool,
     /// The step of time before which it is not delivered; 0 for all that do not wait.
     pub due: u8,
@@ -231,6 +232,7 @@ fn next(process: &Process) -> Next {
     let delivery = Delivery {
         message_id: format!("{}-{id}", event.event.event_type().stem()),
         attempt: if again { 2 } else { 1 },
+        checks: if again && to == Who::Inventory { LOOKS_MAX } else { 0 },
         ..Delivery::default()
     };
     let table = |(name, key): (&'static str, &'static str)| Table::new(script.clone(), name, key);
@@ -243,7 +245,7 @@ fn next(process: &Process) -> Next {
         }
         Who::Inventory => {
             let warehouse = WarehouseTables::new(script.clone(), rows::STOCK.0, rows::RESERVATIONS.0);
-            run(Inventory { warehouse, ambient: Still(NOW_S) }, &event, &delivery)
+            run(Inventory { warehouse, ambient: Still(NOW_S), stock_wait: Duration::from_secs(LOOKS_MAX.into()) }, &event, &delivery)
         }
         Who::Shipping => {
             let now_s = now_s + if process.late { LATE_AT_SHIPPING_S } else { 0 };

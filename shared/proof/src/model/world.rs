@@ -345,6 +345,14 @@ impl World {
                     tell(Told::Died);
                 }
             }
+            // However often it looks again before the last time, nothing is written: one look is as good as a dozen, and it comes
+            // when it likes.
+            Next::Wait if message.to == Who::Inventory => {
+                tell(Told::Waits);
+                if !state.left.any_number {
+                    insert(&mut state.messages, Message { again: true, ..message });
+                }
+            }
             Next::Wait => {
                 tell(Told::Waits);
                 let due = process.process.time + 1;
@@ -684,9 +692,11 @@ impl World {
     fn deliveries(&self, state: &State, message: Message, actions: &mut Vec<Action>) {
         let payment = message.to == Who::Payment;
         let ages: &[bool] = if message.to == Who::Shipping && self.case.late_shipping { &[false, true] } else { &[false] };
-        // Whether an earlier delivery died before its first call matters to payment alone, which asks how often it has come.
-        let crashes: &[bool] =
-            if payment && !message.again && (state.left.crashes > 0 || state.left.any_number) { &[false, true] } else { &[false] };
+        // Whether an earlier delivery died before its first call matters to payment, which asks how often it has come; and, where
+        // messages stay in their queues, to inventory, which waits for units no more.
+        let may_wait = message.to == Who::Inventory && state.left.any_number && self.case.stock < self.ids.len() as u64;
+        let may_die = payment && (state.left.crashes > 0 || state.left.any_number);
+        let crashes: &[bool] = if !message.again && (may_die || may_wait) { &[false, true] } else { &[false] };
         let twins: &[Twin] = match (state.left.duplicates > 0, payment) {
             (false, _) => &[Twin::None],
             (true, false) => &[Twin::None, Twin::Same],

@@ -58,6 +58,8 @@ pub fn violations(cloud: &Cloud, scenario: &Scenario, wiring: &Wiring, accepted:
     found.orders = orders.len();
 
     stock_adds_up(cloud, scenario, &reservations, &mut found);
+    too_little_is_waited_for(cloud, wiring, &orders, &mut found);
+    honest_orders_are_not_turned_away(scenario, &heard, &mut found);
     dead_letters_are_explained(cloud, scenario, wiring, &mut found);
     for id in heard.keys().chain(accepted) {
         found.must(orders.iter().any(|order| order.order_id == *id), || format!("{id} was accepted or announced, and is not stored"));
@@ -205,6 +207,29 @@ fn stock_adds_up(cloud: &Cloud, scenario: &Scenario, reservations: &BTreeMap<Ord
     for (sku, seeded) in &scenario.stock {
         let there = units.iter().find(|(known, _)| known.as_str() == *sku).map_or(0, |(_, units)| *units);
         found.must(there == *seeded, || format!("{sku}: {there} units where there were {seeded}"));
+    }
+}
+
+/// An order is rejected only when it has waited for units that may come back.
+fn too_little_is_waited_for(cloud: &Cloud, wiring: &Wiring, orders: &[Order], found: &mut Found) {
+    let rejected = cloud.messaging.published().into_iter().filter_map(|message| CloudEvent::parse(&message.body).ok());
+    for event in rejected.filter(|event| event.event.event_type() == EventType::InventoryRejected) {
+        let Some(order) = orders.iter().find(|order| event.subject == Subject::Order(order.order_id)) else { continue };
+        let waited = event.time.duration_since(order.received_at);
+        let enough = waited.unsigned_abs() >= wiring.stock_wait && !waited.is_negative();
+        found.must(enough, || format!("{} was rejected after {waited:#} as out of stock", order.order_id));
+    }
+}
+
+/// Where nothing goes wrong and there is enough for everybody who can pay, those who cannot take nothing from them.
+fn honest_orders_are_not_turned_away(scenario: &Scenario, heard: &BTreeMap<OrderId, BTreeMap<EventType, Event>>, found: &mut Found) {
+    if !scenario.is_calm() || !scenario.has_enough() {
+        return;
+    }
+    for customer in scenario.honest() {
+        let id = customer.key.parse().ok().map(|key| OrderId::from_key(&key, None));
+        let is_captured = id.and_then(|id| heard.get(&id)).is_some_and(|events| events.contains_key(&EventType::PaymentCaptured));
+        found.must(is_captured, || format!("{id:?}: there was enough for everybody, and it did not ship"));
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Cloud {
     pub provider_calls_per_second: u32,
     /// When the clock does what.
     pub deadlines: Deadlines,
+    /// How long an order waits for units that others hold.
+    pub stock_wait: Duration,
     /// How long `order-intake` may take.
     pub intake_timeout: Duration,
     /// Invocations so far.
@@ -54,6 +56,7 @@ impl Cloud {
             bank,
             provider_calls_per_second: calls_per_second.unwrap_or(SANDBOX_CALLS_PER_SECOND),
             deadlines: Deadlines { nudge_after, time_out_after, park_after },
+            stock_wait: wiring.stock_wait,
             intake_timeout: wiring.intake_timeout,
             invocations: Cell::new(0),
             lots,

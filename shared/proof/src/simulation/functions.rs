@@ -67,7 +67,10 @@ pub async fn invoke(cloud: &Cloud, mapping: &Mapping, messages: &[Message], call
             let ledger = Payments(Table::new(client, "payments", payment::ledger::KEY));
             served_by!(Payment { ledger, provider, ambient })
         }
-        "inventory" => served_by!(Inventory { warehouse: WarehouseTables::new(client, "stock", "reservations"), ambient }),
+        "inventory" => {
+            let warehouse = WarehouseTables::new(client, "stock", "reservations");
+            served_by!(Inventory { warehouse, ambient, stock_wait: cloud.stock_wait })
+        }
         "shipping" => served_by!(Shipping { shipments: ShipmentsTable::new(client, "shipments"), ambient }),
         "order-tracking" => served_by!(OrderTracking { timelines: OrdersTable::new(client, "orders") }),
         "order-deadline" => served_by!(OrderDeadline { orders: Orders::new(client, "orders"), ambient, deadlines: cloud.deadlines }),

@@ -24,6 +24,8 @@ const CAPTURES_AFTER_S: std::ops::Range<u32> = 0..8 * 24 * 3600;
 const PROVIDER_CALLS_PER_SECOND: std::ops::Range<u32> = 1..5;
 /// How long a provider is away that is, at most.
 const PROVIDER_AWAY_MAX: Duration = Duration::from_secs(3600);
+/// How many orders take all there is with cards that will be declined, where somebody does that. Each is over within seconds.
+const HOARDERS: std::ops::Range<u32> = 2..9;
 /// All orders come within this time, so that they meet.
 const ORDERS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -40,6 +42,14 @@ pub struct Customer {
     pub is_impatient: bool,
     /// How long after the answer they want to cancel, if they do.
     pub cancels_after: Option<Duration>,
+}
+
+impl Customer {
+    /// How many units of `sku`.
+    fn wants(&self, sku: &str) -> u64 {
+        let lines = self.order["lines"].as_array().into_iter().flatten();
+        lines.filter(|line| line["sku"] == sku).filter_map(|line| line["quantity"].as_u64()).sum()
+    }
 }
 
 /// How long a mapping that is paused stands still, at most: past the age at which the clock parks.
@@ -136,6 +146,26 @@ impl Scenario {
                 plan.pause = Some(Pause { mapping: (clock + 1 + dice.usize(0..mappings - 1)) % mappings, until });
                 plan.bad_deployment = Some(BadDeployment { mapping: clock, from, until: from + within(&mut dice, CLOCK_FAILS_MAX) });
             }
+            // Somebody takes all there is, with cards that will be declined; on half of these days nothing else is wrong.
+            9..15 => {
+                if dice.bool() {
+                    plan = Self { customers: plan.customers, stock: plan.stock, ..Self::calm() };
+                }
+                let all: Vec<_> = plan
+                    .stock
+                    .iter()
+                    .map(|(sku, units)| (*sku, u32::try_from(*units).unwrap_or_default()))
+                    .filter(|(_, units)| *units > 0)
+                    .collect();
+                let count = if all.is_empty() { 0 } else { dice.u32(HOARDERS) };
+                plan.customers.extend((0..count).map(|_| Customer {
+                    key: key_of(dice.u128(..)),
+                    order: order(&all, card::DECLINED),
+                    places_after: within(&mut dice, ORDERS_WITHIN),
+                    is_impatient: false,
+                    cancels_after: None,
+                }));
+            }
             // Everything is lost but the clock's messages, which are late.
             6..9 => {
                 plan.keeps_the_clock = true;
@@ -146,6 +176,46 @@ impl Scenario {
             _ => {}
         }
         plan
+    }
+
+    /// A day on which nothing goes wrong.
+    fn calm() -> Self {
+        Self {
+            weather: Weather { per_mille: 0, faults: 0 },
+            stock: Vec::new(),
+            customers: Vec::new(),
+            bad_deployment: None,
+            loses_everything_after: None,
+            keeps_the_clock: false,
+            pause: None,
+            lost_for: Duration::ZERO,
+            provider_calls_per_second: None,
+            provider_away: None,
+        }
+    }
+
+    /// Whether nothing goes wrong, so that every order ends as its customer, their card and the stock have it.
+    pub fn is_calm(&self) -> bool {
+        let Self { weather, bad_deployment, loses_everything_after, pause, provider_calls_per_second, provider_away, .. } = self;
+        weather.faults == 0
+            && bad_deployment.is_none()
+            && loses_everything_after.is_none()
+            && pause.is_none()
+            && provider_calls_per_second.is_none()
+            && provider_away.is_none()
+    }
+
+    /// Customers who only want what they order, with a card that is good.
+    pub fn honest(&self) -> impl Iterator<Item = &Customer> {
+        self.customers.iter().filter(|customer| customer.order["payment_method"] == card::GOOD && customer.cancels_after.is_none())
+    }
+
+    /// Whether there is enough for everybody who may be able to pay.
+    pub fn has_enough(&self) -> bool {
+        let may_pay = |customer: &&Customer| customer.order["payment_method"] != card::DECLINED;
+        self.stock
+            .iter()
+            .all(|(sku, units)| self.customers.iter().filter(may_pay).map(|customer| customer.wants(sku)).sum::<u64>() <= *units)
     }
 
     /// Whether an order may have to wait until `age` for reasons that nothing in the pipeline can heal.

@@ -45,6 +45,8 @@ pub struct Wiring {
     pub intake_timeout: Duration,
     /// The three parameters of the clock: nudge, time out, park, in seconds.
     pub deadlines_s: [u32; 3],
+    /// How long an order waits for units that others hold.
+    pub stock_wait: Duration,
 }
 
 impl Wiring {
@@ -66,6 +68,7 @@ impl Wiring {
             mappings: vec![],
             intake_timeout: seconds(&template, intake.at("/Timeout")).context("Timeout")?,
             deadlines_s: deadlines(&template)?,
+            stock_wait: Duration::from_secs(default(&template, "StockWaitSeconds")?.into()),
         };
         for Source { queue, function, mapping } in template.sources() {
             let binary = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().context("Binary")?;
@@ -120,9 +123,12 @@ fn seconds(template: &Template, value: &Value) -> Option<Duration> {
 }
 
 fn deadlines(template: &Template) -> Result<[u32; 3]> {
-    let default = |name: &str| -> Result<u32> {
-        let value = template.at(&format!("/Parameters/{name}/Default")).as_u64();
-        Ok(u32::try_from(value.with_context(|| format!("{name} has no default"))?)?)
-    };
+    let default = |name| default(template, name);
     Ok([default("NudgeAfterSeconds")?, default("TimeOutAfterSeconds")?, default("ParkAfterSeconds")?])
+}
+
+/// The default of a parameter that is a number.
+fn default(template: &Template, name: &str) -> Result<u32> {
+    let value = template.at(&format!("/Parameters/{name}/Default")).as_u64();
+    Ok(u32::try_from(value.with_context(|| format!("{name} has no default"))?)?)
 }
