@@ -135,6 +135,15 @@ impl Update {
         self.conditions.push(clause);
         self
     }
+    /// Only if the string set `attribute` has `member`, or fewer than `max` members, or does not exist: a place in a set that
+    /// the same member takes once.
+    #[must_use]
+    pub fn if_set_has_room(mut self, attribute: &str, member: &str, max: AttributeValue) -> Self {
+        let (name, member) = (self.name(attribute), self.value(AttributeValue::S(member.to_owned())));
+        let clause = format!("(attribute_not_exists({name}) OR contains({name}, {member}) OR size({name}) < {})", self.value(max));
+        self.conditions.push(clause);
+        self
+    }
     /// `UpdateExpression`, `ConditionExpression` (if any), names and values, for use in a transaction.
     pub fn into_parts(self) -> (String, Option<String>, HashMap<String, String>, HashMap<String, AttributeValue>) {
         let clause = |keyword: &str, parts: &[String]| (!parts.is_empty()).then(|| format!("{keyword} {}", parts.join(", ")));
@@ -172,6 +181,9 @@ mod tests {
             Update::new().take("available", 2).if_absent_or_equals("state", string("open")).if_exists("a").into_parts();
         assert_eq!(expression, "SET #n0 = #n0 - :v0");
         assert_eq!(condition.unwrap(), "#n0 >= :v0 AND (attribute_not_exists(#n1) OR #n1 = :v1) AND attribute_exists(#n2)");
+        let (_, condition, ..) = Update::new().if_set_has_room("mails", "m", number(5)).if_absent("shut").into_parts();
+        let room = "(attribute_not_exists(#n0) OR contains(#n0, :v0) OR size(#n0) < :v1)";
+        assert_eq!(condition.unwrap(), format!("{room} AND attribute_not_exists(#n1)"));
         let (expression, ..) = Update::new().set("state", string("shut")).remove("mark").into_parts();
         assert_eq!(expression, "SET #n0 = :v0 REMOVE #n1");
         let (expression, condition, ..) = Update::new().add("available", 2).into_parts();

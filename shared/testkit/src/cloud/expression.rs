@@ -102,6 +102,18 @@ impl<'a> Parser<'a> {
                 _ => Err("contains is known of string sets alone".to_owned()),
             };
         }
+        if self.take("size(") {
+            let name = self.name()?;
+            self.expect(")")?;
+            self.expect("<")?;
+            let max = number(self.value()?)?;
+            return match self.attribute(name) {
+                Some(AttributeValue::Ss(set)) => Ok((set.len() as i128) < max),
+                // A comparison with what is not there does not hold.
+                None => Ok(false),
+                _ => Err("size is known of string sets alone".to_owned()),
+            };
+        }
         let left = self.operand()?;
         let at_least = if self.take(">=") {
             true
