@@ -39,6 +39,7 @@ def main() -> None:
     mend(handlers, "AWS::SNS::Subscription", name_topic)
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
     keep_what_a_mail_carries()
+    tell_policies_who_mails_whom()
     read_logs_by_fields_and_to_their_end()
     name_log_groups_as_policies_do()
     name_subscriptions_by_their_topic()
@@ -219,6 +220,46 @@ def keep_what_a_mail_carries() -> None:
         return answer[0], answer[1], json.dumps(said).encode()
 
     ministack.app._handle_ses_messages_request = shown
+
+
+def tell_policies_who_mails_whom() -> None:
+    """A policy may ask from whom to whom a SendEmail is. Not a SendBulkEmail, for which AWS has no such keys; and not of the
+    return path, which no mail of ours names.
+    (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html)"""
+    import ministack.app as app
+    from ministack.core import iam_actions
+
+    enforce = app._enforce_ses_v2
+
+    def enforced(method, path, headers, body, query_params, request_id):
+        action = iam_actions.extract_iam_action("ses", method, path, headers, body, query_params)
+        if action != "ses:SendEmail" or not app.AUTH:
+            return enforce(method, path, headers, body, query_params, request_id)
+        # The engine knows no other resource of a mail.
+        about = {"resource_arn": "*", "named_resource": "*", "service_context": from_whom_to_whom(body)}
+        return app._enforce_data_plane("sesv2", action, headers, query_params, request_id, **about)
+
+    app._enforce_ses_v2 = enforced
+
+
+def from_whom_to_whom(body: bytes) -> dict:
+    try:
+        asked = json.loads(body)
+        name, sender = name_and_address(asked.get("FromEmailAddress") or "")
+        destination = asked.get("Destination") or {}
+        recipients = [to for kind in ("To", "Cc", "Bcc") for to in destination.get(f"{kind}Addresses") or []]
+    except (ValueError, AttributeError, TypeError):
+        # No mail: the engine refuses it once it is allowed.
+        return {}
+    bare = [name_and_address(to)[1] for to in recipients]
+    keys = {"ses:FromAddress": sender, "ses:FromDisplayName": name, "ses:Recipients": bare}
+    return {key: value for key, value in keys.items() if value}
+
+
+def name_and_address(text: str) -> tuple:
+    """What stands in angle brackets at the end is the address, whatever the name before it looks like."""
+    name, bracket, rest = text.strip().rpartition("<")
+    return (name.strip(), rest[:-1]) if bracket and rest.endswith(">") else ("", text.strip())
 
 
 CARRIED = ("Headers", "ReplyTo", "Tags", "ConfigurationSetName")

@@ -388,6 +388,29 @@ class OfAnEngine(unittest.TestCase):
             return False
         return True
 
+    def may_mail(self, condition: dict, sender="Shop <orders@example.com>", to=("support@example.com",), bulk=False) -> bool:
+        """Whether a permission under a condition lets its bearer send such a mail."""
+        iam, role, ses = self.engine.client("iam"), self.outputs["Role"], self.engine.client("sesv2")
+        ses.create_email_identity(EmailIdentity="example.com")
+        action = "ses:SendBulkEmail" if bulk else "ses:SendEmail"
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*", "Condition": condition}
+        iam.put_role_policy(RoleName=role, PolicyName="mail", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        part, mine = {"Data": "text", "Charset": "UTF-8"}, self.client_of_role("sesv2")
+        try:
+            if bulk:
+                content = {"Template": {"TemplateContent": {"Subject": "s", "Text": "t", "Html": "h"}, "TemplateData": "{}"}}
+                entries = [{"Destination": {"ToAddresses": [address]}} for address in to]
+                mine.send_bulk_email(FromEmailAddress=sender, DefaultContent=content, BulkEmailEntries=entries)
+            else:
+                content = {"Simple": {"Subject": part, "Body": {"Text": part}}}
+                mine.send_email(FromEmailAddress=sender, Destination={"ToAddresses": list(to)}, Content=content)
+        except ClientError as error:
+            self.assertIn("AccessDenied", error.response["Error"]["Code"])
+            return False
+        finally:
+            iam.delete_role_policy(RoleName=role, PolicyName="mail")
+        return True
+
     def messages(self, queue) -> int:
         return sum(self.depths(queue))
 
@@ -468,6 +491,11 @@ class Gaps(OfAnEngine):
 
     def test_a_subscription_does_not_name_its_topic(self):
         self.assertNotIn("TopicArn", self.subscription_attributes())
+
+    def test_no_policy_is_told_who_mails_whom(self):
+        self.assertFalse(self.may_mail({"StringEquals": {"ses:FromAddress": "orders@example.com"}}))
+        everybody = {"ForAllValues:StringEquals": {"ses:Recipients": ["support@example.com"]}}
+        self.assertTrue(self.may_mail(everybody, to=["ada@example.com"]), "what is not there is of all values")
 
     def test_headers_of_a_mail_are_dropped(self):
         self.assertNotIn("Headers", self.sent_mail())
@@ -558,6 +586,20 @@ class Mended(OfAnEngine):
         mail = self.mail(answer["BulkEmailEntryResults"][0]["MessageId"])
         self.assertEqual((mail["Subject"], mail["BodyHtml"]), ("Hello Ada & co", "<p>Ada &amp; co</p>"))
         self.assertEqual((mail["Headers"], mail["ConfigurationSetName"]), ([header], "bulk"))
+
+    def test_a_policy_says_from_whom_to_whom_a_mail_may_be(self):
+        from_orders = {"StringEquals": {"ses:FromAddress": "orders@example.com"}}
+        to_support = {**from_orders, "ForAllValues:StringEquals": {"ses:Recipients": ["support@example.com"]}}
+        for condition in (from_orders, to_support):
+            self.assertTrue(self.may_mail(condition))
+            self.assertTrue(self.may_mail(condition, sender="orders@example.com"))
+            for other in ("ceo@example.com", "orders@example.com <ceo@example.com>", '"orders@example.com" <ceo@example.com>'):
+                self.assertFalse(self.may_mail(condition, sender=other), other)
+        for to in (["ada@example.com"], ["support@example.com", "ada@example.com"]):
+            self.assertTrue(self.may_mail(from_orders, to=to))
+            self.assertFalse(self.may_mail(to_support, to=to))
+        # SES has no such key for a bulk mail, so that the condition never holds.
+        self.assertFalse(self.may_mail(from_orders, bulk=True))
 
     def test_the_send_rate_is_not_that_of_a_new_account(self):
         self.assertGreaterEqual(self.engine.client("sesv2").get_account()["SendQuota"]["MaxSendRate"], 100)
