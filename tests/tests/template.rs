@@ -664,6 +664,13 @@ fn the_release_profile_states_the_panic_policy() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_release_panics_where_a_sum_overflows() -> Result<()> {
+    // Off in release builds by default, so that a sum of money would wrap round where it ships and panic in every test.
+    assert_eq!(toml_of("Cargo.toml")?["profile"]["release"]["overflow-checks"].as_bool(), Some(true));
+    Ok(())
+}
+
 /// The parameters that an environment of `samconfig.toml` deploys with.
 fn overrides(environment: &toml::Value) -> Result<BTreeMap<&str, &str>> {
     let list = environment["deploy"]["parameters"]["parameter_overrides"].as_array().context("no parameter_overrides")?;
