@@ -425,6 +425,11 @@ fn a_bucket_that_is_open_or_keeps_for_ever_is_refused() -> Result<()> {
     let rule = access::buckets_are_closed_and_expire;
     complains(rule, &with("CampaignsBucket/PublicAccessBlockConfiguration/BlockPublicPolicy", json!(false))?, "CampaignsBucket")?;
     complains(rule, &without("CampaignsBucket/LifecycleConfiguration")?, "CampaignsBucket")?;
+    let rules = "DlqArchiveBucket/LifecycleConfiguration/Rules";
+    complains(rule, &without(&format!("{rules}/1"))?, "DlqArchiveBucket")?;
+    complains(rule, &without(&format!("{rules}/1/Prefix"))?, "DlqArchiveBucket")?;
+    complains(rule, &with(&format!("{rules}/1/ExpirationInDays"), json!(400))?, "DlqArchiveBucket")?;
+    complains(rule, &with(&format!("{rules}/0/Status"), json!("Disabled"))?, "DlqArchiveBucket")?;
     let anyone = "InboundMailBucketPolicy/PolicyDocument/Statement/0/Principal";
     complains(rule, &with(anyone, json!("*"))?, "InboundMailBucketPolicy")
 }

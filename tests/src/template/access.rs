@@ -698,6 +698,14 @@ pub fn everything_is_encrypted(template: &Template) -> Complaints {
     open.chain(managed.map(|resource| format!("{}: names a managed key of AWS", resource.id))).collect()
 }
 
+/// For how many days each bucket keeps what lies under a prefix. What persons wrote, and lists of them, stays for a month or a
+/// quarter; of what was done to a dead letter only the audit, which has no bodies, stays for longer than a year.
+const KEPT_DAYS: &[(&str, &[(&str, u64)])] = &[
+    ("InboundMailBucket", &[("", 30)]),
+    ("CampaignsBucket", &[("", 90)]),
+    ("DlqArchiveBucket", &[("audit/", 400), ("discarded/", 30), ("digest/", 30)]),
+];
+
 /// What is in a bucket is about persons: nobody outside the account sees it, and it does not stay for ever.
 pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
     let mut complaints = vec![];
@@ -709,9 +717,16 @@ pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
         if bucket.at("/OwnershipControls/Rules/0/ObjectOwnership") != "BucketOwnerEnforced" {
             complaints.push(format!("{}: its objects may belong to others", bucket.id));
         }
-        let expiry = bucket.at("/LifecycleConfiguration/Rules/0");
-        if expiry["Id"] != "expire" || expiry["Status"] != "Enabled" || expiry["ExpirationInDays"].as_u64().is_none() {
-            complaints.push(format!("{}: keeps what is about persons for ever", bucket.id));
+        let rules: Vec<&Value> = items(bucket.at("/LifecycleConfiguration/Rules")).collect();
+        let mut lives = BTreeMap::new();
+        for rule in rules.iter().copied().filter(|rule| rule["Status"] == "Enabled" && rule["Id"].is_string()) {
+            if let Some(days) = rule["ExpirationInDays"].as_u64() {
+                lives.insert(rule["Prefix"].as_str().unwrap_or_default(), days);
+            }
+        }
+        let listed = KEPT_DAYS.iter().find(|(id, _)| *id == bucket.id).map(|(_, lives)| lives.iter().copied().collect());
+        if listed != Some(lives.clone()) || lives.len() != rules.len() {
+            complaints.push(format!("{}: keeps {lives:?}, listed are {listed:?}", bucket.id));
         }
         if bucket.body["DeletionPolicy"] != "RetainExceptOnCreate" || bucket.body["UpdateReplacePolicy"] != "Retain" {
             complaints.push(format!("{}: is deleted with its stack, or when it is replaced", bucket.id));
