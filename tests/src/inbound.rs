@@ -13,6 +13,14 @@ use testkit::stack::Stack;
 /// # Errors
 /// Where the engine refuses.
 pub async fn stored(stack: &Stack, from: &str, to: &str, text: &str, authenticated: &str) -> Result<String> {
+    stored_at(stack, from, to, text, authenticated, &crate::events::now().to_string()).await
+}
+
+/// [`stored`], of a mail that SES received at another time than now.
+///
+/// # Errors
+/// Where the engine refuses.
+pub async fn stored_at(stack: &Stack, from: &str, to: &str, text: &str, authenticated: &str, at: &str) -> Result<String> {
     let message_id = format!("{:032x}", fastrand::u128(..));
     let mime = format!(
         "Return-Path: <{from}>\r\nFrom: {from}\r\nTo: {to}\r\nSubject: Re: Your order\r\nMessage-ID: <{message_id}@example.com>\r\n\
@@ -23,12 +31,12 @@ pub async fn stored(stack: &Stack, from: &str, to: &str, text: &str, authenticat
     let notification = json!({
         "notificationType": "Received",
         "mail": {
-            "timestamp": "2026-05-04T10:11:12.345Z", "source": from, "messageId": message_id, "destination": [to], "headersTruncated": false,
+            "timestamp": at, "source": from, "messageId": message_id, "destination": [to], "headersTruncated": false,
             "headers": [{"name": "Return-Path", "value": format!("<{from}>")}, {"name": "From", "value": from}, {"name": "To", "value": to}],
             "commonHeaders": {"returnPath": from, "from": [from], "to": [to], "subject": "Re: Your order", "messageId": format!("<{message_id}@example.com>")}
         },
         "receipt": {
-            "timestamp": "2026-05-04T10:11:12.345Z", "processingTimeMillis": 574, "recipients": [to],
+            "timestamp": at, "processingTimeMillis": 574, "recipients": [to],
             "spamVerdict": verdict("PASS"), "virusVerdict": verdict("PASS"), "spfVerdict": verdict(authenticated),
             "dkimVerdict": verdict("PASS"), "dmarcVerdict": verdict(authenticated),
             "action": {

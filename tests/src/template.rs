@@ -65,6 +65,7 @@ pub const RULES: &[Rule] = &[
     operations::mails_are_counted,
     operations::uncollected_payments_are_counted,
     operations::refused_captures_are_counted,
+    operations::forwards_that_are_held_back_are_counted,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
 ];

@@ -376,10 +376,23 @@ impl Function {
             "email-inbound" => {
                 let (order_id, from) = (new_order(), new_address("rights"));
                 stack.put("OrdersTable", stored_order(&order_id, &sku, &from, &now().to_string())).await?;
-                for text in ["cancel", "Where is it?"] {
-                    let told = inbound::stored(stack, &from, &format!("orders+{order_id}@example.com"), text, "PASS").await?;
-                    ensure!(self.deliver(&[told]).await? == 0, "the mail was not handled");
+                let to = format!("orders+{order_id}@example.com");
+                let told = inbound::stored(stack, &from, &to, "cancel", "PASS").await?;
+                ensure!(self.deliver(&[told]).await? == 0, "the mail was not handled");
+                // One more than is forwarded: it is looked at again. In an hour of its own, whose places no other story takes.
+                let hour = format!(
+                    "{}-{:02}-{:02}T{:02}",
+                    fastrand::u32(1990..2020),
+                    fastrand::u32(1..13),
+                    fastrand::u32(1..29),
+                    fastrand::u32(0..24)
+                );
+                let mut questions = vec![];
+                for n in 0..=email_inbound::forwards::FROM_ONE_MAX {
+                    let at = format!("{hour}:{n:02}:00Z");
+                    questions.push(inbound::stored_at(stack, &from, &to, "Where is it?", "PASS", &at).await?);
                 }
+                ensure!(self.deliver(&questions).await? == 0, "the questions were not handled");
                 let told = inbound::stored(stack, &from, &format!("orders+{order_id}@example.com"), "cancel", "PASS").await?;
                 let gone = told.replace("\"objectKey\":\"", "\"objectKey\":\"gone-");
                 ensure!(self.deliver(&[gone]).await? == 1, "a mail that is not stored yet has to wait");

@@ -3,7 +3,10 @@
 
 use anyhow::{Context, Result, ensure};
 use domain::{CustomerId, EmailAddress};
-use end_to_end::inbound;
+use end_to_end::{
+    dead_letters::{purge, put},
+    inbound,
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -161,6 +164,40 @@ async fn a_notification_that_nobody_can_read_is_parked_with_its_reason() -> Resu
     stack.delete("EmailFeedbackDeadLetterQueue", &letter.message_id).await
 }
 
+/// The attack: a spam click on a forward, by its reader or a filter. And what such a click left behind before.
+#[tokio::test]
+async fn a_complaint_about_a_forward_is_parked_and_support_is_mailed_as_before() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let support = "support@example.com";
+    let mark = format!("{:032x}", fastrand::u128(..));
+    for (name, error_type) in [("complaint", "SupportComplained"), ("bounce-permanent", "SupportBounced")] {
+        let mut told: Value = serde_json::from_str(&notification(name, support)?)?;
+        told["mail"]["messageId"] = format!("{name}-{mark}").into();
+        stack.notify("MailEventsTopic", &told.to_string()).await?;
+        let parked = async || Ok(stack.peek("EmailFeedbackDeadLetterQueue").await?.into_iter().find(|it| it.body.contains(&mark)));
+        let parked = stack.wait_for("what became of a forward to be parked", parked).await?;
+        ensure!(parked.attributes.get("ErrorType").is_some_and(|it| it == error_type), "{parked:?}");
+        stack.delete("EmailFeedbackDeadLetterQueue", &parked.message_id).await?;
+    }
+    let row = stack.item("SuppressionsTable", "address", support).await?;
+    ensure!(row.is_none(), "support is suppressed, or counted against: {row:?}");
+
+    let text = |text: &str| json!({"S": text});
+    let before = json!({"address": text(support), "suppressed_at": text("2026-01-01T00:00:00Z"), "reason": text("complaint")});
+    stack.put("SuppressionsTable", before).await?;
+    let question = format!("Where is it? {mark}");
+    let told = async {
+        comes_in(&stack, &new_address("asks"), "orders@example.com", &question, "PASS").await?;
+        let arrived = async || Ok(stack.mails_to(support).await?.iter().any(|mail| mail.body_text.contains(&question)).then_some(()));
+        stack.wait_for("the question to reach people all the same", arrived).await
+    };
+    let told = told.await;
+    // Nobody is suppressed by a row that says nothing.
+    stack.put("SuppressionsTable", json!({"address": text(support)})).await?;
+    told
+}
+
 // ── Campaigns ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Recipients of the list of the test: as many as the issue of a newsletter has that is worth a campaign.
@@ -310,5 +347,62 @@ async fn what_is_no_plain_wish_goes_on_to_people_once_and_an_autoresponder_to_no
     rests(&stack, "EmailInboundQueue").await?;
     assert_eq!(forwarded().await?.len(), 1);
     assert_eq!(stack.look(&order_id).await?.json()?["status"], Value::from("completed"));
+    Ok(())
+}
+
+/// The attack: a mailbox that writes and writes. SES is said to have received it all in one hour of the past, so that the digest
+/// is due; its check, which would come after ten minutes, is sent by hand.
+#[tokio::test]
+async fn of_many_mails_of_one_sender_five_are_forwarded_and_a_digest_says_where_the_rest_lies() -> Result<()> {
+    const SENT: usize = 12;
+    const FORWARDED: usize = email_inbound::forwards::FROM_ONE_MAX;
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let (writer, support) = (new_address("mallory"), "support@example.com");
+    let hour = format!("{}-{:02}-{:02}T{:02}", fastrand::u32(1990..2020), fastrand::u32(1..13), fastrand::u32(1..29), fastrand::u32(0..24));
+    let mark = format!("{:08x}", fastrand::u32(..));
+    let mut told = Vec::new();
+    for n in 0..SENT {
+        let text = format!("Buy {mark} at https://pills.example/{n}");
+        told.push(inbound::stored_at(&stack, &writer, "orders@example.com", &text, "PASS", &format!("{hour}:{:02}:00Z", n * 5)).await?);
+    }
+    // The topic delivers some of it twice, as SNS may.
+    for notification in told.iter().chain(&told[..SENT / 2]) {
+        stack.notify("InboundMailTopic", notification).await?;
+    }
+    let id = |notification: &String| -> Result<String> {
+        let parsed: Value = serde_json::from_str(notification)?;
+        Ok(parsed["mail"]["messageId"].as_str().context("no messageId")?.to_owned())
+    };
+    let row = async || stack.item("EmailLedgerTable", "mail_id", &format!("forwards/{hour}")).await;
+    let counted = |row: &Value, ids: &[String], set: &str| ids.iter().filter(|id| row[set].to_string().contains(*id)).count();
+    let ids = told.iter().map(id).collect::<Result<Vec<_>>>()?;
+    let all = async || {
+        let row = row().await?.unwrap_or_default();
+        let places = (counted(&row, &ids, "forwarded"), counted(&row, &ids, "held_back"));
+        Ok((places == (FORWARDED, SENT - FORWARDED)).then_some(row))
+    };
+    let row = stack.wait_for("each mail to have a place or to be written down", all).await?;
+    ensure!(!row.to_string().contains("example"), "a row names a sender: {row}");
+    let about = async |what: &str| -> Result<Vec<Mail>> {
+        Ok(stack.mails_to(support).await?.into_iter().filter(|mail| mail.body_text.contains(what)).collect())
+    };
+    stack.wait_for("the forwards", async || Ok((about(&mark).await?.len() == FORWARDED).then_some(()))).await?;
+    let reporter = row["digest_by"].as_str().context("nobody makes the digest")?;
+    let place = ids.iter().position(|id| id == reporter).context("somebody else makes the digest")?;
+    for _delivered in 0..2 {
+        put(&stack, "EmailInboundQueue", "", &told[place], &[("Checks", "1"), ("NotBefore", "2020-01-01T00:00:00Z")]).await?;
+    }
+    let digest = async || Ok(about(reporter).await?.into_iter().find(|mail| mail.template() == "forward-digest"));
+    let digest = stack.wait_for("the digest", digest).await?;
+    let listed = ids.iter().filter(|id| digest.body_text.contains(*id)).count();
+    assert_eq!(listed, SENT - FORWARDED, "{}", digest.body_text);
+    ensure!(!digest.body_text.contains("pills") && !digest.body_text.contains('@'), "a stranger's words: {}", digest.body_text);
+    let set = digest.configuration_set_name.as_deref().unwrap_or_default();
+    ensure!(set.contains("OperatorMailConfigurationSet"), "a spam click would suppress support: {digest:?}");
+    // Delayed checks are all that is left; others wait for this queue to be empty.
+    purge(&stack, "EmailInboundQueue").await?;
+    assert_eq!(about(&mark).await?.len(), FORWARDED, "no more were forwarded");
+    assert_eq!(about(reporter).await?.len(), 1, "one digest");
     Ok(())
 }

@@ -440,6 +440,10 @@ fn mail_that_is_not_encrypted_or_of_which_nobody_hears_is_refused() -> Result<()
     complains(rule, &with("MailConfigurationSet/DeliveryOptions/TlsPolicy", json!("OPTIONAL"))?, "MailConfigurationSet")?;
     complains(rule, &without("MailEventDestination/EventDestination/MatchingEventTypes/2")?, "MailEventDestination")?;
     complains(rule, &without("/Resources/MailEventDestination")?, "AWS::SES::ConfigurationSetEventDestination")?;
+    complains(rule, &without("/Resources/OperatorMailEventDestination/DependsOn")?, "OperatorMailEventDestination")?;
+    complains(rule, &with("OperatorMailConfigurationSet/SuppressionOptions/SuppressedReasons", json!(["COMPLAINT"]))?, "Operator")?;
+    let set = json!({ "Ref": "MailConfigurationSet" });
+    complains(rule, &with("EmailInboundFunction/Environment/Variables/MAIL_CONFIGURATION_SET", set)?, "EmailInboundFunction")?;
     complains(rule, &without("OrderEmailFunction/Environment/Variables/MAIL_CONFIGURATION_SET")?, "OrderEmailFunction")?;
     complains(rule, &with("InboundRule/Rule/ScanEnabled", json!(false))?, "InboundRule")?;
     complains(operations::mails_are_counted, &without("/Resources/RenderingFailureAlarm")?, "RenderingFailures")
@@ -626,6 +630,9 @@ fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
     let rule = operations::refused_captures_are_counted;
     complains(rule, &without("/Resources/CaptureRefusedAlarm")?, "refused captures")?;
     complains(rule, &with("PaymentCaptureRefusedFilter/FilterPattern", json!("{ $.outcome = \"done\" }"))?, "refused captures")?;
+    let rule = operations::forwards_that_are_held_back_are_counted;
+    complains(rule, &without("/Resources/ForwardsHeldBackAlarm")?, "held back")?;
+    complains(rule, &with("ForwardsHeldBackFilter/FilterPattern", json!("{ $.inbound = \"forwarded\" }"))?, "held back")?;
     let rule = operations::what_is_lost_or_throttled_is_watched;
     complains(rule, &without("/Resources/MailEventsLostAlarm")?, "MailEventsTopic")?;
     complains(rule, &without("/Resources/ThrottlesAlarm")?, "Throttles")?;

@@ -3,7 +3,8 @@
 //! `main.rs` wires it behind its queue, which SES's event publishing feeds by a topic with raw delivery. An address that
 //! complained, or that takes no mail, is suppressed at once, for mail of every kind; one that bounces for the time being,
 //! once it has done so [`TRANSIENT_BOUNCES_MAX`] times. The rest is counted by its log line. It refuses to log an address,
-//! and to guess: an event that it does not know is parked. It announces nothing.
+//! and to guess: an event that it does not know is parked. It suppresses no operator: what became of a mail to support is parked
+//! too, so that an alarm goes off and a person looks. It announces nothing.
 
 pub mod event;
 pub mod lists;
@@ -30,6 +31,9 @@ pub struct EmailFeedback<L, S, A> {
     pub own: L,
     /// The list of the SES account.
     pub account: S,
+    /// Where people read what customers write. It is never suppressed: a spam click on a forward, by its reader or by a
+    /// filter, would end all forwards.
+    pub support: EmailAddress,
     /// The clock.
     pub ambient: A,
 }
@@ -59,6 +63,8 @@ impl<L: OwnList, S: AccountList, A: Ambient> Consumer for EmailFeedback<L, S, A>
             }
             _ => ("", false),
         };
+        // Last, so that of a mail to several the others are suppressed.
+        self.unless_it_is_supports(&event.what)?;
         let MailEvent { message_id, template, what } = event;
         tracing::info!(mail_event = what.name(), template, ses_message_id = message_id, detail, suppressed, "mail event");
         Ok(Handled::default())
@@ -72,7 +78,7 @@ impl<L: OwnList, S: AccountList, A: Ambient> EmailFeedback<L, S, A> {
             BounceType::Permanent => self.suppress(&bounce.recipients, Reason::PermanentBounce).await,
             BounceType::Transient | BounceType::Undetermined if bounce.blames_the_address() => {
                 let mut suppressed = false;
-                for address in &bounce.recipients {
+                for address in self.but_support(&bounce.recipients) {
                     let noted = self.own.note_transient_bounce(address, &bounce.feedback_id, self.ambient.now()).await?;
                     if noted >= TRANSIENT_BOUNCES_MAX {
                         suppressed |= self.suppress(std::slice::from_ref(address), Reason::TransientBounces).await?;
@@ -86,11 +92,35 @@ impl<L: OwnList, S: AccountList, A: Ambient> EmailFeedback<L, S, A> {
 
     /// Our own list first: it is the one that every mail is checked against.
     async fn suppress(&self, addresses: &[EmailAddress], reason: Reason) -> Result<bool, Failure> {
-        for address in addresses {
+        let mut suppressed = false;
+        for address in self.but_support(addresses) {
             self.own.suppress(address, reason, self.ambient.now()).await?;
             self.account.suppress(address, reason).await?;
+            suppressed = true;
         }
-        Ok(!addresses.is_empty())
+        Ok(suppressed)
+    }
+
+    fn but_support<'a>(&self, addresses: &'a [EmailAddress]) -> impl Iterator<Item = &'a EmailAddress> {
+        let support = self.support.canonical();
+        addresses.iter().filter(move |address| address.canonical() != support)
+    }
+
+    /// A mail to support that came back has not been read, and a complaint about one says that somebody, or a filter, takes
+    /// customers' words for spam: both are a person's to settle, and neither is one that waiting would settle.
+    fn unless_it_is_supports(&self, what: &What) -> Result<(), Failure> {
+        let is_supports = |addresses: &[EmailAddress]| self.but_support(addresses).count() < addresses.len();
+        match what {
+            What::Bounce(bounce) if is_supports(&bounce.recipients) => Err(Failure::permanent(
+                "SupportBounced",
+                "a mail to the support address came back: somebody must see whether it is reachable",
+            )),
+            What::Complaint(complaint) if complaint.is_one() && is_supports(&complaint.recipients) => Err(Failure::permanent(
+                "SupportComplained",
+                "a mail to the support address was marked as spam: it is not suppressed, but somebody must see why",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -66,8 +66,12 @@ impl Ambient for Clock {
 
 type Feedback = EmailFeedback<Memory, Account, Clock>;
 
+fn support() -> EmailAddress {
+    "Support@example.com".parse().unwrap()
+}
+
 fn feedback() -> Feedback {
-    EmailFeedback { own: Memory::default(), account: Account::default(), ambient: Clock }
+    EmailFeedback { own: Memory::default(), account: Account::default(), support: support(), ambient: Clock }
 }
 
 async fn hear(feedback: &Feedback, body: &str) -> Result<Handled, Failure> {
@@ -171,6 +175,41 @@ async fn of_a_mail_to_several_those_are_suppressed_that_ses_lists() {
     assert_eq!(suppressed_by(&event).await, [("bob@example.org".into(), reason), ("cy@example.org".into(), reason)]);
 }
 
+/// The attack: a forward that is marked as spam, or bounces, silences support.
+#[tokio::test]
+async fn nothing_that_becomes_of_a_mail_to_support_suppresses_it_and_all_of_it_is_parked() {
+    for (name, error_type) in [
+        ("complaint", "SupportComplained"),
+        ("complaint-without-report", "SupportComplained"),
+        ("bounce-permanent", "SupportBounced"),
+        ("bounce-on-suppression-list", "SupportBounced"),
+        ("bounce-transient", "SupportBounced"),
+        ("bounce-too-large", "SupportBounced"),
+    ] {
+        let feedback = feedback();
+        let body = fixture(name).to_string().replace(ADA, "support@Example.com");
+        for _delivered in 0..=TRANSIENT_BOUNCES_MAX {
+            let failure = hear(&feedback, &body).await.unwrap_err();
+            assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, error_type), "{name}");
+            assert!(!failure.chain().to_lowercase().contains("support@"), "{}", failure.chain());
+        }
+        assert_eq!(own_list(&feedback), [], "{name}");
+        assert!(feedback.account.suppressed.borrow().is_empty() && feedback.own.bounces.borrow().is_empty(), "{name}");
+    }
+    let no_spam = fixture("complaint-not-spam").to_string().replace(ADA, "support@example.com");
+    hear(&feedback(), &no_spam).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_mail_to_support_and_others_the_others_are_suppressed() {
+    let feedback = feedback();
+    let mut event = fixture("complaint");
+    event["mail"]["destination"] = json!(["support@example.com", "bob@example.org"]);
+    event["complaint"]["complainedRecipients"] = json!([{"emailAddress": "support@example.com"}, {"emailAddress": "bob@example.org"}]);
+    hear(&feedback, &event.to_string()).await.unwrap_err();
+    assert_eq!(own_list(&feedback), [("bob@example.org".into(), Reason::Complaint)]);
+}
+
 #[tokio::test]
 async fn whatever_else_became_of_a_mail_is_only_counted() {
     let mut names = BTreeSet::new();
@@ -211,7 +250,7 @@ async fn a_crash_after_any_write_is_mended_by_the_next_delivery() {
 
 #[tokio::test]
 async fn without_an_account_list_our_own_is_all_there_is() {
-    let feedback = EmailFeedback { own: Memory::default(), account: None::<Account>, ambient: Clock };
+    let feedback = EmailFeedback { own: Memory::default(), account: None::<Account>, support: support(), ambient: Clock };
     let incoming = feedback.read(&fixture("complaint").to_string()).unwrap();
     feedback.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await.unwrap();
     assert_eq!(feedback.own.suppressed.borrow().len(), 1);

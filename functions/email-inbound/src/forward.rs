@@ -67,7 +67,7 @@ impl Why {
     }
 
     /// Whether the sender was verified before this was found.
-    const fn is_verified(self) -> bool {
+    pub const fn is_verified(self) -> bool {
         !matches!(self, Why::NoClearSender | Why::Unverified)
     }
 }

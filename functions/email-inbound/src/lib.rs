@@ -5,7 +5,9 @@
 //! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else; then it is
 //! what `POST /orders/{order_id}/cancel` is. It refuses to interpret: a reply that it is not sure of goes to support, once.
 
+pub mod digest;
 pub mod forward;
+pub mod forwards;
 pub mod html;
 pub mod inbox;
 pub mod loops;
@@ -23,6 +25,7 @@ use domain::{
     event::{CancelRequest, OrderCancelRequested},
 };
 use forward::Why;
+use forwards::{Forwards, Hour, Place, Reply, Writer};
 use inbox::{Inbox, Stored};
 use lambda_kit::{
     Ambient, Failure,
@@ -32,9 +35,10 @@ use lambda_kit::{
     trace,
 };
 use mail::Mail;
-use mailer::{Ledger, Mailer, OrdersAddress, Outcome, Sender};
+use mailer::{Ledger, Letter, Mailer, OrdersAddress, Outcome, Sender};
 use notification::{Message, Notification};
 use pipeline::orders::CancelAsked;
+use std::time::Duration;
 
 /// The function's name: its folder, its package, and the `source` of its events.
 pub const NAME: &str = "email-inbound";
@@ -58,11 +62,13 @@ impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
 
 /// The function.
 #[derive(Debug)]
-pub struct EmailInbound<I, O, L, S, A> {
+pub struct EmailInbound<I, O, F, L, S, A> {
     /// Where SES puts the mails.
     pub inbox: I,
     /// Where orders are kept.
     pub orders: O,
+    /// How many replies go on to people.
+    pub forwards: F,
     /// What forwards a mail once. Its clock and dice are the function's.
     pub mailer: Mailer<L, S, A>,
     /// The address that our mails come from, and replies go to.
@@ -79,7 +85,7 @@ enum Decision {
     Forward(Why, Option<OrderId>),
 }
 
-impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> Consumer for EmailInbound<I, O, L, S, A> {
+impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> Consumer for EmailInbound<I, O, F, L, S, A> {
     type Message = Message;
 
     fn read(&self, body: &str) -> Result<Incoming<Message>, Failure> {
@@ -95,9 +101,9 @@ impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> Consumer for EmailIn
         Ok(Incoming { event_id, subject, traceparent: None, contends_for: Vec::new(), message })
     }
 
-    /// Both effects may be repeated: the first wish to cancel stays, and its event has the same id again; a forward is
-    /// written down before it is sent.
-    async fn handle(&self, message: &Message, _: &Delivery) -> Result<Handled, Failure> {
+    /// Every effect may be repeated: the first wish to cancel stays, and its event has the same id again; a forward is
+    /// written down before it is sent, and a mail has one place among the forwards of its hour.
+    async fn handle(&self, message: &Message, delivery: &Delivery) -> Result<Handled, Failure> {
         let Message::Received(notification) = message else {
             tracing::info!(inbound = "setup", "mail received");
             return Ok(Handled::default());
@@ -107,6 +113,10 @@ impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> Consumer for EmailIn
             tracing::info!(inbound = "dropped", reason, mail_id, "mail received");
             Ok(Handled::default())
         };
+        // Only a message that is to make a digest is looked at again, and whatever its own mail has become since, it is to.
+        if delivery.checks > 0 {
+            return self.report(notification).await;
+        }
         if let Some(reason) = verdict::refusal(&notification.verdicts) {
             return dropped(reason);
         }
@@ -127,12 +137,19 @@ impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> Consumer for EmailIn
                 Ok(Handled { publish: vec![self.cancel_requested(order_id, since)], look_again_after: None })
             }
             Decision::Forward(why, order_id) => {
-                let letter = forward::letter(notification, &mail, whole, why, order_id, &self.support)?;
-                if self.mailer.send(&letter).await? == Outcome::Suppressed {
-                    // Acknowledged, the customer's words would be gone.
-                    let detail = "support's address is on the suppression list; take it off, then redrive";
-                    return Err(Failure::permanent("SupportSuppressed", detail));
+                let writer = Writer::new(mail.from.as_ref().map(|from| &from.address), why.is_verified());
+                let hour = Hour::of(notification.received_at);
+                match self.forwards.place(hour, Reply { notification, writer: &writer }).await? {
+                    Place::Forward => {}
+                    Place::HeldBack { limit, reports } => {
+                        tracing::info!(inbound = "held_back", reason = why.as_str(), limit = limit.as_str(), mail_id, "mail received");
+                        let after = hour.digest_after(self.mailer.ambient.now()).max(forwards::LATE_WAIT);
+                        let look_again_after = if reports { Some(Duration::try_from(after).unwrap_or_default()) } else { None };
+                        return Ok(Handled { publish: Vec::new(), look_again_after });
+                    }
                 }
+                let letter = forward::letter(notification, &mail, whole, why, order_id, &self.support)?;
+                self.tell_support(&letter).await?;
                 tracing::info!(inbound = "forwarded", reason = why.as_str(), mail_id, "mail received");
                 Ok(Handled::default())
             }
@@ -140,7 +157,29 @@ impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> Consumer for EmailIn
     }
 }
 
-impl<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient> EmailInbound<I, O, L, S, A> {
+impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> EmailInbound<I, O, F, L, S, A> {
+    /// Tells support of the replies of this mail's hour that were not forwarded, once the hour is over.
+    async fn report(&self, notification: &Notification) -> Result<Handled, Failure> {
+        let (hour, now) = (Hour::of(notification.received_at), self.mailer.ambient.now());
+        let left = Duration::try_from(hour.digest_after(now)).unwrap_or_default();
+        if !left.is_zero() {
+            return Ok(Handled { publish: Vec::new(), look_again_after: Some(left) });
+        }
+        let closed = self.forwards.close(hour, &notification.message_id, now).await?;
+        let letter = digest::letter(hour, &closed, self.inbox.bucket(), &self.support)?;
+        self.tell_support(&letter).await?;
+        tracing::info!(inbound = "reported", mail_id = notification.message_id, held_back = closed.held_back.len(), "mail received");
+        Ok(Handled::default())
+    }
+
+    async fn tell_support(&self, letter: &Letter) -> Result<(), Failure> {
+        match self.mailer.send(letter).await? {
+            Outcome::Sent | Outcome::AlreadySent => Ok(()),
+            // Acknowledged, the customer's words would be gone.
+            Outcome::Suppressed => Err(Failure::bug("SupportSuppressed", "support is never suppressed, and its ledger asks no list")),
+        }
+    }
+
     async fn decide(&self, notification: &Notification, mail: &Mail, whole: bool) -> Result<Decision, Failure> {
         let recipients = notification.recipients.iter().map(|recipient| recipient.0.as_str());
         let named = order::named(recipients, &mail.subject.0, &self.own);

@@ -4,7 +4,7 @@
 //! <https://docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html>; the mail itself lies in S3. It
 //! refuses to quote anything that stands in a notification: most of it is a person's.
 
-use domain::Personal;
+use domain::{Personal, Timestamp};
 use lambda_kit::Failure;
 use serde::Deserialize;
 
@@ -29,6 +29,8 @@ pub enum Message {
 pub struct Notification {
     /// SES's id of the mail.
     pub message_id: String,
+    /// When SES received it.
+    pub received_at: Timestamp,
     /// The bucket it lies in.
     pub bucket: String,
     /// Its key there.
@@ -104,12 +106,14 @@ impl Message {
         {
             return Err(unreadable("`messageId` is no id"));
         }
+        let received_at = mail.timestamp.ok_or_else(|| unreadable("it does not say when the mail was received"))?;
         let Action { bucket_name: Some(bucket), object_key: Some(key) } = receipt.action else {
             return Err(unreadable("it does not say where the mail lies, as one of the S3 action does"));
         };
         let personal = |texts: Vec<String>| texts.into_iter().map(Personal).collect();
         Ok(Message::Received(Box::new(Notification {
             message_id: mail.message_id,
+            received_at,
             bucket,
             key,
             recipients: personal(receipt.recipients),
@@ -146,6 +150,7 @@ struct Wire {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireMail {
+    timestamp: Option<Timestamp>,
     message_id: String,
     #[serde(default)]
     source: String,

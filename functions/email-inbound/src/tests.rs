@@ -1,17 +1,24 @@
 //! Email-inbound, driven through `read` and `handle` with real mails against S3, orders, ledger and SES in memory.
 
 use super::*;
+use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
+use forwards::{ALL_MAX, DIGEST_MARGIN, FROM_ONE_MAX, ForwardRows, LATE_WAIT, LISTED_MAX, UNVERIFIED_MAX};
 use inbox::MAIL_BYTES_MAX;
-use lambda_kit::{Kind, message::Outgoing};
+use lambda_kit::{
+    Kind,
+    dynamodb::{Fate, Item, Transacted, Written},
+    message::Outgoing,
+};
 use mailer::testing::Post;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::Path,
-    time::Duration,
+    rc::Rc,
 };
+use testkit::cloud::write::Write;
 
 /// What becomes of each mail of `tests/mails/`, if SES vouches for it.
 const FATES: [(&str, &str); 35] = [
@@ -100,7 +107,39 @@ impl Orders for Shelf {
     }
 }
 
-type Function<'w> = EmailInbound<Mails, Shelf, &'w Post, &'w Post, &'w Post>;
+/// The ledger's table in memory, under the expressions that are really sent.
+#[derive(Clone, Default)]
+struct Rows {
+    items: Rc<RefCell<HashMap<String, Item>>>,
+    dies_after: Rc<Cell<bool>>,
+}
+
+impl DynamoDb for Rows {
+    async fn update_item(&self, update: types::Update, _: ReturnValue) -> Result<Written, Failure> {
+        let write = Write::update(&update).map_err(|why| Failure::bug("ValidationException", why))?;
+        let old = self.items.borrow().get(write.key).cloned();
+        match write.attempt(old.as_ref()).map_err(|why| Failure::bug("ValidationException", why))? {
+            Ok(set) => {
+                let new = write.leave(old, set);
+                self.items.borrow_mut().insert(write.key.to_owned(), new.clone());
+                if self.dies_after.take() { Err(Failure::transient("Crash", "the process died")) } else { Ok(Written::Done(Some(new))) }
+            }
+            Err(Fate::ConditionFailed(old)) => Ok(Written::Refused(old)),
+            Err(fate) => panic!("{fate:?}"),
+        }
+    }
+    async fn get_item(&self, _: &str, _: (&str, &str)) -> Result<Option<Item>, Failure> {
+        panic!("places are updates alone")
+    }
+    async fn put_item(&self, _: types::Put) -> Result<Written, Failure> {
+        panic!("places are updates alone")
+    }
+    async fn transact_write_items(&self, _: Vec<TransactWriteItem>) -> Result<Transacted, Failure> {
+        panic!("places are updates alone")
+    }
+}
+
+type Function<'w> = EmailInbound<Mails, Shelf, ForwardRows<Rows>, &'w Post, &'w Post, &'w Post>;
 
 /// What stands around the function, at [`NOW`].
 fn post() -> Post {
@@ -118,6 +157,7 @@ fn function<'w>(post: &'w Post, bytes: &[u8]) -> Function<'w> {
     EmailInbound {
         inbox: mails,
         orders: shelf,
+        forwards: ForwardRows::new(Rows::default(), "ledger"),
         mailer: post.mailer(),
         own: "orders@example.com".parse().unwrap(),
         support: "support@example.com".parse().unwrap(),
@@ -166,10 +206,7 @@ fn notification_of(bytes: &[u8]) -> Value {
     notification
 }
 
-async fn hear<I: Inbox, O: Orders, L: Ledger, S: Sender, A: Ambient>(
-    function: &EmailInbound<I, O, L, S, A>,
-    notification: &Value,
-) -> Result<Vec<Outgoing>, Failure> {
+async fn hear(function: &Function<'_>, notification: &Value) -> Result<Vec<Outgoing>, Failure> {
     let incoming = function.read(&notification.to_string())?;
     let handled = function.handle(&incoming.message, &Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() }).await?;
     assert_eq!(handled.look_again_after, None);
@@ -427,12 +464,219 @@ async fn a_mail_that_is_not_there_yet_is_waited_for_and_what_is_no_mail_is_parke
     assert_eq!(hear(&function, &elsewhere).await.unwrap_err().error_type, "OtherBucket");
 }
 
+// ── Too many ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A question of the writer `from`, the `n`th, received in the hour of [`NOW`]; `vouched` says whether SES vouches for it.
+fn question(function: &Function<'_>, from: &str, n: usize, vouched: bool) -> Value {
+    let bytes = String::from_utf8(mail("question")).unwrap().replace("ada@example.com", from).into_bytes();
+    let mut notification = notification_of(&bytes);
+    let id = format!("{from}-{n}-{vouched}").replace('@', "-");
+    notification["mail"]["messageId"] = json!(id);
+    notification["receipt"]["action"]["objectKey"] = json!(id);
+    if !vouched {
+        notification["receipt"]["dmarcVerdict"]["status"] = json!("FAIL");
+    }
+    function.inbox.0.borrow_mut().insert(id, bytes);
+    notification
+}
+
+/// Delivers it; `checks` is how often it has asked to be looked at again.
+async fn deliver(function: &Function<'_>, notification: &Value, checks: u32) -> Result<Option<Duration>, Failure> {
+    let incoming = function.read(&notification.to_string())?;
+    let delivery = Delivery { message_id: "m".into(), attempt: 1, checks, ..Delivery::default() };
+    let handled = function.handle(&incoming.message, &delivery).await?;
+    assert_eq!(handled.publish, []);
+    Ok(handled.look_again_after)
+}
+
+fn templates(post: &Post) -> Vec<&'static str> {
+    post.out.borrow().iter().map(|letter| letter.template).collect()
+}
+
+/// The attack: one mailbox, a mail every minute.
 #[tokio::test]
-async fn a_customers_words_are_not_dropped_because_support_is_suppressed() {
+async fn of_a_hundred_mails_of_one_sender_in_an_hour_five_are_forwarded_and_one_digest_lists_the_rest() {
     let post = post();
-    post.suppressed.borrow_mut().insert("support@example.com".into());
-    let failure = hear(&function(&post, &mail("question")), &notification()).await.unwrap_err();
-    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "SupportSuppressed"));
+    let function = function(&post, b"");
+    let mails: Vec<_> = (0..100).map(|n| question(&function, "mallory@example.org", n, true)).collect();
+    let mut reports = Vec::new();
+    for mail in &mails {
+        for _delivered in 0..3 {
+            if let Some(after) = deliver(&function, mail, 0).await.unwrap() {
+                reports.push((mail, after));
+            }
+        }
+    }
+    assert_eq!(templates(&post), ["forward"; FROM_ONE_MAX]);
+    let hour = Hour::of(NOW.parse().unwrap());
+    let [(reporter, after), ..] = reports[..] else { panic!("nobody reports") };
+    assert!(reports.iter().all(|other| *other == (reporter, after)) && reports.len() == 3, "one mail's message reports");
+    assert_eq!(post.now.get() + after, hour.end() + DIGEST_MARGIN);
+    // Another sender is none the worse.
+    assert_eq!(deliver(&function, &question(&function, "bob@example.org", 1, true), 0).await.unwrap(), None);
+    assert_eq!(templates(&post).len(), FROM_ONE_MAX + 1);
+    // Too early, it waits; then it reports, once, however often it is delivered.
+    assert_eq!(deliver(&function, reporter, 1).await.unwrap(), Some(after));
+    post.now.set(post.now.get() + after);
+    for _delivered in 0..3 {
+        assert_eq!(deliver(&function, reporter, 1).await.unwrap(), None);
+    }
+    let out = post.out.borrow();
+    let [.., digest] = &out[..] else { panic!("no digest") };
+    assert_eq!((out.len(), digest.template, digest.to.as_str()), (FROM_ONE_MAX + 2, "forward-digest", "support@example.com"));
+    assert_eq!(digest.mail_id, "forwards/2026-05-04T10/forward-digest");
+    assert_eq!(digest.mail.subject, "95 replies not forwarded");
+    for part in [&digest.mail.text, &digest.mail.html] {
+        let listed = (FROM_ONE_MAX..100).filter(|n| part.contains(&format!("mallory-example.org-{n}-true")));
+        assert_eq!(listed.count(), 95, "{part}");
+        assert!(part.contains(BUCKET) && part.contains("between 10:00 and"), "{part}");
+        assert!(!part.contains("mallory@") && !part.contains("how long"), "nothing of what they say: {part}");
+    }
+}
+
+#[tokio::test]
+async fn forged_senders_share_a_limit_and_leave_places_to_verified_ones() {
+    let post = post();
+    let function = function(&post, b"");
+    for n in 0..ALL_MAX {
+        deliver(&function, &question(&function, &format!("forged{n}@example.org"), 0, false), 0).await.unwrap();
+        // Under the name of a customer, whose places they are not.
+        deliver(&function, &question(&function, "ada@example.com", n, false), 0).await.unwrap();
+    }
+    assert_eq!(templates(&post).len(), UNVERIFIED_MAX);
+    for n in 0..ALL_MAX {
+        deliver(&function, &question(&function, "ada@example.com", n, true), 0).await.unwrap();
+    }
+    assert_eq!(templates(&post).len(), UNVERIFIED_MAX + FROM_ONE_MAX);
+    for n in 0..ALL_MAX {
+        deliver(&function, &question(&function, &format!("own{n}@example.net"), 0, true), 0).await.unwrap();
+    }
+    assert_eq!(templates(&post), ["forward"; ALL_MAX], "and all together are bounded");
+}
+
+#[tokio::test]
+async fn a_wish_to_cancel_needs_no_place() {
+    let post = post();
+    let function = function(&post, &mail("cancel-gmail"));
+    for n in 0..ALL_MAX {
+        deliver(&function, &question(&function, &format!("own{n}@example.net"), 0, true), 0).await.unwrap();
+    }
+    assert_eq!(hear(&function, &notification()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_digest_is_in_one_of_its_own_and_never_forwarded() {
+    let post = post();
+    let function = function(&post, b"");
+    let mails: Vec<_> = (0..20).map(|n| question(&function, "mallory@example.org", n, true)).collect();
+    // Redriven a day later: the hour is that of the mails.
+    post.now.set(now_after(24 * 60 * 60));
+    let mut reporters = Vec::new();
+    for (n, mail) in mails.iter().enumerate() {
+        if let Some(after) = deliver(&function, mail, 0).await.unwrap() {
+            assert_eq!(after, LATE_WAIT.unsigned_abs());
+            reporters.push(n);
+        }
+        if n == 9 || n == 14 {
+            deliver(&function, &mails[*reporters.last().unwrap()], 1).await.unwrap();
+        }
+    }
+    assert_eq!(reporters, [5, 10, 15]);
+    deliver(&function, &mails[15], 1).await.unwrap();
+    let out = post.out.borrow();
+    let digests: Vec<_> = out.iter().filter(|letter| letter.template == "forward-digest").collect();
+    let told = |n: usize| digests.iter().filter(|digest| digest.mail.text.contains(&format!("-{n}-true"))).count();
+    assert_eq!((out.len(), digests.len()), (FROM_ONE_MAX + 3, 3));
+    assert_eq!((0..20).map(told).collect::<Vec<_>>(), [vec![0; 5], vec![1; 15]].concat(), "each is told of once");
+    assert_eq!(digests.iter().map(|digest| &digest.mail_id).collect::<BTreeSet<_>>().len(), 3);
+}
+
+#[tokio::test]
+async fn a_process_that_dies_after_any_write_forwards_once_and_loses_no_digest() {
+    for dies_at in 0..=FROM_ONE_MAX {
+        let post = post();
+        let rows = Rows::default();
+        let function = Function { forwards: ForwardRows::new(rows.clone(), "ledger"), ..function(&post, b"") };
+        let mails: Vec<_> = (0..=FROM_ONE_MAX).map(|n| question(&function, "mallory@example.org", n, true)).collect();
+        let mut reports = None;
+        for (n, mail) in mails.iter().enumerate() {
+            rows.dies_after.set(n == dies_at);
+            if n == dies_at {
+                assert_eq!(deliver(&function, mail, 0).await.unwrap_err().kind, Kind::Transient);
+            }
+            reports = deliver(&function, mail, 0).await.unwrap();
+        }
+        assert_eq!(templates(&post), ["forward"; FROM_ONE_MAX], "{dies_at}");
+        post.now.set(post.now.get() + reports.expect("the sixth reports"));
+        rows.dies_after.set(true);
+        deliver(&function, &mails[FROM_ONE_MAX], 1).await.unwrap_err();
+        // Parked and redriven, it has no checks behind it any more.
+        assert_eq!(deliver(&function, &mails[FROM_ONE_MAX], 0).await.unwrap(), Some(LATE_WAIT.unsigned_abs()));
+        deliver(&function, &mails[FROM_ONE_MAX], 1).await.unwrap();
+        assert_eq!(templates(&post)[FROM_ONE_MAX..], ["forward-digest"]);
+        assert!(post.out.borrow()[FROM_ONE_MAX].mail.text.contains("1 reply not forwarded"));
+    }
+}
+
+/// An order that comes into being while its reply waits, say: the digest is of others too.
+#[tokio::test]
+async fn the_digest_is_made_whatever_its_own_mail_has_become() {
+    let post = post();
+    let function = function(&post, b"");
+    let mails: Vec<_> = (0..=FROM_ONE_MAX).map(|n| question(&function, "mallory@example.org", n, true)).collect();
+    for mail in &mails {
+        deliver(&function, mail, 0).await.unwrap();
+    }
+    function.inbox.0.borrow_mut().clear();
+    post.now.set(now_after(24 * 60 * 60));
+    deliver(&function, &mails[FROM_ONE_MAX], 1).await.unwrap();
+    assert_eq!(templates(&post)[FROM_ONE_MAX..], ["forward-digest"]);
+    let failure = deliver(&function, &mails[0], 1).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Permanent, "NothingToReport"));
+}
+
+#[tokio::test]
+async fn a_digest_lists_two_hundred_and_says_that_there_are_more() {
+    let post = post();
+    let function = function(&post, b"");
+    for (received, more) in [(LISTED_MAX, false), (LISTED_MAX + 50, true)] {
+        post.out.borrow_mut().clear();
+        let from = format!("mallory@example{}.org", received);
+        let at = if more { "2026-05-04T11:31:07Z" } else { "2026-05-04T10:31:07Z" };
+        let mails: Vec<_> = (0..received + FROM_ONE_MAX)
+            .map(|n| {
+                let mut notification = question(&function, &from, n, true);
+                notification["mail"]["timestamp"] = json!(at);
+                notification
+            })
+            .collect();
+        for mail in &mails {
+            deliver(&function, mail, 0).await.unwrap();
+        }
+        post.now.set(now_after(24 * 60 * 60));
+        deliver(&function, &mails[FROM_ONE_MAX], 1).await.unwrap();
+        let out = post.out.borrow();
+        let digest = &out.last().unwrap().mail;
+        assert_eq!(digest.text.matches("-true").count(), LISTED_MAX);
+        assert_eq!((digest.subject.starts_with("More than 200"), digest.text.contains("There are more")), (more, more));
+    }
+}
+
+#[test]
+fn no_row_names_an_address() {
+    let post = post();
+    let rows = Rows::default();
+    let function = Function { forwards: ForwardRows::new(rows.clone(), "ledger"), ..function(&post, b"") };
+    for n in 0..=FROM_ONE_MAX {
+        let mut notification = question(&function, "mallory@example.org", n, true);
+        let key = format!("key{n}");
+        let bytes = function.inbox.0.borrow()["mallory-example.org-0-true"].clone();
+        function.inbox.0.borrow_mut().insert(key.clone(), bytes);
+        (notification["mail"]["messageId"], notification["receipt"]["action"]["objectKey"]) = (json!(key), json!(key));
+        at_once(deliver(&function, &notification, 0)).unwrap();
+    }
+    let written = format!("{:?}", rows.items.borrow());
+    assert!(written.contains("key5") && !written.contains("mallory") && !written.contains("example"), "{written}");
 }
 
 #[test]
@@ -583,8 +827,13 @@ async fn the_samples_are_what_their_names_say() {
 #[test]
 fn the_preview_shows_every_sample_and_text_and_html_say_the_same() {
     let samples = samples::samples();
-    assert_eq!(samples.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["forward", "forward-unverified"]);
-    for (name, mail) in samples {
+    assert_eq!(samples.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["forward", "forward-unverified", "forward-digest"]);
+    let (_, digest) = samples.last().unwrap();
+    mailer::testing::reads_well(digest, "3 replies not forwarded");
+    for fact in ["Sender 1, verified:", "Sender 2, not verified:", "d6iitobk75ur44p8kdnnp7g2n8003"] {
+        assert!(digest.text.contains(fact) && digest.html.contains(fact), "{fact}");
+    }
+    for (name, mail) in samples.into_iter().take(2) {
         assert_eq!(mail.subject, "Fwd: Re: Your order is on its way", "{name}");
         for fact in [
             "Ada Example",

@@ -54,6 +54,7 @@ mod tests {
     fn notification() -> Notification {
         Notification {
             message_id: "m".into(),
+            received_at: domain::Timestamp::UNIX_EPOCH,
             bucket: "b".into(),
             key: "m".into(),
             recipients: vec![],

@@ -24,11 +24,12 @@ pub const SES_MESSAGE_ID: &str = "ses_message_id";
 /// When SES took it.
 pub const SENT_AT: &str = "sent_at";
 
-/// The ledger and the suppression list.
+/// The ledger and the suppression list that it asks.
 #[derive(Debug, Clone)]
 pub struct EmailLedger<D = Client> {
     letters: Table<D>,
-    suppressions: Suppressions<D>,
+    /// [`None`] where operators alone are mailed.
+    suppressions: Option<Suppressions<D>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,21 +59,28 @@ impl EmailLedger {
 impl<D: DynamoDb> EmailLedger<D> {
     /// A ledger in the table `name`, beside `suppressions`.
     pub fn new(client: D, name: impl Into<String>, suppressions: Suppressions<D>) -> Self {
-        Self { letters: Table::new(client, name, KEY), suppressions }
+        Self { letters: Table::new(client, name, KEY), suppressions: Some(suppressions) }
     }
 
-    /// Writes `row` if the address is not suppressed.
+    /// A ledger in the table `name` of letters to operators alone. It asks no suppression list: a click on
+    /// "spam" or a bounce would put an operator on it, and end what operators have to read.
+    pub fn of_operators(client: D, name: impl Into<String>) -> Self {
+        Self { letters: Table::new(client, name, KEY), suppressions: None }
+    }
+
+    /// Writes `row` if the address is not suppressed, or is an operator's.
     async fn write(&self, row: TransactWriteItem, letter: &Letter) -> Result<Claim, Failure> {
-        let actions = vec![row, self.suppressions.unless_suppressed(&letter.to)?];
+        let check = self.suppressions.as_ref().map(|list| list.unless_suppressed(&letter.to)).transpose()?;
+        let actions = std::iter::once(row).chain(check).collect();
         let fates = match transact(self.letters.client(), actions).await? {
             Transacted::Done => return Ok(Claim::Ours),
             Transacted::Cancelled(fates) => fates,
         };
         // The row first: a letter that is out is out, whatever its address has become since.
         match &fates[..] {
-            [Fate::ConditionFailed(Some(row)), _] => standing(row.clone()).map(Claim::Taken),
-            [Fate::ConditionFailed(None), _] => Err(Failure::transient("LostRace", "the row that stood in the way was gone again")),
-            [Fate::Refused(code), _] | [_, Fate::Refused(code)] => {
+            [Fate::ConditionFailed(Some(row)), ..] => standing(row.clone()).map(Claim::Taken),
+            [Fate::ConditionFailed(None), ..] => Err(Failure::transient("LostRace", "the row that stood in the way was gone again")),
+            [Fate::Refused(code), ..] | [_, Fate::Refused(code)] => {
                 Err(Failure::bug("ClaimRefused", format_args!("DynamoDB refuses a claim with {code}")))
             }
             [_, Fate::ConditionFailed(_)] => Ok(Claim::Suppressed),

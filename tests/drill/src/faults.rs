@@ -4,6 +4,7 @@ use crate::cloud::{Answer, Operations, Trouble};
 use anyhow::{Result, bail};
 use bench::aws::Service;
 use end_to_end::template::{Resource, Template, branches, entries, items, statements, target, texts};
+use serde_json::json;
 
 /// One way to fail.
 #[derive(Debug, Clone)]
@@ -132,8 +133,30 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
         let uncollected = calls(Service::DynamoDb, Operations::Named("Query"), Answer::Says(200, UNCOLLECTED));
         faults.push(dies("a shipped order is uncollected", Kind::Order(vec![uncollected])));
     }
+    if has("SUPPORT_ADDRESS") && has("INBOUND_BUCKET") {
+        faults.push(dies("more replies come in than support is forwarded", Kind::Order(vec![full_hour()])));
+    }
     Ok(faults)
 }
+
+/// No reply of the sample's hour is forwarded any more: all places are taken, and the sample's message makes the digest.
+fn full_hour() -> Trouble {
+    let forwarded: Vec<_> = (0..email_inbound::forwards::ALL_MAX).map(|n| n.to_string()).collect();
+    let row = json!({"mail_id": {"S": "forwards/hour"}, "forwarded": {"SS": forwarded}, "held_back": {"SS": ["unverified.unclear/other"]},
+        "digest_by": {"S": SAMPLE_MAIL}});
+    let refused = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "", "Item": row});
+    // Faults are few and live as long as the drill.
+    let refused: &'static str = Box::leak(refused.to_string().into_boxed_str());
+    Trouble {
+        service: Service::DynamoDb,
+        operations: Operations::Named("UpdateItem"),
+        about: "forwards/".to_owned(),
+        answer: Answer::Says(400, refused),
+    }
+}
+
+/// SES's id of the mail that the samples of email-inbound are about.
+const SAMPLE_MAIL: &str = "d6iitobk75ur44p8kdnnp7g2n8001";
 
 /// A decline that may pass (<https://docs.stripe.com/declines/codes>).
 const REFUSED_FOR_NOW: &str = r#"{"error":{"type":"card_error","code":"card_declined","decline_code":"try_again_later","advice_code":"try_again_later","message":"no"}}"#;
@@ -219,7 +242,8 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
                 };
                 Kind::Calls(vec![hide, tables])
             }
-            // A next check is sent to it: of a capture that the bank refuses for now, of a campaign that SES throttles.
+            // A next check is sent to it: of a capture that the bank refuses for now, of a campaign that SES throttles, of a reply
+            // that is in the digest of its hour.
             ("sqs", _) if is_own => {
                 let waits = |service, operation, answer| Trouble {
                     service,
@@ -229,7 +253,7 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
                 };
                 let bank = waits(Service::Stripe, "Stripe capture", Answer::Says(402, REFUSED_FOR_NOW));
                 let mail = waits(Service::Ses, "SendBulkEmail", Answer::Refused(429, "TooManyRequestsException"));
-                Kind::Calls(vec![denied(Service::Sqs, (400, "AccessDeniedException"), name), bank, mail])
+                Kind::Calls(vec![denied(Service::Sqs, (400, "AccessDeniedException"), name), bank, mail, full_hour()])
             }
             // Parking, where the queue is the function's own dead-letter queue.
             ("sqs", "SendMessage*" | "SendMessage") if own_queue.is_some() => {

@@ -125,15 +125,18 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
             let own = Suppressions::new(client.clone(), env.required("SUPPRESSIONS_TABLE"));
             let account = env.parsed::<bool>("SES_ACCOUNT_SUPPRESSION");
             let account = account.then(|| email_feedback::lists::SesAccount(aws_sdk_sesv2::Client::new(config)));
-            batch(email_feedback::EmailFeedback { own, account, ambient }, NoTopic, env, config, ambient)
+            let Ok(support) = env.required("SUPPORT_ADDRESS").parse() else { bail!("SUPPORT_ADDRESS is no address") };
+            batch(email_feedback::EmailFeedback { own, account, support, ambient }, NoTopic, env, config, ambient)
         }
         "email-inbound" => {
             let inbox = email_inbound::inbox::Bucket::new(aws_sdk_s3::Client::new(config), env.required("INBOUND_BUCKET"));
             let orders = Orders::new(client.clone(), env.required("ORDERS_TABLE"));
-            let mailer = mailer(env);
+            let table = env.required("EMAIL_LEDGER_TABLE");
+            let forwards = email_inbound::forwards::ForwardRows::new(client.clone(), &table);
+            let mailer = Mailer { ledger: EmailLedger::of_operators(client.clone(), table), sender: Ses::from_env(env, config), ambient };
             let own = mailer.sender.address().clone();
             let Ok(support) = env.required("SUPPORT_ADDRESS").parse() else { bail!("SUPPORT_ADDRESS is no address") };
-            batch(email_inbound::EmailInbound { inbox, orders, mailer, own, support }, topic(env), env, config, ambient)
+            batch(email_inbound::EmailInbound { inbox, orders, forwards, mailer, own, support }, topic(env), env, config, ambient)
         }
         "email-campaign" => {
             let (customers, suppressions) = (env.required("CUSTOMERS_TABLE"), env.required("SUPPRESSIONS_TABLE"));

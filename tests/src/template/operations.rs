@@ -647,6 +647,21 @@ pub fn refused_captures_are_counted(template: &Template) -> Complaints {
     if counted && watched { vec![] } else { vec!["refused captures: not counted, or no alarm within a quarter of an hour".to_owned()] }
 }
 
+/// A reply that is not forwarded fails no message. One sender alone rings no alarm: anybody could.
+pub fn forwards_that_are_held_back_are_counted(template: &Template) -> Complaints {
+    let metric = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "ForwardsHeldBack", "MetricValue": "1" }]);
+    let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
+        target(filter.at("/LogGroupName")) == Some("EmailInboundLogGroup")
+            && filter.at("/FilterPattern") == "{ $.inbound = \"held_back\" && $.limit != \"sender\" }"
+            && *filter.at("/MetricTransformations") == metric
+    });
+    let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
+        let metric = alarm.at("/MetricName") == "ForwardsHeldBack" && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
+        metric && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
+    });
+    if counted && watched { vec![] } else { vec!["forwards that are held back: not counted, or no alarm".to_owned()] }
+}
+
 /// Whether an alarm goes off when a function is not invoked.
 fn is_heartbeat(alarm: &Resource<'_>) -> bool {
     alarm.at("/Namespace") == "AWS/Lambda"

@@ -48,6 +48,23 @@ async fn a_claim_is_one_transaction_of_a_new_row_and_an_address_that_is_not_supp
     assert_eq!(asked["TransactItems"], json!([put, not_suppressed()]));
 }
 
+/// The attack of a click on "spam": what it leaves behind is asked for nowhere on the way to an operator.
+#[tokio::test]
+async fn operators_are_mailed_whatever_the_suppression_list_says() {
+    let aws = Aws::says(200, &json!({}));
+    let ledger = EmailLedger::of_operators(aws.dynamodb(), "letters");
+    assert_eq!(ledger.claim(&letter(), now()).await.unwrap(), Claim::Ours);
+    assert_eq!(ledger.reclaim(&letter(), now(), now()).await.unwrap(), Claim::Ours);
+    for asked in aws.asked() {
+        let actions = asked["TransactItems"].as_array().unwrap();
+        assert_eq!((actions.len(), asked.to_string().contains("suppress")), (1, false), "{asked}");
+    }
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    let taken = Aws::says(400, &json!({"__type": kind, "CancellationReasons": [failed(row("sent"))]}));
+    let ledger = EmailLedger::of_operators(taken.dynamodb(), "letters");
+    assert_eq!(ledger.claim(&letter(), now()).await.unwrap(), Claim::Taken(Standing::Sent), "a forward goes out once all the same");
+}
+
 #[tokio::test]
 async fn a_claim_that_is_over_is_taken_by_its_old_end_and_only_if_still_not_suppressed() {
     let aws = Aws::says(200, &json!({}));
