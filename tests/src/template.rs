@@ -47,6 +47,7 @@ pub const RULES: &[Rule] = &[
     access::secrets_have_no_value_here,
     access::buckets_are_closed_and_expire,
     access::mail_is_encrypted_and_heard_of,
+    access::mail_is_sent_as_nobody_else,
     operations::resource_types_are_known_here_and_locally,
     operations::parameters_and_conditions_are_used,
     operations::attachments_are_about_something,

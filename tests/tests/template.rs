@@ -449,6 +449,48 @@ fn mail_that_is_not_encrypted_or_of_which_nobody_hears_is_refused() -> Result<()
     complains(operations::mails_are_counted, &without("/Resources/RenderingFailureAlarm")?, "RenderingFailures")
 }
 
+#[test]
+fn a_role_that_may_send_as_somebody_else_or_to_anybody_is_refused() -> Result<()> {
+    let rule = access::mail_is_sent_as_nobody_else;
+    let place = |role: &str| -> Result<String> {
+        let template = Template::read()?;
+        let statements = template.at(&format!("/Resources/{role}/Properties/Policies/0/PolicyDocument/Statement")).clone();
+        let at = statements.as_array().and_then(|it| it.iter().position(|it| it["Sid"] == "SendMail")).context("it sends no mail")?;
+        Ok(format!("{role}/Policies/0/PolicyDocument/Statement/{at}/Condition"))
+    };
+    for function in ["WelcomeEmail", "OrderEmail", "EmailInbound"] {
+        let condition = place(&format!("{function}Role"))?;
+        complains(rule, &without(&condition)?, function)?;
+        let anybody = json!({ "Fn::Sub": "*@${MailIdentity}" });
+        complains(rule, &with(&format!("{condition}/StringEquals/ses:FromAddress"), anybody)?, function)?;
+        let variable = format!("{function}Function/Environment/Variables/ORDERS_ADDRESS");
+        complains(rule, &with(&variable, json!({ "Fn::Sub": "shop@${MailIdentity}" }))?, function)?;
+    }
+    complains(rule, &without(&format!("{}/ForAllValues:StringEquals", place("EmailInboundRole")?))?, "EmailInbound")?;
+    let never = json!({ "StringEquals": { "ses:FromAddress": "orders@example.com" } });
+    complains(rule, &with(&place("EmailCampaignRole")?, never)?, "EmailCampaign")
+}
+
+#[test]
+fn a_service_that_is_admitted_for_more_than_this_stack_is_refused() -> Result<()> {
+    let arn = |rest: &str| json!({ "Fn::Sub": format!("arn:${{AWS::Partition}}:ses:${{AWS::Region}}:${{AWS::AccountId}}:{rest}") });
+    let topics = access::topics_allow_no_principal_of_this_account;
+    for policy in ["MailEventsTopicPolicy", "InboundMailTopicPolicy", "AlertsTopicPolicy"] {
+        let condition = format!("{policy}/PolicyDocument/Statement/0/Condition");
+        complains(topics, &without(&format!("{condition}/ArnLike"))?, policy)?;
+        complains(topics, &without(&format!("{condition}/StringEquals"))?, policy)?;
+        complains(topics, &with(&format!("{condition}/ArnLike/aws:SourceArn"), json!("*"))?, policy)?;
+        complains(topics, &with(&format!("{condition}/ArnLike/aws:SourceArn"), arn("identity/${MailIdentity}"))?, policy)?;
+    }
+    let sets = "MailEventsTopicPolicy/PolicyDocument/Statement/0/Condition/ArnLike/aws:SourceArn";
+    complains(topics, &without(&format!("{sets}/1"))?, "MailEventsTopicPolicy")?;
+    complains(topics, &with(&format!("{sets}/0"), arn("configuration-set/*"))?, "MailEventsTopicPolicy")?;
+    let buckets = access::buckets_are_closed_and_expire;
+    let condition = "InboundMailBucketPolicy/PolicyDocument/Statement/0/Condition";
+    complains(buckets, &without(&format!("{condition}/ArnLike"))?, "InboundMailBucketPolicy")?;
+    complains(buckets, &with(&format!("{condition}/ArnLike/aws:SourceArn"), arn("receipt-rule-set/*"))?, "InboundMailBucketPolicy")
+}
+
 // ── Operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]

@@ -531,6 +531,47 @@ fn found_by_itself(template: &Template) -> BTreeSet<&str> {
     template.queues().map(|queue| queue.id).chain(topics).collect()
 }
 
+/// What services that act for others may be admitted by: type of the source, and its ARN. The ARN of what waits for the policy
+/// is made of its name, because a reference would go round in a circle; that of alarms, of which there are dozens, of the name
+/// that CloudFormation gives them (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html>).
+const SOURCES: &[(&str, &str)] = &[
+    ("AWS::SES::ReceiptRule", "receipt-rule-set/*:receipt-rule/${AWS::StackName}-orders"),
+    ("AWS::SES::ConfigurationSet", "configuration-set/${"),
+    ("AWS::CloudWatch::Alarm", "alarm:${AWS::StackName}-*"),
+];
+
+/// Whether a statement that admits a service admits it for this stack alone: for this account, and for sources of it that this
+/// template has. Without the first, other accounts can have the service act on what is ours; without the second, everything else
+/// in this account can (<https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>).
+fn is_from_this_stack(template: &Template, statement: &Value) -> bool {
+    let service = match statement["Principal"]["Service"].as_str() {
+        Some("ses.amazonaws.com") => "ses",
+        Some("cloudwatch.amazonaws.com") => "cloudwatch",
+        _ => return false,
+    };
+    let here = json!({ "aws:SourceAccount": { "Ref": "AWS::AccountId" } });
+    let sources: Vec<_> = items(&statement["Condition"]["ArnLike"]["aws:SourceArn"]).filter_map(|arn| arn["Fn::Sub"].as_str()).collect();
+    let prefix = format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:");
+    let is_ours = |arn: &&str| {
+        let Some(rest) = arn.strip_prefix(&prefix) else { return false };
+        SOURCES.iter().any(|(kind, form)| match (rest.strip_prefix(form), form.ends_with("${")) {
+            (Some(""), false) => template.of_type(kind).next().is_some(),
+            (Some(id), true) => id.strip_suffix('}').and_then(|id| template.resource(id)).is_some_and(|it| it.kind() == *kind),
+            _ => false,
+        })
+    };
+    // Each that publishes to a topic, so that none of them is refused.
+    let sets = template.of_type("AWS::SES::ConfigurationSet").count();
+    let all = sources.iter().filter(|arn| arn.contains(":configuration-set/")).count();
+    let keys: BTreeSet<_> = entries(&statement["Condition"]).map(|(key, _)| key).collect();
+    keys == BTreeSet::from(["StringEquals", "ArnLike"])
+        && statement["Condition"]["StringEquals"] == here
+        && !sources.is_empty()
+        && sources.len() == items(&statement["Condition"]["ArnLike"]["aws:SourceArn"]).count()
+        && sources.iter().all(is_ours)
+        && (all == 0 || all == sets)
+}
+
 fn denies_plain_http_on_aws(document: &Value, resource_on_aws: bool) -> bool {
     statements(document).iter().any(|Branch { value, only_if }| {
         value["Effect"] == "Deny"
@@ -566,7 +607,7 @@ pub fn topics_allow_no_principal_of_this_account(template: &Template) -> Complai
         }
         for Branch { value: statement, .. } in statements(document) {
             let service = entries(&statement["Principal"]).all(|(kind, _)| kind == "Service") && statement["Principal"].is_object();
-            let here = statement["Condition"]["StringEquals"]["aws:SourceAccount"]["Ref"] == "AWS::AccountId";
+            let here = is_from_this_stack(template, statement);
             if statement["Effect"] != "Deny" && !(service && here) {
                 complaints.push(format!("{}: {} allows more than services of this account", policy.id, statement["Sid"]));
             }
@@ -631,7 +672,8 @@ pub fn queues_admit_only_the_topic(template: &Template) -> Complaints {
     complaints
 }
 
-/// The key of topics: administered by the account, which may delegate to roles, and used by services in its name.
+/// The key of topics: administered by the account, which may delegate to roles, and used by services in its name. By account
+/// and no source: which source SNS and SES name to KMS is documented nowhere, and who may publish is the topic's policy to say.
 pub fn keys_admit_services_of_this_account_only(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for key in template.of_type("AWS::KMS::Key") {
@@ -737,7 +779,7 @@ pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
             complaints.push(format!("{}: says nothing", policy.id));
         }
         for Branch { value: statement, .. } in statements(policy.at("/PolicyDocument")) {
-            let here = statement["Condition"] == json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } });
+            let here = is_from_this_stack(template, statement);
             let service = statement["Principal"] == json!({ "Service": "ses.amazonaws.com" }) && statement["Action"] == "s3:PutObject";
             let allowed =
                 statement["Effect"] == "Allow" && !statement["Sid"].is_null() && policy.at("/PolicyDocument/Version") == "2012-10-17";
@@ -853,8 +895,41 @@ pub fn mail_is_encrypted_and_heard_of(template: &Template) -> Complaints {
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
         let sends = allowed.values().flatten().any(|action| action.starts_with("ses:Send"));
         let set = target(function.at("/Environment/Variables/MAIL_CONFIGURATION_SET")).and_then(|id| template.resource(id));
-        if sends && set.is_none_or(|set| set.kind() != "AWS::SES::ConfigurationSet") {
-            complaints.push(format!("{}: sends without a configuration set", function.id));
+        let to_operators = OPERATORS_ARE_MAILED_BY.contains(&function.id);
+        let fitting = if to_operators { "OperatorMailConfigurationSet" } else { "MailConfigurationSet" };
+        if sends && set.is_none_or(|set| set.id != fitting) {
+            complaints.push(format!("{}: sends without a configuration set, or not under {fitting}", function.id));
+        }
+    }
+    complaints
+}
+
+/// Functions that mail operators, and nobody else.
+const OPERATORS_ARE_MAILED_BY: &[&str] = &["EmailInboundFunction"];
+
+/// A function sends mail as the shop's one address, and one that mails operators mails nobody else. `SendBulkEmail` knows neither
+/// condition, so that one on it would never hold
+/// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>).
+pub fn mail_is_sent_as_nobody_else(template: &Template) -> Complaints {
+    let from = json!({ "ses:FromAddress": { "Fn::Sub": "orders@${MailIdentity}" } });
+    let mut complaints = vec![];
+    for function in template.functions() {
+        let Some(role) = role_of(template, &function) else { continue };
+        let expected = if OPERATORS_ARE_MAILED_BY.contains(&function.id) {
+            json!({ "StringEquals": from, "ForAllValues:StringEquals": { "ses:Recipients": [function.at("/Environment/Variables/SUPPORT_ADDRESS")] } })
+        } else {
+            json!({ "StringEquals": from })
+        };
+        for Branch { value: statement, .. } in policy_documents(&role).flat_map(statements) {
+            let expected = if texts(&statement["Action"]).any(|action| action == "ses:SendEmail") { &expected } else { &Value::Null };
+            if statement["Condition"] != *expected {
+                complaints
+                    .push(format!("{}: {} has the condition {}, not {expected}", function.id, statement["Sid"], statement["Condition"]));
+            }
+        }
+        let address = function.at("/Environment/Variables/ORDERS_ADDRESS");
+        if !address.is_null() && *address != from["ses:FromAddress"] {
+            complaints.push(format!("{}: ORDERS_ADDRESS is not the address that it may send as", function.id));
         }
     }
     complaints
