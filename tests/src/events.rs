@@ -18,10 +18,11 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// An event about an order, from a test.
+/// An event about an order, as one of those who may say it would.
 pub fn event(order_id: impl Display, time: Timestamp, event: impl Into<Event>) -> CloudEvent {
-    let subject = Subject::Order(order_id.to_string().parse().unwrap());
-    CloudEvent { source: "/test".into(), subject, time, traceparent: None, event: event.into() }
+    let (subject, event) = (Subject::Order(order_id.to_string().parse().unwrap()), event.into());
+    let source = format!("/{}", event.event_type().producers()[0]);
+    CloudEvent { source, subject, time, traceparent: None, event }
 }
 
 /// An order of one line, 12.00 a piece.

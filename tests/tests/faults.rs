@@ -155,7 +155,7 @@ async fn an_unknown_type_is_parked_and_an_unknown_version_waits() -> Result<()> 
     let order_id = "aef753cd-ba7e-587f-b823-e93918496790";
     let marker = new_sku("MARK");
     let body = |event_type: &str| {
-        json!({"specversion": "1.0", "id": format!("{order_id}/{event_type}"), "source": "/test", "type": event_type, "subject": order_id,
+        json!({"specversion": "1.0", "id": format!("{order_id}/{event_type}"), "source": "/order-intake", "type": event_type, "subject": order_id,
             "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json", "data": {"marker": marker}})
         .to_string()
     };
@@ -300,7 +300,7 @@ async fn a_forged_event_about_an_order_that_never_was_is_not_acted_on() -> Resul
     let _shared = CONSUMERS.read().await;
     let order_id = testkit::shop::new_key().replacen("-4", "-5", 1);
     let event = CloudEvent {
-        source: "/forged".into(),
+        source: "/payment".into(),
         subject: Subject::Order(order_id.parse()?),
         time: "2026-01-01T00:00:00Z".parse()?,
         traceparent: None,

@@ -59,7 +59,7 @@ async fn a_sign_up_gets_one_welcome_and_a_second_one_is_answered_alike_and_gets_
     let id = first.json()?["customer_id"].as_str().context("no customer_id")?.to_owned();
     // Once more, past the topic's deduplication.
     let again = domain::CloudEvent {
-        source: "/test".into(),
+        source: "/customer-signup".into(),
         subject: domain::Subject::Customer(id.parse()?),
         time: first_signed_up_at(&stack, &id).await?,
         traceparent: None,

@@ -171,6 +171,7 @@ fn batch_does_what_its_name_says(sample: &Sample, heard: &BTreeSet<String>) {
         ("unreadable-body", [one]) => unreadable(one),
         ("unknown-type", [Err(ParseError::UnknownType(_))]) => true,
         ("unknown-version", [Err(ParseError::UnknownVersion(version))]) => heard.contains(version.rsplit_once('.').unwrap().0),
+        ("source-not-allowed", [Err(ParseError::SourceNotAllowed { event_type, .. })]) => heard.contains(event_type.stem()),
         ("not-for-this-function", [Ok(event)]) => !heard.contains(event.event.event_type().stem()),
         ("duplicate", [first, second]) => good(first) && first == second,
         ("poison-in-batch", [first, middle @ .., last]) => good(first) && middle.iter().any(unreadable) && good(last),
@@ -315,6 +316,7 @@ fn every_queue_sample_has_the_shape_that_lambda_hands_over() {
                     }
                 }
                 Err(ParseError::UnknownType(foreign) | ParseError::UnknownVersion(foreign)) => assert_eq!(told, foreign, "{at}"),
+                Err(ParseError::SourceNotAllowed { event_type, .. }) => assert_eq!(told, event_type.as_str(), "{at}"),
                 Err(ParseError::Unreadable(_)) => {}
             }
         }
@@ -614,24 +616,6 @@ fn price(sku: &Sku) -> u64 {
 
 // ── the catalogue ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// Who publishes what. Code decides that, and no template shows it.
-const PRODUCERS: &[(&str, &[&str])] = &[
-    ("customer.signed_up.v1", &["customer-signup"]),
-    ("order.placed.v1", &["order-intake", "operator"]),
-    ("payment.authorized.v1", &["payment"]),
-    ("payment.declined.v1", &["payment"]),
-    ("inventory.reserved.v1", &["inventory"]),
-    ("inventory.rejected.v1", &["inventory"]),
-    ("order.cancel_requested.v1", &["order-intake", "order-deadline", "email-inbound"]),
-    ("order.shipped.v1", &["shipping"]),
-    ("order.cancelled.v1", &["shipping"]),
-    ("payment.captured.v1", &["payment"]),
-    ("payment.capture_failed.v1", &["payment"]),
-    ("payment.voided.v1", &["payment"]),
-    ("inventory.committed.v1", &["inventory"]),
-    ("inventory.released.v1", &["inventory"]),
-];
-
 /// The rows of the catalogue's table: event, meaning, producers, consumers, schema, example.
 fn catalogue() -> Vec<[String; 6]> {
     let text = read("events/README.md");
@@ -647,19 +631,13 @@ fn marked(cell: &str, mark: char) -> BTreeSet<String> {
 
 #[test]
 fn the_catalogue_lists_every_event_with_its_producers_and_consumers() {
-    let (template, functions) = (Template::read().unwrap(), folders("functions"));
+    let template = Template::read().unwrap();
     let listed: Vec<_> = catalogue().iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
     assert_eq!(listed, EventType::ALL.iter().map(|known| known.as_str()).collect::<Vec<_>>(), "in the order in which an order meets them");
     for ([_, meaning, producers, consumers, ..], event_type) in catalogue().iter().zip(EventType::ALL) {
-        let of = |list: &[(&str, &[&str])]| -> BTreeSet<String> {
-            list.iter()
-                .filter(|(event, _)| *event == event_type.as_str())
-                .flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()))
-                .collect()
-        };
         assert!(meaning.ends_with('.'), "{event_type}");
-        let (here, to_come) = of(PRODUCERS).into_iter().partition(|name| functions.contains(name));
-        assert_eq!((marked(producers, '`'), marked(producers, '*')), (here, to_come), "producers of {event_type}");
+        let may: BTreeSet<_> = event_type.producers().iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(marked(producers, '`'), may, "producers of {event_type}");
         // A queue that no function consumes is there for people.
         let queues = template.queues().filter(|queue| heard_at(&template, queue.id).contains(event_type.stem()));
         let consumer =
@@ -667,20 +645,6 @@ fn the_catalogue_lists_every_event_with_its_producers_and_consumers() {
         let subscribed: BTreeSet<_> = queues.map(|queue| consumer(queue.id).unwrap_or_else(|| queue.id.to_owned())).collect();
         assert_eq!(marked(consumers, '`'), subscribed, "consumers of {event_type}");
         assert!(marked(consumers, '*').is_empty(), "{event_type}: all its consumers are here");
-    }
-}
-
-#[test]
-fn whoever_publishes_may_publish_and_examples_name_their_producer() {
-    let template = Template::read().unwrap();
-    let publishers = template.functions().filter(|function| !function.at("/Environment/Variables/ORDER_EVENTS_TOPIC_ARN").is_null());
-    let publishers: BTreeSet<_> = publishers.map(|function| stem(function.body).to_owned()).collect();
-    let producers: BTreeSet<_> = PRODUCERS.iter().flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())).collect();
-    let here: BTreeSet<_> = producers.intersection(&folders("functions")).cloned().collect();
-    assert_eq!(publishers, here);
-    for event in every_event().values() {
-        let (_, names) = PRODUCERS.iter().find(|(listed, _)| *listed == event.event.event_type().as_str()).unwrap();
-        assert!(names.iter().any(|name| event.source == format!("/{name}")), "{} comes from {}", event.id(), event.source);
     }
 }
 
@@ -817,11 +781,8 @@ fn the_asyncapi_description_lists_every_event_and_who_sends_and_receives_it() {
         let expected: BTreeSet<_> =
             EventType::ALL.iter().filter(|known| heard.contains(known.stem())).map(|known| known.as_str()).collect();
         assert_eq!(receives, expected, "{function} receives");
-        let mut published: BTreeSet<_> =
-            PRODUCERS.iter().filter(|(_, names)| names.contains(&function.as_str())).map(|(event, _)| *event).collect();
-        if function == "order-deadline" {
-            published.insert("order.placed.v1"); // the nudge
-        }
+        let published: BTreeSet<_> =
+            EventType::ALL.iter().filter(|known| known.producers().contains(&function.as_str())).map(|known| known.as_str()).collect();
         assert_eq!(sends, published, "{function} sends");
     }
     every_reference_resolves(&api, "docs/api/asyncapi.yaml");

@@ -52,7 +52,7 @@ pub enum CancelReason {
 }
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $variant:ident $stem:literal $version:literal of $subject:ident {
+    ($($(#[$doc:meta])* $variant:ident $stem:literal $version:literal of $subject:ident by [$($source:literal),+] {
         $($(#[$fdoc:meta])* $field:ident: $ty:ty),* $(,)?
     })*) => {
         $(
@@ -86,6 +86,10 @@ macro_rules! events {
             pub const fn stem(self) -> &'static str {
                 match self { $(EventType::$variant => $stem),* }
             }
+            /// The functions that may publish it, by their names. An event of any other `source` is not parsed.
+            pub const fn producers(self) -> &'static [&'static str] {
+                match self { $(EventType::$variant => &[$($source),+]),* }
+            }
             fn parse_subject(self, text: &str) -> Result<Subject, ParseError> {
                 match self { $(EventType::$variant => text.parse().map(Subject::$subject)),* }
                     .map_err(|_| ParseError::unreadable(format!("`subject` is no id that `{}` can have", self.as_str())))
@@ -106,12 +110,12 @@ macro_rules! events {
 
 events! {
     /// A customer signed up.
-    CustomerSignedUp "customer.signed_up" "v1" of Customer {
+    CustomerSignedUp "customer.signed_up" "v1" of Customer by ["customer-signup"] {
         /// Whether the customer agreed to marketing mail.
         marketing_consent: bool,
     }
     /// An order was accepted.
-    OrderPlaced "order.placed" "v1" of Order {
+    OrderPlaced "order.placed" "v1" of Order by ["order-intake", "order-deadline", "operator"] {
         /// What was bought, at which prices: 1 to [`LINES_MAX`](crate::line::LINES_MAX) lines.
         lines: Vec<Line>,
         /// Sum of the lines.
@@ -120,7 +124,7 @@ events! {
         payment_method: String,
     }
     /// The provider holds the total.
-    PaymentAuthorized "payment.authorized" "v1" of Order {
+    PaymentAuthorized "payment.authorized" "v1" of Order by ["payment"] {
         /// The hold.
         payment: PaymentRef,
         /// The sum held.
@@ -129,27 +133,27 @@ events! {
         capture_before: Timestamp,
     }
     /// The provider refused.
-    PaymentDeclined "payment.declined" "v1" of Order {
+    PaymentDeclined "payment.declined" "v1" of Order by ["payment"] {
         /// The provider's decline code, for people and statistics.
         code: String,
     }
     /// All lines are set aside.
-    InventoryReserved "inventory.reserved" "v1" of Order {
+    InventoryReserved "inventory.reserved" "v1" of Order by ["inventory"] {
         /// What is set aside, ordered by SKU.
         items: Vec<Item>,
     }
     /// At least one line is out of stock, so none was set aside.
-    InventoryRejected "inventory.rejected" "v1" of Order {
+    InventoryRejected "inventory.rejected" "v1" of Order by ["inventory"] {
         /// The SKUs of which there was too little.
         short: Vec<Sku>,
     }
     /// Somebody wants the order cancelled. Shipping decides whether it still can be.
-    OrderCancelRequested "order.cancel_requested" "v1" of Order {
+    OrderCancelRequested "order.cancel_requested" "v1" of Order by ["order-intake", "order-deadline", "email-inbound"] {
         /// Who, and why.
         reason: CancelRequest,
     }
     /// Decided: the parcel leaves. Payment captures, inventory commits.
-    OrderShipped "order.shipped" "v1" of Order {
+    OrderShipped "order.shipped" "v1" of Order by ["shipping"] {
         /// The parcel's number.
         tracking_number: String,
         /// The hold to capture.
@@ -158,7 +162,7 @@ events! {
         items: Vec<Item>,
     }
     /// Decided: nothing leaves. Payment voids, inventory releases.
-    OrderCancelled "order.cancelled" "v1" of Order {
+    OrderCancelled "order.cancelled" "v1" of Order by ["shipping"] {
         /// Why.
         reason: CancelReason,
         /// The hold to void, where shipping knew of one: a hint that saves a read, not the truth.
@@ -169,12 +173,12 @@ events! {
         items: Option<Vec<Item>>,
     }
     /// The money was collected.
-    PaymentCaptured "payment.captured" "v1" of Order {
+    PaymentCaptured "payment.captured" "v1" of Order by ["payment"] {
         /// The sum collected.
         amount: Money,
     }
     /// The provider refused for good what it had authorized: shipped and uncollected.
-    PaymentCaptureFailed "payment.capture_failed" "v1" of Order {
+    PaymentCaptureFailed "payment.capture_failed" "v1" of Order by ["payment"] {
         /// The sum that was not collected.
         amount: Money,
         /// The provider's error code.
@@ -185,14 +189,14 @@ events! {
         payment: Option<PaymentRef>,
     }
     /// Nothing is held for the order, and nothing ever will be.
-    PaymentVoided "payment.voided" "v1" of Order {}
+    PaymentVoided "payment.voided" "v1" of Order by ["payment"] {}
     /// The reserved units left the building.
-    InventoryCommitted "inventory.committed" "v1" of Order {
+    InventoryCommitted "inventory.committed" "v1" of Order by ["inventory"] {
         /// What left, ordered by SKU.
         items: Vec<Item>,
     }
     /// Nothing is set aside for the order, and nothing ever will be.
-    InventoryReleased "inventory.released" "v1" of Order {}
+    InventoryReleased "inventory.released" "v1" of Order by ["inventory"] {}
 }
 
 impl fmt::Display for EventType {
@@ -248,6 +252,14 @@ pub enum ParseError {
     /// A version of a known type that this build does not know *yet*: a newer producer was deployed first.
     #[error("unknown version of a known event type: `{0}`")]
     UnknownVersion(String),
+    /// A known type from a `source` that may not say it. Only a known source is named: any other is foreign text.
+    #[error("{} may not say `{event_type}`", source_name.map_or("an unknown source".to_owned(), |name| format!("`/{name}`")))]
+    SourceNotAllowed {
+        /// What it says has happened.
+        event_type: EventType,
+        /// The function that it says it is from, if there is one of that name.
+        source_name: Option<&'static str>,
+    },
 }
 
 impl ParseError {
@@ -315,7 +327,8 @@ impl CloudEvent {
     ///
     /// # Errors
     /// [`ParseError::UnknownVersion`] if only the version is foreign, so that the message can wait for the next
-    /// deployment; otherwise [`ParseError::UnknownType`] or [`ParseError::Unreadable`], which no waiting mends.
+    /// deployment; otherwise [`ParseError::UnknownType`], [`ParseError::SourceNotAllowed`] or [`ParseError::Unreadable`], which
+    /// no waiting fixes.
     pub fn parse(body: &str) -> Result<Self, ParseError> {
         let wire: WireIn = serde_json::from_str(body).map_err(describe)?;
         if wire.specversion != SPECVERSION {
@@ -325,6 +338,7 @@ impl CloudEvent {
             return Err(ParseError::unreadable("`datacontenttype` is not application/json"));
         }
         let event_type = parse_type(&wire.r#type)?;
+        check_source(event_type, &wire.source)?;
         let subject = event_type.parse_subject(&wire.subject)?;
         // serde would also take a list for a struct, field by field.
         if !wire.data.is_object() {
@@ -365,6 +379,16 @@ fn parse_type(text: &str) -> Result<EventType, ParseError> {
     } else {
         Err(ParseError::UnknownType(text.to_owned()))
     }
+}
+
+/// Whether the function that `source` names may publish events of this type.
+fn check_source(event_type: EventType, source: &str) -> Result<(), ParseError> {
+    let is_named = |name: &&&str| source.strip_prefix('/') == Some(**name);
+    if event_type.producers().iter().any(|name| is_named(&name)) {
+        return Ok(());
+    }
+    let source_name = EventType::ALL.iter().flat_map(|known| known.producers()).find(is_named).copied();
+    Err(ParseError::SourceNotAllowed { event_type, source_name })
 }
 
 #[cfg(test)]
@@ -413,6 +437,42 @@ mod tests {
         assert_eq!(with_type("payment.declined.v2"), ParseError::UnknownVersion("payment.declined.v2".into()));
         for foreign in ["payment.refunded.v1", "payment.declined", "payment.declined.v", "payment.declined.vx", "", "v1"] {
             assert_eq!(with_type(foreign), ParseError::UnknownType(foreign.into()));
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_only_from_those_who_may_say_it() {
+        for event_type in EventType::ALL {
+            for name in EventType::ALL.iter().flat_map(|known| known.producers()) {
+                let said = check_source(*event_type, &format!("/{name}"));
+                assert_eq!(said.is_ok(), event_type.producers().contains(name), "{name} says {event_type}");
+            }
+        }
+        let from = |source: &str| changed(|json| json["source"] = source.into());
+        assert_eq!(from("/payment"), Ok(sample()));
+        let refused = from("/customer-signup").unwrap_err();
+        let source_name = Some("customer-signup");
+        assert_eq!(refused, ParseError::SourceNotAllowed { event_type: EventType::PaymentDeclined, source_name });
+        assert_eq!(refused.to_string(), "`/customer-signup` may not say `payment.declined.v1`");
+        for foreign in ["payment", "/payment/", "//payment", "/Payment", "/paymen", " /payment", "", "/", "/secret"] {
+            assert_eq!(from(foreign).unwrap_err().to_string(), "an unknown source may not say `payment.declined.v1`", "{foreign}");
+        }
+    }
+
+    /// A filter on the body may take the first of two names, or any item of a list, where a consumer took the other.
+    #[test]
+    fn a_type_or_source_that_says_two_things_is_unreadable() {
+        for (name, values) in [("type", ["order.cancel_requested.v1", "payment.declined.v1"]), ("source", ["/email-inbound", "/payment"])] {
+            let listed = changed(|json| json[name] = values.to_vec().into());
+            assert!(matches!(listed, Err(ParseError::Unreadable(_))), "{name} as a list: {listed:?}");
+            for first in [0, 1] {
+                let member = |value: &str| format!("\"{name}\":\"{value}\"");
+                let twice = format!("{},{}", member(values[first]), member(values[1 - first]));
+                let body = sample().to_json().replace(&member(values[1]), &twice);
+                assert!(body.contains(&twice), "{body}");
+                let parsed = CloudEvent::parse(&body);
+                assert!(matches!(parsed, Err(ParseError::Unreadable(_))), "{name} twice: {parsed:?}");
+            }
         }
     }
 

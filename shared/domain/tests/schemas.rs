@@ -143,7 +143,7 @@ fn envelope(event_type: EventType) -> impl Strategy<Value = CloudEvent> {
         EventType::CustomerSignedUp => Subject::Customer(id.parse::<CustomerId>().unwrap()),
         _ => Subject::Order(id.parse::<OrderId>().unwrap()),
     });
-    let source = "/[a-z]{1,9}(-[a-z]{1,9}){0,2}";
+    let source = select(event_type.producers()).prop_map(|name| format!("/{name}"));
     let traceparent = option::of("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]");
     (source, subject, timestamp(), traceparent, data(event_type)).prop_map(|(source, subject, time, traceparent, event)| CloudEvent {
         source,

@@ -68,3 +68,38 @@ impl<S: Stage, A: Ambient> Consumer for Consume<S, A> {
 pub async fn run<S: Stage, P: Publisher>(stage: S, publisher: P, queue: SqsQueue) -> Result<(), lambda_kit::Error> {
     lambda_kit::batch::run(Consume { stage, ambient: Real }, publisher, queue, Real).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reply;
+    use domain::event::InventoryReserved;
+    use lambda_kit::Kind;
+
+    /// A stage that must not be asked.
+    struct Unasked;
+
+    impl Stage for Unasked {
+        const NAME: &'static str = "unasked";
+
+        async fn handle(&self, _: &CloudEvent, _: &Delivery) -> Result<Reply, Failure> {
+            unreachable!("what cannot be read is not handled")
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_source_that_may_not_say_it_is_parked() {
+        let consume = Consume { stage: Unasked, ambient: Real };
+        let said_by = |source: &str| CloudEvent {
+            source: source.into(),
+            subject: Subject::Order("fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9".parse().unwrap()),
+            time: domain::Timestamp::UNIX_EPOCH,
+            traceparent: None,
+            event: InventoryReserved { items: vec![] }.into(),
+        };
+        assert_eq!(consume.read(&said_by("/inventory").to_json()).unwrap().message, said_by("/inventory"));
+        let refused = consume.read(&said_by("/email-inbound").to_json()).unwrap_err();
+        assert_eq!((refused.kind, refused.error_type.as_ref()), (Kind::Permanent, "SourceNotAllowed"));
+        assert_eq!(refused.to_string(), "`/email-inbound` may not say `inventory.reserved.v1`");
+    }
+}

@@ -55,6 +55,8 @@ pub fn unreadable(error: ParseError) -> Failure {
     match &error {
         ParseError::Unreadable(_) => Failure::permanent("UnreadableEvent", error),
         ParseError::UnknownType(_) => Failure::permanent("UnknownEventType", error),
+        // Forged, or from a new producer that was deployed before this build knew of it: a person tells which, and redrives.
+        ParseError::SourceNotAllowed { .. } => Failure::permanent("SourceNotAllowed", error),
         // A newer producer was deployed before this build; the next one will know it.
         ParseError::UnknownVersion(_) => Failure::transient("UnknownEventVersion", error),
     }

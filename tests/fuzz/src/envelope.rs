@@ -32,6 +32,7 @@ fn check(body: &str) {
             }
         }
         Err(ParseError::Unreadable(reason)) => assert!(reason.len() <= REASON_MAX, "{reason}"),
+        Err(error @ ParseError::SourceNotAllowed { .. }) => assert!(error.to_string().len() <= REASON_MAX, "{error}"),
         Err(ParseError::UnknownType(_) | ParseError::UnknownVersion(_)) => {}
     }
 }
