@@ -143,6 +143,7 @@ async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order
     let holds = |name: &str| (listed(name)["depth"].as_u64(), listed(name)["sources"][0].as_str());
     assert_eq!(holds("inventory"), (Some(1), Some("inventory")));
     assert_eq!(holds("undelivered"), (Some(1), Some("order-events")));
+    assert_eq!(holds("public-undelivered"), (Some(0), Some("public-events")), "what strangers caused goes back to its own topic");
     assert_eq!(holds("shipping"), (Some(1), Some("shipping")));
     assert_eq!((holds("payment"), listed("payment")["arrived_last_hour"].as_u64()), ((Some(1), Some("payment")), Some(1)));
     assert!(listed("inventory")["arrived_last_hour"].is_null(), "SQS does not say when it moved a message");

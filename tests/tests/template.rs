@@ -49,8 +49,8 @@ fn the_template_keeps_every_rule() -> Result<()> {
 fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Result<()> {
     let template = Template::read()?;
     let count = |wanted| template.queues().filter(|queue| use_of(&template, queue) == Some(wanted)).count();
-    assert_eq!((count(Use::Source), count(Use::DeadLetters)), (10, 12));
-    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (16, 10, 9));
+    assert_eq!((count(Use::Source), count(Use::DeadLetters)), (10, 13));
+    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (16, 10, 11));
     Ok(())
 }
 
@@ -234,7 +234,23 @@ fn a_filter_that_names_a_version_or_no_event_is_refused() -> Result<()> {
     complains(rule, &without("PaymentSubscription/FilterPolicy")?, "PaymentSubscription")?;
     complains(rule, &with("PaymentSubscription/FilterPolicyScope", json!("MessageBody"))?, "PaymentSubscription")?;
     complains(rule, &with("PaymentSubscription/FilterPolicy/$or", json!([{}]))?, "PaymentSubscription")?;
-    complains(rule, &with("OrderDeadlineSubscription/FilterPolicy/again", json!([{ "exists": true }]))?, "OrderDeadlineSubscription")
+    complains(rule, &with("OrderDeadlineSubscription/FilterPolicy/again", json!([{ "exists": true }]))?, "OrderDeadlineSubscription")?;
+    complains(rule, &with("PaymentSubscription/FilterPolicy/source", json!(["/order-intake"]))?, "PaymentSubscription")
+}
+
+#[test]
+fn a_subscription_to_what_strangers_cause_that_believes_attributes_is_refused() -> Result<()> {
+    let rule = queues::subscriptions_filter_by_prefix_without_version;
+    let public = |rest: &str| format!("ShippingPublicSubscription/{rest}");
+    complains(rule, &with(&public("FilterPolicyScope"), json!("MessageAttributes"))?, "FilterPolicyScope is not MessageBody")?;
+    complains(rule, &without(&public("FilterPolicyScope"))?, "FilterPolicyScope is not MessageBody")?;
+    complains(rule, &without(&public("FilterPolicy/source"))?, "names no source")?;
+    complains(rule, &with(&public("FilterPolicy/source/0"), json!({ "prefix": "/" }))?, "source")?;
+    let rule = queues::stages_hear_exactly_their_events;
+    complains(rule, &with(&public("FilterPolicy/type/-"), json!({ "prefix": "payment.authorized." }))?, "ShippingPublicSubscription")?;
+    complains(rule, &with("PaymentSubscription/TopicArn", json!({ "Ref": "PublicEventsTopic" }))?, "PaymentSubscription")?;
+    complains(rule, &without("/Resources/WelcomeEmailPublicSubscription")?, "WelcomeEmailQueue: it does not hear")?;
+    complains(rule, &without("/Resources/ShippingSubscription")?, "ShippingQueue: it does not hear")
 }
 
 #[test]
@@ -379,7 +395,10 @@ fn a_queue_that_admits_others_than_its_topic_is_refused() -> Result<()> {
     let rule = access::queues_admit_only_the_topic;
     let statements = "HearingQueuesPolicy/PolicyDocument/Statement";
     complains(rule, &without(&format!("{statements}/0/Condition"))?, "PaymentQueue")?;
-    complains(rule, &with(&format!("{statements}/0/Condition/ArnEquals/aws:SourceArn"), json!({ "Ref": "AlertsTopic" }))?, "PaymentQueue")?;
+    let admitted = format!("{statements}/0/Condition/ArnEquals/aws:SourceArn");
+    complains(rule, &with(&admitted, json!({ "Ref": "AlertsTopic" }))?, "PaymentQueue")?;
+    complains(rule, &with(&format!("{admitted}/-"), json!({ "Ref": "AlertsTopic" }))?, "PaymentQueue")?;
+    complains(rule, &without(&format!("{admitted}/1"))?, "ShippingQueue")?;
     complains(rule, &with(&format!("{statements}/0/Principal"), json!("*"))?, "PaymentQueue")?;
     complains(rule, &without(&format!("{statements}/1"))?, "plain HTTP")?;
     complains(rule, &without("HearingQueuesPolicy/Queues/0")?, "PaymentQueue: 0 policies")?;

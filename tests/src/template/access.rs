@@ -166,6 +166,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("DlqInspectorLogGroup", LOG),
             ("AWS::StackId", "cloudformation:ListStackResources"),
             ("OrderEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
+            ("PublicEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("MailEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("InboundMailTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("AlertsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
@@ -626,26 +627,29 @@ pub fn topics_allow_no_principal_of_this_account(template: &Template) -> Complai
     complaints
 }
 
-/// A queue that hears a topic, or takes what it could not deliver, admits that topic and nobody else. Any queue denies
-/// plain HTTP on AWS. SQS keeps one policy a queue.
+/// A policy of queues that hear topics, or take what those could not deliver, admits these topics and nobody else. Any queue
+/// denies plain HTTP on AWS. SQS keeps one policy a queue.
 pub fn queues_admit_only_the_topic(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for queue in template.queues() {
-        let topics = template.subscriptions().filter_map(|subscription| {
-            let reaches = [subscription.at("/Endpoint"), subscription.at("/RedrivePolicy/deadLetterTargetArn")];
-            reaches.into_iter().any(|it| target(it) == Some(queue.id)).then(|| subscription.at("/TopicArn"))
-        });
-        let mut topics: Vec<_> = topics.collect();
-        topics.dedup();
-        let expected = match topics.as_slice() {
-            [] => vec![],
-            [topic] => vec![json!({ "ArnEquals": { "aws:SourceArn": topic } })],
-            several => vec![json!({ "ArnEquals": { "aws:SourceArn": several } })],
-        };
         let policies = policies_on(template, "AWS::SQS::QueuePolicy", "/Queues", queue.id);
         let [policy] = policies.as_slice() else {
             complaints.push(format!("{}: {} policies instead of one", queue.id, policies.len()));
             continue;
+        };
+        let shares = |queue: &Value| items(policy.at("/Queues")).any(|it| target(it) == target(queue));
+        let mut topics: Vec<&Value> = vec![];
+        for subscription in template.subscriptions() {
+            let reaches = [subscription.at("/Endpoint"), subscription.at("/RedrivePolicy/deadLetterTargetArn")];
+            let topic = subscription.at("/TopicArn");
+            if reaches.into_iter().any(shares) && !topics.contains(&topic) {
+                topics.push(topic);
+            }
+        }
+        let expected = match topics.as_slice() {
+            [] => vec![],
+            [topic] => vec![json!({ "ArnEquals": { "aws:SourceArn": topic } })],
+            several => vec![json!({ "ArnEquals": { "aws:SourceArn": several } })],
         };
         let document = policy.at("/PolicyDocument");
         let everywhere = policy.body["Condition"].is_null();

@@ -49,6 +49,12 @@ const HEARS: &[(&str, &[&str])] = &[
     ("OrderEmailQueue", &["order.placed", "order.shipped", "order.cancelled"]),
 ];
 
+/// Who hears which of the events that functions say which read what strangers write, by queue.
+const HEARS_STRANGERS: &[(&str, &[&str])] =
+    &[("ShippingQueue", &["order.cancel_requested"]), ("WelcomeEmailQueue", &["customer.signed_up"])];
+/// The topic that these functions publish to. An attribute may say something else than the body, which is what a consumer reads.
+const FILTERED_BY_BODY: &str = "PublicEventsTopic";
+
 /// Queues that no topic fills: whoever starts a campaign sends to this one.
 const FILLED_BY_PEOPLE: &[&str] = &["EmailCampaignQueue"];
 
@@ -261,12 +267,21 @@ fn of_events(template: &Template) -> impl Iterator<Item = Resource<'_>> {
     template.subscriptions().filter(|it| template.referred(it.at("/TopicArn"), "AWS::SNS::Topic").is_some_and(|topic| topic.is_fifo()))
 }
 
+fn is_filtered_by_body(subscription: &Resource<'_>) -> bool {
+    target(subscription.at("/TopicArn")) == Some(FILTERED_BY_BODY)
+}
+
 /// A prefix without version lets an unknown version through, to be seen and retried; a filter with one drops it.
 pub fn subscriptions_filter_by_prefix_without_version(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for subscription in of_events(template) {
-        if subscription.at("/FilterPolicyScope") != "MessageAttributes" {
-            complaints.push(format!("{}: FilterPolicyScope is not MessageAttributes", subscription.id));
+        let by_body = is_filtered_by_body(&subscription);
+        let scope = if by_body { "MessageBody" } else { "MessageAttributes" };
+        if subscription.at("/FilterPolicyScope") != scope {
+            complaints.push(format!("{}: FilterPolicyScope is not {scope}", subscription.id));
+        }
+        if by_body && texts(subscription.at("/FilterPolicy/source")).next().is_none() {
+            complaints.push(format!("{}: FilterPolicy names no source", subscription.id));
         }
         if subscription.at("/FilterPolicy/type").as_array().is_none_or(Vec::is_empty) {
             complaints.push(format!("{}: FilterPolicy names no type", subscription.id));
@@ -277,10 +292,12 @@ pub fn subscriptions_filter_by_prefix_without_version(template: &Template) -> Co
         for (key, rules) in entries(subscription.at("/FilterPolicy")) {
             let bad = items(rules).filter(|rule| match key {
                 "type" => !is_prefix_of_an_event(rule),
-                "again" => *rules != json!([{ "exists": false }]),
+                "again" => by_body || *rules != json!([{ "exists": false }]),
+                "source" => !by_body || rule.as_str().is_none_or(|source| !source.starts_with('/')),
                 _ => true,
             });
-            complaints.extend(bad.map(|rule| format!("{}: {key} {rule} is not the prefix `stem.` of an event", subscription.id)));
+            complaints
+                .extend(bad.map(|rule| format!("{}: {key} {rule} is not the prefix `stem.` of an event, or a source", subscription.id)));
         }
     }
     complaints
@@ -291,13 +308,22 @@ fn is_prefix_of_an_event(rule: &Value) -> bool {
     rule.as_object().is_some_and(|rule| rule.len() == 1) && EventType::ALL.iter().any(|event| Some(event.stem()) == stem)
 }
 
-/// Who hears what stands in `HEARS`; what a stage does not expect it would park. A delayed queue is a clock, which sends its
+/// Who hears what stands in `HEARS` and `HEARS_STRANGERS`; what a stage does not expect it would park. A delayed queue is a clock, which sends its
 /// own checks to itself, so it must not hear its own nudges: each would start another clock for the same order.
 pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
     let mut complaints = vec![];
+    let listed = [(HEARS, false), (HEARS_STRANGERS, true)];
+    for (queue, by_body) in listed.iter().flat_map(|(list, by_body)| list.iter().map(move |(queue, _)| (*queue, *by_body))) {
+        let is_it = |it: &Resource<'_>| is_filtered_by_body(it) == by_body && target(it.at("/Endpoint")) == Some(queue);
+        if !of_events(template).any(|it| is_it(&it)) {
+            complaints.push(format!("{queue}: it does not hear what is listed"));
+        }
+    }
     for subscription in of_events(template) {
         let queue = target(subscription.at("/Endpoint")).unwrap_or_default();
-        let listed = HEARS.iter().find(|(listed, _)| *listed == queue).map(|(_, stems)| stems.iter().map(|it| format!("{it}.")).collect());
+        let by_body = is_filtered_by_body(&subscription);
+        let listed = if by_body { HEARS_STRANGERS } else { HEARS };
+        let listed = listed.iter().find(|(listed, _)| *listed == queue).map(|(_, stems)| stems.iter().map(|it| format!("{it}.")).collect());
         let heard: BTreeSet<String> =
             items(subscription.at("/FilterPolicy/type")).filter_map(|rule| Some(rule["prefix"].as_str()?.to_owned())).collect();
         if listed.as_ref() != Some(&heard) {

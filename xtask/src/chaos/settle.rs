@@ -17,7 +17,7 @@ const BETWEEN_REDRIVES: Duration = Duration::from_secs(10);
 /// A dead-letter queue's output ends so, and begins with the name of the stage whose queue it belongs to.
 const DEAD_LETTER_QUEUE: &str = "DeadLetterQueue";
 /// What nothing reads but people: no waiting empties these.
-const FOR_PEOPLE: [&str; 2] = ["UndeliveredQueue", "MailUndeliveredQueue"];
+const FOR_PEOPLE: [&str; 3] = ["UndeliveredQueue", "PublicUndeliveredQueue", "MailUndeliveredQueue"];
 
 /// Messages that were given up: by queue and reason, how many.
 pub type Parked = BTreeMap<(String, String), usize>;

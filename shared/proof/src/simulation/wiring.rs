@@ -3,10 +3,10 @@
 //! [`super::run`] builds its cloud from it, so that a filter that misses an event is a violation here too. It refuses a queue
 //! that it cannot understand.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use end_to_end::template::{Resource, Source, Template, branches, entries, items, target};
 use serde_json::Value;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use testkit::cloud::messaging::{QueueSpec, Subscription};
 
 /// Functions of mail, left out: what they hear of an order they never answer, but for a reply that asks to cancel, which is a
@@ -61,6 +61,7 @@ impl Wiring {
     /// Where a queue of a stage lacks what a simulation needs of it.
     pub fn read() -> Result<Self> {
         let template = Template::read()?;
+        let topic = topic(&template)?;
         let intake = template.resource("OrderIntakeFunction").context("no OrderIntakeFunction")?;
         let mut wiring = Self {
             queues: vec![],
@@ -85,7 +86,9 @@ impl Wiring {
                 in_flight_max: IN_FLIGHT_MAX,
                 name: name.clone(),
             });
-            let to_it = |subscription: &Resource| target(subscription.at("/Endpoint")) == Some(queue.id);
+            let to_it = |subscription: &Resource| {
+                target(subscription.at("/Endpoint")) == Some(queue.id) && target(subscription.at("/TopicArn")) == Some(&topic)
+            };
             let filters = template.subscriptions().filter(to_it).map(|subscription| subscription.at("/FilterPolicy"));
             wiring.subscriptions.extend(filters.map(|filter| Subscription {
                 queue: name.clone(),
@@ -103,6 +106,26 @@ impl Wiring {
             });
         }
         Ok(wiring)
+    }
+}
+
+/// The one topic that the simulated functions publish to. What customer-signup and email-inbound say comes by a topic of their own,
+/// which nobody here publishes to: its subscriptions are left out, or what intake says would come twice.
+fn topic(template: &Template) -> Result<String> {
+    let is_simulated = |function: &Resource| {
+        let queued = template.sources().any(|source| source.function.id == function.id);
+        let binary = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
+        ["order-intake", "operator"].contains(&binary) || (queued && !MAIL.contains(&binary))
+    };
+    let mut topics = BTreeSet::new();
+    for function in template.functions().filter(is_simulated) {
+        let told = entries(function.at("/Environment/Variables")).filter_map(|(_, value)| template.referred(value, "AWS::SNS::Topic"));
+        topics.extend(told.map(|topic| topic.id.to_owned()));
+    }
+    let mut topics = topics.into_iter();
+    match (topics.next(), topics.next()) {
+        (Some(topic), None) => Ok(topic),
+        (first, second) => bail!("the simulated functions publish to {first:?} and {second:?}, and the simulation has one topic"),
     }
 }
 
