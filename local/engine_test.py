@@ -642,6 +642,39 @@ class Mended(OfAnEngine):
         self.assertEqual(message["MessageAttributes"]["type"]["StringValue"], "order.placed.v9")
         self.assertNotIn("Messages", sqs.receive_message(QueueUrl=self.outputs["Heard"]))
 
+    def test_a_subscription_filters_by_type_and_source_in_the_body(self):
+        sns, sqs = self.engine.client("sns"), self.engine.client("sqs")
+        topic = self.outputs["Topic"]
+        queue = sqs.create_queue(QueueName="heard-by-body")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        admits = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": [topic, topic + "-other"]}},
+        }
+        policy = {"Version": "2012-10-17", "Statement": [admits]}
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+        filters = {"type": [{"prefix": "order.asked."}], "source": ["/mail"]}
+        attributes = {"RawMessageDelivery": "true", "FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps(filters)}
+        heard = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=attributes, ReturnSubscriptionArn=True)
+        self.addCleanup(sns.unsubscribe, SubscriptionArn=heard["SubscriptionArn"])
+        honest = {"type": "order.asked.v1", "source": "/mail"}
+        # AWS matches any item of a list, and so does the engine: a consumer must read no list there.
+        listed = {"type": ["payment.held.v1", "order.asked.v1"], "source": ["/payment", "/mail"]}
+        refused = [{**honest, "type": "payment.held.v1"}, {**honest, "source": "/payment"}, {"type": "order.asked.v1"}]
+        for number, body in enumerate([*refused, "order.asked.v1", honest, listed]):
+            sns.publish(
+                TopicArn=topic,
+                Message=body if isinstance(body, str) else json.dumps(body),
+                MessageGroupId="by-body",
+                MessageDeduplicationId=f"by-body-{number}",
+                MessageAttributes={"type": {"DataType": "String", "StringValue": "order.asked.v1"}},
+            )
+        self.assertEqual([json.loads(self.receive(queue)["Body"]) for _ in range(2)], [honest, listed])
+        self.assertNotIn("Messages", sqs.receive_message(QueueUrl=queue))
+
     def receive(self, queue):
         sqs = self.engine.client("sqs")
         found = until(lambda: sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages"))
