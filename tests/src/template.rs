@@ -38,6 +38,7 @@ pub const RULES: &[Rule] = &[
     access::consumers_take_from_their_own_queue_only,
     access::consumers_that_look_again_may_loop,
     access::publishers_hold_the_key_of_the_topic,
+    access::events_are_heard_from_their_producers_alone,
     access::environment_and_role_name_the_same_things,
     access::environment_variables_are_texts,
     access::topics_allow_no_principal_of_this_account,

@@ -1,18 +1,26 @@
 //! What goes wrong in real life, done to the deployed stack: duplicates, poison, lost messages, killed consumers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use anyhow::{Result, ensure};
-use domain::{CloudEvent, EventType, Subject};
-use end_to_end::{dead_letters::purge, ear::Ear};
+use anyhow::{Context, Result, ensure};
+use domain::{
+    CloudEvent, Currency, CustomerId, Event, EventType, Money, Subject,
+    event::{CancelRequest, CustomerSignedUp, InventoryReserved, OrderCancelRequested, OrderShipped, PaymentAuthorized, PaymentRef},
+};
+use end_to_end::{
+    dead_letters::purge,
+    ear::Ear,
+    events::{event, new_order, now},
+    template::{Template, items, target, texts},
+};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::Command,
     time::{Duration, Instant},
 };
 use testkit::{
-    engine::{FunctionProcess, function_processes},
-    shop::{DECLINED, VISA, new_sku},
+    engine::{Credentials, FunctionProcess, deployed, function_processes, role_of},
+    shop::{DECLINED, VISA, new_address, new_sku, stored_customer},
     stack::{Letter, Stack},
 };
 use tokio::sync::RwLock;
@@ -315,5 +323,192 @@ async fn a_forged_event_about_an_order_that_never_was_is_not_acted_on() -> Resul
     stack.wait_for("tracking to have heard it", async || Ok(stack.item("OrdersTable", "order_id", &order_id).await?.map(drop))).await?;
     assert_eq!(stack.look(&order_id).await?.status, 404, "facts alone are no order");
     assert!(stack.book(&order_id).await?.is_empty());
+    Ok(())
+}
+
+/// The topics of events.
+const TOPICS: [&str; 2] = ["OrderEventsTopic", "PublicEventsTopic"];
+
+/// A function that may publish events, as somebody has it who has taken it over.
+struct TakenOver {
+    name: String,
+    credentials: Credentials,
+    allowed: BTreeSet<&'static str>,
+}
+
+/// Every function whose deployed role may publish to one of the topics.
+async fn publishers(stack: &Stack) -> Result<Vec<TakenOver>> {
+    let (template, functions) = (Template::read()?, stack.engine.functions().await?);
+    let arns = TOPICS.map(|topic| stack.state.output(&format!("{topic}Arn")).map(|arn| (topic, arn)));
+    let mut found = Vec::new();
+    for function in template.functions() {
+        let deployed = deployed(&functions, function.id)?;
+        let policies = stack.engine.role_policies(role_of(deployed)?).await?;
+        let statements = policies.values().flat_map(|policy| items(&policy["Statement"]));
+        let publishing: Vec<_> = statements.filter(|it| texts(&it["Action"]).any(|action| action.starts_with("sns:Publish"))).collect();
+        let is_allowed = |arn: &str| publishing.iter().any(|statement| texts(&statement["Resource"]).any(|resource| resource == arn));
+        let allowed: BTreeSet<_> = arns.iter().flatten().filter(|(_, arn)| is_allowed(arn)).map(|(topic, _)| *topic).collect();
+        if allowed.is_empty() {
+            continue;
+        }
+        let of_account = deployed["FunctionName"].as_str().context("a function without a name")?;
+        // Whatever it answers to this, a process has started.
+        stack.engine.invoke(of_account, &json!({"Records": []})).await?;
+        let process = function_processes(stack.state.engine_pid).into_iter().find(|process| process.function == of_account);
+        let credentials = process.with_context(|| format!("no process of {of_account}"))?.credentials()?;
+        let name = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().context("Binary")?.to_owned();
+        found.push(TakenOver { name, credentials, allowed });
+    }
+    Ok(found)
+}
+
+/// Every function that consumes events.
+fn consumers() -> Result<BTreeSet<String>> {
+    let template = Template::read()?;
+    let heard = template.subscriptions().filter(|it| target(it.at("/TopicArn")).is_some_and(|topic| TOPICS.contains(&topic)));
+    let queues: BTreeSet<_> = heard.filter_map(|subscription| target(subscription.at("/Endpoint"))).collect();
+    Ok(template.sources().filter(|source| queues.contains(source.queue.id)).map(|source| source.function.id.to_owned()).collect())
+}
+
+/// What was published about an order that never was: by whom, where, and which queues it should reach.
+struct Forged {
+    what: String,
+    order_id: String,
+    reaches: BTreeSet<&'static str>,
+    parked_as: &'static str,
+}
+
+/// Publishes with a function's own credentials, and holds the answer against its role.
+async fn forge(stack: &Stack, taken: &TakenOver, topic: &'static str, group: &str, event_type: &str, body: &str) -> Result<bool> {
+    let answer = stack.publish_as(&taken.credentials, topic, group, event_type, body).await?;
+    let is_taken = answer.status == 200;
+    ensure!(is_taken || answer.body.contains("AuthorizationError"), "{}: {}", answer.status, answer.body);
+    ensure!(is_taken == taken.allowed.contains(topic), "{} publishes to {topic}: {}, {}", taken.name, answer.status, answer.body);
+    Ok(is_taken)
+}
+
+/// Facts about money, stock and parcels, as their producers would say them.
+fn facts() -> Result<[Event; 3]> {
+    let (payment, amount) = (PaymentRef("pi_forged".into()), Money { amount_minor: 1, currency: Currency::EUR });
+    let authorized = PaymentAuthorized { payment: payment.clone(), amount, capture_before: "2036-01-01T00:00:00Z".parse()? };
+    let shipped = OrderShipped { tracking_number: "OP1".into(), payment, items: vec![] };
+    Ok([authorized.into(), InventoryReserved { items: vec![] }.into(), shipped.into()])
+}
+
+/// What somebody may say who has taken over a function that reads what strangers write: with each source, with an attribute that tells
+/// the truth or lies, and with bodies that a filter and a consumer might read differently.
+async fn forge_by_the_exposed(stack: &Stack, taken: &TakenOver) -> Result<Vec<Forged>> {
+    const TOPIC: &str = "PublicEventsTopic";
+    const LIES: [&str; 2] = ["order.cancel_requested.v1", "customer.signed_up.v1"];
+    let mut forged = Vec::new();
+    for fact in facts()? {
+        let (producer, kind) = (event(new_order(), now(), fact.clone()).source, fact.event_type().as_str());
+        for source in [&producer, &format!("/{}", taken.name), "/email-inbound", "/customer-signup"] {
+            for attribute in [kind, LIES[0], LIES[1]] {
+                let order_id = new_order();
+                let body = CloudEvent { source: source.to_owned(), ..event(&order_id, now(), fact.clone()) }.to_json();
+                forge(stack, taken, TOPIC, &order_id, attribute, &body).await?;
+                let what = format!("{} says {kind} as {source}, the attribute {attribute}", taken.name);
+                forged.push(Forged { what, order_id, reaches: BTreeSet::new(), parked_as: "" });
+            }
+        }
+        // Two names, or a list: the filter may take one, and the consumer must take neither.
+        for twice in [true, false] {
+            let order_id = new_order();
+            let body = event(&order_id, now(), fact.clone()).to_json();
+            let (kinds, sources) = ([kind, LIES[0]], [&*producer, "/email-inbound"]);
+            let say = |name: &str, values: [&str; 2]| match twice {
+                true => values.map(|value| format!("\"{name}\":\"{value}\"")).join(","),
+                false => format!("\"{name}\":{}", json!(values)),
+            };
+            let body = body.replace(&format!("\"type\":\"{kind}\""), &say("type", kinds));
+            let body = body.replace(&format!("\"source\":\"{producer}\""), &say("source", sources));
+            forge(stack, taken, TOPIC, &order_id, LIES[0], &body).await?;
+            let what = format!("{} says {kind} and {}, {}", taken.name, LIES[0], if twice { "one after the other" } else { "as a list" });
+            forged.push(Forged { what, order_id, reaches: ["ShippingQueue"].into(), parked_as: "UnreadableEvent" });
+        }
+    }
+    // This is what they are for, and all that is left to say.
+    for (source, reaches) in [("/email-inbound", BTreeSet::from(["ShippingQueue"])), ("/order-intake", BTreeSet::new())] {
+        let order_id = new_order();
+        let asked = event(&order_id, now(), OrderCancelRequested { reason: CancelRequest::CustomerAsked });
+        let body = CloudEvent { source: source.to_owned(), ..asked }.to_json();
+        forge(stack, taken, TOPIC, &order_id, LIES[0], &body).await?;
+        forged.push(Forged { what: format!("{} asks to cancel as {source}", taken.name), order_id, reaches, parked_as: "" });
+    }
+    let address = new_address("forged");
+    let customer = CustomerId::from_email(&address.parse()?);
+    stack.put("CustomersTable", stored_customer(&customer.to_string(), &address, true)).await?;
+    let signed_up = event(new_order(), now(), CustomerSignedUp { marketing_consent: true });
+    let body = CloudEvent { subject: Subject::Customer(customer), ..signed_up }.to_json();
+    forge(stack, taken, TOPIC, &customer.to_string(), LIES[1], &body).await?;
+    let what = format!("{} signs somebody up", taken.name);
+    forged.push(Forged { what, order_id: customer.to_string(), reaches: ["WelcomeEmailQueue"].into(), parked_as: "" });
+    Ok(forged)
+}
+
+/// Each function that may publish says what is not its own to say, with its own credentials: while consumers are paused it is seen
+/// whom it reaches, and afterwards that they park it.
+#[tokio::test]
+async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _alone = CONSUMERS.write().await;
+    let publishers = publishers(&stack).await?;
+    let exposed: BTreeSet<_> = publishers.iter().filter(|it| !it.allowed.contains("OrderEventsTopic")).map(|it| it.name.as_str()).collect();
+    assert_eq!(exposed, ["customer-signup", "email-inbound"].into());
+    let consumers = consumers()?;
+    for consumer in &consumers {
+        stack.set_consumer(consumer, false).await?;
+    }
+    let seen = async {
+        let mut forged = Vec::new();
+        for taken in &publishers {
+            if taken.allowed.contains("PublicEventsTopic") {
+                forged.extend(forge_by_the_exposed(&stack, taken).await?);
+            }
+            for fact in facts()? {
+                let (order_id, kind) = (new_order(), fact.event_type());
+                if kind.producers().contains(&taken.name.as_str()) {
+                    continue;
+                }
+                let body = CloudEvent { source: format!("/{}", taken.name), ..event(&order_id, now(), fact) }.to_json();
+                let is_taken = forge(&stack, taken, "OrderEventsTopic", &order_id, kind.as_str(), &body).await?;
+                let reaches = match (is_taken, kind) {
+                    (false, _) => BTreeSet::new(),
+                    (_, EventType::OrderShipped) => ["InventoryQueue", "OrderEmailQueue", "OrderTrackingQueue", "PaymentQueue"].into(),
+                    _ => ["OrderTrackingQueue", "ShippingQueue"].into(),
+                };
+                forged.push(Forged { what: format!("{} says {kind}", taken.name), order_id, reaches, parked_as: "SourceNotAllowed" });
+            }
+            if !taken.allowed.contains("PublicEventsTopic") {
+                forge(&stack, taken, "PublicEventsTopic", "g", "order.cancel_requested.v1", "{}").await?;
+            }
+        }
+        Ok::<_, anyhow::Error>((stack.letters().await?, forged))
+    };
+    let seen = seen.await;
+    for consumer in &consumers {
+        stack.set_consumer(consumer, true).await?;
+    }
+    let (letters, forged) = seen?;
+    for Forged { what, order_id, reaches, .. } in &forged {
+        let holds = |letters: &[Letter]| letters.iter().any(|letter| letter.body.contains(order_id.as_str()));
+        let reached: BTreeSet<_> = letters.iter().filter(|(_, letters)| holds(letters)).map(|(queue, _)| queue.as_str()).collect();
+        assert_eq!(&reached, reaches, "{what}");
+    }
+    let mut parked = 0;
+    for Forged { what, order_id, reaches, parked_as } in forged.iter().filter(|forged| !forged.parked_as.is_empty()) {
+        for queue in reaches {
+            let dead_letter_queue = queue.replace("Queue", "DeadLetterQueue");
+            let found = async || Ok(about(&stack, &dead_letter_queue, order_id).await?.into_iter().next());
+            let message = stack.wait_for(&format!("{dead_letter_queue} to hold: {what}"), found).await?;
+            assert_eq!(message.attributes["ErrorType"], *parked_as, "{what}");
+            parked += 1;
+        }
+        for table in ["OrdersTable", "ShipmentsTable", "PaymentsTable", "ReservationsTable"] {
+            assert_eq!(stack.item(table, "order_id", order_id).await?, None, "{what}: {table}");
+        }
+    }
+    assert!(parked > publishers.len(), "only {parked} forged facts were parked");
     Ok(())
 }

@@ -65,7 +65,7 @@ async fn a_sign_up_gets_one_welcome_and_a_second_one_is_answered_alike_and_gets_
         traceparent: None,
         event: domain::event::CustomerSignedUp { marketing_consent: true }.into(),
     };
-    stack.publish(&id, "customer.signed_up.v1", &again.to_json()).await?;
+    stack.publish_to("PublicEventsTopic", &id, "customer.signed_up.v1", &again.to_json()).await?;
     rests(&stack, "WelcomeEmailQueue").await?;
     assert_eq!(stack.mails_to(&address).await?.len(), 1);
     let stored = stack.item("CustomersTable", "customer_id", &id).await?.context("the customer is not stored")?;

@@ -755,18 +755,27 @@ fn the_openapi_description_accepts_the_good_orders_among_the_samples_and_refuses
     assert_eq!(faults, ["", "/customer/email", "/lines/0/quantity", "/lines/1/quantity"].map(str::to_owned).into());
 }
 
+/// The channels of the AsyncAPI description, and their topics.
+const CHANNELS: [(&str, &str); 2] = [("orderEvents", "OrderEventsTopic"), ("publicEvents", "PublicEventsTopic")];
+
 #[test]
 fn the_asyncapi_description_lists_every_event_and_who_sends_and_receives_it() {
     let api = read_yaml("docs/api/asyncapi.yaml");
     let known: BTreeSet<_> = EventType::ALL.iter().map(|known| known.as_str()).collect();
-    for messages in [&api["components"]["messages"], &api["channels"]["orderEvents"]["messages"]] {
-        assert_eq!(keys(messages).into_iter().collect::<BTreeSet<_>>(), known);
+    assert_eq!(keys(&api["components"]["messages"]).into_iter().collect::<BTreeSet<_>>(), known);
+    let (template, functions) = (Template::read().unwrap(), folders("functions"));
+    for (channel, topic) in CHANNELS {
+        let on_it = |known: &&EventType| {
+            let mut subscriptions = template.subscriptions().filter(|it| target(it.at("/TopicArn")) == Some(topic));
+            subscriptions.any(|it| items(it.at("/FilterPolicy/type")).any(|rule| rule["prefix"] == format!("{}.", known.stem())))
+        };
+        let on_it: BTreeSet<_> = EventType::ALL.iter().filter(on_it).map(|known| known.as_str()).collect();
+        assert_eq!(keys(&api["channels"][channel]["messages"]).into_iter().collect::<BTreeSet<_>>(), on_it, "{channel}");
     }
     for (name, message) in entries(&api["components"]["messages"]) {
         assert_eq!(message["payload"]["schema"]["$ref"], format!("../../events/schemas/{name}.json"));
         assert_eq!(message["name"], name);
     }
-    let (template, functions) = (Template::read().unwrap(), folders("functions"));
     for function in &functions {
         let (mut sends, mut receives) = (BTreeSet::new(), BTreeSet::new());
         for operation in api["operations"].as_object().unwrap().values().filter(|operation| operation["tags"][0]["name"] == **function) {
@@ -775,7 +784,20 @@ fn the_asyncapi_description_lists_every_event_and_who_sends_and_receives_it() {
                 .unwrap()
                 .iter()
                 .map(|message| message["$ref"].as_str().unwrap().rsplit_once('/').unwrap().1);
-            if operation["action"] == "send" { sends.extend(messages) } else { receives.extend(messages) }
+            let channel = operation["channel"]["$ref"].as_str().unwrap().rsplit_once('/').unwrap().1;
+            assert!(
+                operation["messages"].as_array().unwrap().iter().all(|it| it["$ref"].as_str().unwrap().contains(channel)),
+                "{function}"
+            );
+            if operation["action"] == "send" {
+                let topic = CHANNELS.iter().find(|(name, _)| *name == channel).unwrap().1;
+                let deployed = template.functions().find(|deployed| stem(deployed.body) == function.as_str()).unwrap();
+                let mut told = entries(deployed.at("/Environment/Variables")).filter_map(|(_, value)| target(value));
+                assert!(told.any(|told| told == topic), "{function} sends to {channel}");
+                sends.extend(messages);
+            } else {
+                receives.extend(messages);
+            }
         }
         let heard = hears(&template, function);
         let expected: BTreeSet<_> =

@@ -50,7 +50,7 @@ fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Resul
     let template = Template::read()?;
     let count = |wanted| template.queues().filter(|queue| use_of(&template, queue) == Some(wanted)).count();
     assert_eq!((count(Use::Source), count(Use::DeadLetters)), (10, 13));
-    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (16, 10, 11));
+    assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (16, 10, 10));
     Ok(())
 }
 
@@ -354,6 +354,30 @@ fn a_publisher_without_the_topics_key_is_refused() -> Result<()> {
     complains(rule, &without(&format!("{statements}/4"))?, "OrderIntakeRole")?;
     complains(rule, &without(&format!("{statements}/4/Action/0"))?, "OrderIntakeRole")?;
     complains(rule, &without(&format!("{statements}/3"))?, "OrderIntakeRole")
+}
+
+#[test]
+fn an_event_that_is_heard_from_others_than_its_producers_is_refused() -> Result<()> {
+    let rule = access::events_are_heard_from_their_producers_alone;
+    let publishes_to = |role: &str, statement: u8, topic: &str| {
+        with(&format!("{role}/Policies/0/PolicyDocument/Statement/{statement}/Resource"), json!({ "Ref": topic }))
+    };
+    let exposed = publishes_to("CustomerSignupRole", 2, "OrderEventsTopic")?;
+    complains(rule, &exposed, "CustomerSignupFunction: OrderEventsTopic believes")?;
+    complains(rule, &exposed, "WelcomeEmailQueue: hears customer.signed_up not from customer-signup")?;
+    complains(rule, &publishes_to("PaymentRole", 6, "PublicEventsTopic")?, "OrderTrackingQueue: hears payment.voided not from payment")?;
+    let announce = json!({ "Sid": "Announce", "Effect": "Allow", "Action": "sns:Publish*", "Resource": { "Ref": "OrderEventsTopic" } });
+    complains(rule, &with("OrderTrackingRole/Policies/0/PolicyDocument/Statement/-", announce)?, "order-tracking: a producer or")?;
+    complains(
+        rule,
+        &without("/Resources/ShippingPublicSubscription")?,
+        "ShippingQueue: hears order.cancel_requested not from email-inbound",
+    )?;
+    let source = "ShippingPublicSubscription/FilterPolicy/source";
+    complains(rule, &with(&format!("{source}/-"), json!("/customer-signup"))?, "ShippingPublicSubscription")?;
+    complains(rule, &with(&format!("{source}/0"), json!("/payment"))?, "ShippingPublicSubscription")?;
+    let foreign = json!({ "prefix": "customer.signed_up." });
+    complains(rule, &with("OrderTrackingSubscription/FilterPolicy/type/-", foreign)?, "OrderTrackingSubscription")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Wires `customer-signup`: the customers table, the topic.
+//! Wires `customer-signup`: the customers table, the topic for what strangers cause.
 
 use customer_signup::CustomerSignup;
 use lambda_kit::{Error, Real, config::Env, dynamodb, http, publish::SnsTopic, warm_up};
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Error> {
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let customers = Customers::new(client.clone(), env.required("CUSTOMERS_TABLE"));
-    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
+    let topic = SnsTopic::from_env("PUBLIC_EVENTS_TOPIC_ARN", &mut env, &config);
     env.finish()?;
     warm_up([dynamodb::opening(&client), topic.opening()]).await;
     let function = CustomerSignup { customers, topic, ambient: Real };

@@ -1,4 +1,4 @@
-//! Wires `email-inbound`: the bucket of the receipt rule, the orders table, what forwards mail once, the topic, its queue.
+//! Wires `email-inbound`: the bucket of the receipt rule, the orders table, what forwards mail once, the topic for what strangers cause, its queue.
 
 use aws_sdk_dynamodb::Client;
 use domain::EmailAddress;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Error> {
     let ledger = EmailLedger::of_operators(client.clone(), ledger_table);
     let mailer = Mailer { ledger, sender: Ses::from_env(&mut env, &config), ambient: Real };
     let (own, support) = (mailer.sender.address().clone(), env.required("SUPPORT_ADDRESS"));
-    let topic = SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", &mut env, &config);
+    let topic = SnsTopic::from_env("PUBLIC_EVENTS_TOPIC_ARN", &mut env, &config);
     let queue = SqsQueue::from_env(&mut env, &config);
     env.finish()?;
     let support: EmailAddress = support.parse().map_err(|fault| format!("SUPPORT_ADDRESS {fault}"))?;

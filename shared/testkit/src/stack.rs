@@ -1,7 +1,7 @@
 //! A running stack: where it is, and what the end-to-end tests need of it.
 
 use crate::{
-    engine::{Engine, encode, provider, provider_does},
+    engine::{Answer, Credentials, Engine, encode, provider, provider_does},
     skip::skip,
 };
 use anyhow::{Context, Result};
@@ -252,24 +252,46 @@ impl Stack {
         Ok(confirmed.map(|payment| (payment.status, payment.amount_minor)).collect())
     }
 
-    /// Publishes a body to the topic as somebody would who repeats or forges it.
+    /// Publishes a body to the order topic as somebody would who repeats it.
     ///
     /// # Errors
     /// Where the engine refuses.
     pub async fn publish(&self, group: &str, event_type: &str, body: &str) -> Result<()> {
-        let fresh = fastrand::u128(..).to_string();
+        self.publish_to("OrderEventsTopic", group, event_type, body).await
+    }
+
+    /// The same to the FIFO topic whose output is `<topic>Arn`.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn publish_to(&self, topic: &str, group: &str, event_type: &str, body: &str) -> Result<()> {
+        let form = self.publishing(topic, group, event_type, body)?;
+        self.engine.query("sns", &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await.map(drop)
+    }
+
+    /// The same as the function would whose `credentials` these are. Whatever the answer, it is an answer.
+    ///
+    /// # Errors
+    /// Where the engine does not answer.
+    pub async fn publish_as(&self, credentials: &Credentials, topic: &str, group: &str, event_type: &str, body: &str) -> Result<Answer> {
+        let form = self.publishing(topic, group, event_type, body)?;
+        self.engine.query_as(credentials, "sns", &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await
+    }
+
+    /// A Publish under a deduplication id of its own, with the attribute `type`.
+    fn publishing(&self, topic: &str, group: &str, event_type: &str, body: &str) -> Result<[(&'static str, String); 9]> {
         let form = [
             ("Action", "Publish"),
             ("Version", "2010-03-31"),
-            ("TopicArn", self.state.output("OrderEventsTopicArn")?),
+            ("TopicArn", self.state.output(&format!("{topic}Arn"))?),
             ("Message", body),
             ("MessageGroupId", group),
-            ("MessageDeduplicationId", &fresh),
+            ("MessageDeduplicationId", &fastrand::u128(..).to_string()),
             ("MessageAttributes.entry.1.Name", "type"),
             ("MessageAttributes.entry.1.Value.DataType", "String"),
             ("MessageAttributes.entry.1.Value.StringValue", event_type),
         ];
-        self.engine.query("sns", &form).await.map(drop)
+        Ok(form.map(|(name, value)| (name, value.to_owned())))
     }
 
     /// Publishes a body to the Standard topic whose output is `<topic>Arn`, as the service that fills it does.

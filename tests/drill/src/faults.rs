@@ -115,10 +115,10 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
     if entries(function.at("/Events")).any(|(_, event)| event["Type"] == "Schedule") {
         add("the schedule is disabled", Kind::Paused);
     }
-    if !function.at("/Environment/Variables/ORDER_EVENTS_TOPIC_ARN").is_null() {
+    let mut told = entries(function.at("/Environment/Variables")).filter_map(|(_, value)| template.referred(value, "AWS::SNS::Topic"));
+    if let Some(topic) = told.find(Resource::is_fifo) {
         let sealing = calls(Service::Sns, Operations::Named("Publish"), Answer::Refused(400, "KMSDisabled"));
-        let topic = template.referred(function.at("/Environment/Variables/ORDER_EVENTS_TOPIC_ARN"), "AWS::SNS::Topic");
-        let key = topic.and_then(|topic| target(topic.at("/KmsMasterKeyId"))).map(str::to_owned);
+        let key = target(topic.at("/KmsMasterKeyId")).map(str::to_owned);
         faults.push(Fault { name: "the topics' key is disabled".to_owned(), kind: Kind::Calls(vec![sealing]), breaks: key });
     }
     let has = |variable: &str| !function.at(&format!("/Environment/Variables/{variable}")).is_null();

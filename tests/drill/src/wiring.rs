@@ -77,6 +77,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
     let (config, ambient) = (&config, drill);
     let mailer = |env: &mut Env| Mailer { ledger: EmailLedger::from_env(env, &client), sender: Ses::from_env(env, config), ambient };
     let topic = |env: &mut Env| SnsTopic::from_env("ORDER_EVENTS_TOPIC_ARN", env, config);
+    let public_topic = |env: &mut Env| SnsTopic::from_env("PUBLIC_EVENTS_TOPIC_ARN", env, config);
     let handler = match name {
         "payment" => {
             let ledger = payment::ledger::Payments(Table::new(client.clone(), env.required("PAYMENTS_TABLE"), payment::ledger::KEY));
@@ -136,7 +137,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
             let mailer = Mailer { ledger: EmailLedger::of_operators(client.clone(), table), sender: Ses::from_env(env, config), ambient };
             let own = mailer.sender.address().clone();
             let Ok(support) = env.required("SUPPORT_ADDRESS").parse() else { bail!("SUPPORT_ADDRESS is no address") };
-            batch(email_inbound::EmailInbound { inbox, orders, forwards, mailer, own, support }, topic(env), env, config, ambient)
+            batch(email_inbound::EmailInbound { inbox, orders, forwards, mailer, own, support }, public_topic(env), env, config, ambient)
         }
         "email-campaign" => {
             let (customers, suppressions) = (env.required("CUSTOMERS_TABLE"), env.required("SUPPRESSIONS_TABLE"));
@@ -165,7 +166,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
         }
         "customer-signup" => {
             let customers = Customers::new(client.clone(), env.required("CUSTOMERS_TABLE"));
-            let function = customer_signup::CustomerSignup { customers, topic: topic(env), ambient };
+            let function = customer_signup::CustomerSignup { customers, topic: public_topic(env), ambient };
             serve(ambient, Rc::new(function), |function, request| Box::pin(async move { function.handle(request).await }))
         }
         "unsubscribe" => {

@@ -8,6 +8,7 @@ use super::{
     queues::{Use, use_of},
     statements, target, texts,
 };
+use domain::EventType;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,7 +82,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "CustomerSignupFunction",
-        &[("CustomerSignupLogGroup", LOG), ("CustomersTable", "dynamodb:PutItem"), ("OrderEventsTopic", PUBLISH), ("TopicKey", SEAL)],
+        &[("CustomerSignupLogGroup", LOG), ("CustomersTable", "dynamodb:PutItem"), ("PublicEventsTopic", PUBLISH), ("TopicKey", SEAL)],
     ),
     (
         "UnsubscribeFunction",
@@ -137,7 +138,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("*", "ses:SendEmail"),
             ("MailIdentity", "ses:SendEmail"),
             ("OperatorMailConfigurationSet", "ses:SendEmail"),
-            ("OrderEventsTopic", PUBLISH),
+            ("PublicEventsTopic", PUBLISH),
             ("TopicKey", SEAL),
         ],
     ),
@@ -202,6 +203,8 @@ const TAKE_AND_SCHEDULE: &str =
 /// Consumers that look again. All others may send to no queue that a function consumes.
 const LOOK_AGAIN: &[&str] =
     &["PaymentFunction", "InventoryFunction", "OrderDeadlineFunction", "EmailInboundFunction", "EmailCampaignFunction"];
+/// Functions that read what strangers write: a form, and mail.
+const EXPOSED: &[&str] = &["CustomerSignupFunction", "EmailInboundFunction"];
 /// What moves a Standard queue as a whole.
 const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
@@ -230,7 +233,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     ("InventoryFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE STOCK_WAIT_SECONDS"),
     ("ShippingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN SHIPMENTS_TABLE"),
-    ("CustomerSignupFunction", "CUSTOMERS_TABLE ORDER_EVENTS_TOPIC_ARN"),
+    ("CustomerSignupFunction", "CUSTOMERS_TABLE PUBLIC_EVENTS_TOPIC_ARN"),
     ("UnsubscribeFunction", "CUSTOMERS_TABLE UNSUBSCRIBE_SECRET_ARN"),
     (
         "WelcomeEmailFunction",
@@ -243,7 +246,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("EmailFeedbackFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL SUPPRESSIONS_TABLE SUPPORT_ADDRESS SES_ACCOUNT_SUPPRESSION"),
     (
         "EmailInboundFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN ORDERS_TABLE EMAIL_LEDGER_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET SUPPORT_ADDRESS INBOUND_BUCKET",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL PUBLIC_EVENTS_TOPIC_ARN ORDERS_TABLE EMAIL_LEDGER_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET SUPPORT_ADDRESS INBOUND_BUCKET",
     ),
     (
         "EmailCampaignFunction",
@@ -472,6 +475,52 @@ pub fn publishers_hold_the_key_of_the_topic(template: &Template) -> Complaints {
             let (allowed, needed) = (allowed.get(key.id), needed.contains(key.id).then(|| words(SEAL)));
             if allowed != needed.as_ref() {
                 complaints.push(format!("{}: on {} it allows {allowed:?}, publishing needs {needed:?}", role.id, key.id));
+            }
+        }
+    }
+    complaints
+}
+
+/// A flaw in a function that reads what strangers write must not reach money or stock, so it publishes to no topic whose
+/// subscriptions believe an attribute. Who may publish what stands in the domain's list of producers, and each of them is heard
+/// wherever its type is, and nobody else: on a topic for what strangers cause by a filter on its name in the body.
+pub fn events_are_heard_from_their_producers_alone(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    let mut publishers = BTreeMap::<_, BTreeSet<_>>::new();
+    for function in template.functions().filter(|function| function.at("/Environment/Variables")[STACK_ID].is_null()) {
+        let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
+        let topics = template.of_type("AWS::SNS::Topic").filter(|topic| topic.is_fifo());
+        for topic in topics.filter(|topic| allowed.get(topic.id).is_some_and(|actions| actions.contains(PUBLISH))) {
+            publishers.entry(topic.id).or_default().extend(function.body["Metadata"]["BuildProperties"]["Binary"].as_str());
+            let mut heard = template.subscriptions().filter(|it| target(it.at("/TopicArn")) == Some(topic.id));
+            if EXPOSED.contains(&function.id) && heard.any(|it| it.at("/FilterPolicyScope") != "MessageBody") {
+                complaints.push(format!("{}: {} believes the attributes of what it publishes", function.id, topic.id));
+            }
+        }
+    }
+    let all: BTreeSet<_> = publishers.values().flatten().copied().collect();
+    let listed: BTreeSet<_> = EventType::ALL.iter().flat_map(|known| known.producers()).copied().collect();
+    complaints.extend(all.symmetric_difference(&listed).map(|name| format!("{name}: a producer or a publisher, and not both")));
+    let by_topic = |topic: &Value| target(topic).and_then(|topic| publishers.get(topic)).into_iter().flatten().copied();
+    let hears = |subscription: &Resource<'_>, event: &EventType| {
+        items(subscription.at("/FilterPolicy/type")).any(|rule| rule["prefix"] == format!("{}.", event.stem()))
+    };
+    for event in EventType::ALL {
+        let subscriptions: Vec<_> = template.subscriptions().filter(|it| hears(it, event)).collect();
+        for subscription in &subscriptions {
+            let may = by_topic(subscription.at("/TopicArn")).filter(|name| event.producers().contains(name));
+            let may: BTreeSet<_> = may.map(|name| format!("/{name}")).collect();
+            let named: BTreeSet<_> = texts(subscription.at("/FilterPolicy/source")).map(str::to_owned).collect();
+            let by_body = subscription.at("/FilterPolicyScope") == "MessageBody";
+            if may.is_empty() || (by_body && named != may) {
+                complaints.push(format!("{}: {} comes from {may:?} there, its filter names {named:?}", subscription.id, event.stem()));
+            }
+        }
+        let queues: BTreeSet<_> = subscriptions.iter().filter_map(|it| target(it.at("/Endpoint"))).collect();
+        for (queue, producer) in queues.iter().flat_map(|queue| event.producers().iter().map(move |producer| (queue, producer))) {
+            let to_it = |it: &&Resource<'_>| target(it.at("/Endpoint")) == Some(queue);
+            if !subscriptions.iter().filter(to_it).any(|it| by_topic(it.at("/TopicArn")).any(|name| name == *producer)) {
+                complaints.push(format!("{queue}: hears {} not from {producer}", event.stem()));
             }
         }
     }

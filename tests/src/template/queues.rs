@@ -45,7 +45,6 @@ const HEARS: &[(&str, &[&str])] = &[
         ],
     ),
     ("OrderDeadlineQueue", &["order.placed"]),
-    ("WelcomeEmailQueue", &["customer.signed_up"]),
     ("OrderEmailQueue", &["order.placed", "order.shipped", "order.cancelled"]),
 ];
 
