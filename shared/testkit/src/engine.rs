@@ -104,7 +104,7 @@ impl Engine {
             "dynamodb" | "sqs" => "application/x-amz-json-1.0",
             _ => "application/x-amz-json-1.1",
         };
-        let headers = [("Authorization", &*authorization(service, ROOT_KEY)), ("X-Amz-Target", target), ("Content-Type", version)];
+        let headers = [("Authorization", &*authorization(service)), ("X-Amz-Target", target), ("Content-Type", version)];
         let answer = request("POST", &self.endpoint_url, &headers, input.to_string()).await?.successful(target)?;
         if answer.body.is_empty() { Ok(Value::Null) } else { answer.json() }
     }
@@ -114,26 +114,18 @@ impl Engine {
     /// # Errors
     /// Where the engine refuses, with what it said.
     pub async fn query(&self, service: &str, form: &[(&str, &str)]) -> Result<String> {
-        let headers = [("Authorization", &*authorization(service, ROOT_KEY)), ("Content-Type", "application/x-www-form-urlencoded")];
-        Ok(request("POST", &self.endpoint_url, &headers, form_of(form)).await?.successful(service)?.body)
-    }
-
-    /// The same with the permissions of a function. An answer of any status is an answer: a refusal is what is asked for.
-    ///
-    /// # Errors
-    /// Where the engine does not answer.
-    pub async fn query_as(&self, credentials: &Credentials, service: &str, form: &[(&str, &str)]) -> Result<Answer> {
-        let headers = [
-            ("Authorization", &*authorization(service, &credentials.access_key_id)),
-            ("X-Amz-Security-Token", &credentials.session_token),
-            ("Content-Type", "application/x-www-form-urlencoded"),
-        ];
-        request("POST", &self.endpoint_url, &headers, form_of(form)).await
+        let mut body = String::new();
+        for (name, value) in form {
+            let separator = if body.is_empty() { "" } else { "&" };
+            body.push_str(&format!("{separator}{}={}", encode(name), encode(value)));
+        }
+        let headers = [("Authorization", &*authorization(service)), ("Content-Type", "application/x-www-form-urlencoded")];
+        Ok(request("POST", &self.endpoint_url, &headers, body).await?.successful(service)?.body)
     }
 
     /// A call to a service that speaks REST.
     pub async fn rest(&self, service: &str, method: &str, path: &str, body: &str) -> Result<Answer> {
-        let headers = [("Authorization", &*authorization(service, ROOT_KEY)), ("Content-Type", "application/json")];
+        let headers = [("Authorization", &*authorization(service)), ("Content-Type", "application/json")];
         request(method, &format!("{}{path}", self.endpoint_url), &headers, body.to_owned()).await?.successful(path)
     }
 
@@ -142,7 +134,7 @@ impl Engine {
     /// # Errors
     /// Where the engine refuses.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<(Value, String)> {
-        let headers = [("Authorization", &*authorization("lambda", ROOT_KEY)), ("X-Amz-Log-Type", "Tail")];
+        let headers = [("Authorization", &*authorization("lambda")), ("X-Amz-Log-Type", "Tail")];
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint_url);
         let answer = request_within(INVOCATION_LIMIT, "POST", &url, &headers, event.to_string()).await?.successful(function)?;
         let tail = answer.header("X-Amz-Log-Result").unwrap_or_default();
@@ -185,8 +177,7 @@ impl Engine {
 
     /// The outputs of a stack, or [`None`] if there is none.
     pub async fn outputs(&self, stack: &str) -> Result<Option<std::collections::BTreeMap<String, String>>> {
-        let headers =
-            [("Authorization", &*authorization("cloudformation", ROOT_KEY)), ("Content-Type", "application/x-www-form-urlencoded")];
+        let headers = [("Authorization", &*authorization("cloudformation")), ("Content-Type", "application/x-www-form-urlencoded")];
         let form = format!("Action=DescribeStacks&Version=2010-05-15&StackName={stack}");
         let answer = request("POST", &self.endpoint_url, &headers, form).await?;
         if answer.status == 400 && answer.body.contains("does not exist") {
@@ -249,8 +240,12 @@ pub struct FunctionProcess {
 
 /// What a function's process signs its calls with, and so would somebody who has taken it over.
 pub struct Credentials {
-    access_key_id: String,
-    session_token: String,
+    /// Whose they are.
+    pub access_key_id: String,
+    /// What signs. The engine checks signatures of all but its own key.
+    pub secret_access_key: String,
+    /// What makes them those of a role.
+    pub session_token: String,
 }
 
 impl FunctionProcess {
@@ -265,7 +260,11 @@ impl FunctionProcess {
             let found = variables.find_map(|variable| Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned()));
             found.with_context(|| format!("{} runs without {name}", self.function))
         };
-        Ok(Credentials { access_key_id: variable("AWS_ACCESS_KEY_ID")?, session_token: variable("AWS_SESSION_TOKEN")? })
+        Ok(Credentials {
+            access_key_id: variable("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
+            session_token: variable("AWS_SESSION_TOKEN")?,
+        })
     }
 }
 
@@ -315,15 +314,8 @@ pub async fn provider_does(provider_url: &str, path: &str) -> Result<()> {
     request("POST", &format!("{provider_url}{path}"), &headers, String::new()).await?.successful(path).map(drop)
 }
 
-/// A form as a body.
-fn form_of(form: &[(&str, &str)]) -> String {
-    let fields: Vec<_> = form.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    fields.join("&")
-}
-
-/// The engine looks at whose key it is, and checks no signature.
-fn authorization(service: &str, key: &str) -> String {
-    format!("AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none")
+fn authorization(service: &str) -> String {
+    format!("AWS4-HMAC-SHA256 Credential={ROOT_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none")
 }
 
 /// Percent-encoding for a form: everything but the unreserved characters.

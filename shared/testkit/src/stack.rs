@@ -1,7 +1,7 @@
 //! A running stack: where it is, and what the end-to-end tests need of it.
 
 use crate::{
-    engine::{Answer, Credentials, Engine, encode, provider, provider_does},
+    engine::{Engine, encode, provider, provider_does},
     skip::skip,
 };
 use anyhow::{Context, Result};
@@ -265,33 +265,19 @@ impl Stack {
     /// # Errors
     /// Where the engine refuses.
     pub async fn publish_to(&self, topic: &str, group: &str, event_type: &str, body: &str) -> Result<()> {
-        let form = self.publishing(topic, group, event_type, body)?;
-        self.engine.query("sns", &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await.map(drop)
-    }
-
-    /// The same as the function would whose `credentials` these are. Whatever the answer, it is an answer.
-    ///
-    /// # Errors
-    /// Where the engine does not answer.
-    pub async fn publish_as(&self, credentials: &Credentials, topic: &str, group: &str, event_type: &str, body: &str) -> Result<Answer> {
-        let form = self.publishing(topic, group, event_type, body)?;
-        self.engine.query_as(credentials, "sns", &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await
-    }
-
-    /// A Publish under a deduplication id of its own, with the attribute `type`.
-    fn publishing(&self, topic: &str, group: &str, event_type: &str, body: &str) -> Result<[(&'static str, String); 9]> {
+        let fresh = fastrand::u128(..).to_string();
         let form = [
             ("Action", "Publish"),
             ("Version", "2010-03-31"),
             ("TopicArn", self.state.output(&format!("{topic}Arn"))?),
             ("Message", body),
             ("MessageGroupId", group),
-            ("MessageDeduplicationId", &fastrand::u128(..).to_string()),
+            ("MessageDeduplicationId", &fresh),
             ("MessageAttributes.entry.1.Name", "type"),
             ("MessageAttributes.entry.1.Value.DataType", "String"),
             ("MessageAttributes.entry.1.Value.StringValue", event_type),
         ];
-        Ok(form.map(|(name, value)| (name, value.to_owned())))
+        self.engine.query("sns", &form).await.map(drop)
     }
 
     /// Publishes a body to the Standard topic whose output is `<topic>Arn`, as the service that fills it does.
