@@ -100,6 +100,6 @@ mod tests {
         assert_eq!(consume.read(&said_by("/inventory").to_json()).unwrap().message, said_by("/inventory"));
         let refused = consume.read(&said_by("/email-inbound").to_json()).unwrap_err();
         assert_eq!((refused.kind, refused.error_type.as_ref()), (Kind::Permanent, "SourceNotAllowed"));
-        assert_eq!(refused.to_string(), "`/email-inbound` may not say `inventory.reserved.v1`");
+        assert_eq!(refused.to_string(), "SourceNotAllowed: `/email-inbound` may not say `inventory.reserved.v1`");
     }
 }
