@@ -152,6 +152,10 @@ struct Header {
 
 impl Header {
     fn read(line: &str, columns: &[String]) -> Result<Self, Failure> {
+        if line.len() > LINE_BYTES_MAX {
+            let why = format!("the first line of the list has more than {LINE_BYTES_MAX} bytes: it should name the columns");
+            return Err(refused("HeaderTooLong", why));
+        }
         let names = csv_fields(line).unwrap_or_default();
         let names: Vec<_> = names.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
         let position = |wanted: &str| {
@@ -348,6 +352,7 @@ mod tests {
         let long = |lines: usize| format!("email,name\n{}", "x,y\n".repeat(lines));
         assert_eq!(csv(&long(LIST_LINES_MAX)).len(), LIST_LINES_MAX);
         assert_eq!(refusal(long(LIST_LINES_MAX + 1).as_bytes(), Format::Csv).1, "ListTooLong");
+        assert_eq!(refusal(&[b','; LINE_BYTES_MAX + 1], Format::Csv).1, "HeaderTooLong");
         assert_eq!(refusal(&vec![b'\n'; LIST_BYTES_MAX + 1], Format::Ndjson).1, "ListTooLarge");
     }
 

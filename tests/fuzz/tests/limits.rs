@@ -1,6 +1,8 @@
 //! What the largest inputs cost: memory, and answers where there are any, over inputs made to cost as much as they can.
 #![allow(clippy::unwrap_used, reason = "what is not as these tests expect fails them")]
 
+use email_campaign::list::{self, Format, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_LINES_MAX};
+use email_feedback::event::MailEvent;
 use email_inbound::{inbox::MAIL_BYTES_MAX, mail::Mail, quote::own_text, wish::asks_to_cancel};
 use end_to_end::template::Template;
 use fastrand::Rng;
@@ -15,6 +17,9 @@ const BODIES: u64 = 10_000;
 /// Most that reading a body and answering it may allocate at once: 64 times the body. A value in memory takes 32 bytes where its text
 /// may have two, lists grow by doubling, and the event of which the body is a part is held beside it.
 const PEAK_BYTES_MAX: usize = 64 * BODY_BYTES_MAX;
+
+/// Most that SNS takes (<https://docs.aws.amazon.com/general/latest/gr/sns.html>), and so the largest that SES can send by it.
+const NOTIFICATION_BYTES_MAX: usize = 256 * 1024;
 
 /// Names that the functions know, and some that they do not.
 const NAMES: [&str; 14] = [
@@ -141,6 +146,58 @@ fn mails() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Recipient lists as large as they may be, each of one kind of costly thing, by name.
+fn lists() -> Vec<(&'static str, Format, String)> {
+    let filled = |begin: &str, fill: &dyn Fn(usize) -> String| {
+        let mut list = begin.to_owned();
+        for n in 0..LIST_LINES_MAX {
+            let line = fill(n);
+            if list.len() + line.len() > LIST_BYTES_MAX {
+                break;
+            }
+            list.push_str(&line);
+        }
+        list
+    };
+    let header = "email,name,voucher\n";
+    let longest = LINE_BYTES_MAX - 2;
+    vec![
+        ("recipients", Format::Csv, filled(header, &|n| format!("{n:x}@example.com,{},{}\n", "n".repeat(70), "v".repeat(70)))),
+        (
+            "recipients in JSON",
+            Format::Ndjson,
+            filled("", &|n| format!("{{\"email\":\"{n:x}@example.com\",\"name\":\"{}\",\"voucher\":\"v\"}}\n", "n".repeat(90))),
+        ),
+        ("a header of commas", Format::Csv, ",".repeat(LIST_BYTES_MAX)),
+        ("lines of commas", Format::Csv, filled(header, &|_| format!("{}\n", ",".repeat(longest)))),
+        ("lines of quotes", Format::Csv, filled(header, &|_| format!("{}\n", "\"\",".repeat(longest / 3)))),
+        ("lines of brackets", Format::Ndjson, filled("", &|_| format!("{{\"email\":{}\n", "[".repeat(longest - 10)))),
+        ("members", Format::Ndjson, filled("", &|_| format!("{{{}\"email\":0}}\n", "\"\":[],".repeat(longest / 7 - 2)))),
+    ]
+}
+
+/// Notifications as large as SNS takes them, each of one kind of costly thing, by name.
+fn notifications() -> Vec<(&'static str, String)> {
+    let filled = |begin: &str, fill: &str, end: &str| {
+        format!("{begin}{}{end}", fill.repeat((NOTIFICATION_BYTES_MAX - begin.len() - end.len()) / fill.len()))
+    };
+    let bounce = r#"{"eventType":"Bounce","mail":{"messageId":"m","destination":["a@example.com"]},"bounce":{"bounceType":"Permanent","bounceSubType":"General","bouncedRecipients":["#;
+    vec![
+        ("recipients", filled(bounce, r#"{"emailAddress":"a@example.com"},"#, r#"{"emailAddress":"a@example.com"}]}}"#)),
+        ("tags", filled(r#"{"eventType":"Send","mail":{"messageId":"m","tags":{"#, r#""t":["",""],"#, r#""t":[]}}}"#)),
+        ("headers", filled(r#"{"eventType":"Send","mail":{"messageId":"m","headers":["#, r#"{"name":"a","value":"b"},"#, "{}]}}")),
+        ("brackets", filled(r#"{"eventType":"#, "[", "")),
+    ]
+}
+
+/// What `read` allocates at most at once.
+fn peak<T>(read: impl FnOnce() -> T) -> (usize, T) {
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let done = read();
+    (MEMORY.peak_usage().saturating_sub(before), done)
+}
+
 /// What a mail costs: at most at once, and for as long as it is being handled, beside its own bytes.
 fn cost(mail: &[u8]) -> (usize, usize) {
     let before = MEMORY.current_usage();
@@ -170,6 +227,18 @@ fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() 
         println!("a mail of {kind}: {peak} bytes at once, {held} held");
         let all = batch * (MAIL_BYTES_MAX + held) + peak;
         assert!(all <= memory("EmailInboundFunction") / 2, "{batch} mails of {kind} take {all} bytes");
+    }
+
+    let columns = ["name".to_owned(), "voucher".to_owned()];
+    for (kind, format, list) in lists() {
+        let (peak, read) = peak(|| list::parse(list.as_bytes(), format, &columns).map(|lines| lines.len()));
+        println!("a list of {kind}: {peak} bytes at once, {read:?} lines");
+        assert!(list.len() + peak <= memory("EmailCampaignFunction") / 2, "a list of {kind} takes {peak} bytes");
+    }
+    for (kind, notification) in notifications() {
+        let (peak, read) = peak(|| MailEvent::parse(&notification).is_ok());
+        println!("a notification of {kind}: {peak} bytes at once, read {read}");
+        assert!(notification.len() + peak <= memory("EmailFeedbackFunction") / 2 / 10, "a notification of {kind} takes {peak} bytes");
     }
 
     let mut functions: [(&str, Answer, Worst); 2] = [
