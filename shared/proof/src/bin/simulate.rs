@@ -33,6 +33,9 @@ struct Options {
     seed: Option<u64>,
 }
 
+/// How many lines tell of the progress where standard output is no terminal.
+const LINES: u64 = 20;
+
 fn main() -> Result<ExitCode> {
     let Options { runs, from, seed } = Options::parse();
     let wiring = Wiring::read()?;
@@ -40,11 +43,16 @@ fn main() -> Result<ExitCode> {
         return tell(&wiring, seed);
     }
     let begin = Instant::now();
+    let mut told = 0;
     let sum = many(&wiring, from..from.saturating_add(runs), |done| {
+        let part = done.saturating_mul(LINES) / runs;
         if stdout().is_terminal() {
             print!("\r{} ", bar(done, runs, begin.elapsed()));
             // A bar that cannot be drawn is no reason to stop.
             stdout().flush().unwrap_or_default();
+        } else if part > told {
+            told = part;
+            println!("{}", bar(done, runs, begin.elapsed()));
         }
     })?;
     print!("{}", if stdout().is_terminal() { "\r\x1b[K" } else { "" });
