@@ -20,13 +20,13 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Once,
         atomic::{AtomicU32, Ordering},
     },
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{LocalSet, spawn_local, yield_now},
     time::Instant,
 };
@@ -115,6 +115,9 @@ impl HttpClient for Nowhere {
 struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // tracing remembers for all threads whether a line is wanted: a test that came first, without a subscriber, would turn it off.
+        static EVERY_THREAD: Once = Once::new();
+        EVERY_THREAD.call_once(|| tracing_subscriber::fmt().with_writer(std::io::sink).init());
         let log = self.clone();
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || log.clone()).finish();
         tracing::subscriber::set_default(lines)
@@ -192,15 +195,16 @@ async fn an_endpoint_that_is_listed_twice_gets_two_connections() {
 
 #[tokio::test]
 async fn where_nobody_listens_the_function_starts_all_the_same_and_says_so_once() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that no other test gets the port, and not listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let config = config(&url, real());
     let log = Log::default();
     let guard = log.listen();
     let client = aws_sdk_dynamodb::Client::new(&config);
     warm_up(dynamodb::openings(&client, 2).chain([topic(&config).opening()])).await;
-    drop(guard);
+    drop((guard, socket));
     let line: serde_json::Value = serde_json::from_slice(&log.0.lock().unwrap()).unwrap();
     assert_eq!((&line["level"], &line["cold"]), (&json!("INFO"), &json!("DynamoDB: NoConnection, SNS: NoConnection")));
 }
