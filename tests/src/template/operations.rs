@@ -634,32 +634,35 @@ pub fn uncollected_payments_are_counted(template: &Template) -> Complaints {
 
 /// A shipped order that waits for its money fails no message, so that payment's own line is all there is to see of it.
 pub fn refused_captures_are_counted(template: &Template) -> Complaints {
-    let metric = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "CapturesRefusedForNow", "MetricValue": "1" }]);
-    let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
-        target(filter.at("/LogGroupName")) == Some("PaymentLogGroup")
-            && filter.at("/FilterPattern") == "{ $.error_type = \"CaptureRefusedForNow\" }"
-            && *filter.at("/MetricTransformations") == metric
-    });
-    let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
-        let metric = alarm.at("/MetricName") == "CapturesRefusedForNow" && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
-        metric && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
-    });
-    if counted && watched { vec![] } else { vec!["refused captures: not counted, or no alarm within a quarter of an hour".to_owned()] }
+    let pattern = "{ $.error_type = \"CaptureRefusedForNow\" }";
+    if is_alarmed(template, "PaymentLogGroup", pattern, "CapturesRefusedForNow") {
+        return vec![];
+    }
+    vec!["refused captures: not counted, or no alarm within a quarter of an hour".to_owned()]
 }
 
 /// A reply that is not forwarded fails no message. One sender alone rings no alarm: anybody could.
 pub fn forwards_that_are_held_back_are_counted(template: &Template) -> Complaints {
-    let metric = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "ForwardsHeldBack", "MetricValue": "1" }]);
+    let pattern = "{ $.inbound = \"held_back\" && $.limit != \"sender\" }";
+    if is_alarmed(template, "EmailInboundLogGroup", pattern, "ForwardsHeldBack") {
+        return vec![];
+    }
+    vec!["forwards that are held back: not counted, or no alarm".to_owned()]
+}
+
+/// Whether each log line that fits `pattern` counts as one of the stack's `metric`, and the first raises an alarm in time.
+fn is_alarmed(template: &Template, log_group: &str, pattern: &str, metric: &str) -> bool {
+    let counts_one = json!([{ "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": metric, "MetricValue": "1" }]);
     let counted = template.of_type("AWS::Logs::MetricFilter").any(|filter| {
-        target(filter.at("/LogGroupName")) == Some("EmailInboundLogGroup")
-            && filter.at("/FilterPattern") == "{ $.inbound = \"held_back\" && $.limit != \"sender\" }"
-            && *filter.at("/MetricTransformations") == metric
+        target(filter.at("/LogGroupName")) == Some(log_group)
+            && filter.at("/FilterPattern") == pattern
+            && *filter.at("/MetricTransformations") == counts_one
     });
     let watched = template.of_type("AWS::CloudWatch::Alarm").any(|alarm| {
-        let metric = alarm.at("/MetricName") == "ForwardsHeldBack" && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
-        metric && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
+        let is_it = alarm.at("/MetricName") == metric && alarm.at("/Namespace")["Ref"] == "AWS::StackName";
+        is_it && above(&alarm, "Sum", &json!(0), LATE_SECONDS)
     });
-    if counted && watched { vec![] } else { vec!["forwards that are held back: not counted, or no alarm".to_owned()] }
+    counted && watched
 }
 
 /// Whether an alarm goes off when a function is not invoked.
