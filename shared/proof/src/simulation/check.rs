@@ -58,7 +58,6 @@ pub fn violations(cloud: &Cloud, scenario: &Scenario, wiring: &Wiring, accepted:
     found.orders = orders.len();
 
     stock_adds_up(cloud, scenario, &reservations, &mut found);
-    too_little_is_waited_for(cloud, wiring, &orders, &mut found);
     honest_orders_are_not_turned_away(scenario, &heard, &mut found);
     dead_letters_are_explained(cloud, scenario, wiring, &mut found);
     for id in heard.keys().chain(accepted) {
@@ -71,6 +70,7 @@ pub fn violations(cloud: &Cloud, scenario: &Scenario, wiring: &Wiring, accepted:
         let said = |event: EventType| events.contains_key(&event);
         let holds: Vec<_> = book.iter().filter(|entry| entry.order_id == id.to_string()).collect();
         never(&id, said, order, &holds, &mut found);
+        too_little_is_waited_for(order, events, wiring, &mut found);
         // The clock checks some twenty times in a day, and no run has so many faults: what it times out was stuck for good, unless
         // a function was away for that long.
         let reason = order.facts.cancelled.as_ref().and_then(|fact| fact.reason);
@@ -97,10 +97,12 @@ fn time_out_after(wiring: &Wiring) -> Duration {
     Duration::from_secs(time_out_s.into())
 }
 
+/// What was first announced of each order, and with which time.
+type Announced = BTreeMap<OrderId, BTreeMap<EventType, (Event, Timestamp)>>;
+
 /// What was announced of each order. The same event always says the same.
-fn announced(cloud: &Cloud, found: &mut Found) -> BTreeMap<OrderId, BTreeMap<EventType, Event>> {
-    let mut heard = BTreeMap::<OrderId, BTreeMap<EventType, Event>>::new();
-    let mut times = BTreeMap::new();
+fn announced(cloud: &Cloud, found: &mut Found) -> Announced {
+    let mut heard = Announced::new();
     for message in cloud.messaging.published() {
         let event = match CloudEvent::parse(&message.body) {
             Ok(event) => event,
@@ -111,9 +113,8 @@ fn announced(cloud: &Cloud, found: &mut Found) -> BTreeMap<OrderId, BTreeMap<Eve
         };
         let Subject::Order(id) = event.subject else { continue };
         let kind = event.event.event_type();
-        let time = *times.entry((id, kind)).or_insert(event.time);
-        let first = heard.entry(id).or_default().entry(kind).or_insert_with(|| event.event.clone());
-        let same = (*first == event.event && time == event.time) || asked_after_the_clock((first, time), (&event.event, event.time));
+        let (first, time) = heard.entry(id).or_default().entry(kind).or_insert_with(|| (event.event.clone(), event.time));
+        let same = (*first == event.event && *time == event.time) || asked_after_the_clock((first, *time), (&event.event, event.time));
         found.must(same, || format!("{id}: {kind} was announced as {first:?} at {time} and as {:?} at {}", event.event, event.time));
     }
     heard
@@ -211,18 +212,15 @@ fn stock_adds_up(cloud: &Cloud, scenario: &Scenario, reservations: &BTreeMap<Ord
 }
 
 /// An order is rejected only when it has waited for units that may come back.
-fn too_little_is_waited_for(cloud: &Cloud, wiring: &Wiring, orders: &[Order], found: &mut Found) {
-    let rejected = cloud.messaging.published().into_iter().filter_map(|message| CloudEvent::parse(&message.body).ok());
-    for event in rejected.filter(|event| event.event.event_type() == EventType::InventoryRejected) {
-        let Some(order) = orders.iter().find(|order| event.subject == Subject::Order(order.order_id)) else { continue };
-        let waited = event.time.duration_since(order.received_at);
-        let enough = waited.unsigned_abs() >= wiring.stock_wait && !waited.is_negative();
-        found.must(enough, || format!("{} was rejected after {waited:#} as out of stock", order.order_id));
-    }
+fn too_little_is_waited_for(order: &Order, events: &BTreeMap<EventType, (Event, Timestamp)>, wiring: &Wiring, found: &mut Found) {
+    let Some((_, rejected_at)) = events.get(&EventType::InventoryRejected) else { return };
+    let waited = rejected_at.duration_since(order.received_at);
+    let enough = Duration::try_from(waited).is_ok_and(|waited| waited >= wiring.stock_wait);
+    found.must(enough, || format!("{} was rejected after {waited:#} as out of stock", order.order_id));
 }
 
 /// Where nothing goes wrong and there is enough for everybody who can pay, those who cannot take nothing from them.
-fn honest_orders_are_not_turned_away(scenario: &Scenario, heard: &BTreeMap<OrderId, BTreeMap<EventType, Event>>, found: &mut Found) {
+fn honest_orders_are_not_turned_away(scenario: &Scenario, heard: &Announced, found: &mut Found) {
     if !scenario.is_calm() || !scenario.has_enough() {
         return;
     }
