@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex, Once},
+    sync::{Arc, Mutex},
 };
 use support::*;
 
@@ -23,9 +23,7 @@ impl Write for Buffer {
 }
 
 async fn lines_of(records: Vec<Value>) -> Vec<Value> {
-    // tracing remembers for all threads whether a line is wanted: a test that came first, without a subscriber, would turn it off.
-    static EVERY_THREAD: Once = Once::new();
-    EVERY_THREAD.call_once(|| tracing_subscriber::fmt().with_writer(io::sink).init());
+    testkit::log::every_thread_listens();
     let buffer = Buffer::default();
     let writer = buffer.clone();
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();

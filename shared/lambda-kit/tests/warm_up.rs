@@ -20,7 +20,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::{
-        Arc, Mutex, Once,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -115,9 +115,7 @@ impl HttpClient for Nowhere {
 struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        // tracing remembers for all threads whether a line is wanted: a test that came first, without a subscriber, would turn it off.
-        static EVERY_THREAD: Once = Once::new();
-        EVERY_THREAD.call_once(|| tracing_subscriber::fmt().with_writer(std::io::sink).init());
+        testkit::log::every_thread_listens();
         let log = self.clone();
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || log.clone()).finish();
         tracing::subscriber::set_default(lines)

@@ -10,18 +10,23 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Does `work`; returns what came of it and every line that it logged, of every level and as JSON.
 ///
-/// tracing remembers whether anybody wants what a line of the program logs, once for all threads: a test that got there
-/// first, with no subscriber on its thread, could turn the line off for the one that listens. So from here on every thread
-/// has a subscriber that wants everything, and this one listens beside it.
+/// It listens beside [`every_thread_listens`].
 pub async fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
-    static EVERYBODY_LISTENS: Once = Once::new();
-    EVERYBODY_LISTENS.call_once(|| tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::sink).init());
-
+    every_thread_listens();
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().json().with_max_level(Level::TRACE).with_writer(lines.clone()).finish();
     let done = work.with_subscriber(subscriber).await;
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     (done, log)
+}
+
+/// From here on every thread has a subscriber that wants everything and keeps nothing. Tests that listen call it first.
+///
+/// tracing remembers whether a line of the program is wanted, once for all threads: a test that came first, with no subscriber
+/// on its thread, could turn the line off for the one that listens.
+pub fn every_thread_listens() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::sink).init());
 }
 
 #[derive(Clone, Default)]

@@ -134,7 +134,7 @@ mod tests {
     use serde_json::json;
     use std::{
         io,
-        sync::{Arc, Mutex, Once},
+        sync::{Arc, Mutex},
     };
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -172,9 +172,7 @@ mod tests {
         seconds_left: i64,
         handler: impl AsyncFn(&Request) -> Result<Response, Refused>,
     ) -> (Response, Vec<Value>) {
-        // tracing remembers for all threads whether a line is wanted: a test that came first, without a subscriber, would turn it off.
-        static EVERY_THREAD: Once = Once::new();
-        EVERY_THREAD.call_once(|| tracing_subscriber::fmt().with_writer(std::io::sink).init());
+        testkit::log::every_thread_listens();
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
