@@ -16,8 +16,8 @@ const BETWEEN_REDRIVES: Duration = Duration::from_secs(10);
 
 /// A dead-letter queue's output ends so, and begins with the name of the stage whose queue it belongs to.
 const DEAD_LETTER_QUEUE: &str = "DeadLetterQueue";
-/// What nothing reads but people: no waiting empties these.
-const FOR_PEOPLE: [&str; 3] = ["UndeliveredQueue", "PublicUndeliveredQueue", "MailUndeliveredQueue"];
+/// The output of a queue that nothing reads but people ends so: no waiting empties it.
+const UNDELIVERED_QUEUE: &str = "UndeliveredQueue";
 
 /// Messages that were given up: by queue and reason, how many.
 pub type Parked = BTreeMap<(String, String), usize>;
@@ -31,7 +31,8 @@ pub async fn settle(stack: &Stack, deadline: Instant) -> Result<Parked> {
     let mut parked = Parked::new();
     let (mut redrives, mut not_before) = (0, Instant::now());
     while Instant::now() < deadline {
-        let letters = stack.letters().await?.into_iter().filter(|(queue, letters)| !FOR_PEOPLE.contains(&&**queue) && !letters.is_empty());
+        let letters =
+            stack.letters().await?.into_iter().filter(|(queue, letters)| !queue.ends_with(UNDELIVERED_QUEUE) && !letters.is_empty());
         let (dead, open): (Vec<_>, Vec<_>) = letters.partition(|(queue, _)| queue.ends_with(DEAD_LETTER_QUEUE));
         if open.is_empty() && (dead.is_empty() || redrives == REDRIVES_MAX) {
             break;
