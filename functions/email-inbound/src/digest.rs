@@ -1,7 +1,7 @@
 //! The mail that tells support of the replies that were not forwarded: how many, of how many senders, and where they lie.
 //!
-//! [`EmailInbound`](crate::EmailInbound) sends it. It refuses to say what stands in them, subject and sender included: of a
-//! flood, even that would be read as the flood wants it.
+//! [`EmailInbound`](crate::EmailInbound) sends it. It refuses to quote the replies, not even a subject or a sender: an attacker
+//! chooses those too.
 
 use crate::forwards::{ALL_MAX, Closed, FROM_ONE_MAX, Hour, LISTED_MAX, UNVERIFIED_MAX, Writer};
 use domain::EmailAddress;

@@ -1,9 +1,9 @@
 //! How many replies go on to support in an hour, and which did not: the port of `email-inbound`, and its DynamoDB side.
 //!
 //! [`EmailInbound`](crate::EmailInbound) asks before it forwards. Anybody can write a mail, and each forward is one that a
-//! person reads, with the shop as its sender. It refuses to lose a reply: what gets no place is written down with its key in
+//! person reads, with the shop as its sender. It refuses to lose a reply: a reply without a place is stored with its key in
 //! the bucket, for one digest. It refuses to count a mail twice: places are sets of mails, not numbers, and the hour is the
-//! one in which SES received the mail, however late or often it is delivered.
+//! one in which SES received the mail, however late or often SQS delivers it.
 //!
 //! ```text
 //!   forwards/2026-05-04T10      place ─ place ─ … ─ no place left: held back, the first of these reports ─ … ─ closed ─ digest

@@ -31,8 +31,8 @@ pub const POSTAL_CODE_CHARS_MAX: usize = 16;
 /// (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backward-compatible>).
 pub const PAYMENT_METHOD_BYTES_MAX: usize = 255;
 
-/// Most units of a SKU in one order: what a household may want. An order takes its units out of stock before it is paid, so nobody
-/// may hold a shelf's worth of them by one request; who wants more asks support. Events may say more
+/// Most units of a SKU in one order: what a household may want. An order takes its units out of stock before it is paid, so one
+/// request must not hold a whole shelf of them; larger orders go through support. Events may say more
 /// ([`QUANTITY_MAX`](domain::line::QUANTITY_MAX)).
 pub const UNITS_MAX: u32 = 20;
 

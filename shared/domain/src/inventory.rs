@@ -290,7 +290,7 @@ mod tests {
                 assert_eq!(when_short(looks, wait), Short::Reject, "{looks} looks of {wait:?}");
             }
         }
-        assert_eq!(when_short(0, Duration::ZERO), Short::Reject, "who may not wait is rejected at once");
+        assert_eq!(when_short(0, Duration::ZERO), Short::Reject, "an order that may not wait is rejected at once");
     }
 
     #[test]

@@ -106,49 +106,49 @@ pub struct Scenario {
 impl Scenario {
     /// The plan of `seed`, for a pipeline with so many queue functions, of which the clock is the one at index `clock`.
     pub fn draw(seed: u64, mappings: usize, clock: usize) -> Self {
-        let mut dice = fastrand::Rng::with_seed(seed);
-        let weather = match dice.u32(0..100) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let weather = match rng.u32(0..100) {
             0..10 => Weather { per_mille: 0, faults: 0 },
-            10..50 => Weather { per_mille: 20, faults: dice.u32(1..6) },
-            50..85 => Weather { per_mille: 60, faults: dice.u32(1..16) },
-            _ => Weather { per_mille: 150, faults: dice.u32(1..41) },
+            10..50 => Weather { per_mille: 20, faults: rng.u32(1..6) },
+            50..85 => Weather { per_mille: 60, faults: rng.u32(1..16) },
+            _ => Weather { per_mille: 150, faults: rng.u32(1..41) },
         };
-        let count = match dice.u32(0..100) {
+        let count = match rng.u32(0..100) {
             0..55 => 1,
             55..85 => 2,
             _ => 3,
         };
         let mut plan = Self {
             weather,
-            stock: SKUS.map(|sku| (sku, dice.u64(0..=STOCK_MAX))).to_vec(),
-            customers: (0..count).map(|_| customer(&mut dice)).collect(),
-            bad_deployment: (dice.u32(0..100) < 4).then(|| {
-                let from = within(&mut dice, ORDERS_WITHIN);
-                BadDeployment { mapping: dice.usize(0..mappings), from, until: from + within(&mut dice, Duration::from_secs(10 * 60)) }
+            stock: SKUS.map(|sku| (sku, rng.u64(0..=STOCK_MAX))).to_vec(),
+            customers: (0..count).map(|_| customer(&mut rng)).collect(),
+            bad_deployment: (rng.u32(0..100) < 4).then(|| {
+                let from = within(&mut rng, ORDERS_WITHIN);
+                BadDeployment { mapping: rng.usize(0..mappings), from, until: from + within(&mut rng, Duration::from_secs(10 * 60)) }
             }),
-            loses_everything_after: (dice.u32(0..100) < 15).then(|| within(&mut dice, 3 * ORDERS_WITHIN)),
-            lost_for: if dice.bool() { RETENTION + within(&mut dice, RETENTION) } else { Duration::ZERO },
+            loses_everything_after: (rng.u32(0..100) < 15).then(|| within(&mut rng, 3 * ORDERS_WITHIN)),
+            lost_for: if rng.bool() { RETENTION + within(&mut rng, RETENTION) } else { Duration::ZERO },
             keeps_the_clock: false,
             pause: None,
-            provider_calls_per_second: (dice.u32(0..100) < 15).then(|| dice.u32(PROVIDER_CALLS_PER_SECOND)),
-            provider_away: (dice.u32(0..100) < 8).then(|| {
-                let from = within(&mut dice, 2 * ORDERS_WITHIN);
-                (from, from + within(&mut dice, PROVIDER_AWAY_MAX))
+            provider_calls_per_second: (rng.u32(0..100) < 15).then(|| rng.u32(PROVIDER_CALLS_PER_SECOND)),
+            provider_away: (rng.u32(0..100) < 8).then(|| {
+                let from = within(&mut rng, 2 * ORDERS_WITHIN);
+                (from, from + within(&mut rng, PROVIDER_AWAY_MAX))
             }),
         };
-        match dice.u32(0..100) {
+        match rng.u32(0..100) {
             // Somebody switches a mapping off.
-            0..4 => plan.pause = Some(Pause { mapping: dice.usize(0..mappings), until: within(&mut dice, PAUSE_MAX) }),
+            0..4 => plan.pause = Some(Pause { mapping: rng.usize(0..mappings), until: within(&mut rng, PAUSE_MAX) }),
             // The same, while the clock checks in vain; and then its checks fail.
             4..6 => {
-                let until = within(&mut dice, PAUSE_MAX);
-                let from = within(&mut dice, until);
-                plan.pause = Some(Pause { mapping: (clock + 1 + dice.usize(0..mappings - 1)) % mappings, until });
-                plan.bad_deployment = Some(BadDeployment { mapping: clock, from, until: from + within(&mut dice, CLOCK_FAILS_MAX) });
+                let until = within(&mut rng, PAUSE_MAX);
+                let from = within(&mut rng, until);
+                plan.pause = Some(Pause { mapping: (clock + 1 + rng.usize(0..mappings - 1)) % mappings, until });
+                plan.bad_deployment = Some(BadDeployment { mapping: clock, from, until: from + within(&mut rng, CLOCK_FAILS_MAX) });
             }
             // Somebody takes all there is, with cards that will be declined; on half of these days nothing else is wrong.
             9..15 => {
-                if dice.bool() {
+                if rng.bool() {
                     plan = Self { customers: plan.customers, stock: plan.stock, ..Self::calm() };
                 }
                 let all: Vec<_> = plan
@@ -157,11 +157,11 @@ impl Scenario {
                     .map(|(sku, units)| (*sku, u32::try_from(*units).unwrap_or_default()))
                     .filter(|(_, units)| *units > 0)
                     .collect();
-                let count = if all.is_empty() { 0 } else { dice.u32(HOARDERS) };
+                let count = if all.is_empty() { 0 } else { rng.u32(HOARDERS) };
                 plan.customers.extend((0..count).map(|_| Customer {
-                    key: key_of(dice.u128(..)),
+                    key: key_of(rng.u128(..)),
                     order: order(&all, card::DECLINED),
-                    places_after: within(&mut dice, ORDERS_WITHIN),
+                    places_after: within(&mut rng, ORDERS_WITHIN),
                     is_impatient: false,
                     cancels_after: None,
                 }));
@@ -169,8 +169,8 @@ impl Scenario {
             // Everything is lost but the clock's messages, which are late.
             6..9 => {
                 plan.keeps_the_clock = true;
-                plan.pause = Some(Pause { mapping: clock, until: within(&mut dice, PAUSE_MAX) });
-                plan.loses_everything_after = Some(within(&mut dice, 3 * ORDERS_WITHIN));
+                plan.pause = Some(Pause { mapping: clock, until: within(&mut rng, PAUSE_MAX) });
+                plan.loses_everything_after = Some(within(&mut rng, 3 * ORDERS_WITHIN));
                 plan.bad_deployment = None;
             }
             _ => {}
@@ -259,40 +259,40 @@ impl fmt::Display for Scenario {
     }
 }
 
-fn customer(dice: &mut fastrand::Rng) -> Customer {
-    let payment_method = match dice.u32(0..100) {
+fn customer(rng: &mut fastrand::Rng) -> Customer {
+    let payment_method = match rng.u32(0..100) {
         0..60 => card::GOOD.to_owned(),
         60..70 => card::DECLINED.to_owned(),
         70..75 => card::UNKNOWN.to_owned(),
         75..81 => card::UNCAPTURABLE.to_owned(),
         81..83 => card::ASKS.to_owned(),
         // Its bank comes back before the first try, between two, or after the last.
-        83..88 => format!("{}{}", card::CONFIRMS_AFTER_S, dice.u32(CONFIRMS_AFTER_S)),
+        83..88 => format!("{}{}", card::CONFIRMS_AFTER_S, rng.u32(CONFIRMS_AFTER_S)),
         // The same within an hour, or within days and perhaps too late.
-        88..91 => format!("{}{}", card::CAPTURES_AFTER_S, dice.u32(0..3600)),
-        91..94 => format!("{}{}", card::CAPTURES_AFTER_S, dice.u32(CAPTURES_AFTER_S)),
+        88..91 => format!("{}{}", card::CAPTURES_AFTER_S, rng.u32(0..3600)),
+        91..94 => format!("{}{}", card::CAPTURES_AFTER_S, rng.u32(CAPTURES_AFTER_S)),
         // Too short to ship, so short that the capture may come too late, or just long enough.
-        _ => format!("{}{}", card::HOLDS_FOR_S, dice.u32(HOLD_S)),
+        _ => format!("{}{}", card::HOLDS_FOR_S, rng.u32(HOLD_S)),
     };
-    let skus = match dice.u32(0..4) {
+    let skus = match rng.u32(0..4) {
         0 => &SKUS[..],
         1 => &SKUS[1..],
         _ => &SKUS[..1],
     };
-    let lines: Vec<_> = skus.iter().map(|sku| (*sku, dice.u32(1..3))).collect();
+    let lines: Vec<_> = skus.iter().map(|sku| (*sku, rng.u32(1..3))).collect();
     Customer {
-        key: key_of(dice.u128(..)),
+        key: key_of(rng.u128(..)),
         order: order(&lines, &payment_method),
-        places_after: within(dice, ORDERS_WITHIN),
-        is_impatient: dice.u32(0..10) == 0,
-        cancels_after: match dice.u32(0..100) {
-            0..28 => Some(within(dice, ORDERS_WITHIN)),
-            28..32 => Some(within(dice, Duration::from_secs(30 * 60))),
+        places_after: within(rng, ORDERS_WITHIN),
+        is_impatient: rng.u32(0..10) == 0,
+        cancels_after: match rng.u32(0..100) {
+            0..28 => Some(within(rng, ORDERS_WITHIN)),
+            28..32 => Some(within(rng, Duration::from_secs(30 * 60))),
             _ => None,
         },
     }
 }
 
-fn within(dice: &mut fastrand::Rng, limit: Duration) -> Duration {
-    Duration::from_millis(dice.u64(0..u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)))
+fn within(rng: &mut fastrand::Rng, limit: Duration) -> Duration {
+    Duration::from_millis(rng.u64(0..u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)))
 }
