@@ -16,6 +16,11 @@ pub async fn stored(stack: &Stack, from: &str, to: &str, text: &str, authenticat
     stored_at(stack, from, to, text, authenticated, &crate::events::now().to_string()).await
 }
 
+/// An hour of the past (`2006-01-02T15`) whose places among the forwards no other test takes.
+pub fn hour_of_its_own() -> String {
+    format!("{}-{:02}-{:02}T{:02}", fastrand::u32(1990..2020), fastrand::u32(1..13), fastrand::u32(1..29), fastrand::u32(0..24))
+}
+
 /// [`stored`], of a mail that SES received at another time than now.
 ///
 /// # Errors

@@ -379,14 +379,8 @@ impl Function {
                 let to = format!("orders+{order_id}@example.com");
                 let told = inbound::stored(stack, &from, &to, "cancel", "PASS").await?;
                 ensure!(self.deliver(&[told]).await? == 0, "the mail was not handled");
-                // One more than is forwarded: it is looked at again. In an hour of its own, whose places no other story takes.
-                let hour = format!(
-                    "{}-{:02}-{:02}T{:02}",
-                    fastrand::u32(1990..2020),
-                    fastrand::u32(1..13),
-                    fastrand::u32(1..29),
-                    fastrand::u32(0..24)
-                );
+                // One more than is forwarded: it is looked at again.
+                let hour = inbound::hour_of_its_own();
                 let mut questions = vec![];
                 for n in 0..=email_inbound::forwards::FROM_ONE_MAX {
                     let at = format!("{hour}:{n:02}:00Z");

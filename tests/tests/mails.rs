@@ -359,7 +359,7 @@ async fn of_many_mails_of_one_sender_five_are_forwarded_and_a_digest_says_where_
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let _alone = CONSUMERS.write().await;
     let (writer, support) = (new_address("mallory"), "support@example.com");
-    let hour = format!("{}-{:02}-{:02}T{:02}", fastrand::u32(1990..2020), fastrand::u32(1..13), fastrand::u32(1..29), fastrand::u32(0..24));
+    let hour = inbound::hour_of_its_own();
     let mark = format!("{:08x}", fastrand::u32(..));
     let mut told = Vec::new();
     for n in 0..SENT {
