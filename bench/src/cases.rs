@@ -77,7 +77,7 @@ pub const CASES: &[Case] = &[
     Case::of("order-tracking", "order-placed"),
     Case::of("order-status", "read-order"),
     Case::of("order-deadline", "order-placed"),
-    Case::of("order-email", "order-placed"),
+    Case::of("order-email", "payment-authorized"),
     Case::of("customer-signup", "sign-up"),
     Case::of("welcome-email", "customer-signed-up"),
     Case::of("unsubscribe", "one-click"),

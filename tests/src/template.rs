@@ -68,6 +68,7 @@ pub const RULES: &[Rule] = &[
     operations::uncollected_payments_are_counted,
     operations::refused_captures_are_counted,
     operations::forwards_that_are_held_back_are_counted,
+    operations::mails_that_are_held_back_are_counted,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
 ];

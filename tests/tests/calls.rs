@@ -228,15 +228,18 @@ async fn a_mail_takes_one_read_two_writes_and_one_call_of_ses() -> Result<()> {
     let suppressions = mailer::suppression::Suppressions::new(counted.dynamodb(), counted.table("SuppressionsTable"));
     let address: mailer::OrdersAddress = "orders@example.com".parse()?;
     let set = counted.stack.state.output("MailConfigurationSetName")?.to_owned();
+    let limits = mailer::limits::Limits::new(counted.dynamodb(), counted.table("MailLimitsTable"), u64::MAX);
     let mailer = mailer::Mailer {
-        ledger: mailer::ledger::EmailLedger::new(counted.dynamodb(), counted.table("EmailLedgerTable"), suppressions),
+        ledger: mailer::ledger::EmailLedger::new(counted.dynamodb(), counted.table("EmailLedgerTable"), suppressions, limits),
         sender: Counting(mailer::ses::Ses::new(&counted.aws, address.clone(), set), counted.counter.clone()),
         ambient: Real,
     };
     let orders = pipeline::orders::Orders::new(counted.dynamodb(), counted.table("OrdersTable"));
     let core = counted.core(order_email::OrderEmail { orders, mailer, address });
     let (order_id, email) = (self::orders::<1>()[0], new_address("calls"));
-    let happened = event(order_id, now(), placed("MUG", 1, VISA));
+    let amount = Money { amount_minor: 1200, currency: Currency::EUR };
+    let capture_before = "2036-01-01T00:00:00Z".parse()?;
+    let happened = event(order_id, now(), PaymentAuthorized { payment: PaymentRef("pi_1".into()), amount, capture_before });
     counted.stack.put("OrdersTable", stored_order(&order_id.to_string(), "MUG", &email, &happened.time.to_string())).await?;
     let happened = std::slice::from_ref(&happened);
     assert_eq!(counted.calls(&core, happened).await, "GetItem 1, SendEmail 1, TransactWriteItems 1, UpdateItem 1");
@@ -281,7 +284,7 @@ const ORDERS_MAX: usize = 10;
 const MESSAGES: [(&str, u64); 6] = [
     ("inventory", 2),      // order.placed, order.shipped
     ("order-deadline", 1), // order.placed, 3 s later
-    ("order-email", 2),    // order.placed, order.shipped
+    ("order-email", 2),    // payment.authorized, order.shipped
     ("order-tracking", 6), // order.placed, payment.authorized, inventory.reserved, order.shipped, payment.captured, inventory.committed
     ("payment", 2),        // order.placed, order.shipped
     ("shipping", 2),       // payment.authorized, inventory.reserved

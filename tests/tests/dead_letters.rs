@@ -22,7 +22,7 @@ use std::{
 };
 use testkit::{
     engine::{deployed, function_processes, role_of},
-    shop::{EMAIL, VISA, heard, new_key, new_sku, stored_order},
+    shop::{EMAIL, VISA, heard, new_address, new_key, new_sku, stored_order},
     stack::{INSPECTOR, Letter, Patience, Stack},
 };
 
@@ -104,7 +104,7 @@ async fn archived(stack: &Stack, folder: &str) -> Result<BTreeSet<String>> {
 /// An order that lies in the table and that nobody was told of, and its announcement.
 async fn unannounced(stack: &Stack, sku: &str) -> Result<(String, String)> {
     let (order_id, time) = (new_order(), now());
-    stack.put("OrdersTable", stored_order(&order_id, sku, EMAIL, &time.to_string())).await?;
+    stack.put("OrdersTable", stored_order(&order_id, sku, &new_address(EMAIL), &time.to_string())).await?;
     let announcement = event(&order_id, time, placed(sku, 1, VISA)).to_json();
     Ok((order_id, announcement))
 }

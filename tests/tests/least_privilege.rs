@@ -232,7 +232,7 @@ impl Function {
                 None => Ok(answer),
             }
         };
-        stack.put("OrdersTable", stored_order(&order_id, sku, EMAIL, &now().to_string())).await?;
+        stack.put("OrdersTable", stored_order(&order_id, sku, &new_address(EMAIL), &now().to_string())).await?;
         let never = json!({
             "order_id": {"S": uncollected}, "state": {"S": "uncollected"}, "payment": {"S": "pi_1"}, "capture_code": {"S": "expired"},
             "amount": {"M": {"amount_minor": {"N": "1200"}, "currency": {"S": "EUR"}}}, "uncollected_at": {"S": now().to_string()},
@@ -304,7 +304,7 @@ impl Function {
             "order-deadline" => {
                 // An order that lies in the table and that nobody was told of: the nudge announces it.
                 let order_id = new_order();
-                stack.put("OrdersTable", stored_order(&order_id, &sku, EMAIL, &now().to_string())).await?;
+                stack.put("OrdersTable", stored_order(&order_id, &sku, &new_address(EMAIL), &now().to_string())).await?;
                 let nudged = self.deliver(&[event(&order_id, now(), placed(&sku, 1, VISA)).to_json()]).await?;
                 ensure!(nudged == 0, "its next check could not be scheduled");
                 self.parks_and_hides().await?;

@@ -1,12 +1,14 @@
 //! The mails, on the deployed stack with IAM enforced: who gets which, who gets none, and nobody one twice.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use domain::{CustomerId, EmailAddress};
 use end_to_end::{
     dead_letters::{purge, put},
+    events::now,
     inbound,
 };
+use mailer::{Hour, limits::TO_ONE_MAX};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -114,7 +116,31 @@ async fn a_cancelled_order_is_mailed_with_the_reason_in_the_customers_words() ->
         let cancelled = mails.iter().find(|mail| mail.template() == "cancelled").unwrap();
         ensure!(cancelled.body_text.contains(words), "{}", cancelled.body_text);
     }
+    assert_eq!(stack.mails_to(&poor).await?.len(), 1, "nobody confirms what was not authorized");
     Ok(())
+}
+
+/// The attack: orders that cost nothing, all with somebody else's address.
+#[tokio::test]
+async fn one_address_gets_ten_mails_in_an_hour_whatever_is_ordered_with_it() -> Result<()> {
+    const ORDERS: usize = 14;
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _shared = CONSUMERS.read().await;
+    let sku = new_sku("MUG");
+    stack.stock_up(&sku, 1200, 2 * ORDERS as u64).await?;
+    // A second time where the hour has ended meanwhile.
+    for _ in 0..2 {
+        let (victim, hour) = (new_address("victim"), Hour::of(now()));
+        for _ in 0..ORDERS {
+            stack.ended(&stack.place_of(&victim, &[(&sku, 1)], DECLINED).await?).await?;
+        }
+        rests(&stack, "OrderEmailQueue").await?;
+        if Hour::of(now()) == hour {
+            assert_eq!(stack.mails_to(&victim).await?.len() as u64, TO_ONE_MAX);
+            return Ok(());
+        }
+    }
+    bail!("{ORDERS} orders take longer than an hour")
 }
 
 /// A notification of SES as it documents them, about another address.

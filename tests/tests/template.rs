@@ -627,6 +627,7 @@ fn a_table_that_can_lose_its_records_is_refused() -> Result<()> {
     complains(rule, &without("PaymentsTable/PointInTimeRecoverySpecification")?, "PaymentsTable: no point-in-time")?;
     complains(rule, &with("PaymentsTable/BillingMode", json!("PROVISIONED"))?, "PaymentsTable: not on demand")?;
     complains(rule, &with("PaymentsTable/TimeToLiveSpecification", json!({ "Enabled": true }))?, "expire")?;
+    complains(rule, &without("/Resources/MailLimitsTable/Properties/TimeToLiveSpecification")?, "for ever")?;
     complains(rule, &with("PaymentsTable/AttributeDefinitions/0/AttributeType", json!("N"))?, "PaymentsTable: not keyed")
 }
 
@@ -718,6 +719,10 @@ fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
     let rule = operations::forwards_that_are_held_back_are_counted;
     complains(rule, &without("/Resources/ForwardsHeldBackAlarm")?, "held back")?;
     complains(rule, &with("ForwardsHeldBackFilter/FilterPattern", json!("{ $.inbound = \"forwarded\" }"))?, "held back")?;
+    let rule = operations::mails_that_are_held_back_are_counted;
+    complains(rule, &without("/Resources/MailsLimitedAlarm")?, "held back")?;
+    complains(rule, &without("/Resources/WelcomeMailsLimitedFilter")?, "WelcomeEmailLogGroup")?;
+    complains(rule, &with("OrderMailsLimitedFilter/FilterPattern", json!("{ $.mail = \"limited\" }"))?, "OrderEmailLogGroup")?;
     let rule = operations::what_is_lost_or_throttled_is_watched;
     complains(rule, &without("/Resources/MailEventsLostAlarm")?, "MailEventsTopic")?;
     complains(rule, &without("/Resources/ThrottlesAlarm")?, "Throttles")?;

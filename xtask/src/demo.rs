@@ -231,7 +231,8 @@ async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<
 
 async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[CatalogueItem]) -> Result<String> {
     let lines: Vec<(String, u32)> = story.lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect();
-    let (key, order) = (testkit::shop::new_key(), story::order(&lines, "EUR", story.payment_method));
+    let key = testkit::shop::new_key();
+    let order = story::order(&key, &lines, "EUR", story.payment_method);
     let placed = story::place(&state.api_url, &key, &order).await?;
     let total = money(placed.body["total"]["amount_minor"].as_i64().unwrap_or_default(), "EUR");
     teller.say(&format!("POST /orders → 202  {}, {total}  {}", basket(&lines, catalogue), dim(&placed.order_id)));

@@ -43,14 +43,14 @@ fn line(text: &str) -> Result<(String, u32), String> {
 
 pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let state = state::require(repository)?;
+    let key = options.key.unwrap_or_else(testkit::shop::new_key);
     let order = match &options.file {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
             serde_json::from_str::<Value>(&text).with_context(|| format!("{} is not JSON", path.display()))?
         }
-        None => story::order(&options.lines, &options.currency, &options.payment_method),
+        None => story::order(&key, &options.lines, &options.currency, &options.payment_method),
     };
-    let key = options.key.unwrap_or_else(testkit::shop::new_key);
     let mut teller = Teller::new("order", 0);
     let placed = story::place(&state.api_url, &key, &order).await?;
     let lines: Vec<(String, u32)> = order["lines"].as_array().into_iter().flatten().filter_map(ordered).collect();

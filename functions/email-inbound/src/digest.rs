@@ -3,10 +3,10 @@
 //! [`EmailInbound`](crate::EmailInbound) sends it. It refuses to quote the replies, not even a subject or a sender: an attacker
 //! chooses those too.
 
-use crate::forwards::{ALL_MAX, Closed, FROM_ONE_MAX, Hour, LISTED_MAX, UNVERIFIED_MAX, Writer};
+use crate::forwards::{ALL_MAX, Closed, FROM_ONE_MAX, LISTED_MAX, UNVERIFIED_MAX, Writer};
 use domain::EmailAddress;
 use lambda_kit::Failure;
-use mailer::{Letter, mail_templates, text};
+use mailer::{Hour, Letter, mail_templates, text};
 
 /// The template's name, and the end of the mail's id: an hour is told of once.
 pub const TEMPLATE: &str = "forward-digest";
@@ -76,5 +76,6 @@ pub fn letter(hour: Hour, closed: &Closed, bucket: &str, support: &EmailAddress)
         reply_to: None,
         template: TEMPLATE,
         headers: vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())],
+        unpaid: false,
     })
 }

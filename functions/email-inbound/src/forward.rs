@@ -124,6 +124,7 @@ pub fn letter(
         template: TEMPLATE,
         // RFC 3834: nothing must answer this by itself, and if something does, its answer is dropped here.
         headers: vec![("Auto-Submitted".to_owned(), "auto-forwarded".to_owned())],
+        unpaid: false, // it has a limit of its own
     })
 }
 

@@ -18,6 +18,7 @@ use lambda_kit::{
     Failure,
     dynamodb::{DynamoDb, Table, Update, Updated, number, string},
 };
+use mailer::Hour;
 use serde::Deserialize;
 
 /// Most replies of one sender that are forwarded in an hour. A customer writes once, corrects it, and adds a photograph; a
@@ -51,37 +52,14 @@ const DIGEST_BY: &str = "digest_by";
 /// When the digest was made of the row. What is in it stays as it is from then on.
 const CLOSED_AT: &str = "closed_at";
 
-/// The hour in which SES received a mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hour {
-    /// Hours since the Unix epoch.
-    number: i64,
+/// How long, from `now`, the first digest of `hour` waits.
+pub fn digest_after(hour: Hour, now: Timestamp) -> SignedDuration {
+    hour.end().duration_since(now) + DIGEST_MARGIN
 }
 
-impl Hour {
-    const SECONDS: i64 = 3600;
-
-    /// The one that `time` lies in.
-    pub fn of(time: Timestamp) -> Self {
-        Self { number: time.as_second().div_euclid(Self::SECONDS) }
-    }
-    /// When it began.
-    pub fn begin(self) -> Timestamp {
-        Timestamp::from_second(self.number.saturating_mul(Self::SECONDS)).unwrap_or(Timestamp::MAX)
-    }
-    /// When it is over.
-    pub fn end(self) -> Timestamp {
-        Self { number: self.number.saturating_add(1) }.begin()
-    }
-    /// How long, from `now`, its first digest waits.
-    pub fn digest_after(self, now: Timestamp) -> SignedDuration {
-        self.end().duration_since(now) + DIGEST_MARGIN
-    }
-    /// The row of its first digest, and those of what came late.
-    fn row(self, round: usize) -> String {
-        let first = format!("forwards/{}", self.begin().strftime("%Y-%m-%dT%H"));
-        if round == 1 { first } else { format!("{first}/{round}") }
-    }
+/// The row of an hour's first digest, and those of what came late.
+fn row_id(hour: Hour, round: usize) -> String {
+    if round == 1 { format!("forwards/{hour}") } else { format!("forwards/{hour}/{round}") }
 }
 
 /// Who wrote a mail, as far as it is counted: a pseudonym, no address.
@@ -224,7 +202,7 @@ impl<D: DynamoDb> Forwards for ForwardRows<D> {
         let update = sets.iter().fold(Update::new().if_absent(CLOSED_AT), |update, (set, max)| {
             update.add_to_set(set, mail_id).if_set_has_room(set, mail_id, number(*max as u64))
         });
-        let row = match self.0.update::<Row>(&hour.row(1), update).await? {
+        let row = match self.0.update::<Row>(&row_id(hour, 1), update).await? {
             Updated::Now(_) => return Ok(Place::Forward),
             Updated::Refused(row) => row.ok_or_else(gone)?,
         };
@@ -239,7 +217,7 @@ impl<D: DynamoDb> Forwards for ForwardRows<D> {
         };
         let entry = format!("{}/{}", writer.name(), reply.notification.key);
         for round in 1..=ROUNDS_MAX {
-            if let Some(row) = self.hold_back(&hour.row(round), &entry, mail_id).await? {
+            if let Some(row) = self.hold_back(&row_id(hour, round), &entry, mail_id).await? {
                 return Ok(Place::HeldBack { limit, reports: row.digest_by.as_deref() == Some(mail_id) });
             }
         }
@@ -248,7 +226,7 @@ impl<D: DynamoDb> Forwards for ForwardRows<D> {
 
     async fn close(&self, hour: Hour, mail_id: &str, now: Timestamp) -> Result<Closed, Failure> {
         for round in 1..=ROUNDS_MAX {
-            let id = hour.row(round);
+            let id = row_id(hour, round);
             let update = Update::new().set_once(CLOSED_AT, string(now.to_string())).if_equals(DIGEST_BY, string(mail_id));
             match self.0.update::<Row>(&id, update).await? {
                 Updated::Now(Row { mut held_back, .. }) => {

@@ -25,7 +25,7 @@ use domain::{
     event::{CancelRequest, OrderCancelRequested},
 };
 use forward::Why;
-use forwards::{Forwards, Hour, Place, Reply, Writer};
+use forwards::{Forwards, Place, Reply, Writer};
 use inbox::{Inbox, Stored};
 use lambda_kit::{
     Ambient, Failure,
@@ -35,7 +35,7 @@ use lambda_kit::{
     trace,
 };
 use mail::Mail;
-use mailer::{Ledger, Letter, Mailer, OrdersAddress, Outcome, Sender};
+use mailer::{Hour, Ledger, Letter, Mailer, OrdersAddress, Outcome, Sender};
 use notification::{Message, Notification};
 use pipeline::orders::CancelAsked;
 use std::time::Duration;
@@ -143,7 +143,7 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> Consume
                     Place::Forward => {}
                     Place::HeldBack { limit, reports } => {
                         tracing::info!(inbound = "held_back", reason = why.as_str(), limit = limit.as_str(), mail_id, "mail received");
-                        let after = hour.digest_after(self.mailer.ambient.now()).max(forwards::LATE_WAIT);
+                        let after = forwards::digest_after(hour, self.mailer.ambient.now()).max(forwards::LATE_WAIT);
                         let look_again_after = if reports { Some(Duration::try_from(after).unwrap_or_default()) } else { None };
                         return Ok(Handled { publish: Vec::new(), look_again_after });
                     }
@@ -161,7 +161,7 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> EmailIn
     /// Tells support of the replies of this mail's hour that were not forwarded, once the hour is over.
     async fn report(&self, notification: &Notification) -> Result<Handled, Failure> {
         let (hour, now) = (Hour::of(notification.received_at), self.mailer.ambient.now());
-        let left = Duration::try_from(hour.digest_after(now)).unwrap_or_default();
+        let left = Duration::try_from(forwards::digest_after(hour, now)).unwrap_or_default();
         if !left.is_zero() {
             return Ok(Handled { publish: Vec::new(), look_again_after: Some(left) });
         }
@@ -177,6 +177,9 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> EmailIn
             Outcome::Sent | Outcome::AlreadySent => Ok(()),
             // Acknowledged, the customer's words would be gone.
             Outcome::Suppressed => Err(Failure::bug("SupportSuppressed", "support is never suppressed, and its ledger asks no list")),
+            Outcome::Limited(_) => {
+                Err(Failure::bug("SupportLimited", "mail to support is limited by its places, and its ledger counts nothing"))
+            }
         }
     }
 

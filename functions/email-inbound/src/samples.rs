@@ -5,7 +5,7 @@
 use crate::{
     digest,
     forward::{self, Why},
-    forwards::{Closed, Hour, Writer},
+    forwards::{Closed, Writer},
     mail::Mail,
     notification::Message,
 };
@@ -27,7 +27,7 @@ fn sample_digest() -> Option<(&'static str, mailer::Mail)> {
     let key = |n: u8| format!("d6iitobk75ur44p8kdnnp7g2n800{n}");
     let held_back = vec![(ada.clone(), key(1)), (ada, key(2)), (forged, key(3))];
     let closed = Closed { id: "forwards/2026-05-04T10".to_owned(), held_back };
-    let hour = Hour::of("2026-05-04T10:31:07Z".parse().ok()?);
+    let hour = mailer::Hour::of("2026-05-04T10:31:07Z".parse().ok()?);
     Some(("forward-digest", digest::letter(hour, &closed, "inbound", &"support@example.com".parse().ok()?).ok()?.mail))
 }
 

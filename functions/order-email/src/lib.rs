@@ -2,8 +2,9 @@
 //!
 //! `main.rs` wires it behind its queue. One read finds the order and its address, for no event carries one; the
 //! [`Mailer`] sees to it that each mail goes out once. It refuses to mail what is no longer news: an event older than
-//! [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX), and a receipt for an order that has since shipped or been cancelled. It
-//! announces nothing.
+//! [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX), and a receipt for an order that has since shipped or been cancelled. It mails no
+//! receipt before the order's payment is authorized: an order costs its author nothing until then, and bears any address.
+//! It announces nothing.
 
 mod mails;
 pub mod samples;
@@ -51,7 +52,7 @@ impl<O: Orders, L: Ledger, S: Sender, A: Ambient> Stage for OrderEmail<O, L, S, 
         // deleted, or never was, and no retry brings it. Parking it says so at once, with the reason beside it.
         let unknown = || Failure::permanent("UnknownOrder", "there is no order of this id to write about");
         let order = self.orders.find(&order_id).await?.ok_or_else(unknown)?;
-        if matches!(event.event, Event::OrderPlaced(_)) && order.facts.status() >= Status::Cancelled {
+        if matches!(event.event, Event::PaymentAuthorized(_)) && order.facts.status() >= Status::Cancelled {
             mailer::log(OVERTAKEN, template, &mail_id);
             return Ok(Reply::nothing());
         }
@@ -65,6 +66,8 @@ impl<O: Orders, L: Ledger, S: Sender, A: Ambient> Stage for OrderEmail<O, L, S, 
             template,
             // RFC 3834: vacation responders must not answer.
             headers: vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())],
+            // A hold that shipping has not heard of yet is missed: the mail is counted once too often.
+            unpaid: matches!(&event.event, Event::OrderCancelled(cancelled) if cancelled.payment.is_none()),
         };
         self.mailer.send(&letter).await?;
         Ok(Reply::nothing())
@@ -74,7 +77,7 @@ impl<O: Orders, L: Ledger, S: Sender, A: Ambient> Stage for OrderEmail<O, L, S, 
 /// The name of the template that tells of `event`: also the end of the mail's id, so that an order causes each mail once.
 fn template(event: &Event) -> Option<&'static str> {
     match event {
-        Event::OrderPlaced(_) => Some("received"),
+        Event::PaymentAuthorized(_) => Some("received"),
         Event::OrderShipped(_) => Some("shipped"),
         Event::OrderCancelled(_) => Some("cancelled"),
         _ => None,

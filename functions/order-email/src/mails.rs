@@ -59,7 +59,7 @@ pub(crate) fn mail(event: &Event, order: &Order) -> Result<Option<Mail>, Failure
     let greeting = greeting(&order.customer.name.0);
     let (order_id, placed_on, lines, total) = (order.order_id.to_string(), day(order.received_at), lines(order), order.total);
     let mail = match event {
-        Event::OrderPlaced(_) => Received { greeting, order_id, placed_on, lines, total, goes_to: goes_to(order) }.mail(),
+        Event::PaymentAuthorized(_) => Received { greeting, order_id, placed_on, lines, total, goes_to: goes_to(order) }.mail(),
         Event::OrderShipped(shipped) => {
             let tracking_number = one_line(&shipped.tracking_number, TRACKING_CHARS_MAX);
             Shipped { greeting, tracking_number, order_id, placed_on, lines, total, goes_to: goes_to(order) }.mail()

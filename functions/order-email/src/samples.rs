@@ -5,7 +5,7 @@
 use crate::mails;
 use domain::{
     Currency, Event, Line, Money, Order, Personal,
-    event::{CancelReason, OrderCancelled, OrderPlaced, OrderShipped, PaymentRef},
+    event::{CancelReason, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentRef},
     order::{Address, Customer},
     tracking::Facts,
 };
@@ -16,9 +16,10 @@ pub fn samples() -> Vec<(&'static str, Mail)> {
     let Some(order) = order() else { return Vec::new() };
     let cancelled = |reason| OrderCancelled { reason, payment: None, items: None }.into();
     let tracking_number = order.order_id.tracking_number();
+    let payment = || PaymentRef("pi_sample".into());
     let told: [(&str, Event); 7] = [
-        ("received", OrderPlaced { lines: order.lines.clone(), total: order.total, payment_method: order.payment_method.clone() }.into()),
-        ("shipped", OrderShipped { tracking_number, payment: PaymentRef("pi_sample".into()), items: vec![] }.into()),
+        ("received", PaymentAuthorized { payment: payment(), amount: order.total, capture_before: order.received_at }.into()),
+        ("shipped", OrderShipped { tracking_number, payment: payment(), items: vec![] }.into()),
         ("cancelled-customer-asked", cancelled(CancelReason::CustomerAsked)),
         ("cancelled-timed-out", cancelled(CancelReason::TimedOut)),
         ("cancelled-payment-declined", cancelled(CancelReason::PaymentDeclined)),

@@ -3,7 +3,7 @@
 use super::*;
 use domain::{
     CustomerId, EventType, Subject, Timestamp,
-    event::{CancelReason, CustomerSignedUp, OrderCancelled, OrderPlaced, OrderShipped, PaymentCaptured, PaymentRef},
+    event::{CancelReason, CustomerSignedUp, OrderCancelled, OrderPlaced, OrderShipped, PaymentAuthorized, PaymentCaptured, PaymentRef},
     tracking::Fact,
 };
 use lambda_kit::Kind;
@@ -62,15 +62,20 @@ async fn hear(world: &World, event: Event) -> Result<(), Failure> {
     assert_eq!(reply, Reply::nothing(), "it announces nothing");
     Ok(())
 }
-fn placed() -> Event {
-    let Order { lines, total, payment_method, .. } = order();
-    OrderPlaced { lines, total, payment_method }.into()
+fn payment() -> PaymentRef {
+    PaymentRef("pi_1".into())
+}
+fn authorized() -> Event {
+    PaymentAuthorized { payment: payment(), amount: order().total, capture_before: order().received_at }.into()
 }
 fn shipped() -> Event {
-    OrderShipped { tracking_number: "OP282430614066".into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into()
+    OrderShipped { tracking_number: "OP282430614066".into(), payment: payment(), items: vec![] }.into()
 }
 fn cancelled(reason: CancelReason) -> Event {
-    OrderCancelled { reason, payment: None, items: None }.into()
+    OrderCancelled { reason, payment: Some(payment()), items: None }.into()
+}
+fn cancelled_unpaid() -> Event {
+    OrderCancelled { reason: CancelReason::PaymentDeclined, payment: None, items: None }.into()
 }
 const REASONS: [CancelReason; 5] = [
     CancelReason::CustomerAsked,
@@ -85,7 +90,7 @@ const REASONS: [CancelReason; 5] = [
 #[tokio::test]
 async fn each_event_is_one_read_one_claim_one_mail_and_one_note_of_it() {
     let id = order().order_id;
-    for (event, template) in [(placed(), "received"), (shipped(), "shipped"), (cancelled(CancelReason::TimedOut), "cancelled")] {
+    for (event, template) in [(authorized(), "received"), (shipped(), "shipped"), (cancelled(CancelReason::TimedOut), "cancelled")] {
         let world = world();
         hear(&world, event).await.unwrap();
         let mail_id = format!("{id}/{template}");
@@ -98,11 +103,42 @@ async fn each_event_is_one_read_one_claim_one_mail_and_one_note_of_it() {
     }
 }
 
+/// Placing an order costs nothing, and it bears whatever address its author types.
+#[tokio::test]
+async fn an_order_mails_nobody_before_its_payment_is_authorized_and_a_cancelled_one_takes_a_place_among_the_unpaid() {
+    let world = world();
+    let Order { lines, total, payment_method, order_id, .. } = order();
+    assert_eq!(
+        failed(hear(&world, OrderPlaced { lines, total, payment_method }.into()).await),
+        (Kind::Permanent, "NotForThisStage".into())
+    );
+    assert_eq!(*world.post.calls.borrow(), [""; 0]);
+
+    world.post.unpaid_is_full.set(true);
+    hear(&world, cancelled_unpaid()).await.unwrap();
+    assert!(world.post.out.borrow().is_empty());
+    hear(&world, authorized()).await.unwrap();
+    hear(&world, shipped()).await.unwrap();
+    assert_eq!(world.post.out.borrow().len(), 2, "who pays is mailed");
+    assert!(
+        world.post.calls.borrow().contains(&"place unpaid".to_owned())
+            && world.post.calls.borrow().contains(&format!("sent {order_id}/shipped"))
+    );
+}
+
+#[tokio::test]
+async fn an_address_gets_so_many_mails_in_an_hour_and_the_event_is_done() {
+    let world = world();
+    world.post.full.borrow_mut().insert("ada@example.com".into());
+    hear(&world, shipped()).await.unwrap();
+    assert_eq!((world.post.out.borrow().len(), world.post.rows.borrow().len()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_duplicate_mails_nothing() {
     let world = world();
     for _ in 0..3 {
-        hear(&world, placed()).await.unwrap();
+        hear(&world, authorized()).await.unwrap();
     }
     assert_eq!(world.post.out.borrow().len(), 1);
 }
@@ -111,11 +147,11 @@ async fn a_duplicate_mails_nothing() {
 async fn duplicates_at_once_mail_once_and_the_other_comes_again() {
     let world = world();
     world.post.refuses.replace(Some(Failure::transient("Timeout", "no answer")));
-    assert_eq!(failed(hear(&world, placed()).await), (Kind::Transient, "Timeout".into()));
-    assert_eq!(failed(hear(&world, placed()).await), (Kind::Transient, "MailInFlight".into()));
+    assert_eq!(failed(hear(&world, authorized()).await), (Kind::Transient, "Timeout".into()));
+    assert_eq!(failed(hear(&world, authorized()).await), (Kind::Transient, "MailInFlight".into()));
     world.post.now.set(world.post.now.get() + SENDING_FOR);
-    hear(&world, placed()).await.unwrap();
-    hear(&world, placed()).await.unwrap();
+    hear(&world, authorized()).await.unwrap();
+    hear(&world, authorized()).await.unwrap();
     assert_eq!(world.post.out.borrow().len(), 1);
 }
 
@@ -137,7 +173,7 @@ async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_is_th
 async fn whoever_is_suppressed_gets_no_mail_and_the_event_is_done() {
     let world = world();
     world.post.suppressed.borrow_mut().insert("ada@example.com".into());
-    for event in [placed(), shipped()] {
+    for event in [authorized(), shipped()] {
         hear(&world, event).await.unwrap();
     }
     assert_eq!((world.post.out.borrow().len(), world.post.rows.borrow().len()), (0, 0));
@@ -152,7 +188,7 @@ async fn a_receipt_is_overtaken_by_the_orders_end_and_by_nothing_else() {
         changed.facts.insert(*event_type, fact);
         let overtaken = changed.facts.status() >= Status::Cancelled;
         world.order.replace(Some(changed));
-        hear(&world, placed()).await.unwrap();
+        hear(&world, authorized()).await.unwrap();
         assert_eq!(world.post.out.borrow().is_empty(), overtaken, "{event_type}");
         assert_eq!(
             world.post.calls.borrow().len(),
@@ -173,7 +209,7 @@ async fn events_out_of_order_mail_the_end_and_no_receipt_after_it() {
     let mut tracked = order();
     tracked.facts.insert(EventType::OrderShipped, Fact { at: order().received_at, reason: None, tracking_number: None });
     world.order.replace(Some(tracked));
-    hear(&world, placed()).await.unwrap();
+    hear(&world, authorized()).await.unwrap();
     assert_eq!(world.post.out.borrow().iter().map(|letter| letter.template).collect::<Vec<_>>(), ["shipped"]);
 }
 
@@ -181,12 +217,12 @@ async fn events_out_of_order_mail_the_end_and_no_receipt_after_it() {
 async fn what_is_older_than_a_day_is_not_mailed_and_not_even_looked_up() {
     let world = world();
     world.post.now.set(order().received_at + MAIL_AGE_MAX + Duration::from_millis(1));
-    for event in [placed(), shipped(), cancelled(CancelReason::OutOfStock)] {
+    for event in [authorized(), shipped(), cancelled(CancelReason::OutOfStock)] {
         hear(&world, event).await.unwrap();
     }
     assert_eq!(*world.post.calls.borrow(), [""; 0]);
     world.post.now.set(order().received_at + MAIL_AGE_MAX);
-    hear(&world, placed()).await.unwrap();
+    hear(&world, authorized()).await.unwrap();
     assert_eq!(world.post.out.borrow().len(), 1);
 }
 
@@ -194,7 +230,7 @@ async fn what_is_older_than_a_day_is_not_mailed_and_not_even_looked_up() {
 async fn an_unknown_order_is_parked_with_its_reason() {
     let world = world();
     world.order.take();
-    assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "UnknownOrder".into()));
+    assert_eq!(failed(hear(&world, authorized()).await), (Kind::Permanent, "UnknownOrder".into()));
     assert_eq!(world.post.calls.borrow().len(), 1);
 }
 
@@ -204,10 +240,10 @@ async fn what_can_never_be_mailed_is_parked() {
     let mut unusable = order();
     unusable.customer.email.0 = "Ada Example".into();
     world.order.replace(Some(unusable));
-    assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "UnusableAddress".into()));
+    assert_eq!(failed(hear(&world, authorized()).await), (Kind::Permanent, "UnusableAddress".into()));
     world.order.replace(Some(order()));
     world.post.refuses.replace(Some(Failure::permanent("MessageRejected", "SES rejects what the mail says")));
-    assert_eq!(failed(hear(&world, placed()).await), (Kind::Permanent, "MessageRejected".into()));
+    assert_eq!(failed(hear(&world, authorized()).await), (Kind::Permanent, "MessageRejected".into()));
 }
 
 #[tokio::test]
@@ -228,7 +264,7 @@ fn mail(event: &Event, order: &Order) -> Mail {
     mails::mail(event, order).unwrap().unwrap()
 }
 fn every_mail(order: &Order) -> Vec<Mail> {
-    [placed(), shipped()].into_iter().chain(REASONS.map(cancelled)).map(|event| mail(&event, order)).collect()
+    [authorized(), shipped()].into_iter().chain(REASONS.map(cancelled)).map(|event| mail(&event, order)).collect()
 }
 /// HTML as text: without tags, with its five escapes read back, blanks in a row as one.
 fn read(html: &str) -> String {
@@ -244,7 +280,7 @@ fn read(html: &str) -> String {
 #[tokio::test]
 async fn subjects_say_what_has_happened() {
     let world = world();
-    for event in [placed(), shipped()] {
+    for event in [authorized(), shipped()] {
         hear(&world, event).await.unwrap();
     }
     let id = order().order_id;
@@ -293,9 +329,9 @@ fn whatever_a_customer_types_stays_text() {
     let mut hostile = order();
     let text = "</p><script>a('1')</script>\"><img>&amp;";
     hostile.customer.name.0 = "<script>".into();
-    let event: Event = OrderShipped { tracking_number: text.into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into();
+    let event: Event = OrderShipped { tracking_number: text.into(), payment: payment(), items: vec![] }.into();
     let plain = mail(&shipped(), &order());
-    for (event, shown) in [(placed(), "Hello <script>"), (event, text)] {
+    for (event, shown) in [(authorized(), "Hello <script>"), (event, text)] {
         let mail = mail(&event, &hostile);
         assert!(!mail.html.contains("<script") && !mail.html.contains("<img"), "{}", mail.html);
         assert!(read(&mail.html).contains(shown) && mail.text.contains(shown), "and is shown as it was typed");
@@ -328,7 +364,7 @@ fn whatever_a_customer_types_stays_on_its_line() {
     for field in [&mut hostile.customer.name, &mut hostile.shipping_address.line1, &mut hostile.shipping_address.city] {
         field.0 = text.into();
     }
-    let event: Event = OrderShipped { tracking_number: text.into(), payment: PaymentRef("pi_1".into()), items: vec![] }.into();
+    let event: Event = OrderShipped { tracking_number: text.into(), payment: payment(), items: vec![] }.into();
     for mail in every_mail(&hostile).into_iter().chain([mail(&event, &hostile)]) {
         assert!(!mail.subject.contains(char::is_control), "{:?}", mail.subject);
         assert!(mail.text.lines().all(|line| !line.starts_with("Bcc") && !line.starts_with("You have won")), "{}", mail.text);
@@ -348,7 +384,7 @@ fn an_order_of_fifty_long_lines_is_a_mail_that_mailboxes_take() {
     let line = |n: usize| domain::Line { sku: format!("{n:0>64}").parse().unwrap(), quantity: 1000, unit_price_minor: 99_999 };
     large.lines = (0..domain::line::LINES_MAX).map(line).collect();
     // Gmail cuts a message off at 102 KiB.
-    assert!(mail(&placed(), &large).html.len() < 102 * 1024);
+    assert!(mail(&authorized(), &large).html.len() < 102 * 1024);
 }
 
 #[test]
@@ -382,7 +418,7 @@ async fn the_samples_are_mailed_or_parked_as_their_names_say() {
         let fates = fates(&Consume { stage: stage(&world), ambient: &world.post }, sample).await;
         let out: Vec<_> = world.post.out.borrow().iter().map(|letter| letter.template).collect();
         let (expected_fates, expected_out): (Vec<Result<(), &str>>, Vec<&str>) = match name.as_str() {
-            "order-placed" => (vec![Ok(())], vec!["received"]),
+            "payment-authorized" => (vec![Ok(())], vec!["received"]),
             "order-shipped" => (vec![Ok(())], vec!["shipped"]),
             "order-cancelled" => (vec![Ok(())], vec!["cancelled"]),
             "duplicate" => (vec![Ok(()), Ok(())], vec!["received"]),

@@ -59,6 +59,7 @@ impl<C: Customers, L: Ledger, S: Sender, A: Ambient> Stage for WelcomeEmail<C, L
             template: TEMPLATE,
             // RFC 3834: vacation responders must not answer.
             headers: vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())],
+            unpaid: true, // a form is sent for nothing, with anybody's address
         };
         self.mailer.send(&letter).await?;
         Ok(Reply::nothing())

@@ -55,7 +55,13 @@ async fn a_sign_up_is_one_read_one_claim_one_mail_and_one_note_of_it_and_a_dupli
     let world = world();
     sign_up(&world).await.unwrap();
     let id = customer().customer_id;
-    let calls = [format!("find {id}"), format!("claim {id}/welcome"), format!("SendEmail {id}/welcome"), format!("sent {id}/welcome")];
+    let calls = [
+        format!("find {id}"),
+        format!("claim {id}/welcome"),
+        "place unpaid".into(),
+        format!("SendEmail {id}/welcome"),
+        format!("sent {id}/welcome"),
+    ];
     assert_eq!(*world.post.calls.borrow(), calls);
     sign_up(&world).await.unwrap();
     let [letter] = &world.post.out.borrow()[..] else { panic!("one mail") };
@@ -83,6 +89,15 @@ async fn whoever_is_suppressed_gets_no_welcome_and_the_event_is_done() {
     world.post.suppressed.borrow_mut().insert("ada@example.com".into());
     sign_up(&world).await.unwrap();
     assert_eq!((world.post.out.borrow().len(), world.post.rows.borrow().len()), (0, 0));
+}
+
+/// A form is sent for nothing, with anybody's address.
+#[tokio::test]
+async fn of_welcomes_only_so_many_go_out_in_an_hour_and_the_event_is_done() {
+    let world = world();
+    world.post.unpaid_is_full.set(true);
+    sign_up(&world).await.unwrap();
+    assert_eq!(world.post.out.borrow().len(), 0);
 }
 
 #[tokio::test]

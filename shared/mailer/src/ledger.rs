@@ -1,9 +1,9 @@
-//! The ledger in DynamoDB: one row per letter, and the suppression list beside it.
+//! The ledger in DynamoDB: one row per letter, the suppression list and the counts of the hour beside it.
 //!
 //! [`Mailer`](crate::Mailer) calls it. It refuses to forget: a row guards against a second mail for as long as its event
 //! can come again, so rows have no time to live.
 
-use crate::{Claim, Letter, SENDING_FOR, Standing, suppression::Suppressions};
+use crate::{Claim, Letter, SENDING_FOR, Standing, limits::Limits, suppression::Suppressions};
 use aws_sdk_dynamodb::{Client, types::TransactWriteItem};
 use domain::Timestamp;
 use lambda_kit::{
@@ -24,12 +24,19 @@ pub const SES_MESSAGE_ID: &str = "ses_message_id";
 /// When SES took it.
 pub const SENT_AT: &str = "sent_at";
 
-/// The ledger and the suppression list that it asks.
+/// The ledger and what it asks.
 #[derive(Debug, Clone)]
 pub struct EmailLedger<D = Client> {
     letters: Table<D>,
     /// [`None`] where operators alone are mailed.
-    suppressions: Option<Suppressions<D>>,
+    strangers: Option<Strangers<D>>,
+}
+
+/// What is asked before anybody is mailed who is no operator.
+#[derive(Debug, Clone)]
+struct Strangers<D> {
+    suppressions: Suppressions<D>,
+    limits: Limits<D>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,29 +56,30 @@ struct Row {
 }
 
 impl EmailLedger {
-    /// Reads the tables' names from `EMAIL_LEDGER_TABLE` and `SUPPRESSIONS_TABLE`.
+    /// Reads the tables' names from `EMAIL_LEDGER_TABLE` and `SUPPRESSIONS_TABLE`, and what [`Limits::from_env`] reads.
     pub fn from_env(env: &mut Env, client: &Client) -> Self {
         let suppressions = Suppressions::new(client.clone(), env.required("SUPPRESSIONS_TABLE"));
-        Self::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), suppressions)
+        let limits = Limits::from_env(env, client);
+        Self::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), suppressions, limits)
     }
 }
 
 impl<D: DynamoDb> EmailLedger<D> {
-    /// A ledger in the table `name`, beside `suppressions`.
-    pub fn new(client: D, name: impl Into<String>, suppressions: Suppressions<D>) -> Self {
-        Self { letters: Table::new(client, name, KEY), suppressions: Some(suppressions) }
+    /// A ledger in the table `name`, beside `suppressions` and `limits`.
+    pub fn new(client: D, name: impl Into<String>, suppressions: Suppressions<D>, limits: Limits<D>) -> Self {
+        Self { letters: Table::new(client, name, KEY), strangers: Some(Strangers { suppressions, limits }) }
     }
 
     /// A ledger in the table `name` of letters to operators alone. It asks no suppression list: a click on
-    /// "spam" or a bounce would put an operator on it, and end what operators have to read.
+    /// "spam" or a bounce would put an operator on it, and end what operators have to read. It counts nothing either.
     pub fn of_operators(client: D, name: impl Into<String>) -> Self {
-        Self { letters: Table::new(client, name, KEY), suppressions: None }
+        Self { letters: Table::new(client, name, KEY), strangers: None }
     }
 
-    /// Writes `row` if the address is not suppressed, or is an operator's.
-    async fn write(&self, row: TransactWriteItem, letter: &Letter) -> Result<Claim, Failure> {
-        let check = self.suppressions.as_ref().map(|list| list.unless_suppressed(&letter.to)).transpose()?;
-        let actions = std::iter::once(row).chain(check).collect();
+    /// Writes `row` if the address is not suppressed, or is an operator's, and `count` goes through.
+    async fn write(&self, row: TransactWriteItem, letter: &Letter, count: Option<TransactWriteItem>) -> Result<Claim, Failure> {
+        let check = self.strangers.as_ref().map(|asked| asked.suppressions.unless_suppressed(&letter.to)).transpose()?;
+        let actions = std::iter::once(row).chain(check).chain(count).collect();
         let fates = match transact(self.letters.client(), actions).await? {
             Transacted::Done => return Ok(Claim::Ours),
             Transacted::Cancelled(fates) => fates,
@@ -80,11 +88,12 @@ impl<D: DynamoDb> EmailLedger<D> {
         match &fates[..] {
             [Fate::ConditionFailed(Some(row)), ..] => standing(row.clone()).map(Claim::Taken),
             [Fate::ConditionFailed(None), ..] => Err(Failure::transient("LostRace", "the row that stood in the way was gone again")),
-            [Fate::Refused(code), ..] | [_, Fate::Refused(code)] => {
+            [Fate::Refused(code), ..] | [_, Fate::Refused(code), ..] | [_, _, Fate::Refused(code)] => {
                 Err(Failure::bug("ClaimRefused", format_args!("DynamoDB refuses a claim with {code}")))
             }
-            [_, Fate::ConditionFailed(_)] => Ok(Claim::Suppressed),
-            _ => Err(Failure::transient("ClaimContended", "somebody else was writing the same row of the ledger or the suppression list")),
+            [_, Fate::ConditionFailed(_), ..] => Ok(Claim::Suppressed),
+            [_, _, Fate::ConditionFailed(_)] => Ok(Claim::Limited),
+            _ => Err(Failure::transient("ClaimContended", "somebody else was writing a row of the claim")),
         }
     }
 }
@@ -105,14 +114,23 @@ fn until(now: Timestamp) -> Result<Timestamp, Failure> {
 impl<D: DynamoDb> crate::Ledger for EmailLedger<D> {
     async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
         let row = Row { mail_id: letter.mail_id.clone(), state: State::Sending, until: until(now)?, template: letter.template.to_owned() };
-        self.write(self.letters.creation(&row)?, letter).await
+        let count = self.strangers.as_ref().map(|asked| asked.limits.one_more_to(&letter.to, now)).transpose()?;
+        self.write(self.letters.creation(&row)?, letter, count).await
     }
 
     async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
         let update = Update::new().set(UNTIL, string(until(now)?.to_string()));
         // The old end names the claim that is over: of two that find it so, one gets it.
         let update = update.if_equals(STATE, attribute(&State::Sending)?).if_equals(UNTIL, string(over.to_string()));
-        self.write(self.letters.change(&letter.mail_id, update)?, letter).await
+        // It was counted when it was claimed.
+        self.write(self.letters.change(&letter.mail_id, update)?, letter, None).await
+    }
+
+    async fn place(&self, now: Timestamp) -> Result<bool, Failure> {
+        match &self.strangers {
+            Some(asked) => asked.limits.one_more_unpaid(now).await,
+            None => Ok(true),
+        }
     }
 
     /// Unconditional: SES has taken the letter, whatever the row says. The first time and id stay, so that of two mails

@@ -4,7 +4,9 @@
 //! no token, so a mail that went out without our knowing is sent a second time, once [`SENDING_FOR`] is over.
 //!
 //! ```text
-//!   claim ── TransactWriteItems: the ledger's row is new, and the address is not suppressed
+//!   claim ── TransactWriteItems: the ledger's row is new, the address is not suppressed and has room in this hour
+//!     │
+//!   place ── UpdateItem: of mails that nobody has paid for, there is room for one more in this hour
 //!     │
 //!   send ─── SendEmail ──────────────────────────┐
 //!     │                                          │ the one window: a process that dies in here has mailed and not
@@ -12,7 +14,9 @@
 //! ```
 
 pub mod address;
+pub mod hour;
 pub mod ledger;
+pub mod limits;
 pub mod ses;
 pub mod suppression;
 pub mod template;
@@ -22,6 +26,8 @@ pub mod text;
 pub mod unsubscribe;
 
 pub use address::OrdersAddress;
+pub use hour::Hour;
+pub use limits::Limit;
 
 use domain::{EmailAddress, Timestamp};
 use jiff::SignedDuration;
@@ -63,6 +69,9 @@ pub struct Letter {
     pub template: &'static str,
     /// Headers beside the usual ones, in ASCII.
     pub headers: Vec<(String, String)>,
+    /// Whether anybody can cause it for nothing: a sign-up, or an order that was not paid for. Of these only so many go out
+    /// in an hour, see [`limits`].
+    pub unpaid: bool,
 }
 
 /// What became of a letter.
@@ -74,6 +83,8 @@ pub enum Outcome {
     AlreadySent,
     /// Its address is on the suppression list; nothing was sent, and nothing written.
     Suppressed,
+    /// This hour has had as many mails as it may; nothing was sent, and nothing comes of it later.
+    Limited(Limit),
 }
 
 /// What became of a claim.
@@ -85,6 +96,8 @@ pub enum Claim {
     Taken(Standing),
     /// The address is suppressed.
     Suppressed,
+    /// The address has had as many mails in this hour as it may.
+    Limited,
 }
 
 /// How far a letter that was claimed has come.
@@ -101,11 +114,14 @@ pub enum Standing {
 
 /// Where letters are written down before they are sent.
 pub trait Ledger {
-    /// Claims `letter` at `now`, if nobody has and its address is not suppressed: one TransactWriteItems.
+    /// Claims `letter` at `now`, if nobody has, its address is not suppressed and has had fewer than
+    /// [`TO_ONE_MAX`](limits::TO_ONE_MAX) mails in this hour: one TransactWriteItems.
     async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure>;
     /// Claims `letter` at `now`, if it is still `sending` with the end `over` and its address is not suppressed: one
     /// TransactWriteItems.
     async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure>;
+    /// Whether one more letter that nobody has paid for may go out at `now`, which takes its place: one UpdateItem.
+    async fn place(&self, now: Timestamp) -> Result<bool, Failure>;
     /// Writes down that SES has taken the letter, under which id, and when: one UpdateItem.
     async fn sent(&self, mail_id: &str, ses_message_id: &str, now: Timestamp) -> Result<(), Failure>;
 }
@@ -131,7 +147,7 @@ pub struct Mailer<L, S, A> {
 }
 
 impl<L: Ledger, S: Sender, A: Ambient> Mailer<L, S, A> {
-    /// Sends `letter`, unless it is out already or its address is suppressed, and logs which.
+    /// Sends `letter`, unless it is out already, its address is suppressed or its hour is full, and logs which.
     ///
     /// ```text
     ///   first delivery    claim ─ SendEmail ─ ✝                            out, and nobody knows
@@ -151,6 +167,8 @@ impl<L: Ledger, S: Sender, A: Ambient> Mailer<L, S, A> {
             claim => claim,
         };
         let outcome = match claim {
+            // A claim that is left like this is over in half a minute, and only a duplicate would find it.
+            Claim::Ours if letter.unpaid && !self.ledger.place(now).await? => Outcome::Limited(Limit::Unpaid),
             Claim::Ours => {
                 let ses_message_id = self.sender.send(letter).await?;
                 self.ledger.sent(&letter.mail_id, &ses_message_id, self.ambient.now()).await?;
@@ -161,8 +179,12 @@ impl<L: Ledger, S: Sender, A: Ambient> Mailer<L, S, A> {
                 return Err(Failure::transient("MailInFlight", "another delivery may be sending this mail"));
             }
             Claim::Suppressed => Outcome::Suppressed,
+            Claim::Limited => Outcome::Limited(Limit::Address),
         };
-        log(outcome.as_str(), letter.template, &letter.mail_id);
+        match outcome {
+            Outcome::Limited(limit) => limits::log(limit, letter),
+            _ => log(outcome.as_str(), letter.template, &letter.mail_id),
+        }
         Ok(outcome)
     }
 }
@@ -174,6 +196,7 @@ impl Outcome {
             Outcome::Sent => "sent",
             Outcome::AlreadySent => "already_sent",
             Outcome::Suppressed => "suppressed",
+            Outcome::Limited(_) => "limited",
         }
     }
 }

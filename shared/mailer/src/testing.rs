@@ -25,6 +25,10 @@ pub struct Post {
     pub rows: RefCell<BTreeMap<String, Standing>>,
     /// The suppression list, in lower case.
     pub suppressed: RefCell<BTreeSet<String>>,
+    /// The addresses that have had as many mails in this hour as they may, in lower case.
+    pub full: RefCell<BTreeSet<String>>,
+    /// Whether as many mails as may that nobody has paid for have gone out in this hour.
+    pub unpaid_is_full: Cell<bool>,
     /// What SES has taken.
     pub out: RefCell<Vec<Letter>>,
     /// Each call and what it was about, in their order: `claim o/received`.
@@ -62,9 +66,12 @@ impl Post {
         }
         Ok(done)
     }
-    fn claim_as(&self, letter: &Letter, now: Timestamp) -> Claim {
+    fn claim_as(&self, letter: &Letter, now: Timestamp, is_new: bool) -> Claim {
         if self.suppressed.borrow().contains(&letter.to.canonical()) {
             return Claim::Suppressed;
+        }
+        if is_new && self.full.borrow().contains(&letter.to.canonical()) {
+            return Claim::Limited;
         }
         self.rows.borrow_mut().insert(letter.mail_id.clone(), Standing::Sending { until: now + SENDING_FOR });
         Claim::Ours
@@ -83,16 +90,19 @@ impl Ledger for &Post {
     async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
         self.call("claim", &letter.mail_id, || {
             let taken = self.rows.borrow().get(&letter.mail_id).copied();
-            taken.map_or_else(|| self.claim_as(letter, now), Claim::Taken)
+            taken.map_or_else(|| self.claim_as(letter, now, true), Claim::Taken)
         })
         .await
     }
     async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
         self.call("reclaim", &letter.mail_id, || {
             let standing = self.rows.borrow()[&letter.mail_id];
-            if standing == (Standing::Sending { until: over }) { self.claim_as(letter, now) } else { Claim::Taken(standing) }
+            if standing == (Standing::Sending { until: over }) { self.claim_as(letter, now, false) } else { Claim::Taken(standing) }
         })
         .await
+    }
+    async fn place(&self, _: Timestamp) -> Result<bool, Failure> {
+        self.call("place", "unpaid", || !self.unpaid_is_full.get()).await
     }
     async fn sent(&self, mail_id: &str, ses_message_id: &str, _: Timestamp) -> Result<(), Failure> {
         assert_eq!(ses_message_id, SES_MESSAGE_ID);

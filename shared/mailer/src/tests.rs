@@ -25,6 +25,7 @@ pub(crate) fn letter() -> Letter {
         reply_to: Some("orders+o@example.com".into()),
         template: "received",
         headers: vec![("Auto-Submitted".into(), "auto-generated".into())],
+        unpaid: false,
     }
 }
 
@@ -126,6 +127,49 @@ async fn who_is_suppressed_while_a_mail_waits_does_not_get_it() {
     post.now.set(at(OVER));
     assert_eq!(post.mailer().send(&letter()).await.unwrap(), Outcome::Suppressed);
     assert_eq!(post.out.borrow().len(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_has_had_its_mails_of_the_hour_gets_no_more_and_nothing_is_written() {
+    let post = Post::default();
+    post.full.borrow_mut().insert("ada@example.com".into());
+    assert_eq!(post.mailer().send(&letter()).await.unwrap(), Outcome::Limited(Limit::Address));
+    assert_eq!((&*post.calls.borrow(), post.rows.borrow().len()), (&calls(&["claim"]), 0));
+}
+
+#[tokio::test]
+async fn a_mail_that_was_claimed_goes_out_however_full_the_hour_is() {
+    let post = Post::default();
+    post.dies_before.set("SendEmail");
+    post.mailer().send(&letter()).await.unwrap_err();
+    post.full.borrow_mut().insert("ada@example.com".into());
+    post.now.set(at(OVER));
+    assert_eq!(post.mailer().send(&letter()).await.unwrap(), Outcome::Sent);
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_has_paid_for_takes_a_place_and_without_one_it_is_not_sent() {
+    let post = Post::default();
+    let unpaid = Letter { unpaid: true, ..letter() };
+    assert_eq!(post.mailer().send(&unpaid).await.unwrap(), Outcome::Sent);
+    assert_eq!(*post.calls.borrow(), ["claim o/received", "place unpaid", "SendEmail o/received", "sent o/received"]);
+
+    let post = Post::default();
+    post.unpaid_is_full.set(true);
+    assert_eq!(post.mailer().send(&unpaid).await.unwrap(), Outcome::Limited(Limit::Unpaid));
+    assert_eq!(post.mailer().send(&Letter { mail_id: "o/shipped".into(), ..letter() }).await.unwrap(), Outcome::Sent, "who pays is mailed");
+    assert_eq!(post.out.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_limit_held_back_is_in_the_log_by_the_limits_name() {
+    let post = Post::default();
+    post.unpaid_is_full.set(true);
+    let (_, log) = testkit::log::logged(post.mailer().send(&Letter { unpaid: true, ..letter() })).await;
+    let [line] = &log.lines().collect::<Vec<_>>()[..] else { panic!("one line: {log}") };
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let said = ["mail", "limit", "template", "mail_id"].map(|field| line["fields"][field].as_str().unwrap().to_owned());
+    assert_eq!(said, ["limited", "unpaid", "received", "o/received"]);
 }
 
 #[test]

@@ -136,8 +136,17 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
     if has("SUPPORT_ADDRESS") && has("INBOUND_BUCKET") {
         faults.push(dies("more replies come in than support is forwarded", Kind::Order(vec![full_hour()])));
     }
+    if has("UNPAID_MAILS_PER_HOUR") {
+        let full =
+            Trouble { about: "unpaid/".to_owned(), ..calls(Service::DynamoDb, Operations::Named("UpdateItem"), Answer::Says(400, FULL)) };
+        faults.push(dies("an hour is full of mails that nobody has paid for", Kind::Order(vec![full])));
+    }
     Ok(faults)
 }
+
+/// A count that is at its limit.
+const FULL: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"",
+    "Item":{"limit_id":{"S":"unpaid/hour"},"mails":{"N":"300"}}}"#;
 
 /// No reply of the sample's hour is forwarded any more: all places are taken, and the sample's message makes the digest.
 fn full_hour() -> Trouble {

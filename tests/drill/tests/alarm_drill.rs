@@ -45,7 +45,9 @@ const WORK: &[Work] = &[
     work("shipping", &["payment-authorized"], "inventory-reserved"),
     work("order-tracking", &[], "order-placed"),
     work("order-deadline", &[], "order-placed"),
-    work("order-email", &[], "order-placed"),
+    work("order-email", &[], "payment-authorized"),
+    // Nobody has paid for it.
+    work("order-email", &[], "order-cancelled"),
     work("welcome-email", &[], "customer-signed-up"),
     work("email-feedback", &[], "bounce-permanent"),
     work("email-inbound", &[], "reply-to-cancel"),

@@ -97,6 +97,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("CustomersTable", "dynamodb:GetItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
+            ("MailLimitsTable", "dynamodb:UpdateItem"),
             ("*", "ses:SendEmail"),
             ("MailIdentity", "ses:SendEmail"),
             ("MailConfigurationSet", "ses:SendEmail"),
@@ -111,6 +112,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("OrdersTable", "dynamodb:GetItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
+            ("MailLimitsTable", "dynamodb:UpdateItem"),
             ("*", "ses:SendEmail"),
             ("MailIdentity", "ses:SendEmail"),
             ("MailConfigurationSet", "ses:SendEmail"),
@@ -237,11 +239,13 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("UnsubscribeFunction", "CUSTOMERS_TABLE UNSUBSCRIBE_SECRET_ARN"),
     (
         "WelcomeEmailFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
+         ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
     ),
     (
         "OrderEmailFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
+         ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
     ),
     ("EmailFeedbackFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL SUPPRESSIONS_TABLE SUPPORT_ADDRESS SES_ACCOUNT_SUPPRESSION"),
     (

@@ -290,6 +290,9 @@ pub fn everything_is_described(template: &Template) -> Complaints {
     complaints
 }
 
+/// The one table whose rows guard nothing once their hour is over.
+const EXPIRES: &str = "MailLimitsTable";
+
 /// Records guard against charging and shipping twice: they survive a deleted stack, a bad day (35 days back), and no row
 /// of theirs expires.
 pub fn tables_outlive_their_stack(template: &Template) -> Complaints {
@@ -304,7 +307,11 @@ pub fn tables_outlive_their_stack(template: &Template) -> Complaints {
         if table.at("/BillingMode") != "PAY_PER_REQUEST" {
             complaints.push(format!("{}: not on demand", table.id));
         }
-        if !table.at("/TimeToLiveSpecification").is_null() {
+        if table.id == EXPIRES {
+            if *table.at("/TimeToLiveSpecification") != json!({ "AttributeName": "expires_at", "Enabled": true }) {
+                complaints.push(format!("{}: counts the mails of every hour for ever", table.id));
+            }
+        } else if !table.at("/TimeToLiveSpecification").is_null() {
             complaints.push(format!("{}: its records guard an effect and expire", table.id));
         }
         let key = table.at("/KeySchema/0/AttributeName");
@@ -648,6 +655,15 @@ pub fn forwards_that_are_held_back_are_counted(template: &Template) -> Complaint
         return vec![];
     }
     vec!["forwards that are held back: not counted, or no alarm".to_owned()]
+}
+
+/// A mail that a limit holds back fails no message. That of one address rings no alarm: anybody could.
+pub fn mails_that_are_held_back_are_counted(template: &Template) -> Complaints {
+    let pattern = "{ $.mail = \"limited\" && $.limit = \"unpaid\" }";
+    let mails = template.functions().filter(|function| !function.at("/Environment/Variables/UNPAID_MAILS_PER_HOUR").is_null());
+    let log_groups = mails.filter_map(|function| template.referred(function.at("/LoggingConfig/LogGroup"), "AWS::Logs::LogGroup"));
+    let silent = log_groups.filter(|group| !is_alarmed(template, group.id, pattern, "MailsLimited"));
+    silent.map(|group| format!("{}: mails that are held back are not counted, or no alarm", group.id)).collect()
 }
 
 /// Whether each log line that fits `pattern` counts as one of the stack's `metric`, and the first raises an alarm in time.

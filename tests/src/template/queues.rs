@@ -45,7 +45,7 @@ const HEARS: &[(&str, &[&str])] = &[
         ],
     ),
     ("OrderDeadlineQueue", &["order.placed"]),
-    ("OrderEmailQueue", &["order.placed", "order.shipped", "order.cancelled"]),
+    ("OrderEmailQueue", &["payment.authorized", "order.shipped", "order.cancelled"]),
 ];
 
 /// Who hears which of the events that functions say which read what strangers write, by queue.

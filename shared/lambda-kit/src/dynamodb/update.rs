@@ -128,6 +128,14 @@ impl Update {
         self.conditions.push(clause);
         self
     }
+    /// Only if the number `attribute` is below `max`, or does not exist.
+    #[must_use]
+    pub fn if_below(mut self, attribute: &str, max: u64) -> Self {
+        let name = self.name(attribute);
+        let clause = format!("(attribute_not_exists({name}) OR {name} < {})", self.value(number(max)));
+        self.conditions.push(clause);
+        self
+    }
     /// Only if the string set `attribute` lacks `member`, or does not exist.
     #[must_use]
     pub fn if_set_lacks(mut self, attribute: &str, member: &str) -> Self {
@@ -186,6 +194,8 @@ mod tests {
         assert_eq!(condition.unwrap(), format!("{room} AND attribute_not_exists(#n1)"));
         let (expression, ..) = Update::new().set("state", string("shut")).remove("mark").into_parts();
         assert_eq!(expression, "SET #n0 = :v0 REMOVE #n1");
+        let (_, condition, ..) = Update::new().if_below("mails", 5).if_absent("shut").into_parts();
+        assert_eq!(condition.unwrap(), "(attribute_not_exists(#n0) OR #n0 < :v0) AND attribute_not_exists(#n1)");
         let (expression, condition, ..) = Update::new().add("available", 2).into_parts();
         assert_eq!((expression.as_str(), condition), ("ADD #n0 :v0", None));
     }

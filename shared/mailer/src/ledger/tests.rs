@@ -13,15 +13,16 @@ fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 fn ledger(aws: &Aws) -> EmailLedger {
-    let mut env = Env::from_values([("EMAIL_LEDGER_TABLE", "letters"), ("SUPPRESSIONS_TABLE", "suppressions")]);
+    let tables = [("EMAIL_LEDGER_TABLE", "letters"), ("SUPPRESSIONS_TABLE", "suppressions"), ("MAIL_LIMITS_TABLE", "limits")];
+    let mut env = Env::from_values(tables.into_iter().chain([("UNPAID_MAILS_PER_HOUR", "300")]));
     EmailLedger::from_env(&mut env, &aws.dynamodb())
 }
 fn row(state: &str) -> Value {
     json!({"mail_id": {"S": "o/received"}, "state": {"S": state}, "until": {"S": UNTIL_TEXT}, "template": {"S": "received"}})
 }
-fn cancelled(row: Value, suppression: Value) -> Aws {
+fn cancelled(reasons: &[Value]) -> Aws {
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    Aws::says(400, &json!({"__type": kind, "CancellationReasons": [row, suppression]}))
+    Aws::says(400, &json!({"__type": kind, "CancellationReasons": reasons}))
 }
 fn fine() -> Value {
     json!({"Code": "None"})
@@ -36,8 +37,19 @@ fn not_suppressed() -> Value {
     }})
 }
 
+/// One more mail of ten to the address, in the hour that begins at ten: by a pseudonym, until two days after it.
+fn counted() -> Value {
+    json!({"Update": {
+        "TableName": "limits", "Key": {"limit_id": {"S": "to/e507ff26-6a21-519c-adde-1e19920b0ce2/2026-05-04T10"}},
+        "UpdateExpression": "SET #n1 = :v1 ADD #n0 :v0", "ConditionExpression": "(attribute_not_exists(#n0) OR #n0 < :v2)",
+        "ExpressionAttributeNames": {"#n0": "mails", "#n1": "expires_at"},
+        "ExpressionAttributeValues": {":v0": {"N": "1"}, ":v1": {"N": "1778065200"}, ":v2": {"N": "10"}},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
+    }})
+}
+
 #[tokio::test]
-async fn a_claim_is_one_transaction_of_a_new_row_and_an_address_that_is_not_suppressed() {
+async fn a_claim_is_one_transaction_of_a_new_row_an_address_that_is_not_suppressed_and_its_count() {
     let aws = Aws::says(200, &json!({}));
     assert_eq!(ledger(&aws).claim(&letter(), now()).await.unwrap(), Claim::Ours);
     let [asked] = &aws.asked()[..] else { panic!("one call") };
@@ -45,7 +57,7 @@ async fn a_claim_is_one_transaction_of_a_new_row_and_an_address_that_is_not_supp
         "TableName": "letters", "Item": row("sending"), "ConditionExpression": "attribute_not_exists(#key)",
         "ExpressionAttributeNames": {"#key": "mail_id"}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
     }});
-    assert_eq!(asked["TransactItems"], json!([put, not_suppressed()]));
+    assert_eq!(asked["TransactItems"], json!([put, not_suppressed(), counted()]));
 }
 
 /// The attack of a click on "spam": what it leaves behind is asked for nowhere on the way to an operator.
@@ -95,13 +107,15 @@ async fn that_ses_has_taken_a_letter_is_one_unconditional_update() {
 }
 
 #[tokio::test]
-async fn a_refused_claim_says_how_far_the_letter_is_or_that_its_address_is_suppressed() {
+async fn a_refused_claim_says_how_far_the_letter_is_or_that_its_address_is_suppressed_or_has_had_enough() {
     let sending = Claim::Taken(Standing::Sending { until: UNTIL_TEXT.parse().unwrap() });
     for (aws, expected) in [
-        (cancelled(failed(row("sending")), fine()), sending),
-        (cancelled(failed(row("sent")), fine()), Claim::Taken(Standing::Sent)),
-        (cancelled(failed(row("sent")), failed(json!({}))), Claim::Taken(Standing::Sent)),
-        (cancelled(fine(), failed(json!({}))), Claim::Suppressed),
+        (cancelled(&[failed(row("sending")), fine(), fine()]), sending),
+        (cancelled(&[failed(row("sent")), fine(), fine()]), Claim::Taken(Standing::Sent)),
+        (cancelled(&[failed(row("sent")), failed(json!({})), failed(json!({}))]), Claim::Taken(Standing::Sent)),
+        (cancelled(&[fine(), failed(json!({})), failed(json!({}))]), Claim::Suppressed),
+        (cancelled(&[fine(), failed(json!({}))]), Claim::Suppressed),
+        (cancelled(&[fine(), fine(), failed(json!({}))]), Claim::Limited),
     ] {
         assert_eq!(ledger(&aws).claim(&letter(), now()).await.unwrap(), expected);
         assert_eq!(ledger(&aws).reclaim(&letter(), now(), now()).await.unwrap(), expected);
@@ -114,12 +128,14 @@ async fn a_claim_that_says_neither_is_tried_again_or_is_ours_to_mend() {
     let mut unreadable = row("sent");
     unreadable["state"] = json!({"S": "Ada Lovelace"});
     for (aws, expected) in [
-        (cancelled(conflict(), fine()), (Kind::Transient, "ClaimContended")),
-        (cancelled(fine(), conflict()), (Kind::Transient, "ClaimContended")),
-        (cancelled(failed(json!({})), fine()), (Kind::Transient, "LostRace")),
-        (cancelled(json!({"Code": "ValidationError"}), fine()), (Kind::Bug, "ClaimRefused")),
-        (cancelled(fine(), json!({"Code": "ValidationError"})), (Kind::Bug, "ClaimRefused")),
-        (cancelled(failed(unreadable), fine()), (Kind::Bug, "UnreadableRecord")),
+        (cancelled(&[conflict(), fine(), fine()]), (Kind::Transient, "ClaimContended")),
+        (cancelled(&[fine(), fine(), conflict()]), (Kind::Transient, "ClaimContended")),
+        (cancelled(&[fine(), fine(), json!({"Code": "ValidationError"})]), (Kind::Bug, "ClaimRefused")),
+        (cancelled(&[fine(), conflict(), fine()]), (Kind::Transient, "ClaimContended")),
+        (cancelled(&[failed(json!({})), fine(), fine()]), (Kind::Transient, "LostRace")),
+        (cancelled(&[json!({"Code": "ValidationError"}), fine(), fine()]), (Kind::Bug, "ClaimRefused")),
+        (cancelled(&[fine(), json!({"Code": "ValidationError"}), fine()]), (Kind::Bug, "ClaimRefused")),
+        (cancelled(&[failed(unreadable), fine(), fine()]), (Kind::Bug, "UnreadableRecord")),
         (Aws::refuses("ThrottlingException", ""), (Kind::Transient, "ThrottlingException")),
     ] {
         let failure = ledger(&aws).claim(&letter(), now()).await.unwrap_err();

@@ -115,16 +115,19 @@ impl<'a> Parser<'a> {
             };
         }
         let left = self.operand()?;
-        let at_least = if self.take(">=") {
-            true
+        type Compare = fn(&AttributeValue, &AttributeValue) -> Result<bool, String>;
+        let compare: Compare = if self.take(">=") {
+            |left, right| Ok(number(left)? >= number(right)?)
+        } else if self.take("< ") {
+            |left, right| Ok(number(left)? < number(right)?)
         } else {
             self.expect("=")?;
-            false
+            |left, right| Ok(left == right)
         };
         let right = self.operand()?;
         // A comparison with what is not there does not hold.
         let (Some(left), Some(right)) = (left, right) else { return Ok(false) };
-        if at_least { Ok(number(&left)? >= number(&right)?) } else { Ok(left == right) }
+        compare(&left, &right)
     }
 
     fn sum(&mut self) -> Result<AttributeValue, String> {

@@ -1,0 +1,36 @@
+//! An hour of the clock, by which mail is limited.
+//!
+//! It refuses to know a time zone: an hour is one of UTC, for everybody the same.
+
+use domain::Timestamp;
+use std::fmt;
+
+/// A whole hour of UTC: `2026-05-04T10` is the one that begins at ten o'clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hour {
+    /// Hours since the Unix epoch.
+    number: i64,
+}
+
+impl Hour {
+    const SECONDS: i64 = 3600;
+
+    /// The one that `time` lies in.
+    pub fn of(time: Timestamp) -> Self {
+        Self { number: time.as_second().div_euclid(Self::SECONDS) }
+    }
+    /// When it began.
+    pub fn begin(self) -> Timestamp {
+        Timestamp::from_second(self.number.saturating_mul(Self::SECONDS)).unwrap_or(Timestamp::MAX)
+    }
+    /// When it is over.
+    pub fn end(self) -> Timestamp {
+        Self { number: self.number.saturating_add(1) }.begin()
+    }
+}
+
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.begin().strftime("%Y-%m-%dT%H"))
+    }
+}
