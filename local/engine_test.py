@@ -30,6 +30,8 @@ import long_queues
 HERE = Path(__file__).parent
 # Booting takes half a second; a busy machine takes longer.
 START_SECONDS = 60
+# Root's key, as a start of the engine draws one.
+ROOT = "local" + os.urandom(16).hex()
 # Everything here is in memory; what takes longer hangs.
 WAIT_SECONDS = 30
 
@@ -200,6 +202,11 @@ def answer(url: str, method: str, headers: dict | None = None) -> tuple:
         return error.code, error.read()
 
 
+def signed_by(key) -> dict:
+    """The header of a request that names `key`, with a signature that is none."""
+    return {"Authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none"}
+
+
 class Engine:
     """An engine of a test's own, started as `cargo xtask` starts it. `mended=False` starts it without engine.py."""
 
@@ -214,8 +221,8 @@ class Engine:
             "BIND_HOST": "127.0.0.1",
             "AUTH": "true",
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": ROOT,
+            "AWS_SECRET_ACCESS_KEY": ROOT,
             "AWS_DEFAULT_REGION": "us-east-1",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -240,7 +247,11 @@ class Engine:
             assert self.process.poll() is None, "the engine ended while it started"
             return False
 
-    def client(self, service, key="test", secret="test"):
+    def page(self, path):
+        """A page of the engine that AWS has not."""
+        return urllib.request.urlopen(urllib.request.Request(self.url + path, headers=signed_by(ROOT)))
+
+    def client(self, service, key=ROOT, secret=ROOT):
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -319,7 +330,7 @@ class OfAnEngine(unittest.TestCase):
         return self.mail(answer["MessageId"])
 
     def mail(self, message_id: str) -> dict:
-        with urllib.request.urlopen(f"{self.engine.url}/_ministack/ses/messages") as response:
+        with self.engine.page("/_ministack/ses/messages") as response:
             shown = json.load(response)
         mails = [mail for account in shown["messages"].values() for mail in account]
         return next(mail for mail in mails if mail["MessageId"] == message_id)
@@ -481,6 +492,11 @@ class Gaps(OfAnEngine):
 
     def test_routes_of_an_http_api_are_not_imported(self):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 404)
+
+    def test_root_is_whoever_names_the_usual_key_an_account_or_none(self):
+        for key in ("test", "000000000000"):
+            self.engine.client("s3", key, key).list_buckets()
+        self.assertEqual(answer(f"{self.engine.url}/_ministack/ses/messages", "GET")[0], 200)
 
     def test_a_web_page_is_answered(self):
         self.assertEqual(answer(f"{self.engine.url}/_ministack/health", "GET", FOREIGN[0])[0], 200)
@@ -869,7 +885,7 @@ class Mended(OfAnEngine):
         self.assertEqual([message["MessageId"] for message in self.peek(dead)], [in_flight["MessageId"]])
 
     def peek(self, queue: str) -> list:
-        with urllib.request.urlopen(f"{self.engine.url}/_ministack/sqs/messages?QueueUrl={queue}") as response:
+        with self.engine.page(f"/_ministack/sqs/messages?QueueUrl={queue}") as response:
             shown = json.load(response)["messages"]
         return [message for regions in shown.values() for queues in regions.values() for found in queues.values() for message in found]
 
@@ -979,7 +995,7 @@ class Mended(OfAnEngine):
     # Counts of calls.
 
     def counts(self) -> dict:
-        with urllib.request.urlopen(f"{self.engine.url}/_calls") as response:
+        with self.engine.page("/_calls") as response:
             return json.load(response)
 
     def test_calls_are_counted_by_who_signed_them_and_each_once(self):
@@ -990,7 +1006,7 @@ class Mended(OfAnEngine):
         role.publish_batch(TopicArn=self.outputs["Topic"], PublishBatchRequestEntries=[entry])
         self.sent_mail()
         # A connection that is opened ahead asks for nothing, and nobody has signed that.
-        urllib.request.urlopen(self.engine.url).close()
+        answer(self.engine.url, "GET")
         after = self.counts()["calls"]
         # What the test asked for on the way, a session and an identity to send from, is beside the point.
         asked = ("dynamodb:GetItem", "ses:SendEmail", "sns:PublishBatch", "s3:ListAllMyBuckets")
@@ -1148,6 +1164,47 @@ class Pages(unittest.TestCase):
         self.assertNotEqual(answer(f"{engine.url}/_ministack/health", "GET", own)[0], 403, "a page that this machine serves")
 
 
+class Strangers(unittest.TestCase):
+    """A program of another user of the machine, who does not know this run's key."""
+
+    # What the engine takes for root's without callers.py: its usual key, none, an account's number. And one that nobody has.
+    KEYS = ("test", "000000000000", "123456789012", "localffffffffffffffffffffffffffffffff", "AKIAIOSFODNN7EXAMPLE")
+    CALLS = (
+        ("lambda", "create_function", {"FunctionName": "f", "Role": "arn:aws:iam::000000000000:role/r", "Code": {"ZipFile": b"x"}, "Runtime": "provided.al2023", "Handler": "h"}),
+        ("iam", "create_user", {"UserName": "mallory"}),
+        ("cloudformation", "create_stack", {"StackName": "s", "TemplateBody": "{}"}),
+        ("s3", "list_buckets", {}),
+        ("sqs", "list_queues", {}),
+        ("sns", "list_topics", {}),
+        ("dynamodb", "list_tables", {}),
+        ("secretsmanager", "list_secrets", {}),
+        ("logs", "describe_log_groups", {}),
+        ("sts", "get_caller_identity", {}),
+        ("sts", "assume_role", {"RoleArn": "arn:aws:iam::000000000000:role/r", "RoleSessionName": "mallory"}),
+    )
+
+    def setUp(self):
+        self.engine = Engine()
+        self.addCleanup(self.engine.stop)
+
+    def test_without_this_runs_key_every_call_is_refused(self):
+        for key in self.KEYS:
+            for service, operation, arguments in self.CALLS:
+                with self.subTest(key=key, call=f"{service} {operation}"), self.assertRaises(ClientError) as refused:
+                    getattr(self.engine.client(service, key, key), operation)(**arguments)
+                self.assertIn(refused.exception.response["ResponseMetadata"]["HTTPStatusCode"], (400, 401, 403))
+                self.assertRegex(refused.exception.response["Error"]["Code"], "(?i)token|access|signature|client|denied")
+        self.assertEqual(self.engine.client("lambda").list_functions()["Functions"], [])
+
+    def test_what_is_not_signed_is_refused_but_for_the_api_and_the_question_of_health(self):
+        calls = [("POST", "/2015-03-31/functions"), ("PUT", "/bucket"), ("GET", "/_calls"), ("POST", "/_ministack/reset"), ("GET", "/_ministack/ses/messages")]
+        for method, path in calls:
+            self.assertEqual(answer(self.engine.url + path, method)[0], 403, path)
+            self.assertIn(answer(self.engine.url + path, method, signed_by("test"))[0], (400, 401, 403), path)
+        outputs = self.engine.deploy()
+        self.assertNotEqual(self.engine.http(outputs, "POST", "/orders")[0], 403)
+
+
 class Ends(unittest.TestCase):
     """How an engine and its functions end: what `down`, Ctrl-C and a killed xtask lean on."""
 
@@ -1194,6 +1251,7 @@ class Provider(unittest.TestCase):
         self.url = f"http://127.0.0.1:{(port := free_port())}/v1"
         self.process = subprocess.Popen(
             [sys.executable, "-B", str(HERE / "payment_provider.py"), *self.OPTIONS, str(port)],
+            env={**os.environ, "PROVIDER_KEY": "sk_test_of_this_test"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -1231,6 +1289,11 @@ class Provider(unittest.TestCase):
             for method in ("GET", "POST", "OPTIONS"):
                 authorized = {"Authorization": "Bearer sk_test_of_this_test", **headers}
                 self.assertEqual(answer(f"{self.url}/payment_intents", method, authorized)[0], 403, (headers, method))
+
+
+    def test_without_its_key_it_answers_nobody(self):
+        for headers in ({}, {"Authorization": "Bearer sk_test_12345"}, {"Authorization": "Basic c2tfdGVzdF9vZl90aGlzX3Rlc3Q6"}):
+            self.assertEqual(answer(f"{self.url}/payment_intents", "GET", headers)[0], 401, headers)
 
 
 class LimitedProvider(Provider):

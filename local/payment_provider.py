@@ -5,7 +5,8 @@ imported by anything that ships. Its command line knows a port but neither the l
 state, so this file gives it both before it runs; and it keeps the time for a payment the same however many there have been,
 or makes it longer, where it is to be as slow as a provider on a bad day.
 
-Stripe's limits hold here too: so many changes of payments a second, and what is more is answered with 429 as by Stripe.
+Stripe's limits hold here too: so many changes of payments a second, and what is more is answered with 429 as by Stripe. And it answers
+nobody but who has the key that the variable PROVIDER_KEY says.
 
     python payment_provider.py [--lifeline] [--latency-ms N] [--calls-per-second N] [--endpoint-calls-per-second N] PORT
 """
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import builtins
 import collections
+import hmac
 import os
 import pickle
 import runpy
@@ -110,8 +112,8 @@ class Limits:
         return None
 
 
-def stand_before_it(limits, latency):
-    """What a web page sends, and what is one too many, is refused before anything is done. Every change waits before it is made, and
+def stand_before_it(limits, latency, key):
+    """What a web page sends, what comes without the key, and what is one too many, is refused before anything is done. Every change waits before it is made, and
     others pass meanwhile. What is only read, as by tests, is answered at once."""
     from aiohttp import web
 
@@ -121,6 +123,8 @@ def stand_before_it(limits, latency):
     async def before(request, handler):
         if web_pages.is_foreign(request.headers.items()):
             return web.Response(status=403, text=web_pages.SENTENCE)
+        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {key}".encode()):
+            return web.json_response({"error": {"type": "invalid_request_error", "message": "Invalid API Key provided."}}, status=401)
         reason = limits.reached(request.method, request.path)
         if reason:
             error = {"type": "invalid_request_error", "code": "rate_limit", "message": "Request rate limit exceeded."}
@@ -151,5 +155,5 @@ pickle.dump = lambda *_, **__: None
 socket.socket = LoopbackSocket
 sys.argv = ["localstripe", "--port", asked.port, "--from-scratch"]
 keep_a_shelf_for_each_kind()
-stand_before_it(Limits(asked.calls_per_second, asked.endpoint_calls_per_second), asked.latency_ms / 1000)
+stand_before_it(Limits(asked.calls_per_second, asked.endpoint_calls_per_second), asked.latency_ms / 1000, os.environ["PROVIDER_KEY"])
 runpy.run_module("localstripe", run_name="__main__", alter_sys=True)

@@ -71,7 +71,7 @@ struct Counted {
 impl Counted {
     async fn of_tests() -> Result<Option<Self>> {
         let Some(stack) = Stack::of_tests()? else { return Ok(None) };
-        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let credentials = Credentials::new(&stack.state.keys.root, &stack.state.keys.root, None, None, "tests");
         let region = Region::new(stack.state.region.clone());
         let aws = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(region).endpoint_url(&stack.state.endpoint_url);
         let aws = aws.credentials_provider(SharedCredentialsProvider::new(credentials)).build();

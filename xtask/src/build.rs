@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use testkit::engine;
+use testkit::engine::{self, Keys};
 use tokio::process::Command;
 
 /// The name of the environment in samconfig.toml.
@@ -66,7 +66,7 @@ pub fn architecture_override() -> Option<&'static str> {
     cfg!(target_arch = "aarch64").then_some("Architecture=arm64")
 }
 
-/// A program of the virtual environment, which finds the others, and which knows the engine's key and no other.
+/// A program of the virtual environment, which finds the others, and which knows no key of AWS. [`with_keys`] gives it the engine's.
 pub fn tool(repository: &Repository, name: &str) -> Command {
     let mut command = Command::new(repository.program(name));
     let mut path = OsString::from(repository.venv().join("bin"));
@@ -80,8 +80,8 @@ pub fn tool(repository: &Repository, name: &str) -> Command {
         command.env_remove(name);
     }
     for (name, value) in [
-        ("AWS_ACCESS_KEY_ID", engine::ROOT_KEY),
-        ("AWS_SECRET_ACCESS_KEY", engine::ROOT_KEY),
+        ("AWS_ACCESS_KEY_ID", "none"),
+        ("AWS_SECRET_ACCESS_KEY", "none"),
         ("AWS_DEFAULT_REGION", engine::REGION),
         ("AWS_REGION", engine::REGION),
         // No files of a real account either.
@@ -94,6 +94,11 @@ pub fn tool(repository: &Repository, name: &str) -> Command {
         command.env(name, value);
     }
     command
+}
+
+/// Lets `tool` speak to the engine that was started with `keys`.
+pub fn with_keys(tool: &mut Command, keys: &Keys) {
+    tool.env("AWS_ACCESS_KEY_ID", &keys.root).env("AWS_SECRET_ACCESS_KEY", &keys.root);
 }
 
 /// Whether the last `sam build` took exactly these functions and this template. Times do not tell: every build copies the

@@ -202,9 +202,9 @@ impl Checks<'_> {
     async fn ports(&mut self, step: Step) -> Result<()> {
         self.require_stack().await?;
         let Some((_, state)) = &self.stack else { bail!("the stack was started and is gone") };
-        let (endpoint_url, stripe_url) = (state.endpoint_url.clone(), state.stripe_url.clone());
+        let (endpoint_url, stripe_url, keys) = (state.endpoint_url.clone(), state.stripe_url.clone(), state.keys.clone());
         let mut stores = cargo(&self.repository.root, &["test", "--workspace", "--test", "dynamodb"]);
-        stores.env("DYNAMODB_ENDPOINT_URL", endpoint_url);
+        stores.env("DYNAMODB_ENDPOINT_URL", endpoint_url).env("DYNAMODB_KEY", keys.root);
         let mut expected = 0;
         for function in self.repository.functions()? {
             let file = self.repository.root.join("functions").join(function).join("tests/dynamodb.rs");
@@ -212,7 +212,7 @@ impl Checks<'_> {
         }
         self.tests(step, stores, Some(expected)).await?;
         let mut provider = cargo(&self.repository.root, &["test", "--workspace", "--lib", "localstripe"]);
-        provider.env("LOCALSTRIPE_URL", stripe_url);
+        provider.env("LOCALSTRIPE_URL", stripe_url).env("LOCALSTRIPE_KEY", keys.provider);
         let expected = tests_ran::in_file(&self.repository.root.join("functions/payment/src/stripe/tests.rs"), "localstripe")?;
         self.tests(step, provider, Some(expected)).await
     }

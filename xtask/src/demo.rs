@@ -127,7 +127,7 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
 
     if let Some(running) = running {
         let pids = (running.engine_pid, running.stripe_pid);
-        let target = deploy::Target { port, pids, folder: &folder, parameters: &[] };
+        let target = deploy::Target { port, pids, keys: running.keys, folder: &folder, parameters: &[] };
         let state = deploy::run(repository, &built, target, &mut progress).await?;
         return tell(repository, &state, &mut progress).await;
     }
@@ -145,7 +145,7 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
 /// The stories, the table and the verdict.
 async fn tell(repository: &Repository, state: &State, progress: &mut Progress) -> Result<()> {
     let started = Instant::now();
-    let engine = Engine::new(&state.endpoint_url);
+    let engine = state.engine();
     let catalogue = seed::catalogue(repository)?;
     let before = stock(&engine, state).await?;
 

@@ -1,7 +1,7 @@
 //! Deploys `template.yaml` into the engine by `sam deploy`, the same way it goes to AWS, and says what changed.
 //! It does nothing that a deployment to AWS would not need as well, but for the bucket, which AWS's sam makes by itself.
 
-use crate::build::{Built, CONFIG_ENV, architecture_override, tool};
+use crate::build::{Built, CONFIG_ENV, architecture_override, tool, with_keys};
 use crate::machine::Repository;
 use crate::processes::provider_port;
 use crate::progress::{Progress, dim, log_of};
@@ -12,7 +12,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
-use testkit::engine::{self, Engine, PROVIDER_KEY};
+use testkit::engine::{self, Engine, Keys};
 use testkit::shop::new_key;
 use testkit::stack::State;
 
@@ -51,6 +51,8 @@ pub struct Target<'a> {
     pub port: u16,
     /// Of the engine and of the payment provider.
     pub pids: (u32, u32),
+    /// What opens both.
+    pub keys: Keys,
     /// Where the state file goes.
     pub folder: &'a Path,
     /// Parameters in place of those of samconfig.toml, as `Name=Value`.
@@ -59,9 +61,9 @@ pub struct Target<'a> {
 
 /// Deploys, sets the payment provider's key, seeds, and writes the state file.
 pub async fn run(repository: &Repository, built: &Built, target: Target<'_>, progress: &mut Progress) -> Result<State> {
-    let Target { port, pids, folder, parameters } = target;
+    let Target { port, pids, keys, folder, parameters } = target;
     let config = config(repository)?;
-    let engine = Engine::new(&engine::url(port));
+    let engine = Engine::new(&engine::url(port), &keys);
     let stripe_url = engine::url(provider_port(port));
     let before = engine.outputs(&config.local.global.parameters.stack_name).await?;
     if let (Some(_), Some(state)) = (&before, deployed_already(built, port, pids, folder)?) {
@@ -74,6 +76,7 @@ pub async fn run(repository: &Repository, built: &Built, target: Target<'_>, pro
     sam.args(["deploy", "--config-env", CONFIG_ENV, "--config-file"]).arg(repository.root.join("samconfig.toml"));
     sam.arg("--template-file").arg(&built.template).args(["--no-progressbar", "--parameter-overrides"]);
     sam.args(overrides(&config.local.deploy.parameters.parameter_overrides, &stripe_url, parameters));
+    with_keys(&mut sam, &keys);
     sam.env("AWS_ENDPOINT_URL", engine::url(port)).env("SAM_CLI_POLL_DELAY", SAM_POLL_SECONDS).env("COLUMNS", SAM_COLUMNS);
     let said = progress.run("Deploy by sam", sam, &log_of(folder, "sam-deploy"), repository).await?;
     if before.is_some() {
@@ -92,9 +95,11 @@ pub async fn run(repository: &Repository, built: &Built, target: Target<'_>, pro
         outputs,
         engine_pid: pids.0,
         stripe_pid: pids.1,
+        keys,
     };
     // The token: any will do, but Secrets Manager wants one from clients that are not its SDK.
-    let secret = json!({ "SecretId": state.output("StripeKeySecretArn")?, "SecretString": PROVIDER_KEY, "ClientRequestToken": new_key() });
+    let secret =
+        json!({ "SecretId": state.output("StripeKeySecretArn")?, "SecretString": state.keys.provider, "ClientRequestToken": new_key() });
     engine.call("secretsmanager", "secretsmanager.PutSecretValue", &secret).await?;
     seed::run(repository, &state).await?;
     state.write(folder)?;

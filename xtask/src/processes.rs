@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use testkit::engine;
+use testkit::engine::{self, Keys};
 use testkit::stack::State;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
@@ -164,6 +164,7 @@ pub struct Services {
     engine: Group,
     provider: Group,
     traces: Traces,
+    keys: Keys,
 }
 
 /// What a stack leaves in its folder beside its logs: it goes when the stack ends, and before a new one starts.
@@ -228,6 +229,7 @@ impl Services {
         // Made first, so that it goes last, however far this comes.
         let traces = Traces { folder: start.folder.to_owned(), stay: false };
 
+        let keys = Keys::draw()?;
         let mut engine = service(Service::Engine, repository, &start)?;
         // Functions inherit the engine's whole environment, so it is made from nothing: no credentials of this machine, no proxy.
         for (name, value) in [
@@ -235,8 +237,8 @@ impl Services {
             ("BIND_HOST", "127.0.0.1".into()),
             ("AUTH", "true".into()),
             ("AWS_ENDPOINT_URL", engine::url(port)),
-            ("AWS_ACCESS_KEY_ID", engine::ROOT_KEY.into()),
-            ("AWS_SECRET_ACCESS_KEY", engine::ROOT_KEY.into()),
+            ("AWS_ACCESS_KEY_ID", keys.root.clone()),
+            ("AWS_SECRET_ACCESS_KEY", keys.root.clone()),
             ("AWS_DEFAULT_REGION", engine::REGION.into()),
             ("AWS_REGION", engine::REGION.into()),
             // Services this template does not use and that would open ports or look for Docker.
@@ -253,13 +255,15 @@ impl Services {
         let calls = start.provider_calls_per_second.to_string();
         provider.args(["--calls-per-second", &calls, "--endpoint-calls-per-second", &calls]);
         provider.arg("--latency-ms").arg(start.provider_latency.as_millis().to_string()).arg(provider_port(port).to_string());
+        // Not among the arguments, which every user of the machine can list.
+        provider.env("PROVIDER_KEY", &keys.provider);
         let provider = Group::start(provider)?;
 
-        let mut services = Self { engine, provider, traces };
+        let mut services = Self { engine, provider, traces, keys };
         progress
             .wait("Start the engine and the payment provider", async {
                 let deadline = Instant::now() + START_LIMIT;
-                while !(engine::is_healthy(port).await && engine::provider_answers(provider_port(port)).await) {
+                while !(engine::is_healthy(port).await && engine::provider_answers(provider_port(port), &services.keys).await) {
                     services.require_alive()?;
                     if Instant::now() > deadline {
                         bail!("the engine did not answer within {} s; see {}", START_LIMIT.as_secs(), services.logs(repository));
@@ -298,6 +302,10 @@ impl Services {
         }
     }
 
+    /// What opens both.
+    pub fn keys(&self) -> Keys {
+        self.keys.clone()
+    }
     pub fn engine_pid(&self) -> u32 {
         self.engine.id()
     }

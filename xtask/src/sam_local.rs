@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use testkit::engine::{Engine, deployed};
+use testkit::engine::deployed;
 use testkit::stack::State;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -96,6 +96,8 @@ async fn invoke_all(repository: &Repository, state: &State, host: &str) -> Resul
     let mut wrong = 0;
     for (function, event) in events(repository)? {
         let mut sam = tool(repository, "sam");
+        // Its containers work as the developer: sam has no roles to lend.
+        build::with_keys(&mut sam, &state.keys);
         sam.args(["local", "invoke", &logical_id(&function), "--skip-pull-image", "--template"])
             .arg(build::folder(repository).join("template.yaml"));
         sam.arg("--event").arg(&event).arg("--env-vars").arg(&environment);
@@ -156,7 +158,7 @@ async fn environment(state: &State, host: &str, repository: &Repository) -> Resu
     // loopback interface, and answers that its message has to come back.
     const LEFT_ALONE: &str = "STRIPE_API_URL";
     let mut all = Map::new();
-    let functions = Engine::new(&state.endpoint_url).functions().await?;
+    let functions = state.engine().functions().await?;
     for function in repository.functions()? {
         let id = logical_id(&function);
         let mut variables = deployed(&functions, &id)?["Environment"]["Variables"].clone();

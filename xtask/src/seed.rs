@@ -27,7 +27,7 @@ pub fn catalogue(repository: &Repository) -> Result<Vec<CatalogueItem>> {
 }
 
 pub async fn run(repository: &Repository, state: &State) -> Result<()> {
-    let engine = Engine::new(&state.endpoint_url);
+    let engine = state.engine();
     for item in catalogue(repository)? {
         let number = json!({ "N": item.unit_price_minor.to_string() });
         let row =

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use testkit::engine::{self, Engine, deployed};
+use testkit::engine::{self, deployed};
 use testkit::stack::State;
 
 pub async fn up(repository: &Repository, port: u16) -> Result<()> {
@@ -20,7 +20,8 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
     let folder = repository.local();
     let state = if let Some(running) = state::of_running(repository, &folder)? {
         require_port(&running, port)?;
-        let target = deploy::Target { port, pids: (running.engine_pid, running.stripe_pid), folder: &folder, parameters: &[] };
+        let target =
+            deploy::Target { port, pids: (running.engine_pid, running.stripe_pid), keys: running.keys, folder: &folder, parameters: &[] };
         deploy::run(repository, &built, target, &mut progress).await?
     } else {
         let start = Start {
@@ -32,7 +33,7 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
         };
         let mut services = Services::start(repository, start, &mut progress).await?;
         let pids = (services.engine_pid(), services.provider_pid());
-        let target = deploy::Target { port, pids, folder: &folder, parameters: &[] };
+        let target = deploy::Target { port, pids, keys: services.keys(), folder: &folder, parameters: &[] };
         let deployed = deploy::run(repository, &built, target, &mut progress);
         let state = services.while_alive(deployed).await?;
         services.stay();
@@ -56,7 +57,7 @@ pub async fn fresh(
     let (port, folder) = (start.port, start.folder);
     let mut services = Services::start(repository, start, progress).await?;
     let pids = (services.engine_pid(), services.provider_pid());
-    let target = deploy::Target { port, pids, folder, parameters };
+    let target = deploy::Target { port, pids, keys: services.keys(), folder, parameters };
     let state = services.while_alive(deploy::run(repository, built, target, progress)).await?;
     Ok((services, state))
 }
@@ -88,7 +89,7 @@ pub fn require_port(running: &State, port: u16) -> Result<()> {
 
 pub async fn status(repository: &Repository) -> Result<()> {
     let state = state::require(repository)?;
-    let engine = Engine::new(&state.endpoint_url);
+    let engine = state.engine();
     println!("{} the engine            {}  process {}", green("●"), state.endpoint_url, state.engine_pid);
     println!("{} the payment provider  {}  process {}", green("●"), state.stripe_url, state.stripe_pid);
     println!("  orders go to          {}/orders\n", state.api_url);
@@ -127,7 +128,7 @@ pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Resu
         bail!("there is no function {function}; there are {}", known.join(", "));
     };
     let state = state::require(repository)?;
-    let engine = Engine::new(&state.endpoint_url);
+    let engine = state.engine();
     let functions = engine.functions().await?;
     let deployed = deployed(&functions, &logical_id(folder))?;
     let default_group = format!("/aws/lambda/{}", deployed["FunctionName"].as_str().unwrap_or_default());

@@ -23,6 +23,7 @@ pub fn require(repository: &Repository) -> Result<State> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_state_file_whose_pids_are_other_programs_now_is_not_running() {
@@ -38,9 +39,12 @@ mod tests {
             // This test runner: alive, and neither the engine nor the payment provider.
             engine_pid: std::process::id(),
             stripe_pid: std::process::id(),
+            keys: testkit::engine::Keys::draw().unwrap(),
         };
         state.write(&folder).unwrap();
         assert_eq!(State::read(&folder).unwrap().as_ref(), Some(&state), "what is written is read");
+        let mode = std::fs::metadata(State::path(&folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "and by nobody else");
         assert_eq!(of_running(&Repository::find().unwrap(), &folder).unwrap(), None);
         std::fs::write(State::path(&folder), "{\"endpoint_url\": \"http").unwrap();
         assert_eq!(State::read(&folder).unwrap(), None, "half a state file is none");

@@ -624,7 +624,7 @@ impl Trouble {
             (Some(NoAnswer::Timeout), _) => "StripeTimeout".to_owned(),
             (Some(NoAnswer::Unsendable(_)), _) => "StripeUnsendable".to_owned(),
             (Some(NoAnswer::Broken(_)), _) | (None, None) => "StripeUnreachable".to_owned(),
-            (None, Some(200)) => "StripeUnreadable".to_owned(),
+            (Some(NoAnswer::TooLong), _) | (None, Some(200)) => "StripeUnreadable".to_owned(),
             (None, Some(status)) => format!("Stripe{status}"),
         };
         let failure = match self.blames() {

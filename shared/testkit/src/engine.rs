@@ -1,18 +1,49 @@
 //! Calls to the local engine and to the payment provider beside it, as plain JSON over HTTP.
 //!
 //! The AWS SDK would say the same, and take longer to compile than all the rest of this program. The engine takes the root
-//! key by name and does not check signatures, so this works nowhere else: there is no way to reach AWS from here.
+//! key by name and does not check signatures, so this works nowhere else: there is no way to reach AWS from here. The name is
+//! therefore the secret, new with every start ([`Keys`]).
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{fmt, io::Read as _, time::Duration};
 
-/// The engine's all-powerful key and its secret. Not a secret at all: the engine listens on this machine alone.
-pub const ROOT_KEY: &str = "test";
+/// The secrets of one start of the engine and of the payment provider. `Debug` hides them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// The engine's all-powerful access key, and its secret too: whoever has it runs what he likes as the developer.
+    pub root: String,
+    /// The payment provider's key.
+    pub provider: String,
+}
+
+impl Keys {
+    /// Draws new ones from the system's source of secrets.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn draw() -> Result<Self> {
+        /// As much as a UUID has: nobody guesses it.
+        const KEY_BYTES: usize = 16;
+        let drawn = |beginning: &str| -> Result<String> {
+            let mut bytes = [0; KEY_BYTES];
+            std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+            Ok(bytes.iter().fold(beginning.to_owned(), |key, byte| format!("{key}{byte:02x}")))
+        };
+        // As no key of AWS begins, so that the engine can refuse to start with a real one.
+        Ok(Self { root: drawn("local")?, provider: drawn("sk_test_")? })
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[keys]")
+    }
+}
+
 /// The region that the engine plays.
 pub const REGION: &str = "us-east-1";
-/// Any well-formed test key will do for the payment provider's stand-in.
-pub const PROVIDER_KEY: &str = "sk_test_of_the_local_run";
 
 /// A call on one machine that takes longer hangs.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -90,12 +121,18 @@ async fn request_within(limit: Duration, method: &str, url: &str, headers: &[(&s
 #[derive(Clone)]
 pub struct Engine {
     endpoint_url: String,
+    root_key: String,
 }
 
 impl Engine {
-    /// The engine at `endpoint_url`.
-    pub fn new(endpoint_url: &str) -> Self {
-        Self { endpoint_url: endpoint_url.to_owned() }
+    /// The engine at `endpoint_url`, which was started with `keys`.
+    pub fn new(endpoint_url: &str, keys: &Keys) -> Self {
+        Self { endpoint_url: endpoint_url.to_owned(), root_key: keys.root.clone() }
+    }
+
+    fn authorization(&self, service: &str) -> String {
+        let key = &self.root_key;
+        format!("AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none")
     }
 
     /// An action of a service that speaks JSON: its target is `<version>.<Action>`.
@@ -104,7 +141,7 @@ impl Engine {
             "dynamodb" | "sqs" => "application/x-amz-json-1.0",
             _ => "application/x-amz-json-1.1",
         };
-        let headers = [("Authorization", &*authorization(service)), ("X-Amz-Target", target), ("Content-Type", version)];
+        let headers = [("Authorization", &*self.authorization(service)), ("X-Amz-Target", target), ("Content-Type", version)];
         let answer = request("POST", &self.endpoint_url, &headers, input.to_string()).await?.successful(target)?;
         if answer.body.is_empty() { Ok(Value::Null) } else { answer.json() }
     }
@@ -119,13 +156,13 @@ impl Engine {
             let separator = if body.is_empty() { "" } else { "&" };
             body.push_str(&format!("{separator}{}={}", encode(name), encode(value)));
         }
-        let headers = [("Authorization", &*authorization(service)), ("Content-Type", "application/x-www-form-urlencoded")];
+        let headers = [("Authorization", &*self.authorization(service)), ("Content-Type", "application/x-www-form-urlencoded")];
         Ok(request("POST", &self.endpoint_url, &headers, body).await?.successful(service)?.body)
     }
 
     /// A call to a service that speaks REST.
     pub async fn rest(&self, service: &str, method: &str, path: &str, body: &str) -> Result<Answer> {
-        let headers = [("Authorization", &*authorization(service)), ("Content-Type", "application/json")];
+        let headers = [("Authorization", &*self.authorization(service)), ("Content-Type", "application/json")];
         request(method, &format!("{}{path}", self.endpoint_url), &headers, body.to_owned()).await?.successful(path)
     }
 
@@ -134,7 +171,7 @@ impl Engine {
     /// # Errors
     /// Where the engine refuses.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<(Value, String)> {
-        let headers = [("Authorization", &*authorization("lambda")), ("X-Amz-Log-Type", "Tail")];
+        let headers = [("Authorization", &*self.authorization("lambda")), ("X-Amz-Log-Type", "Tail")];
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint_url);
         let answer = request_within(INVOCATION_LIMIT, "POST", &url, &headers, event.to_string()).await?.successful(function)?;
         let tail = answer.header("X-Amz-Log-Result").unwrap_or_default();
@@ -177,7 +214,7 @@ impl Engine {
 
     /// The outputs of a stack, or [`None`] if there is none.
     pub async fn outputs(&self, stack: &str) -> Result<Option<std::collections::BTreeMap<String, String>>> {
-        let headers = [("Authorization", &*authorization("cloudformation")), ("Content-Type", "application/x-www-form-urlencoded")];
+        let headers = [("Authorization", &*self.authorization("cloudformation")), ("Content-Type", "application/x-www-form-urlencoded")];
         let form = format!("Action=DescribeStacks&Version=2010-05-15&StackName={stack}");
         let answer = request("POST", &self.endpoint_url, &headers, form).await?;
         if answer.status == 400 && answer.body.contains("does not exist") {
@@ -298,24 +335,20 @@ pub async fn is_healthy(port: u16) -> bool {
 }
 
 /// Whether a payment provider answers at `port`.
-pub async fn provider_answers(port: u16) -> bool {
-    provider(&url(port), "/v1/payment_intents?limit=1").await.is_ok()
+pub async fn provider_answers(port: u16, keys: &Keys) -> bool {
+    provider(&url(port), keys, "/v1/payment_intents?limit=1").await.is_ok()
 }
 
 /// Reads from the payment provider's own book.
-pub async fn provider(provider_url: &str, path: &str) -> Result<Value> {
-    let headers = [("Authorization", &*format!("Bearer {PROVIDER_KEY}"))];
+pub async fn provider(provider_url: &str, keys: &Keys, path: &str) -> Result<Value> {
+    let headers = [("Authorization", &*format!("Bearer {}", keys.provider))];
     request("GET", &format!("{provider_url}{path}"), &headers, String::new()).await?.successful(path)?.json()
 }
 
 /// Does something in the payment provider's own book, behind payment's back.
-pub async fn provider_does(provider_url: &str, path: &str) -> Result<()> {
-    let headers = [("Authorization", &*format!("Bearer {PROVIDER_KEY}")), ("Content-Type", "application/x-www-form-urlencoded")];
+pub async fn provider_does(provider_url: &str, keys: &Keys, path: &str) -> Result<()> {
+    let headers = [("Authorization", &*format!("Bearer {}", keys.provider)), ("Content-Type", "application/x-www-form-urlencoded")];
     request("POST", &format!("{provider_url}{path}"), &headers, String::new()).await?.successful(path).map(drop)
-}
-
-fn authorization(service: &str) -> String {
-    format!("AWS4-HMAC-SHA256 Credential={ROOT_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=none")
 }
 
 /// Percent-encoding for a form: everything but the unreserved characters.
@@ -360,6 +393,13 @@ fn outputs_of(xml: &str) -> std::collections::BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_new_each_time_and_no_output_shows_them() {
+        let (one, other) = (Keys::draw().unwrap(), Keys::draw().unwrap());
+        assert!(one.root != other.root && one.provider != other.provider);
+        assert_eq!((one.root.len(), one.provider.len(), format!("{one:?}").as_str()), (5 + 32, 8 + 32, "[keys]"));
+    }
 
     #[test]
     fn outputs_are_read_from_the_answer() {

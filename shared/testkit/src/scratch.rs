@@ -7,14 +7,16 @@ use aws_sdk_dynamodb::{
     types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
 };
 
-/// A client of the engine that `DYNAMODB_ENDPOINT_URL` names; [`None`], and the reason printed, where it names none.
+/// A client of the engine that `DYNAMODB_ENDPOINT_URL` names, with the key `DYNAMODB_KEY`; [`None`], and the reason printed, where there
+/// is none.
 pub fn client() -> Option<Client> {
     let Some(endpoint) = std::env::var("DYNAMODB_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
         skip("DYNAMODB_ENDPOINT_URL names no engine");
         return None;
     };
     let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-east-1"));
-    let credentials = Credentials::new("test", "test", None, None, "test");
+    let key = std::env::var("DYNAMODB_KEY").unwrap_or_default();
+    let credentials = Credentials::new(&key, &key, None, None, "test");
     Some(Client::from_conf(config.endpoint_url(endpoint).credentials_provider(credentials).build()))
 }
 

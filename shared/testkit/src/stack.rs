@@ -1,7 +1,7 @@
 //! A running stack: where it is, and what the end-to-end tests need of it.
 
 use crate::{
-    engine::{Engine, encode, provider, provider_does},
+    engine::{Engine, Keys, encode, provider, provider_does},
     skip::skip,
 };
 use anyhow::{Context, Result};
@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-/// The state file of a running stack: what `cargo xtask up` leaves for the other commands and the tests. It holds no secret.
+/// The state file of a running stack: what `cargo xtask up` leaves for the other commands and the tests. It holds
+/// the secrets of the engine and of the payment provider, and only its owner may read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Where the engine answers.
@@ -32,9 +36,19 @@ pub struct State {
     pub engine_pid: u32,
     /// The payment provider's process.
     pub stripe_pid: u32,
+    /// What opens both of them.
+    pub keys: Keys,
 }
 
+/// The mode of a file that its owner reads and writes, and nobody else.
+const OWNER_ALONE: u32 = 0o600;
+
 impl State {
+    /// The engine, with its all-powerful key.
+    pub fn engine(&self) -> Engine {
+        Engine::new(&self.endpoint_url, &self.keys)
+    }
+
     /// Where a stack whose state lies in `folder` is described.
     pub fn path(folder: &Path) -> PathBuf {
         folder.join("state.json")
@@ -62,7 +76,10 @@ impl State {
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = Self::path(folder);
         let aside = path.with_extension("json.new");
-        std::fs::write(&aside, serde_json::to_string_pretty(self)? + "\n")?;
+        // Made anew, because an older one keeps the mode that it has.
+        _ = std::fs::remove_file(&aside);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(&aside)?;
+        file.write_all((serde_json::to_string_pretty(self)? + "\n").as_bytes())?;
         std::fs::rename(&aside, &path).with_context(|| format!("{} cannot be written", path.display()))
     }
 
@@ -124,7 +141,7 @@ impl Stack {
 
     /// The stack that `state` describes.
     pub fn of(state: State) -> Self {
-        Self { engine: Engine::new(&state.endpoint_url), state }
+        Self { engine: state.engine(), state }
     }
 
     /// The stack that `PIPELINE_STATE` names; [`None`], and the reason printed, where it names none.
@@ -224,7 +241,7 @@ impl Stack {
         let mut book = Vec::new();
         let mut path = "/v1/payment_intents?limit=100".to_owned();
         loop {
-            let page = provider(&self.state.stripe_url, &path).await?;
+            let page = provider(&self.state.stripe_url, &self.state.keys, &path).await?;
             book.extend(page["data"].as_array().into_iter().flatten().map(Payment::read));
             match book.last() {
                 Some(last) if page["has_more"] == true => path = format!("/v1/payment_intents?limit=100&starting_after={}", last.id),
@@ -238,7 +255,7 @@ impl Stack {
     /// # Errors
     /// Where the provider refuses.
     pub async fn cancel_at_provider(&self, payment_id: &str) -> Result<()> {
-        provider_does(&self.state.stripe_url, &format!("/v1/payment_intents/{payment_id}/cancel")).await
+        provider_does(&self.state.stripe_url, &self.state.keys, &format!("/v1/payment_intents/{payment_id}/cancel")).await
     }
 
     /// What the provider's own book holds for an order: status and amount of each of its payments. Those that were never

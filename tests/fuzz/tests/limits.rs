@@ -1,6 +1,10 @@
 //! What the largest inputs cost: memory, and answers where there are any, over inputs made to cost as much as they can.
 #![allow(clippy::unwrap_used, reason = "what is not as these tests expect fails them")]
 
+use dlq_inspector::inspector::{
+    look::{PEEK_MAX, SHOWN_BYTES_MAX},
+    mask,
+};
 use email_campaign::list::{self, Format, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_LINES_MAX};
 use email_feedback::event::MailEvent;
 use email_inbound::{inbox::MAIL_BYTES_MAX, mail::Mail, quote::own_text, wish::asks_to_cancel};
@@ -39,8 +43,8 @@ const NAMES: [&str; 14] = [
     "country",
 ];
 
-/// A body of [`BODY_BYTES_MAX`] bytes that is JSON, but for what its kind is about.
-fn body(rng: &mut Rng) -> Vec<u8> {
+/// A body of `size` bytes that is JSON, but for what its kind is about.
+fn body(rng: &mut Rng, size: usize) -> Vec<u8> {
     let fills: [fn(&mut Rng, usize) -> String; 10] = [
         |_, n| format!(r#""{n:x}":0"#),
         |rng, _| format!(r#""{}":{{}}"#, NAMES[rng.usize(..NAMES.len())]),
@@ -64,7 +68,7 @@ fn body(rng: &mut Rng) -> Vec<u8> {
     let mut text = open;
     for n in 0.. {
         let item = fills[fill](rng, n);
-        if text.len() + item.len() + 1 + close.len() > BODY_BYTES_MAX {
+        if text.len() + item.len() + 1 + close.len() > size {
             break;
         }
         if n > 0 {
@@ -74,7 +78,7 @@ fn body(rng: &mut Rng) -> Vec<u8> {
     }
     text.push_str(&close);
     let mut bytes = text.into_bytes();
-    bytes.resize(BODY_BYTES_MAX, b' ');
+    bytes.resize(size, b' ');
     let at = rng.usize(..bytes.len());
     // Text stays text: what is not is longer once it is read, and no longer within the limit.
     if rng.u8(..) < 16 && bytes[at].is_ascii() {
@@ -241,13 +245,25 @@ fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() 
         assert!(notification.len() + peak <= memory("EmailFeedbackFunction") / 2 / 10, "a notification of {kind} takes {peak} bytes");
     }
 
+    // What lies in a dead-letter queue came by SNS at its longest. Bodies are held while they are masked one after another.
+    let mut rng = Rng::with_seed(0);
+    let mut worst = 0;
+    for _ in 0..BODIES / 10 {
+        let body = String::from_utf8(body(&mut rng, mask::BODY_BYTES_MAX)).unwrap();
+        let (peak, shown) = peak(|| mask::body(&body));
+        worst = worst.max(peak * SHOWN_BYTES_MAX.div_ceil(shown.to_string().len()).min(PEEK_MAX));
+    }
+    let all = PEEK_MAX * NOTIFICATION_BYTES_MAX + worst;
+    println!("{PEEK_MAX} messages, and what is shown of them: {all} bytes");
+    assert!(all <= memory("DlqInspectorFunction") / 2, "a look into a queue takes {all} bytes");
+
     let mut functions: [(&str, Answer, Worst); 2] = [
         ("OrderIntakeFunction", fuzz::answer_to_order, Worst::default()),
         ("CustomerSignupFunction", fuzz::answer_to_signup, Worst::default()),
     ];
     let mut rng = Rng::with_seed(0);
     for _ in 0..BODIES {
-        let body = body(&mut rng);
+        let body = body(&mut rng, BODY_BYTES_MAX);
         functions.iter_mut().for_each(|(_, answer, worst)| worst.learn(*answer, &body));
     }
     for (function, _, worst) in functions {

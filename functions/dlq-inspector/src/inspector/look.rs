@@ -19,10 +19,14 @@ use crate::{
 use domain::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use lambda_kit::Failure;
+use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Most messages that `peek` shows.
 pub const PEEK_MAX: usize = 100;
+/// Most of bodies that one answer shows, as JSON: Lambda takes no answer above 6 MB
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>), and a body within one is escaped once more.
+pub const SHOWN_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most messages that `list` reads of a queue, to tell its age.
 const LIST_READ_MAX: usize = 100;
 /// Receives side by side of a walk that only looks: 10,000 messages are 250 rounds.
@@ -116,7 +120,17 @@ impl<P: Ports> Inspector<P> {
         }
         let letters = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
         let (facts, _) = self.facts(queue, &letters, &mut { LOOK_UPS_MAX }, false).await?;
-        let body = |letter: &Letter| if peek.reveal { letter.body.clone().into() } else { mask::body(&letter.body) };
+        let mut left = SHOWN_BYTES_MAX;
+        let mut body = |letter: &Letter| {
+            let shown = if peek.reveal { letter.body.clone().into() } else { mask::body(&letter.body) };
+            match left.checked_sub(shown.to_string().len()) {
+                Some(rest) => {
+                    left = rest;
+                    shown
+                }
+                None => Value::String(format!("({} bytes: more than this answer has room for; a lower limit shows it)", letter.body.len())),
+            }
+        };
         let peeked = |(letter, facts): (&Letter, Facts)| Peeked {
             body: body(letter),
             message_id: facts.message_id,

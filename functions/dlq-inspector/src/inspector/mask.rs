@@ -6,6 +6,9 @@
 pub use crate::answer::MASK;
 use serde_json::Value;
 
+/// Longest body that is read for its form: three times the largest event, an order of fifty lines. In memory a value can take 24
+/// times its text, and up to a hundred bodies are shown at once.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest text that is shown.
 const SHOWN_MAX: usize = 128;
 /// Most digits of a number that is shown: amounts and counts are shorter than telephone and card numbers.
@@ -13,6 +16,9 @@ const DIGITS_MAX: usize = 8;
 
 /// A body with everything masked that may be personal.
 pub fn body(text: &str) -> Value {
+    if text.len() > BODY_BYTES_MAX {
+        return Value::String(format!("{MASK} ({} bytes, too many to be masked one by one)", text.len()));
+    }
     match serde_json::from_str(text) {
         Ok(value @ (Value::Object(_) | Value::Array(_))) => masked(value),
         _ => Value::String(format!("{MASK} ({} bytes that are no JSON document)", text.len())),
@@ -91,6 +97,12 @@ mod tests {
         for text in ["ada@example.com", "\"Ada\"", "", "{\"name\": \"Ada\""] {
             assert!(!body(text).to_string().to_lowercase().contains("ada"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let of = |bytes: usize| body(&format!("[{}1]", " ".repeat(bytes - 3)));
+        assert!(of(BODY_BYTES_MAX).is_array() && of(BODY_BYTES_MAX + 1).is_string());
     }
 
     #[test]

@@ -29,6 +29,10 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// For a whole call that only looks, which Stripe answers by itself.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Longest answer that is read. A PaymentIntent has some 5 KB, and some 30 KB with all the metadata that Stripe allows
+/// (<https://docs.stripe.com/api/metadata>: 50 values of 500 characters); what is longer is not Stripe's.
+pub(super) const ANSWER_BYTES_MAX: usize = 128 * 1024;
+
 /// How long calls may take. Connecting has the connector's own limit, [`lambda_kit::CONNECT_TIMEOUT`], and counts here too.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -99,6 +103,8 @@ pub(super) struct Answer {
 pub(super) enum NoAnswer {
     #[error("no answer in time")]
     Timeout,
+    #[error("more than {ANSWER_BYTES_MAX} bytes are no answer of Stripe's")]
+    TooLong,
     #[error("no connection, or it broke")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the request cannot be put into HTTP")]
@@ -171,8 +177,14 @@ impl Http {
         let mut response = self.connector.call(request).await.map_err(broken)?;
         let request_id = response.headers().get("request-id").map(str::to_owned);
         let limited = (response.status().as_u16() == 429).then(|| limited(response.headers())).flatten();
-        let body = ByteStream::new(response.take_body()).collect().await.map_err(|error| NoAnswer::Broken(error.into()))?;
-        Ok(Answer { status: response.status().as_u16(), request_id, limited, body: body.to_vec() })
+        let (mut stream, mut body) = (ByteStream::new(response.take_body()), Vec::new());
+        while let Some(chunk) = stream.try_next().await.map_err(|error| NoAnswer::Broken(error.into()))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(NoAnswer::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status().as_u16(), request_id, limited, body })
     }
 }
 

@@ -322,6 +322,16 @@ async fn an_unclear_answer_and_an_unclear_look_are_transient() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_long_is_read_to_its_limit_and_is_none() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+    let endless = Act::Raw(format!("{head}{{\"x\":\"{}", "x".repeat(2 * http::ANSWER_BYTES_MAX)));
+    let stub = Stub::start().await;
+    stub.open("pi_1", "requires_capture", ORDER);
+    stub.with(|world| world.script.extend([endless.clone(), endless]));
+    assert_eq!(perform(&client(&stub.url), "capture", &attempt(1)).await, "transient stripeunreadable");
+}
+
+#[tokio::test]
 async fn a_500_cached_under_its_key_is_read_around_at_once_and_not_met_again() {
     let stub = Stub::start().await;
     stub.open("pi_1", "requires_confirmation", ORDER);
@@ -801,8 +811,9 @@ async fn localstripe_holds_takes_frees_and_declines() {
         testkit::skip::skip("LOCALSTRIPE_URL names no running localstripe");
         return;
     };
+    let secret = std::env::var("LOCALSTRIPE_KEY").unwrap();
     let generous = Timeouts::default();
-    let stripe = Stripe::new(url.parse().unwrap(), key("sk_test_12345"), generous);
+    let stripe = Stripe::new(url.parse().unwrap(), key(Box::leak(secret.into_boxed_str())), generous);
     let create = async |payment_method: &str| match stripe.create(order_id(), &attempt(1), &placed_with(payment_method)).await.unwrap() {
         Prepared::Unconfirmed(payment) => Ok(payment),
         Prepared::Declined { code } => Err(code),

@@ -143,6 +143,19 @@ async fn a_peek_masks_unless_it_reveals_and_revealing_is_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bodies_that_no_answer_has_room_for_are_told_by_their_size() {
+    let world = World::new();
+    let long = "x".repeat(256 * 1024);
+    for _ in 0..10 {
+        world.put("payment-dead", &long, &[("ErrorType", "X")], None);
+    }
+    let shown = peeked(&world, json!({ "queue": "payment", "reveal": true })).await;
+    let whole = shown.iter().filter(|peeked| peeked.body == long.as_str()).count();
+    assert_eq!((shown.len(), whole), (10, 7));
+    assert!(shown[9].body.as_str().unwrap().contains("262144 bytes"), "{}", shown[9].body);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_dies_while_looking_leaves_everything_visible_at_once_or_after_a_short_lease() {
     for (limit, lease) in [(10, 0), (50, 10)] {
         for call in 0..40 {
