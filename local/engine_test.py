@@ -45,6 +45,7 @@ while True:
     runtime.request("GET", "/2018-06-01/runtime/invocation/next")
     response = runtime.getresponse()
     event, request_id = json.loads(response.read()), response.headers["Lambda-Runtime-Aws-Request-Id"]
+    invoked = response.headers["Lambda-Runtime-Invoked-Function-Arn"]
     bodies = [r["body"] for r in event.get("Records", [])]
     print(json.dumps({"level": "INFO", "handled": request_id, "bodies": bodies}), flush=True)
     if "Records" in event:
@@ -54,6 +55,7 @@ while True:
     else:
         answer = {"statusCode": 202, "body": json.dumps({
             "parameters": event.get("pathParameters"),
+            "invoked": invoked,
             "endpoint": os.environ.get("AWS_ENDPOINT_URL")})}
     runtime.request("POST", f"/2018-06-01/runtime/invocation/{request_id}/response", json.dumps(answer))
     runtime.getresponse().read()
@@ -485,6 +487,18 @@ FOREIGN = [
 ]
 
 
+def invoked_as(engine, outputs, qualifier) -> str:
+    """The ARN by which a function is told that it was invoked."""
+    client, name = engine.client("lambda"), outputs["Function"]
+    try:
+        client.create_alias(FunctionName=name, Name="change", FunctionVersion="$LATEST")
+    except client.exceptions.ResourceConflictException:
+        pass
+    named = {"Qualifier": qualifier} if qualifier else {}
+    answer = json.load(client.invoke(FunctionName=name, Payload=b"{}", **named)["Payload"])
+    return json.loads(answer["body"])["invoked"]
+
+
 class Gaps(OfAnEngine):
     """The engine without engine.py. A test that fails here is good news: see the head of this file."""
 
@@ -492,6 +506,9 @@ class Gaps(OfAnEngine):
 
     def test_routes_of_an_http_api_are_not_imported(self):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 404)
+
+    def test_a_function_is_not_told_by_which_alias_it_was_invoked(self):
+        self.assertTrue(invoked_as(self.engine, self.outputs, "change").endswith(f":function:{self.outputs['Function']}"))
 
     def test_root_is_whoever_names_the_usual_key_an_account_or_none(self):
         for key in ("test", "000000000000"):
@@ -626,6 +643,11 @@ class Mended(OfAnEngine):
     def test_functions_inherit_the_engines_environment_and_so_its_endpoint(self):
         _, body = self.engine.http(self.outputs, "POST", "/orders")
         self.assertIn(str(self.engine.port), json.loads(body)["endpoint"])
+
+    def test_a_function_is_told_by_which_alias_it_was_invoked(self):
+        bare = f":function:{self.outputs['Function']}"
+        for qualifier, end in (("change", f"{bare}:change"), (None, bare), ("$LATEST", bare)):
+            self.assertTrue(invoked_as(self.engine, self.outputs, qualifier).endswith(end), qualifier)
 
     def test_a_role_is_enforced_and_batch_calls_are_actions_of_their_own(self):
         sns, sqs = self.client_of_role("sns"), self.client_of_role("sqs")

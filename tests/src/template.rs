@@ -69,6 +69,7 @@ pub const RULES: &[Rule] = &[
     operations::refused_captures_are_counted,
     operations::forwards_that_are_held_back_are_counted,
     operations::mails_that_are_held_back_are_counted,
+    operations::to_look_and_to_change_are_two_permissions,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
 ];

@@ -22,8 +22,8 @@ use std::{
 };
 use testkit::{
     engine::{deployed, function_processes, role_of},
-    shop::{EMAIL, VISA, heard, new_address, new_key, new_sku, stored_order},
-    stack::{INSPECTOR, Letter, Patience, Stack},
+    shop::{EMAIL, NAME, VISA, heard, new_address, new_key, new_sku, stored_order},
+    stack::{INSPECTOR, LOOK, Letter, OPERATOR, Patience, Stack},
 };
 
 /// Begins with everything thrown away that other tests have left: what was given up, and what waits to be tried again, which
@@ -240,6 +240,32 @@ async fn a_dry_run_changes_nothing_and_a_selection_touches_only_itself() -> Resu
         let record: Value = serde_json::from_str(&stack.stored("DlqArchiveBucket", &records[1]).await?.context("no record")?)?;
         let told = (&record["by"], &record["command"], &record["where"][0], &record["counts"]["done"], &record["reason"]);
         assert_eq!(told, (&json!("test"), &json!("redrive"), &json!("cause=X"), &json!(1), &json!("mended")), "{record:#}");
+        Ok(())
+    };
+    while_pausing(&stack, "Payment", work).await
+}
+
+#[tokio::test]
+async fn who_invokes_the_alias_to_look_changes_nothing_and_sees_bodies_masked() -> Result<()> {
+    let Some(stack) = start().await? else { return Ok(()) };
+    let work = async {
+        let secret = format!(r#"{{"type":"order.placed.v1","name":"{NAME}"}}"#);
+        let parked = [("ErrorType", "X"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
+        put(&stack, "PaymentDeadLetterQueue", "", &secret, &parked).await?;
+        let before = content(&stack, "PaymentDeadLetterQueue").await?;
+        let whole = || json!({"queue": "payment", "where": ["cause=X"], "reason": "a test"});
+        let reveal = json!({"queue": "payment", "reveal": true});
+        for command in [json!({"redrive": whole()}), json!({"discard": whole()}), json!({"peek": reveal})] {
+            let answer = stack.ask(INSPECTOR, LOOK, &json!({"by": "test", "command": command})).await?;
+            assert_eq!(answer["refused"]["error"], "MayOnlyLook", "{answer}");
+        }
+        let nudge = json!({"nudge": {"order_id": new_key(), "reason": "a test"}});
+        let answer = stack.ask(OPERATOR, LOOK, &json!({"by": "test", "command": nudge})).await?;
+        assert_eq!(answer["refused"]["error"], "MayOnlyLook", "{answer}");
+        assert_eq!(content(&stack, "PaymentDeadLetterQueue").await?, before);
+        let peek = json!({"by": "test", "command": {"peek": {"queue": "payment"}}});
+        let seen = stack.ask(INSPECTOR, LOOK, &peek).await?.to_string();
+        assert!(seen.contains("order.placed.v1") && !seen.contains(NAME), "{seen}");
         Ok(())
     };
     while_pausing(&stack, "Payment", work).await

@@ -719,6 +719,10 @@ fn a_consumer_or_api_that_nobody_watches_is_refused() -> Result<()> {
     let rule = operations::forwards_that_are_held_back_are_counted;
     complains(rule, &without("/Resources/ForwardsHeldBackAlarm")?, "held back")?;
     complains(rule, &with("ForwardsHeldBackFilter/FilterPattern", json!("{ $.inbound = \"forwarded\" }"))?, "held back")?;
+    let rule = operations::to_look_and_to_change_are_two_permissions;
+    complains(rule, &without("/Resources/OperatorLookAlias")?, "OperatorFunction: no alias `look`")?;
+    complains(rule, &with("DlqInspectorChangeAlias/FunctionVersion", json!("1"))?, "DlqInspectorChangeAlias")?;
+    complains(rule, &with("DlqInspectorChangeAlias/FunctionName", json!({ "Ref": "PaymentFunction" }))?, "DlqInspectorChangeAlias")?;
     let rule = operations::mails_that_are_held_back_are_counted;
     complains(rule, &without("/Resources/MailsLimitedAlarm")?, "held back")?;
     complains(rule, &without("/Resources/WelcomeMailsLimitedFilter")?, "WelcomeEmailLogGroup")?;

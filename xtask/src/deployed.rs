@@ -6,6 +6,7 @@ use crate::machine::{Repository, answers, missing};
 use crate::state;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use domain::command::Power;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::io::Write as _;
@@ -63,12 +64,12 @@ impl Deployed {
         Ok(Self { function, place })
     }
 
-    /// One invocation.
-    pub async fn ask<A: DeserializeOwned>(&self, request: &impl Serialize) -> Result<A> {
+    /// One invocation, by the alias that stands for `power`.
+    pub async fn ask<A: DeserializeOwned>(&self, power: Power, request: &impl Serialize) -> Result<A> {
         let document = serde_json::to_value(request)?;
         let answer = match &self.place {
-            Place::Here(stack) => stack.ask(self.function, &document).await?,
-            Place::OnAws(sam) => sam.invoke(&document).await?,
+            Place::Here(stack) => stack.ask(self.function, power.alias(), &document).await?,
+            Place::OnAws(sam) => sam.invoke(power, &document).await?,
         };
         serde_json::from_value(answer).context(
             "the deployed function answers otherwise than this checkout expects: deploy this one, or use the one that was deployed",
@@ -110,9 +111,9 @@ impl Sam {
         Ok(Self { program, arguments, folder: repository.root.clone(), own_files: repository.local().join("sam-cli") })
     }
 
-    async fn invoke(&self, document: &Value) -> Result<Value> {
+    async fn invoke(&self, power: Power, document: &Value) -> Result<Value> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).current_dir(&self.folder);
+        command.args(&self.arguments).arg(format!("--parameter=Qualifier={}", power.alias())).current_dir(&self.folder);
         // Neither tells anybody that it was called, nor looks for a newer version of itself.
         command.env("SAM_CLI_TELEMETRY", "0").env("__SAM_CLI_APP_DIR", &self.own_files);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

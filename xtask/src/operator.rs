@@ -90,7 +90,7 @@ pub async fn nudge(repository: &Repository, options: Nudge) -> Result<ExitCode> 
 
 async fn ask(repository: &Repository, command: request::Command, target: &Target, json: bool) -> Result<ExitCode> {
     let operator = Deployed::find(repository, target, OPERATOR)?;
-    let answer: Answer = operator.ask(&Request { by: by(), command }).await?;
+    let answer: Answer = operator.ask(command.needs(), &Request { by: by(), command }).await?;
     let status = status(&answer)?;
     print(&if json { document(&answer)? + "\n" } else { text(&answer, &target.flags(), now()) })?;
     Ok(ExitCode::from(status))

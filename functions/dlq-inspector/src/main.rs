@@ -1,6 +1,7 @@
 //! Wires `dlq-inspector`: the stack's configuration, queues and topics, the consumers' logs, the archive and the alerts.
 
 use dlq_inspector::inspector::{Inspector, aws::Aws};
+use domain::command::Power;
 use lambda_kit::{Error, Real, config::Env, deadline, warm_up};
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -16,7 +17,8 @@ async fn main() -> Result<(), Error> {
     let inspector = &Inspector { ports, stack_name };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<serde_json::Value>| async move {
         let deadline = deadline(&Real, &event.context);
-        let handling = inspector.handle(event.payload, &event.context.request_id, deadline);
+        let power = Power::of(&event.context.invoked_function_arn);
+        let handling = inspector.handle(event.payload, &event.context.request_id, power, deadline);
         // Boxed: the futures of handler, SDK and runtime nest deeper than the compiler follows in one piece.
         Ok::<_, Error>(Box::pin(handling).await?)
     }))

@@ -4,7 +4,10 @@
 //! invocation answers with a [`Cursor`]; the same request with it goes on.
 
 use crate::{seen::Seen, table::Table};
-use domain::{Timestamp, command::Nothing};
+use domain::{
+    Timestamp,
+    command::{Nothing, Power},
+};
 use serde::{Deserialize, Serialize};
 
 /// An invocation's document.
@@ -26,6 +29,29 @@ pub enum Command {
     Discard(Discard),
     /// The operators' message.
     Digest(Nothing),
+}
+
+impl Command {
+    /// What whoever asks this must be allowed. What a dry run counts it also sees; it changes nothing.
+    pub const fn needs(&self) -> Power {
+        match self {
+            Self::List(_) | Self::Explain(_) | Self::Digest(_) => Power::Look,
+            Self::Peek(Peek { reveal, .. }) => {
+                if *reveal {
+                    Power::Change
+                } else {
+                    Power::Look
+                }
+            }
+            Self::Redrive(Redrive { dry_run, .. }) | Self::Discard(Discard { dry_run, .. }) => {
+                if *dry_run {
+                    Power::Look
+                } else {
+                    Power::Change
+                }
+            }
+        }
+    }
 }
 
 /// `peek`.

@@ -1,5 +1,6 @@
 //! Wires `operator`: the orders and payments tables, the topic, the archive of audit records.
 
+use domain::command::Power;
 use lambda_kit::{Error, Real, config::Env, dynamodb, publish::SnsTopic, warm_up};
 use lambda_runtime::{LambdaEvent, service_fn};
 use operator::operator::{Operator, aws::Bucket};
@@ -21,7 +22,8 @@ async fn main() -> Result<(), Error> {
     let operator = &Operator { orders, payments, topic, archive, ambient: Real };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<serde_json::Value>| async move {
         // Boxed: the futures of handler, SDK and runtime nest deeper than the compiler follows in one piece.
-        Ok::<_, Error>(Box::pin(operator.handle(event.payload, &event.context.request_id)).await)
+        let power = Power::of(&event.context.invoked_function_arn);
+        Ok::<_, Error>(Box::pin(operator.handle(event.payload, &event.context.request_id, power)).await)
     }))
     .await
 }

@@ -2,7 +2,10 @@
 //!
 //! `{"by": "ada", "command": {"settle": {"order_id": "…", "reason": "paid by transfer"}}}`.
 
-use domain::{OrderId, command::Nothing};
+use domain::{
+    OrderId,
+    command::{Nothing, Power},
+};
 use serde::{Deserialize, Serialize};
 
 /// Longest reason, in bytes: a few sentences. It becomes part of a record, which DynamoDB limits to 400 KB as a whole.
@@ -21,6 +24,22 @@ pub enum Command {
     Settle(Act),
     /// Publish an order's `order.placed` again.
     Nudge(Act),
+}
+
+impl Command {
+    /// What whoever asks this must be allowed.
+    pub const fn needs(&self) -> Power {
+        match self {
+            Self::Uncollected(_) => Power::Look,
+            Self::Settle(Act { dry_run, .. }) | Self::Nudge(Act { dry_run, .. }) => {
+                if *dry_run {
+                    Power::Look
+                } else {
+                    Power::Change
+                }
+            }
+        }
+    }
 }
 
 /// Something to do about one order.

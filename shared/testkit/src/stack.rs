@@ -120,6 +120,11 @@ pub const INSPECTOR: &str = "DlqInspectorFunction";
 /// The operator in the template.
 pub const OPERATOR: &str = "OperatorFunction";
 
+/// The alias of both that may change something, and the one that may not.
+pub const CHANGE: &str = "change";
+/// See [`CHANGE`].
+pub const LOOK: &str = "look";
+
 /// How long all invocations of one question to the inspector may take: ten thousand messages, on a machine that does ten
 /// other things, and no test that hangs.
 const INSPECTION_PATIENCE: Duration = Duration::from_secs(600);
@@ -373,9 +378,9 @@ impl Stack {
     ///
     /// # Errors
     /// Where it is not deployed, the engine refuses, or it ended without an answer.
-    pub async fn ask(&self, function: &str, document: &Value) -> Result<Value> {
+    pub async fn ask(&self, function: &str, alias: &str, document: &Value) -> Result<Value> {
         let function = self.engine.function(function).await?;
-        let (answer, _) = self.engine.invoke(&function, document).await?;
+        let (answer, _) = self.engine.invoke(&format!("{function}:{alias}"), document).await?;
         answered(answer)
     }
 
@@ -384,7 +389,7 @@ impl Stack {
     /// # Errors
     /// Where that fails.
     pub async fn ask_inspector(&self, document: &Value) -> Result<Value> {
-        self.ask(INSPECTOR, document).await
+        self.ask(INSPECTOR, CHANGE, document).await
     }
 
     /// Commands the deployed operator, for instance `{"nudge": {"order_id": "…", "reason": "…"}}`; returns its answer.
@@ -392,7 +397,7 @@ impl Stack {
     /// # Errors
     /// Where [`Stack::ask`] fails. A refusal is an answer.
     pub async fn command(&self, command: &Value) -> Result<Value> {
-        self.ask(OPERATOR, &json!({"by": "test", "command": command})).await
+        self.ask(OPERATOR, CHANGE, &json!({"by": "test", "command": command})).await
     }
 
     /// Asks the deployed DLQ inspector, for instance `{"explain": {"queue": "payment"}}`, and again with the cursor of its

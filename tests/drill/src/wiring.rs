@@ -182,7 +182,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
             Rc::new(move |event: Value, deadline: Instant| {
                 let inspector = Rc::clone(&inspector);
                 Box::pin(async move {
-                    match inspector.handle(event, "r", deadline).await {
+                    match inspector.handle(event, "r", domain::command::Power::Look, deadline).await {
                         Ok(_) => Outcome::Done,
                         Err(_) => Outcome::Error,
                     }

@@ -17,6 +17,7 @@ const KNOWN: &[&str] = &[
     "AWS::DynamoDB::Table",
     "AWS::IAM::Role",
     "AWS::KMS::Key",
+    "AWS::Lambda::Alias",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     "AWS::S3::Bucket",
@@ -53,6 +54,8 @@ const ROUTES: &[(&str, &str)] = &[
 ];
 /// What people alone invoke, by commands: a route or a queue would give it to others.
 const COMMANDED: &[&str] = &["OperatorFunction"];
+/// Functions that people invoke, to look and to change.
+const ASKED: &[&str] = &["DlqInspectorFunction", "OperatorFunction"];
 /// What is invoked by the clock: function, when, and with what.
 const SCHEDULES: &[(&str, &str, &str)] = &[("DlqInspectorFunction", DIGEST_EVERY, r#"{"by":"schedule","command":{"digest":{}}}"#)];
 /// How often the inspector counts what is uncollected: `LATE_SECONDS`, as EventBridge has it.
@@ -655,6 +658,23 @@ pub fn forwards_that_are_held_back_are_counted(template: &Template) -> Complaint
         return vec![];
     }
     vec!["forwards that are held back: not counted, or no alarm".to_owned()]
+}
+
+/// What people invoke by its name looks, and changes something where it is told that it was invoked by the alias for that: each is a
+/// permission of its own. An alias of a version would stay behind when a new one is deployed.
+pub fn to_look_and_to_change_are_two_permissions(template: &Template) -> Complaints {
+    let wanted = ASKED.iter().flat_map(|function| ["look", "change"].map(|alias| ((*function).to_owned(), alias.to_owned())));
+    let mut wanted: BTreeSet<_> = wanted.collect();
+    let mut complaints = vec![];
+    for alias in template.of_type("AWS::Lambda::Alias") {
+        let function = target(alias.at("/FunctionName")).unwrap_or_default().to_owned();
+        let name = alias.at("/Name").as_str().unwrap_or_default().to_owned();
+        if !wanted.remove(&(function, name)) || alias.at("/FunctionVersion") != "$LATEST" {
+            complaints.push(format!("{}: not the one alias to look, or to change, of a function that people command", alias.id));
+        }
+    }
+    complaints.extend(wanted.into_iter().map(|(function, name)| format!("{function}: no alias `{name}`")));
+    complaints
 }
 
 /// A mail that a limit holds back fails no message. That of one address rings no alarm: anybody could.

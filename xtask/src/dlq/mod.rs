@@ -169,7 +169,7 @@ async fn ask_to_the_end(inspector: &Deployed, request: &mut Request, meanwhile: 
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
         let asked = Instant::now();
-        let invocation = meanwhile.show_while(inspector.ask(&*request));
+        let invocation = meanwhile.show_while(inspector.ask(request.command.needs(), &*request));
         let answer = tokio::select! {
             biased;
             signal = &mut interrupted => Err(signal.map_or_else(|error| error, |()| Interrupted(meanwhile.if_interrupted()).into())),

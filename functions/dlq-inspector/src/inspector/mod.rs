@@ -21,7 +21,7 @@ use crate::{
     request::{Command, Request},
 };
 use audit::Who;
-use domain::command::Refusal;
+use domain::command::{Power, Refusal};
 use lambda_kit::Failure;
 use pipeline::command::sentence;
 use ports::Ports;
@@ -47,16 +47,19 @@ pub struct Inspector<P> {
 }
 
 impl<P: Ports> Inspector<P> {
-    /// Answers an invocation's document.
+    /// Answers an invocation's document, as far as the caller's `power` reaches.
     ///
     /// # Errors
     /// Where the document cannot be read by a program of ours, or the digest failed: Lambda counts it, and an alarm says so.
     /// Everything else is an answer.
-    pub async fn handle(&self, document: serde_json::Value, request_id: &str, deadline: Instant) -> Result<Answer, Failure> {
+    pub async fn handle(&self, document: serde_json::Value, request_id: &str, power: Power, deadline: Instant) -> Result<Answer, Failure> {
         let request: Request = match serde_json::from_value(document) {
             Ok(request) => request,
             Err(error) => return Ok(Answer::Refused(Refusal::new("InvalidRequest", format!("The request: {error}.")))),
         };
+        if let Some(refusal) = power.refuses(request.command.needs()) {
+            return Ok(Answer::Refused(refusal));
+        }
         let last = deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(deadline);
         let who = Who { by: &request.by, request_id };
         let answer = match &request.command {

@@ -8,7 +8,11 @@ use crate::{
     answer::{Answer, Listed, Nudged, Settled},
     request::{Act, Command, REASON_MAX, Request},
 };
-use domain::{CloudEvent, Order, OrderId, Subject, command::Refusal, uncollected::Settlement};
+use domain::{
+    CloudEvent, Order, OrderId, Subject,
+    command::{Power, Refusal},
+    uncollected::Settlement,
+};
 use lambda_kit::{Ambient, Failure, publish::Publisher, trace};
 use pipeline::{
     command::{Who, audit_record, sentence},
@@ -107,12 +111,15 @@ fn refused(error: &str, message: impl Into<String>) -> Stop {
 }
 
 impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P, T, S, A> {
-    /// Answers an invocation's document. Whatever happens is an answer: somebody waits for it.
-    pub async fn handle(&self, document: serde_json::Value, request_id: &str) -> Answer {
+    /// Answers an invocation's document, as far as the caller's `power` reaches. Whatever happens is an answer: somebody waits for it.
+    pub async fn handle(&self, document: serde_json::Value, request_id: &str, power: Power) -> Answer {
         let request: Request = match serde_json::from_value(document) {
             Ok(request) => request,
             Err(error) => return Answer::Refused(Refusal::new("InvalidRequest", format!("The request: {error}."))),
         };
+        if let Some(refusal) = power.refuses(request.command.needs()) {
+            return Answer::Refused(refusal);
+        }
         let who = Who { by: &request.by, request_id };
         let answer = match &request.command {
             Command::Uncollected(_) => self.list().await,

@@ -78,7 +78,11 @@ impl Ambient for &World {
 impl World {
     async fn asks(&self, command: Value) -> Answer {
         let operator = Operator { orders: self, payments: self, topic: self, archive: self, ambient: self };
-        operator.handle(json!({"by": "ada", "command": command}), "r-1").await
+        operator.handle(json!({"by": "ada", "command": command}), "r-1", Power::Change).await
+    }
+    async fn looks(&self, command: Value) -> Answer {
+        let operator = Operator { orders: self, payments: self, topic: self, archive: self, ambient: self };
+        operator.handle(json!({"by": "ada", "command": command}), "r-1", Power::Look).await
     }
     fn places(&self) -> Order {
         let order = testkit::order::order(ID);
@@ -110,6 +114,21 @@ fn refusal(answer: Answer) -> String {
         Answer::Refused(refusal) => refusal.error,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn who_may_only_look_sees_what_is_uncollected_and_what_would_be_done_and_changes_nothing() {
+    let world = World::default();
+    world.places();
+    world.never_collects();
+    for command in ["nudge", "settle"] {
+        let act = |dry_run: bool| json!({command: {"order_id": ID, "reason": "because", "dry_run": dry_run}});
+        let Answer::Refused(refusal) = world.looks(act(false)).await else { panic!("{command} was carried out") };
+        assert_eq!(refusal.error, "MayOnlyLook");
+        assert!(!matches!(world.looks(act(true)).await, Answer::Refused(_) | Answer::Failed(_)), "{command}");
+    }
+    assert!(matches!(world.looks(json!({"uncollected": {}})).await, Answer::Uncollected(_)));
+    assert!(world.archive.borrow().is_empty() && world.published.borrow().is_empty());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! [`Messaging::redrive`]: testkit::cloud::messaging::Messaging::redrive
 
 use super::cloud::Cloud;
-use domain::{Order, OrderId, uncollected::Settlement};
+use domain::{Order, OrderId, command::Power, uncollected::Settlement};
 use lambda_kit::{Failure, dynamodb::record};
 use operator::{
     answer::Answer,
@@ -36,7 +36,7 @@ pub async fn nudge_what_is_open(cloud: &Cloud) -> Result<Vec<OrderId>, String> {
             ambient: caller.clone(),
         };
         let request = json!({"by": "simulation", "command": {"nudge": {"order_id": order.order_id, "reason": "it is open"}}});
-        match operator.handle(request, &format!("nudge-{}", cloud.invocations.get())).await {
+        match operator.handle(request, &format!("nudge-{}", cloud.invocations.get()), Power::Change).await {
             Answer::Nudged(_) => nudged.push(order.order_id),
             Answer::Refused(refusal) if refusal.error == "OrderHasEnded" => {}
             other => return Err(format!("{}: the operator answers {other:?}", order.order_id)),

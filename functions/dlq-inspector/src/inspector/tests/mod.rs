@@ -20,7 +20,7 @@ async fn invoke(world: &World, command: &Value) -> Option<Answer> {
     let document = json!({ "by": "ada", "command": command });
     let began = Instant::now();
     let request_id = format!("request-{}", world.random());
-    let handling = inspector.handle(document, &request_id, began + Duration::from_secs(60));
+    let handling = inspector.handle(document, &request_id, Power::Change, began + Duration::from_secs(60));
     let answer = tokio::select! {
         biased;
         () = life.death.notified() => None,
@@ -140,6 +140,31 @@ async fn a_peek_masks_unless_it_reveals_and_revealing_is_recorded() {
     let shown = peeked(&world, json!({ "queue": "payment", "reveal": true })).await;
     assert!(shown[0].body.as_str().unwrap().contains("Ada"));
     assert_eq!((world.audits()[0]["phase"].as_str(), world.audits()[0]["by"].as_str()), (Some("revealed"), Some("ada")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_only_look_changes_nothing_and_sees_no_body_unmasked() {
+    let world = World::new();
+    world.parked(3, &["A"]);
+    let (before, life) = (world.content("payment-dead"), Life::default());
+    let inspector = Inspector { ports: Port { world: &world, life: &life }, stack_name: "stack".into() };
+    let looks = async |command: Value| {
+        let document = json!({ "by": "ada", "command": command });
+        inspector.handle(document, "r", Power::Look, Instant::now() + Duration::from_secs(60)).await.unwrap()
+    };
+    let select = |dry_run: bool| json!({ "queue": "payment", "where": ["cause=A"], "reason": "because", "dry_run": dry_run });
+    let reveal = json!({ "peek": { "queue": "payment", "reveal": true } });
+    for command in [json!({ "redrive": select(false) }), json!({ "discard": select(false) }), reveal] {
+        let Answer::Refused(refusal) = looks(command.clone()).await else { panic!("{command}") };
+        assert_eq!(refusal.error, "MayOnlyLook", "{command}");
+    }
+    let peek = json!({ "peek": { "queue": "payment" } });
+    let looked = [json!({ "list": {} }), peek, json!({ "explain": { "queue": "payment" } }), json!({ "redrive": select(true) })];
+    for command in looked.into_iter().chain([json!({ "discard": select(true) })]) {
+        assert!(!matches!(looks(command.clone()).await, Answer::Refused(_) | Answer::Failed(_)), "{command}");
+    }
+    assert_eq!(world.content("payment-dead"), before);
+    assert!(world.audits().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
