@@ -46,7 +46,6 @@ def main() -> None:
     read_logs_by_fields_and_to_their_end()
     name_log_groups_as_policies_do()
     name_subscriptions_by_their_topic()
-    name_the_alias_that_was_invoked()
     import call_counts
     import callers
     import long_queues
@@ -280,25 +279,6 @@ def carried(asked: dict, entry: dict) -> dict:
         "Tags": (asked.get("EmailTags") or asked.get("DefaultEmailTags") or []) + (entry.get("ReplacementTags") or []),
         "ConfigurationSetName": asked.get("ConfigurationSetName", ""),
     }
-
-
-# ── Lambda ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def name_the_alias_that_was_invoked() -> None:
-    """Tells a function by which alias it was invoked, in the ARN of its context; the engine always says the bare one.
-    (https://docs.aws.amazon.com/lambda/latest/dg/python-context.html: "Indicates if the invoker specified a version number or alias.")"""
-    from ministack.services import lambda_svc
-
-    effective = lambda_svc._effective_func_record_for_qualifier
-
-    def named(func, qualifier):
-        record, config = effective(func, qualifier)
-        if config is None or qualifier not in func.get("aliases", {}):
-            return record, config
-        return record, {**config, "FunctionArn": f"{func['config']['FunctionArn']}:{qualifier}"}
-
-    lambda_svc._effective_func_record_for_qualifier = named
 
 
 # ── CloudWatch Logs ─────────────────────────────────────────────────────────────────────────────────────────────────────
