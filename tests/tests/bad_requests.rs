@@ -5,13 +5,14 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testkit::{
     engine::{Answer, request},
-    shop::{EMAIL, NAME, STREET, VISA, new_key, new_sku, order},
+    shop::{EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order_of},
     stack::Stack,
 };
 
 struct Door {
     stack: Stack,
     sku: String,
+    email: String,
 }
 
 impl Door {
@@ -19,10 +20,13 @@ impl Door {
         let Some(stack) = Stack::of_tests()? else { return Ok(None) };
         let sku = new_sku("DOOR");
         stack.stock_up(&sku, 1200, 1000).await?;
-        Ok(Some(Self { stack, sku }))
+        Ok(Some(Self { stack, sku, email: new_address(EMAIL) }))
     }
     fn order(&self) -> Value {
-        order(&[(&self.sku, 1)], VISA)
+        self.order_of(1)
+    }
+    fn order_of(&self, quantity: u32) -> Value {
+        order_of(&self.email, &[(&self.sku, quantity)], VISA)
     }
     async fn post(&self, headers: &[(&str, &str)], body: impl Into<String>) -> Result<Answer> {
         request("POST", &format!("{}/orders", self.stack.state.api_url), headers, body.into()).await
@@ -69,7 +73,7 @@ async fn the_same_key_with_another_body_is_422_and_the_first_order_stands() -> R
     let key = new_key();
     let first = door.with_key(&key, door.order().to_string()).await?;
     assert_eq!(first.status, 202, "{}", first.body);
-    problem(&door.with_key(&key, order(&[(&door.sku, 2)], VISA).to_string()).await?, 422);
+    problem(&door.with_key(&key, door.order_of(2).to_string()).await?, 422);
     assert_eq!(door.with_key(&key, door.order().to_string()).await?.body, first.body);
     Ok(())
 }

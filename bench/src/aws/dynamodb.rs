@@ -142,6 +142,8 @@ impl Tables {
     fn row(&self, table: &str, key: &str, is_created: bool) -> Result<Option<Item>, String> {
         let row = self.rows.get(&(table.to_owned(), key.to_owned())).cloned();
         let standing = match table {
+            // What is measured is the function, not how many mails an address gets in an hour.
+            "MailLimitsTable" => return Ok(None),
             _ if row.is_some() => return Ok(row),
             "OrdersTable" | "CustomersTable" if is_created => return Ok(None),
             // Just received: an old one would be one that something is wrong with.

@@ -1,9 +1,9 @@
 //! How many mails go out in an hour, and their counts in DynamoDB.
 //!
 //! The [ledger](crate::ledger) asks. Whoever types an address into a form need not own it, so that a form is a way to mail
-//! others in the shop's name: one address gets only so many, and of mails that cost their cause nothing there are only so
-//! many for all addresses together. This module refuses to keep a mail for later: a flood must not become a queue of mails
-//! that nobody asked for. What was not sent is in the log, and what all orders' limit holds back raises an alarm.
+//! others in the shop's name: one address gets only so many, and of mails that nobody has paid for there are only so many
+//! for all addresses together. This module refuses to keep a mail for later: a flood must not become a queue of mails that
+//! nobody asked for. What was not sent is in the log, and an alarm says so where it was the limit of all addresses.
 
 use crate::{Hour, Letter, Outcome};
 use aws_sdk_dynamodb::{Client, types::TransactWriteItem};

@@ -305,18 +305,18 @@ impl FunctionProcess {
     }
 }
 
-/// The processes that the engine runs functions in: its descendants, whichever of its threads started them.
+/// The processes that the engine runs functions in: its descendants.
 pub fn function_processes(engine_pid: u32) -> Vec<FunctionProcess> {
-    let mut found: Vec<u32> = Vec::new();
-    let mut parents = vec![engine_pid];
+    // Each process says who its parent is. The lists of children that a thread has miss those of a thread that is just ending.
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let born: Vec<_> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let (mut found, mut parents) = (Vec::new(), vec![engine_pid]);
     while let Some(parent) = parents.pop() {
-        let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let children: Vec<_> = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok()).collect();
-        for pid in children.iter().flat_map(|line| line.split_whitespace()).filter_map(|pid| pid.parse().ok()) {
-            if !found.contains(&pid) {
-                found.push(pid);
-                parents.push(pid);
-            }
+        let children = born.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid);
+        for pid in children {
+            found.push(pid);
+            parents.push(pid);
         }
     }
     let runs = |pid: u32| {
@@ -327,6 +327,13 @@ pub fn function_processes(engine_pid: u32) -> Vec<FunctionProcess> {
         Some(FunctionProcess { pid, function: String::from_utf8_lossy(name).into_owned() })
     };
     found.into_iter().filter_map(runs).collect()
+}
+
+/// The process that started this one, as far as it lives.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may hold anything, in brackets: the state and the parent.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 /// Whether an engine answers at `port`.
@@ -399,6 +406,16 @@ mod tests {
         let (one, other) = (Keys::draw().unwrap(), Keys::draw().unwrap());
         assert!(one.root != other.root && one.provider != other.provider);
         assert_eq!((one.root.len(), one.provider.len(), format!("{one:?}").as_str()), (5 + 32, 8 + 32, "[keys]"));
+    }
+
+    #[test]
+    fn a_process_has_its_starter_for_a_parent() {
+        let child = std::process::Command::new("sleep").arg("60").spawn();
+        let mut child = child.unwrap();
+        assert_eq!(parent(child.id()), Some(std::process::id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(parent(child.id()), None);
     }
 
     #[test]
