@@ -488,6 +488,7 @@ async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
                 let is_taken = forge(&stack, taken, "OrderEventsTopic", &order_id, kind.as_str(), &body).await?;
                 let reaches = match (is_taken, kind) {
                     (false, _) => BTreeSet::new(),
+                    (_, EventType::PaymentAuthorized) => ["OrderEmailQueue", "OrderTrackingQueue", "ShippingQueue"].into(),
                     (_, EventType::OrderShipped) => ["InventoryQueue", "OrderEmailQueue", "OrderTrackingQueue", "PaymentQueue"].into(),
                     _ => ["OrderTrackingQueue", "ShippingQueue"].into(),
                 };
