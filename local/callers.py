@@ -1,4 +1,4 @@
-"""Refuses whoever does not know this run's key: the engine runs what CreateFunction is given, as the developer, and every program of
+"""Refuses callers who do not know this run's key: the engine runs what CreateFunction is given, as the developer, and every program of
 the machine can reach it, those of its other users among them.
 
 `engine.py` puts it in front of the engine. The key of root is new with every start, and stands in a file that only its owner reads; the
@@ -10,6 +10,8 @@ call, and the question whether the engine lives.
 import hmac
 import json
 import re
+
+import web_pages
 
 HEALTH = "/_ministack/health"
 # Where the HTTP API is by its path, by its host, and the pages of the engine that AWS has not.
@@ -28,7 +30,7 @@ def know_root_by(key: str) -> None:
         return hmac.compare_digest((access_key_id or "").encode(), key.encode())
 
     iam_evaluator.is_root_access_key = sts.is_root_access_key = is_root
-    # Whoever calls the HTTP API is asked for no key; for a path that it has no route for neither, which it answers with 404.
+    # A caller of the HTTP API is asked for no key, not even for a path without a route, which is answered with 404.
     wanted = app._execute_api_authorization_type
     app._execute_api_authorization_type = lambda *called: wanted(*called) or "NONE"
 
@@ -50,12 +52,7 @@ def stand_before(app):
     async def stood(scope, receive, send):
         if scope["type"] == "lifespan" or (scope["type"] == "http" and is_known(scope)):
             return await app(scope, receive, send)
-        if scope["type"] == "websocket":
-            await receive()
-            return await send({"type": "websocket.close", "code": 1008})
-        body = json.dumps({"__type": "MissingAuthenticationToken", "message": "Request is missing Authentication Token"}).encode()
-        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 403, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+        error = {"__type": "MissingAuthenticationToken", "message": "Request is missing Authentication Token"}
+        await web_pages.refuse(scope, receive, send, "application/json", json.dumps(error))
 
     return stood

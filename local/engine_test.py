@@ -495,7 +495,7 @@ class Gaps(OfAnEngine):
     def test_routes_of_an_http_api_are_not_imported(self):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 404)
 
-    def test_root_is_whoever_names_the_usual_key_an_account_or_none(self):
+    def test_the_usual_key_an_account_and_no_key_are_root(self):
         for key in ("test", "000000000000"):
             self.engine.client("s3", key, key).list_buckets()
         self.assertEqual(answer(f"{self.engine.url}/_ministack/ses/messages", "GET")[0], 200)

@@ -49,6 +49,17 @@ def is_foreign(headers) -> bool:
     )
 
 
+async def refuse(scope, receive, send, content_type: str, text: str) -> None:
+    """Answers a request to an ASGI application with 403, or closes a web socket before it opens."""
+    if scope["type"] == "websocket":
+        await receive()
+        return await send({"type": "websocket.close", "code": 1008})
+    body = text.encode()
+    head = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
 def stand_before(app):
     """An ASGI application that hands on to `app` what is not foreign."""
 
@@ -56,12 +67,6 @@ def stand_before(app):
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope.get("headers", [])]
         if scope["type"] == "lifespan" or not is_foreign(headers):
             return await app(scope, receive, send)
-        if scope["type"] == "websocket":
-            await receive()
-            return await send({"type": "websocket.close", "code": 1008})
-        body = SENTENCE.encode()
-        head = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 403, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+        await refuse(scope, receive, send, "text/plain; charset=utf-8", SENTENCE)
 
     return stood

@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and what they measure")]
 
 use anyhow::{Context, Result, ensure};
+use domain::command::Power;
 use end_to_end::{
     dead_letters::{purge, put, put_many},
     ear::Ear,
@@ -23,7 +24,7 @@ use std::{
 use testkit::{
     engine::{deployed, function_processes, role_of},
     shop::{EMAIL, NAME, VISA, heard, new_address, new_key, new_sku, stored_order},
-    stack::{INSPECTOR, LOOK, Letter, OPERATOR, Patience, Stack},
+    stack::{INSPECTOR, Letter, OPERATOR, Patience, Stack},
 };
 
 /// Begins with everything thrown away that other tests have left: what was given up, and what waits to be tried again, which
@@ -256,15 +257,15 @@ async fn who_invokes_the_alias_to_look_changes_nothing_and_sees_bodies_masked() 
         let whole = || json!({"queue": "payment", "where": ["cause=X"], "reason": "a test"});
         let reveal = json!({"queue": "payment", "reveal": true});
         for command in [json!({"redrive": whole()}), json!({"discard": whole()}), json!({"peek": reveal})] {
-            let answer = stack.ask(INSPECTOR, LOOK, &json!({"by": "test", "command": command})).await?;
+            let answer = stack.ask(INSPECTOR, Power::Look.alias(), &json!({"by": "test", "command": command})).await?;
             assert_eq!(answer["refused"]["error"], "MayOnlyLook", "{answer}");
         }
         let nudge = json!({"nudge": {"order_id": new_key(), "reason": "a test"}});
-        let answer = stack.ask(OPERATOR, LOOK, &json!({"by": "test", "command": nudge})).await?;
+        let answer = stack.ask(OPERATOR, Power::Look.alias(), &json!({"by": "test", "command": nudge})).await?;
         assert_eq!(answer["refused"]["error"], "MayOnlyLook", "{answer}");
         assert_eq!(content(&stack, "PaymentDeadLetterQueue").await?, before);
         let peek = json!({"by": "test", "command": {"peek": {"queue": "payment"}}});
-        let seen = stack.ask(INSPECTOR, LOOK, &peek).await?.to_string();
+        let seen = stack.ask(INSPECTOR, Power::Look.alias(), &peek).await?.to_string();
         assert!(seen.contains("order.placed.v1") && !seen.contains(NAME), "{seen}");
         Ok(())
     };

@@ -47,7 +47,7 @@ impl Teller {
 /// A request body as a shop would send it with the idempotency key `key`, to be paid in `currency`. `lines` are SKUs and
 /// quantities.
 pub fn order(key: &str, lines: &[(String, u32)], currency: &str, payment_method: &str) -> Value {
-    let mut order = shop::order_of(&shop::address_of(key), lines, payment_method);
+    let mut order = shop::order_with(key, lines, payment_method);
     order["currency"] = currency.into();
     order
 }

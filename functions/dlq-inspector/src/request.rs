@@ -32,24 +32,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// What whoever asks this must be allowed. What a dry run counts it also sees; it changes nothing.
+    /// What it needs of its caller. A dry run changes nothing, and counts what `explain` shows too.
     pub const fn needs(&self) -> Power {
         match self {
             Self::List(_) | Self::Explain(_) | Self::Digest(_) => Power::Look,
-            Self::Peek(Peek { reveal, .. }) => {
-                if *reveal {
-                    Power::Change
-                } else {
-                    Power::Look
-                }
-            }
-            Self::Redrive(Redrive { dry_run, .. }) | Self::Discard(Discard { dry_run, .. }) => {
-                if *dry_run {
-                    Power::Look
-                } else {
-                    Power::Change
-                }
-            }
+            Self::Peek(peek) => Power::needed(peek.reveal),
+            Self::Redrive(redrive) => Power::needed(!redrive.dry_run),
+            Self::Discard(discard) => Power::needed(!discard.dry_run),
         }
     }
 }

@@ -27,17 +27,11 @@ pub enum Command {
 }
 
 impl Command {
-    /// What whoever asks this must be allowed.
+    /// What it needs of its caller.
     pub const fn needs(&self) -> Power {
         match self {
             Self::Uncollected(_) => Power::Look,
-            Self::Settle(Act { dry_run, .. }) | Self::Nudge(Act { dry_run, .. }) => {
-                if *dry_run {
-                    Power::Look
-                } else {
-                    Power::Change
-                }
-            }
+            Self::Settle(act) | Self::Nudge(act) => Power::needed(!act.dry_run),
         }
     }
 }

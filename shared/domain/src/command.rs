@@ -41,7 +41,12 @@ impl Power {
         }
     }
 
-    /// That of whoever invoked a function by this ARN. One that names no alias, or another one, is enough to look.
+    /// The one that a command needs: to look, unless it changes something or shows what is masked.
+    pub const fn needed(changes: bool) -> Self {
+        if changes { Self::Change } else { Self::Look }
+    }
+
+    /// The one that this ARN of an invoked function stands for. An ARN with another alias, or with none, is enough to look.
     pub fn of(invoked_function_arn: &str) -> Self {
         // arn:aws:lambda:us-east-1:123456789012:function:name:alias
         let qualifier = invoked_function_arn.split(':').nth(7);

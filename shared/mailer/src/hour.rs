@@ -34,3 +34,21 @@ impl fmt::Display for Hour {
         write!(f, "{}", self.begin().strftime("%Y-%m-%dT%H"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn an_hour_begins_and_ends_on_the_hour() {
+        let hour = Hour::of(at("2026-05-04T10:59:59.999Z"));
+        assert_eq!(hour.to_string(), "2026-05-04T10");
+        assert_eq!((hour.begin(), hour.end()), (at("2026-05-04T10:00:00Z"), at("2026-05-04T11:00:00Z")));
+        assert_eq!(Hour::of(hour.end()), Hour::of(at("2026-05-04T11:00:00Z")));
+        assert_eq!(Hour::of(at("1969-12-31T23:59:59Z")).to_string(), "1969-12-31T23");
+    }
+}

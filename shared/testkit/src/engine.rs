@@ -12,7 +12,7 @@ use std::{fmt, io::Read as _, time::Duration};
 /// The secrets of one start of the engine and of the payment provider. `Debug` hides them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
-    /// The engine's all-powerful access key, and its secret too: whoever has it runs what he likes as the developer.
+    /// The engine's all-powerful access key, and its secret too: a program that has it runs what it likes as the developer.
     pub root: String,
     /// The payment provider's key.
     pub provider: String,

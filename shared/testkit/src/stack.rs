@@ -120,10 +120,8 @@ pub const INSPECTOR: &str = "DlqInspectorFunction";
 /// The operator in the template.
 pub const OPERATOR: &str = "OperatorFunction";
 
-/// The alias of both that may change something, and the one that may not.
-pub const CHANGE: &str = "change";
-/// See [`CHANGE`].
-pub const LOOK: &str = "look";
+/// The alias of both that may change something: `domain::command::Power`'s, which this crate does not depend on.
+const CHANGE: &str = "change";
 
 /// How long all invocations of one question to the inspector may take: ten thousand messages, on a machine that does ten
 /// other things, and no test that hangs.

@@ -100,10 +100,8 @@ struct Worst {
 
 impl Worst {
     fn learn(&mut self, answer: Answer, body: &[u8]) {
-        let before = MEMORY.current_usage();
-        MEMORY.reset_peak_usage();
-        let response = answer(body);
-        self.peak_bytes = self.peak_bytes.max(MEMORY.peak_usage().saturating_sub(before));
+        let (bytes, response) = peak(|| answer(body));
+        self.peak_bytes = self.peak_bytes.max(bytes);
         self.answer_bytes = self.answer_bytes.max(response.body().len());
         *self.answered.entry(response.status()).or_default() += 1;
     }

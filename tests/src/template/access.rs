@@ -5,7 +5,7 @@
 
 use super::{
     Branch, Complaints, Resource, Template, all_texts, branches, entries, items,
-    queues::{Use, use_of},
+    queues::{Use, admits, use_of},
     statements, target, texts,
 };
 use domain::EventType;
@@ -506,11 +506,8 @@ pub fn events_are_heard_from_their_producers_alone(template: &Template) -> Compl
     let listed: BTreeSet<_> = EventType::ALL.iter().flat_map(|known| known.producers()).copied().collect();
     complaints.extend(all.symmetric_difference(&listed).map(|name| format!("{name}: a producer or a publisher, and not both")));
     let by_topic = |topic: &Value| target(topic).and_then(|topic| publishers.get(topic)).into_iter().flatten().copied();
-    let hears = |subscription: &Resource<'_>, event: &EventType| {
-        items(subscription.at("/FilterPolicy/type")).any(|rule| rule["prefix"] == format!("{}.", event.stem()))
-    };
     for event in EventType::ALL {
-        let subscriptions: Vec<_> = template.subscriptions().filter(|it| hears(it, event)).collect();
+        let subscriptions: Vec<_> = template.subscriptions().filter(|it| admits(it, event)).collect();
         for subscription in &subscriptions {
             let may = by_topic(subscription.at("/TopicArn")).filter(|name| event.producers().contains(name));
             let may: BTreeSet<_> = may.map(|name| format!("/{name}")).collect();

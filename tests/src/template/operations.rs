@@ -7,7 +7,10 @@ use super::{
     queues::{Use, use_of},
     statements, target, texts, workspace_root,
 };
-use domain::uncollected::{INDEX, UNCOLLECTED_AT, UNSETTLED};
+use domain::{
+    command::Power,
+    uncollected::{INDEX, UNCOLLECTED_AT, UNSETTLED},
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -663,12 +666,12 @@ pub fn forwards_that_are_held_back_are_counted(template: &Template) -> Complaint
 /// What people invoke by its name looks, and changes something where it is told that it was invoked by the alias for that: each is a
 /// permission of its own. An alias of a version would stay behind when a new one is deployed.
 pub fn to_look_and_to_change_are_two_permissions(template: &Template) -> Complaints {
-    let wanted = ASKED.iter().flat_map(|function| ["look", "change"].map(|alias| ((*function).to_owned(), alias.to_owned())));
+    let wanted = ASKED.iter().flat_map(|function| Power::ALL.map(|power| (*function, power.alias())));
     let mut wanted: BTreeSet<_> = wanted.collect();
     let mut complaints = vec![];
     for alias in template.of_type("AWS::Lambda::Alias") {
-        let function = target(alias.at("/FunctionName")).unwrap_or_default().to_owned();
-        let name = alias.at("/Name").as_str().unwrap_or_default().to_owned();
+        let function = target(alias.at("/FunctionName")).unwrap_or_default();
+        let name = alias.at("/Name").as_str().unwrap_or_default();
         if !wanted.remove(&(function, name)) || alias.at("/FunctionVersion") != "$LATEST" {
             complaints.push(format!("{}: not the one alias to look, or to change, of a function that people command", alias.id));
         }

@@ -266,6 +266,11 @@ fn of_events(template: &Template) -> impl Iterator<Item = Resource<'_>> {
     template.subscriptions().filter(|it| template.referred(it.at("/TopicArn"), "AWS::SNS::Topic").is_some_and(|topic| topic.is_fifo()))
 }
 
+/// Whether the filter of `subscription` admits `event`, of whatever version.
+pub fn admits(subscription: &Resource<'_>, event: &EventType) -> bool {
+    items(subscription.at("/FilterPolicy/type")).any(|rule| rule["prefix"] == format!("{}.", event.stem()))
+}
+
 fn is_filtered_by_body(subscription: &Resource<'_>) -> bool {
     target(subscription.at("/TopicArn")) == Some(FILTERED_BY_BODY)
 }

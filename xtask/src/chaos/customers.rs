@@ -65,7 +65,7 @@ impl Shop {
     }
 
     async fn place(&self, planned: &Planned) -> Result<String> {
-        let body = shop::order_of(&shop::address_of(&planned.key), &planned.lines, planned.payment_method);
+        let body = shop::order_with(&planned.key, &planned.lines, planned.payment_method);
         let answer = self.ask(async || self.stack.post_order(&planned.key, &body).await).await?;
         ensure!(answer.status == 202, "POST /orders was answered with {}: {}", answer.status, answer.body);
         let accepted = answer.json()?;

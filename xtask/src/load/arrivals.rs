@@ -94,7 +94,7 @@ impl Door {
     async fn place(self, place: usize, planned: Planned) -> Result<(Accepted, Times)> {
         let turn = self.turns.acquire().await?;
         let sent = self.schedule.start.elapsed();
-        let body = shop::order_of(&shop::address_of(&planned.key), &planned.lines, planned.payment_method);
+        let body = shop::order_with(&planned.key, &planned.lines, planned.payment_method);
         let answer = persist(&self.tally, self.deadline, async || self.stack.post_order(&planned.key, &body).await).await?;
         let accepted = self.schedule.start.elapsed();
         drop(turn);

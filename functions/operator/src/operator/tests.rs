@@ -77,12 +77,11 @@ impl Ambient for &World {
 
 impl World {
     async fn asks(&self, command: Value) -> Answer {
-        let operator = Operator { orders: self, payments: self, topic: self, archive: self, ambient: self };
-        operator.handle(json!({"by": "ada", "command": command}), "r-1", Power::Change).await
+        self.asks_with(Power::Change, command).await
     }
-    async fn looks(&self, command: Value) -> Answer {
+    async fn asks_with(&self, power: Power, command: Value) -> Answer {
         let operator = Operator { orders: self, payments: self, topic: self, archive: self, ambient: self };
-        operator.handle(json!({"by": "ada", "command": command}), "r-1", Power::Look).await
+        operator.handle(json!({"by": "ada", "command": command}), "r-1", power).await
     }
     fn places(&self) -> Order {
         let order = testkit::order::order(ID);
@@ -123,11 +122,11 @@ async fn who_may_only_look_sees_what_is_uncollected_and_what_would_be_done_and_c
     world.never_collects();
     for command in ["nudge", "settle"] {
         let act = |dry_run: bool| json!({command: {"order_id": ID, "reason": "because", "dry_run": dry_run}});
-        let Answer::Refused(refusal) = world.looks(act(false)).await else { panic!("{command} was carried out") };
+        let Answer::Refused(refusal) = world.asks_with(Power::Look, act(false)).await else { panic!("{command} was carried out") };
         assert_eq!(refusal.error, "MayOnlyLook");
-        assert!(!matches!(world.looks(act(true)).await, Answer::Refused(_) | Answer::Failed(_)), "{command}");
+        assert!(!matches!(world.asks_with(Power::Look, act(true)).await, Answer::Refused(_) | Answer::Failed(_)), "{command}");
     }
-    assert!(matches!(world.looks(json!({"uncollected": {}})).await, Answer::Uncollected(_)));
+    assert!(matches!(world.asks_with(Power::Look, json!({"uncollected": {}})).await, Answer::Uncollected(_)));
     assert!(world.archive.borrow().is_empty() && world.published.borrow().is_empty());
 }
 
