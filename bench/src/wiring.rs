@@ -9,6 +9,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "123456789012";
+/// The parameters of the stack that is measured: one on AWS with all of mail, and a provider without limits, for what is measured is
+/// the function.
+const MEASURED: [(&str, &str); 6] = [
+    ("Stage", "prod"),
+    ("StripeCallsPerSecond", "1000000"),
+    ("StripeEndpointCallsPerSecond", "1000000"),
+    ("MailDomain", "example.com"),
+    ("ReceiveMail", "true"),
+    ("SupportEmail", "support@example.com"),
+];
 
 /// What a function finds in its environment, and how long it may take.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +53,7 @@ impl Wirings {
         let built = |resource: &Resource| resource.body["Metadata"]["BuildProperties"]["Binary"] == function;
         let resource = self.template.functions().find(built).with_context(|| format!("the template has no function {function}"))?;
         let variables = entries(resource.at("/Environment/Variables"));
+        let variables = variables.map(|(name, value)| (name, self.chosen(value))).filter(|(_, value)| value["Ref"] != "AWS::NoValue");
         let environment = variables.map(|(name, value)| {
             let text = self.resolve(value).with_context(|| format!("{name} of {function} cannot be resolved: {value}"))?;
             Ok((name.to_owned(), text))
@@ -51,16 +62,23 @@ impl Wirings {
         Ok(Wiring { environment: environment.collect::<Result<_>>()?, timeout: Duration::from_secs(timeout) })
     }
 
+    /// The branch of an `Fn::If` that is taken; everything else as it is.
+    fn chosen<'a>(&self, value: &'a Value) -> &'a Value {
+        match value["Fn::If"].as_array().map(Vec::as_slice) {
+            Some([condition, then, otherwise]) => {
+                let holds = condition.as_str().is_some_and(|name| self.template.holds(name, &BTreeMap::from(MEASURED)));
+                self.chosen(if holds { then } else { otherwise })
+            }
+            _ => value,
+        }
+    }
+
     /// What CloudFormation would put there, with logical ids for the names that it makes up.
     fn resolve(&self, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => return Some(text.clone()),
             Value::Number(number) => return Some(number.to_string()),
             _ => {}
-        }
-        if let Some([condition, then, otherwise]) = value["Fn::If"].as_array().map(Vec::as_slice) {
-            // As it is on AWS: what is only so for the local run is not measured.
-            return self.resolve(if condition == "IsLocal" { otherwise } else { then });
         }
         if let Some(text) = value["Fn::Sub"].as_str() {
             let mut pieces = text.split("${");
@@ -81,13 +99,14 @@ impl Wirings {
     fn named(&self, name: &str) -> Option<String> {
         match name {
             "StripeApiUrl" => return Some(self.stripe_url.clone()),
-            // What is measured is the function, not the provider's limits.
-            "StripeCallsPerSecond" | "StripeEndpointCallsPerSecond" => return Some("1000000".to_owned()),
             "AWS::Region" => return Some(REGION.to_owned()),
             "AWS::URLSuffix" => return Some("amazonaws.com".to_owned()),
             "AWS::StackName" => return Some("bench".to_owned()),
             "AWS::StackId" => return Some(format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/bench/1")),
             _ => {}
+        }
+        if let Some((_, value)) = MEASURED.iter().find(|(parameter, _)| *parameter == name) {
+            return Some((*value).to_owned());
         }
         if let Some((_, parameter)) = self.template.section("Parameters").find(|(parameter, _)| *parameter == name) {
             return self.resolve(&parameter["Default"]);
@@ -96,7 +115,6 @@ impl Wirings {
         Some(match resource.kind() {
             "AWS::SNS::Topic" => format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}{}", if resource.is_fifo() { ".fifo" } else { "" }),
             "AWS::SQS::Queue" => format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"),
-            "AWS::SES::EmailIdentity" => self.resolve(resource.at("/EmailIdentity"))?,
             "AWS::S3::Bucket" => bucket_name(name),
             "AWS::Serverless::HttpApi" => name.to_ascii_lowercase(),
             _ => name.to_owned(),

@@ -10,7 +10,10 @@ pub mod queues;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// What a rule found wrong, one sentence for each place, which it names by logical id.
 pub type Complaints = Vec<String>;
@@ -50,6 +53,7 @@ pub const RULES: &[Rule] = &[
     access::mail_is_encrypted_and_heard_of,
     access::mail_is_sent_as_nobody_else,
     operations::resource_types_are_known_here_and_locally,
+    operations::resources_exist_where_they_are_listed,
     operations::parameters_and_conditions_are_used,
     operations::attachments_are_about_something,
     operations::one_stem_everywhere,
@@ -101,6 +105,30 @@ impl Template {
     /// The entries of a top-level section.
     pub fn section(&self, name: &str) -> impl Iterator<Item = (&str, &Value)> {
         entries(&self.root[name])
+    }
+
+    /// Whether a condition holds in a stack with these parameters, and the default of all others. One that is not defined does not.
+    pub fn holds(&self, condition: &str, parameters: &BTreeMap<&str, &str>) -> bool {
+        self.is_true(&self.root["Conditions"][condition], parameters)
+    }
+
+    fn is_true(&self, expression: &Value, parameters: &BTreeMap<&str, &str>) -> bool {
+        let all = |name: &str| expression[name].as_array().map(|list| list.iter().all(|it| self.is_true(it, parameters)));
+        let text = |value: &Value| match value["Ref"].as_str() {
+            Some(name) => parameters.get(name).map_or_else(|| plain(&self.root["Parameters"][name]["Default"]), |it| (*it).to_owned()),
+            None => plain(value),
+        };
+        match (&expression["Fn::Equals"], expression["Condition"].as_str()) {
+            (Value::Array(both), _) => both.first().map(text) == both.get(1).map(text),
+            (_, Some(name)) => self.holds(name, parameters),
+            _ => all("Fn::And").or_else(|| all("Fn::Not").map(|it| !it)).unwrap_or(false),
+        }
+    }
+
+    /// Whether a condition can only hold where another does.
+    pub fn implies(&self, condition: &Value, other: &str) -> bool {
+        let name = condition.as_str().unwrap_or_default();
+        name == other || items(&self.root["Conditions"][name]["Fn::And"]).any(|part| self.implies(&part["Condition"], other))
     }
 
     /// All resources.
@@ -262,7 +290,7 @@ pub fn branches(value: &Value) -> Vec<Branch<'_>> {
 
 /// The statements of a policy document, those under a condition too.
 pub fn statements(document: &Value) -> Vec<Branch<'_>> {
-    items(&document["Statement"]).flat_map(branches).collect()
+    conditional_items(&document["Statement"]).collect()
 }
 
 /// The logical id that `!Ref`, `!GetAtt` or the first placeholder of a `!Sub` names that is not of CloudFormation itself.
@@ -274,19 +302,30 @@ pub fn target(value: &Value) -> Option<&str> {
     value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str()).or_else(placed)
 }
 
+/// A scalar as CloudFormation compares it: a number is the text of it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// The entries of a map; none of anything else.
 pub fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
-/// The items of a list, or the one thing that stands where a list may; none of nothing.
+/// The items of a list, or the one thing that stands where a list may; none of nothing. Those under a condition too.
 pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    conditional_items(value).map(|branch| branch.value)
+}
+
+/// The same, each with its condition.
+pub fn conditional_items(value: &Value) -> impl Iterator<Item = Branch<'_>> {
     match value {
         Value::Array(list) => list.as_slice(),
         Value::Null => &[],
         one => std::slice::from_ref(one),
     }
     .iter()
+    .flat_map(branches)
 }
 
 /// The strings among [`items`].

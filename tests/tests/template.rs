@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use dlq_inspector::inspector::aws::LOG_ATTEMPT_LIMIT;
 use end_to_end::template::{
-    Complaints, RULES, Template, access, operations, queues,
+    Complaints, RULES, Resource, Source, Template, access, branches, operations, queues,
     queues::{Use, use_of},
     workspace_root,
 };
@@ -51,6 +51,51 @@ fn the_template_has_the_queues_and_functions_that_the_rules_are_about() -> Resul
     let count = |wanted| template.queues().filter(|queue| use_of(&template, queue) == Some(wanted)).count();
     assert_eq!((count(Use::Source), count(Use::DeadLetters)), (10, 13));
     assert_eq!((template.functions().count(), template.sources().count(), template.subscriptions().count()), (16, 10, 10));
+    Ok(())
+}
+
+/// What a stack with these parameters is made of.
+fn made_of<'a>(template: &'a Template, parameters: &[(&'a str, &'a str)]) -> BTreeSet<&'a str> {
+    let parameters = parameters.iter().copied().collect();
+    let exists = |it: &Resource<'_>| it.body["Condition"].as_str().is_none_or(|condition| template.holds(condition, &parameters));
+    template.resources().filter(exists).map(|it| it.id).collect()
+}
+
+#[test]
+fn a_stack_without_a_domain_knows_nothing_of_mail() -> Result<()> {
+    let template = Template::read()?;
+    let stack = made_of(&template, &[("Stage", "prod")]);
+    let of_mail = |it: &Resource<'_>| it.kind().starts_with("AWS::SES::") || it.id.contains("Email") || it.id.contains("Mail");
+    let left: Vec<_> = template.resources().filter(|it| stack.contains(it.id) && of_mail(it)).map(|it| it.id).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(template.functions().filter(|it| stack.contains(it.id)).count(), 11);
+    Ok(())
+}
+
+#[test]
+fn a_stack_receives_and_verifies_only_what_it_is_told_to() -> Result<()> {
+    let template = Template::read()?;
+    let domain = [("Stage", "prod"), ("MailDomain", "shop.example.com")];
+    let sends = made_of(&template, &domain);
+    let of_replies = |id: &&&str| id.contains("Inbound") || id.starts_with("OperatorMail");
+    assert_eq!(sends.iter().filter(of_replies).count(), 0);
+    assert!(sends.contains("MailIdentity") && sends.contains("OrderEmailFunction"));
+    let shares = made_of(&template, &[domain.as_slice(), &[("CreateMailIdentity", "false")]].concat());
+    assert_eq!(sends.difference(&shares).collect::<Vec<_>>(), [&"MailIdentity"]);
+    let receives = made_of(&template, &[domain.as_slice(), &[("ReceiveMail", "true")]].concat());
+    assert!(["InboundRule", "EmailInboundFunction", "OperatorMailConfigurationSet"].iter().all(|id| receives.contains(id)));
+    Ok(())
+}
+
+#[test]
+fn the_readme_says_how_many_functions_the_queues_ask_for_at_once() -> Result<()> {
+    let template = Template::read()?;
+    let most = |source: Source<'_>| {
+        branches(&source.mapping["ScalingConfig"]["MaximumConcurrency"]).iter().filter_map(|it| it.value.as_u64()).max()
+    };
+    let sum: u64 = template.sources().filter_map(most).sum();
+    let readme = std::fs::read_to_string(workspace_root().join("README.md"))?;
+    assert!(readme.contains(&format!("ask for up to {sum}:")), "{sum}");
     Ok(())
 }
 
@@ -473,6 +518,10 @@ fn a_bucket_that_is_open_or_keeps_for_ever_is_refused() -> Result<()> {
     complains(rule, &without(&format!("{rules}/1/Prefix"))?, "DlqArchiveBucket")?;
     complains(rule, &with(&format!("{rules}/1/ExpirationInDays"), json!(400))?, "DlqArchiveBucket")?;
     complains(rule, &with(&format!("{rules}/0/Status"), json!("Disabled"))?, "DlqArchiveBucket")?;
+    complains(rule, &without("/Resources/DlqArchiveBucketPolicy")?, "DlqArchiveBucket: plain HTTP")?;
+    complains(rule, &without("InboundMailBucketPolicy/PolicyDocument/Statement/1")?, "InboundMailBucket: plain HTTP")?;
+    complains(rule, &without("DlqArchiveBucket/VersioningConfiguration")?, "DlqArchiveBucket: has versions")?;
+    complains(rule, &with("/Resources/InboundMailBucket/DeletionPolicy", json!("RetainExceptOnCreate"))?, "InboundMailBucket")?;
     let anyone = "InboundMailBucketPolicy/PolicyDocument/Statement/0/Principal";
     complains(rule, &with(anyone, json!("*"))?, "InboundMailBucketPolicy")
 }
@@ -504,10 +553,10 @@ fn a_role_that_may_send_as_somebody_else_or_to_anybody_is_refused() -> Result<()
     for function in ["WelcomeEmail", "OrderEmail", "EmailInbound"] {
         let condition = place(&format!("{function}Role"))?;
         complains(rule, &without(&condition)?, function)?;
-        let anybody = json!({ "Fn::Sub": "*@${MailIdentity}" });
+        let anybody = json!({ "Fn::Sub": "*@${MailDomain}" });
         complains(rule, &with(&format!("{condition}/StringEquals/ses:FromAddress"), anybody)?, function)?;
         let variable = format!("{function}Function/Environment/Variables/ORDERS_ADDRESS");
-        complains(rule, &with(&variable, json!({ "Fn::Sub": "shop@${MailIdentity}" }))?, function)?;
+        complains(rule, &with(&variable, json!({ "Fn::Sub": "shop@${MailDomain}" }))?, function)?;
     }
     complains(rule, &without(&format!("{}/ForAllValues:StringEquals", place("EmailInboundRole")?))?, "EmailInbound")?;
     let never = json!({ "StringEquals": { "ses:FromAddress": "orders@example.com" } });
@@ -523,7 +572,7 @@ fn a_service_that_is_admitted_for_more_than_this_stack_is_refused() -> Result<()
         complains(topics, &without(&format!("{condition}/ArnLike"))?, policy)?;
         complains(topics, &without(&format!("{condition}/StringEquals"))?, policy)?;
         complains(topics, &with(&format!("{condition}/ArnLike/aws:SourceArn"), json!("*"))?, policy)?;
-        complains(topics, &with(&format!("{condition}/ArnLike/aws:SourceArn"), arn("identity/${MailIdentity}"))?, policy)?;
+        complains(topics, &with(&format!("{condition}/ArnLike/aws:SourceArn"), arn("identity/${MailDomain}"))?, policy)?;
     }
     let sets = "MailEventsTopicPolicy/PolicyDocument/Statement/0/Condition/ArnLike/aws:SourceArn";
     complains(topics, &without(&format!("{sets}/1"))?, "MailEventsTopicPolicy")?;
@@ -626,6 +675,7 @@ fn a_table_that_can_lose_its_records_is_refused() -> Result<()> {
     complains(rule, &with("/Resources/PaymentsTable/UpdateReplacePolicy", json!("Delete"))?, "PaymentsTable: is deleted")?;
     complains(rule, &without("PaymentsTable/PointInTimeRecoverySpecification")?, "PaymentsTable: no point-in-time")?;
     complains(rule, &with("PaymentsTable/BillingMode", json!("PROVISIONED"))?, "PaymentsTable: not on demand")?;
+    complains(rule, &without("PaymentsTable/DeletionProtectionEnabled")?, "may be deleted in prod")?;
     complains(rule, &with("PaymentsTable/TimeToLiveSpecification", json!({ "Enabled": true }))?, "expire")?;
     complains(rule, &without("/Resources/MailLimitsTable/Properties/TimeToLiveSpecification")?, "for ever")?;
     complains(rule, &with("PaymentsTable/AttributeDefinitions/0/AttributeType", json!("N"))?, "PaymentsTable: not keyed")
@@ -647,6 +697,7 @@ fn what_the_clock_invokes_unlisted_or_in_silence_is_refused() -> Result<()> {
     complains(rule, &with(&format!("{event}/Schedule"), json!("rate(1 minute)"))?, "rate(1 minute)")?;
     complains(rule, &with(&format!("{event}/Input"), json!("{}"))?, "DlqInspectorFunction")?;
     complains(rule, &without("DlqInspectorFunction/Timeout")?, "Timeout")?;
+    complains(rule, &without("DlqInspectorFunction/EventInvokeConfig")?, "is dropped")?;
     complains(rule, &without("/Resources/DlqInspectorErrorsAlarm")?, "no alarm on Errors")?;
     complains(rule, &without("/Resources/DlqInspectorSilentAlarm")?, "does not come")
 }
@@ -777,9 +828,9 @@ fn a_release_panics_where_a_sum_overflows() -> Result<()> {
     Ok(())
 }
 
-/// The parameters that an environment of `samconfig.toml` deploys with.
+/// The parameters that an environment of `samconfig.toml` builds and deploys with.
 fn overrides(environment: &toml::Value) -> Result<BTreeMap<&str, &str>> {
-    let list = environment["deploy"]["parameters"]["parameter_overrides"].as_array().context("no parameter_overrides")?;
+    let list = environment["global"]["parameters"]["parameter_overrides"].as_array().context("no parameter_overrides")?;
     list.iter().map(|it| it.as_str().and_then(|it| it.split_once('=')).context("not Name=value")).collect()
 }
 
@@ -801,6 +852,18 @@ fn every_environment_deploys_with_parameters_that_the_template_has() -> Result<(
         let stack = environment["global"]["parameters"]["stack_name"].as_str().context("no stack_name")?;
         assert!(stacks.insert(stack) && stack.len() <= operations::STACK_NAME_MAX, "{name}: {stack} is taken or too long");
         assert_eq!(environment["deploy"]["parameters"]["capabilities"].as_str(), Some("CAPABILITY_IAM"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_command_of_sam_has_parameters_of_its_own() -> Result<()> {
+    // Were there two lists, functions could be built for one architecture and deployed for another, on which they do not start.
+    for (name, environment) in toml_of("samconfig.toml")?.iter().filter(|(name, _)| *name != "version") {
+        for (command, settings) in environment.as_table().with_context(|| format!("{name} is no table"))? {
+            let here = settings["parameters"].get("parameter_overrides").is_some();
+            assert_eq!(here, command == "global", "{name}.{command}");
+        }
     }
     Ok(())
 }

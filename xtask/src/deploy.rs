@@ -38,11 +38,11 @@ struct Parameters<T> {
 #[derive(Deserialize)]
 struct Global {
     stack_name: String,
+    parameter_overrides: Vec<String>,
 }
 #[derive(Deserialize)]
 struct Deploy {
     s3_bucket: String,
-    parameter_overrides: Vec<String>,
 }
 
 /// The services that a stack is deployed to.
@@ -75,7 +75,7 @@ pub async fn run(repository: &Repository, built: &Built, target: Target<'_>, pro
     let mut sam = tool(repository, "sam");
     sam.args(["deploy", "--config-env", CONFIG_ENV, "--config-file"]).arg(repository.root.join("samconfig.toml"));
     sam.arg("--template-file").arg(&built.template).args(["--no-progressbar", "--parameter-overrides"]);
-    sam.args(overrides(&config.local.deploy.parameters.parameter_overrides, &stripe_url, parameters));
+    sam.args(overrides(&config.local.global.parameters.parameter_overrides, &stripe_url, parameters));
     with_keys(&mut sam, &keys);
     sam.env("AWS_ENDPOINT_URL", engine::url(port)).env("SAM_CLI_POLL_DELAY", SAM_POLL_SECONDS).env("COLUMNS", SAM_COLUMNS);
     let said = progress.run("Deploy by sam", sam, &log_of(folder, "sam-deploy"), repository).await?;

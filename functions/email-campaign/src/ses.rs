@@ -80,7 +80,7 @@ impl Ses {
         Self(mailer::ses::Ses::within(SEND_TIMEOUT, config, from, configuration_set))
     }
 
-    /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
+    /// Reads `ORDERS_ADDRESS`, `MAIL_CONFIGURATION_SET` and, where there is one, `REPLIES_TO`.
     pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
         Self(mailer::ses::Ses::within_from_env(SEND_TIMEOUT, env, config))
     }
@@ -101,6 +101,7 @@ impl Ses {
             .client()
             .send_bulk_email()
             .from_email_address(self.0.address().from_header())
+            .set_reply_to_addresses(self.0.reply_to(None))
             .configuration_set_name(self.0.configuration_set())
             .default_email_tags(tag(TEMPLATE_TAG, name)?)
             .default_email_tags(tag(CAMPAIGN_TAG, bulk.campaign_id.as_str())?)

@@ -44,6 +44,11 @@ impl Env {
         }
         T::default()
     }
+    /// The value of `name`, parsed, if there is one; a fault is noted and reads as none until [`Env::finish`] reports it.
+    pub fn parsed_if_set<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let parsed = self.optional(name)?.parse();
+        parsed.map_err(|error| self.faults.push(format!("{name} is invalid: {error}"))).ok()
+    }
     /// Ends reading.
     ///
     /// # Errors

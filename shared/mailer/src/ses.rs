@@ -11,6 +11,7 @@ use aws_sdk_sesv2::{
     types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use domain::EmailAddress;
 use lambda_kit::SdkConfig;
 use lambda_kit::{
     Failure,
@@ -36,6 +37,8 @@ pub struct Ses {
     client: Client,
     from: OrdersAddress,
     configuration_set: String,
+    /// Where answers go that nobody would read at `from`.
+    replies_to: Option<EmailAddress>,
 }
 
 impl Ses {
@@ -48,10 +51,10 @@ impl Ses {
     pub fn within(limit: Duration, config: &SdkConfig, from: OrdersAddress, configuration_set: impl Into<String>) -> Self {
         let timeout = TimeoutConfig::builder().operation_timeout(limit).build();
         let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeout).build();
-        Self { client: Client::from_conf(config), from, configuration_set: configuration_set.into() }
+        Self { client: Client::from_conf(config), from, configuration_set: configuration_set.into(), replies_to: None }
     }
 
-    /// Reads `ORDERS_ADDRESS` and `MAIL_CONFIGURATION_SET`.
+    /// Reads `ORDERS_ADDRESS`, `MAIL_CONFIGURATION_SET` and, where there is one, `REPLIES_TO`.
     pub fn from_env(env: &mut Env, config: &SdkConfig) -> Self {
         Self::within_from_env(SEND_TIMEOUT, env, config)
     }
@@ -59,7 +62,8 @@ impl Ses {
     /// [`Ses::within`] a limit, from the same variables.
     pub fn within_from_env(limit: Duration, env: &mut Env, config: &SdkConfig) -> Self {
         let from = env.parsed("ORDERS_ADDRESS");
-        Self::within(limit, config, from, env.required("MAIL_CONFIGURATION_SET"))
+        let replies_to = env.parsed_if_set("REPLIES_TO");
+        Self { replies_to, ..Self::within(limit, config, from, env.required("MAIL_CONFIGURATION_SET")) }
     }
 
     /// To be opened in init: the connection to SES.
@@ -74,6 +78,10 @@ impl Ses {
     /// The configuration set that every mail goes out with.
     pub fn configuration_set(&self) -> &str {
         &self.configuration_set
+    }
+    /// Where the answers to a mail go, which itself would have them at `wanted`: the header `Reply-To`.
+    pub fn reply_to(&self, wanted: Option<&str>) -> Option<Vec<String>> {
+        self.replies_to.as_ref().map(EmailAddress::as_str).or(wanted).map(|address| vec![address.to_owned()])
     }
     /// The client, for calls that this module does not make.
     pub fn client(&self) -> &Client {
@@ -90,7 +98,7 @@ impl crate::Sender for Ses {
         }
         let call = self.client.send_email().from_email_address(self.from.from_header());
         let call = call.destination(Destination::builder().to_addresses(letter.to.as_str()).build());
-        let call = call.set_reply_to_addresses(letter.reply_to.clone().map(|address| vec![address]));
+        let call = call.set_reply_to_addresses(self.reply_to(letter.reply_to.as_deref()));
         let call = call.content(EmailContent::builder().simple(message(letter).map_err(unbuildable)?).build());
         let tag = MessageTag::builder().name(TEMPLATE_TAG).value(letter.template).build().map_err(unbuildable)?;
         match call.configuration_set_name(&self.configuration_set).email_tags(tag).send().await {

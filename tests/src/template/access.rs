@@ -4,7 +4,7 @@
 //! [`RULES`](super::RULES) lists them.
 
 use super::{
-    Branch, Complaints, Resource, Template, all_texts, branches, entries, items,
+    Branch, Complaints, Resource, Template, all_texts, branches, conditional_items, entries, items,
     queues::{Use, admits, use_of},
     statements, target, texts,
 };
@@ -99,7 +99,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
             ("MailLimitsTable", "dynamodb:UpdateItem"),
             ("*", "ses:SendEmail"),
-            ("MailIdentity", "ses:SendEmail"),
+            ("identity/*", "ses:SendEmail"),
             ("MailConfigurationSet", "ses:SendEmail"),
         ],
     ),
@@ -114,7 +114,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
             ("MailLimitsTable", "dynamodb:UpdateItem"),
             ("*", "ses:SendEmail"),
-            ("MailIdentity", "ses:SendEmail"),
+            ("identity/*", "ses:SendEmail"),
             ("MailConfigurationSet", "ses:SendEmail"),
         ],
     ),
@@ -138,7 +138,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("OrdersTable", "dynamodb:GetItem dynamodb:UpdateItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("*", "ses:SendEmail"),
-            ("MailIdentity", "ses:SendEmail"),
+            ("identity/*", "ses:SendEmail"),
             ("OperatorMailConfigurationSet", "ses:SendEmail"),
             ("PublicEventsTopic", PUBLISH),
             ("TopicKey", SEAL),
@@ -156,9 +156,10 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("CustomersTable", "dynamodb:BatchGetItem"),
             ("SuppressionsTable", "dynamodb:BatchGetItem"),
             ("EmailLedgerTable", "dynamodb:BatchGetItem dynamodb:PutItem dynamodb:UpdateItem"),
-            ("*", "ses:SendBulkEmail ses:GetAccount"),
-            ("MailIdentity", "ses:SendBulkEmail"),
-            ("MailConfigurationSet", "ses:SendBulkEmail"),
+            ("*", "ses:SendBulkEmail ses:SendBulkTemplatedEmail ses:GetAccount"),
+            ("identity/*", SEND_BULK),
+            ("template/*", SEND_BULK),
+            ("MailConfigurationSet", SEND_BULK),
             ("UnsubscribeSecret", "secretsmanager:GetSecretValue"),
         ],
     ),
@@ -210,6 +211,9 @@ const EXPOSED: &[&str] = &["CustomerSignupFunction", "EmailInboundFunction"];
 /// What moves a Standard queue as a whole.
 const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
+/// SendBulkEmail needs the permission of the first API's name for it too, on identity, configuration set and template
+/// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonses.html>).
+const SEND_BULK: &str = "ses:SendBulkEmail ses:SendBulkTemplatedEmail";
 /// SNS has no resource type but the topic, and holds a permission to read a subscription against that
 /// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>).
 const READ_SUBSCRIPTIONS_AND_PUBLISH: &str = "sns:GetSubscriptionAttributes sns:Publish*";
@@ -240,12 +244,12 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "WelcomeEmailFunction",
         "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
-         ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
+         ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO",
     ),
     (
         "OrderEmailFunction",
         "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
-         ORDERS_ADDRESS MAIL_CONFIGURATION_SET",
+         ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO",
     ),
     ("EmailFeedbackFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL SUPPRESSIONS_TABLE SUPPORT_ADDRESS SES_ACCOUNT_SUPPRESSION"),
     (
@@ -254,7 +258,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     (
         "EmailCampaignFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET CAMPAIGNS_BUCKET UNSUBSCRIBE_SECRET_ARN API_URL",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO CAMPAIGNS_BUCKET UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
     ("DlqInspectorFunction", "STACK_ID ARCHIVE_BUCKET ALERTS_TOPIC_ARN PAYMENTS_TABLE"),
     ("OperatorFunction", "ORDERS_TABLE PAYMENTS_TABLE ORDER_EVENTS_TOPIC_ARN ARCHIVE_BUCKET"),
@@ -283,16 +287,20 @@ fn grants<'a>(role: &Resource<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     grants_by(role, |resource| target(resource).unwrap_or("*"))
 }
 
-/// What a role allows, with the folders of a bucket told apart: they stand as they are written.
+/// What a role allows, with the folders of a bucket and what SES has of a kind told apart: they stand as they are written.
 fn grants_by_folder<'a>(role: &Resource<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
-    let folder = |resource: &'a Value| resource["Fn::Sub"].as_str().filter(|text| text.contains(".Arn}/"));
+    let of_ses = |text: &str| OF_SES.iter().copied().find(|kind| text == ses_arn(kind));
+    let folder = |resource: &'a Value| {
+        let text = resource["Fn::Sub"].as_str()?;
+        of_ses(text).or_else(|| text.contains(".Arn}/").then_some(text))
+    };
     grants_by(role, |resource| folder(resource).or_else(|| target(resource)).unwrap_or("*"))
 }
 
 fn grants_by<'a>(role: &Resource<'a>, place: impl Fn(&'a Value) -> &'a str) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let mut grants = BTreeMap::<_, BTreeSet<_>>::new();
     for Branch { value, .. } in policy_documents(role).flat_map(statements) {
-        for resource in items(&value["Resource"]).flat_map(branches) {
+        for resource in conditional_items(&value["Resource"]) {
             grants.entry(place(resource.value)).or_default().extend(texts(&value["Action"]));
         }
     }
@@ -374,7 +382,7 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
             }
             let wild = |action: &&str| !action.contains(':') || (action.contains('*') && !FAMILIES.contains(action));
             complaints.extend(texts(&statement["Action"]).filter(wild).map(|action| format!("{}: {sid} allows {action}", role.id)));
-            for Branch { value: resource, only_if } in items(&statement["Resource"]).flat_map(branches) {
+            for Branch { value: resource, only_if } in conditional_items(&statement["Resource"]) {
                 let known = match resource["Fn::Sub"].as_str() {
                     Some(text) => is_arn_of_what_has_none(template, text),
                     None => target(resource).is_some_and(|id| template.resource(id).is_some()),
@@ -393,20 +401,27 @@ pub fn roles_name_actions_and_resources(template: &Template) -> Complaints {
     complaints
 }
 
-/// Whether `text` is the ARN of the objects of a bucket, of an index of a table, of an identity or of a configuration set, which have
-/// no attribute for it.
+/// What a mail may be about beside its configuration set. In the sandbox SES holds the permission to send against the identity of the
+/// *recipient* too (<https://github.com/aws/aws-sdk-js/issues/3641>), so that a list of one would refuse every mail there.
+const OF_SES: &[&str] = &["identity/*", "template/*"];
+
+fn ses_arn(rest: &str) -> String {
+    format!("arn:${{AWS::Partition}}:ses:${{AWS::Region}}:${{AWS::AccountId}}:{rest}")
+}
+
+/// Whether `text` is the ARN of the objects of a bucket, of an index of a table, of what SES has of a kind or of a configuration set,
+/// which have no attribute for it.
 fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
     let named = |prefix: &str, suffix: &str, kind: &str| {
         let id = text.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
         id.and_then(|id| template.resource(id)).is_some_and(|it| it.kind() == kind)
     };
-    let ses = |what: &str| format!("arn:${{AWS::Partition}}:ses:${{AWS::Region}}:${{AWS::AccountId}}:{what}/${{");
     ["", "lists/", "reports/", "audit/", "discarded/", "digest/"]
         .iter()
         .any(|folder| named("${", &format!(".Arn}}/{folder}*"), "AWS::S3::Bucket"))
         || named("${", ".Arn}/index/unsettled", "AWS::DynamoDB::Table")
-        || named(&ses("identity"), "}", "AWS::SES::EmailIdentity")
-        || named(&ses("configuration-set"), "}", "AWS::SES::ConfigurationSet")
+        || OF_SES.iter().any(|kind| text == ses_arn(kind))
+        || named(&ses_arn("configuration-set/${"), "}", "AWS::SES::ConfigurationSet")
 }
 
 /// Every role allows what `GRANTS` lists, no less and no more.
@@ -628,7 +643,7 @@ fn denies_plain_http_on_aws(document: &Value, resource_on_aws: bool) -> bool {
         value["Effect"] == "Deny"
             && value["Principal"] == "*"
             && value["Condition"] == json!({ "Bool": { "aws:SecureTransport": "false" } })
-            && texts(&value["Action"]).any(|action| matches!(action, "sns:Publish" | "sqs:*"))
+            && texts(&value["Action"]).any(|action| matches!(action, "sns:Publish" | "sqs:*" | "s3:*"))
             && (resource_on_aws || *only_if == Some(("OnAws", true)))
     })
 }
@@ -702,8 +717,9 @@ pub fn queues_admit_only_the_topic(template: &Template) -> Complaints {
             several => vec![json!({ "ArnEquals": { "aws:SourceArn": several } })],
         };
         let document = policy.at("/PolicyDocument");
-        let everywhere = policy.body["Condition"].is_null();
-        if !denies_plain_http_on_aws(document, policy.body["Condition"] == "OnAws") {
+        let condition = &policy.body["Condition"];
+        let everywhere = condition.is_null() || *condition == queue.body["Condition"];
+        if !denies_plain_http_on_aws(document, template.implies(condition, "OnAws")) {
             complaints.push(format!("{}: plain HTTP is not denied on AWS, or denied locally", policy.id));
         }
         let allowed: Vec<_> = statements(document).into_iter().filter(|statement| statement.value["Effect"] != "Deny").collect();
@@ -714,16 +730,25 @@ pub fn queues_admit_only_the_topic(template: &Template) -> Complaints {
                 && everywhere
                 && only_if.is_none()
         });
-        if !good || allowed.iter().map(|it| it.value["Condition"].clone()).collect::<Vec<_>>() != expected {
+        if !good || allowed.iter().map(|it| whole(&it.value["Condition"])).collect::<Vec<_>>() != expected {
             complaints.push(format!("{}: {} does not admit exactly SNS, with {expected:?}", queue.id, policy.id));
         }
         // In a queue's policy `*` is the queue itself, which is what lets one policy serve many.
-        let whole = |it: &Branch<'_>| it.value["Resource"] == "*" && !it.value["Sid"].is_null();
-        if document["Version"] != "2012-10-17" || !statements(document).iter().all(whole) {
+        let itself = |it: &Branch<'_>| it.value["Resource"] == "*" && !it.value["Sid"].is_null();
+        if document["Version"] != "2012-10-17" || !statements(document).iter().all(itself) {
             complaints.push(format!("{}: a statement is not Sid and Resource \"*\"", policy.id));
         }
     }
     complaints
+}
+
+/// A copy in which lists hold what is in them under a condition, too.
+fn whole(value: &Value) -> Value {
+    match value {
+        Value::Array(_) => items(value).map(whole).collect(),
+        Value::Object(map) => map.iter().map(|(key, child)| (key.clone(), whole(child))).collect(),
+        scalar => scalar.clone(),
+    }
 }
 
 /// The key of topics: administered by the account, which may delegate to roles, and used by services in its name. By account
@@ -802,7 +827,10 @@ const KEPT_DAYS: &[(&str, &[(&str, u64)])] = &[
     ("DlqArchiveBucket", &[("audit/", 400), ("discarded/", 30), ("digest/", 30)]),
 ];
 
-/// What is in a bucket is about persons: nobody outside the account sees it, and it does not stay for ever.
+/// Buckets of which an object that was overwritten or deleted can be had back.
+const VERSIONED: &[&str] = &["DlqArchiveBucket"];
+
+/// What is in a bucket is about persons: nobody outside the account sees it, nobody reads it on its way, and it does not stay for ever.
 pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for bucket in template.of_type("AWS::S3::Bucket") {
@@ -820,12 +848,29 @@ pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
                 lives.insert(rule["Prefix"].as_str().unwrap_or_default(), days);
             }
         }
+        let versioned = bucket.at("/VersioningConfiguration/Status") == "Enabled";
+        let old = rules.iter().filter(|rule| rule["Status"] == "Enabled" && rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30);
+        let old = old.count();
+        if versioned != VERSIONED.contains(&bucket.id) || old != usize::from(versioned) {
+            complaints.push(format!("{}: has versions, or {old} rules for old ones, and is listed otherwise", bucket.id));
+        }
         let listed = KEPT_DAYS.iter().find(|(id, _)| *id == bucket.id).map(|(_, lives)| lives.iter().copied().collect());
-        if listed != Some(lives.clone()) || lives.len() != rules.len() {
+        if listed != Some(lives.clone()) || lives.len() + old != rules.len() {
             complaints.push(format!("{}: keeps {lives:?}, listed are {listed:?}", bucket.id));
         }
-        if bucket.body["DeletionPolicy"] != "RetainExceptOnCreate" || bucket.body["UpdateReplacePolicy"] != "Retain" {
+        // SES writes into its bucket while the stack is created, and one that is not empty cannot be deleted when that fails.
+        let is_written = |rule: Resource<'_>| target(rule.at("/Rule/Actions/0/S3Action/BucketName")) == Some(bucket.id);
+        let deletion = if template.of_type("AWS::SES::ReceiptRule").any(is_written) { "Retain" } else { "RetainExceptOnCreate" };
+        if bucket.body["DeletionPolicy"] != deletion || bucket.body["UpdateReplacePolicy"] != "Retain" {
             complaints.push(format!("{}: is deleted with its stack, or when it is replaced", bucket.id));
+        }
+        let denies =
+            template.of_type("AWS::S3::BucketPolicy").filter(|policy| target(policy.at("/Bucket")) == Some(bucket.id)).any(|policy| {
+                let on_aws = template.implies(&policy.body["Condition"], "OnAws");
+                denies_plain_http_on_aws(policy.at("/PolicyDocument"), on_aws)
+            });
+        if !denies {
+            complaints.push(format!("{}: plain HTTP is not denied on AWS, or denied locally", bucket.id));
         }
     }
     for policy in template.of_type("AWS::S3::BucketPolicy") {
@@ -833,11 +878,19 @@ pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
             complaints.push(format!("{}: says nothing", policy.id));
         }
         for Branch { value: statement, .. } in statements(policy.at("/PolicyDocument")) {
+            let bucket = target(policy.at("/Bucket"));
+            if statement["Effect"] == "Deny" {
+                let all = items(&statement["Resource"]).all(|it| target(it) == bucket) && items(&statement["Resource"]).count() == 2;
+                if !all || statement["Sid"].is_null() || policy.at("/PolicyDocument/Version") != "2012-10-17" {
+                    complaints.push(format!("{}: {} is not about the bucket and its objects", policy.id, statement["Sid"]));
+                }
+                continue;
+            }
             let here = is_from_this_stack(template, statement);
             let service = statement["Principal"] == json!({ "Service": "ses.amazonaws.com" }) && statement["Action"] == "s3:PutObject";
             let allowed =
                 statement["Effect"] == "Allow" && !statement["Sid"].is_null() && policy.at("/PolicyDocument/Version") == "2012-10-17";
-            if !here || !service || !allowed || target(&statement["Resource"]) != target(policy.at("/Bucket")) {
+            if !here || !service || !allowed || target(&statement["Resource"]) != bucket {
                 complaints.push(format!("{}: {} allows more than that SES stores mail", policy.id, statement["Sid"]));
             }
         }
@@ -920,9 +973,10 @@ pub fn mail_is_encrypted_and_heard_of(template: &Template) -> Complaints {
             complaints.push(format!("{id}: {} is not {told}", &property[1..]));
         }
     }
-    // SES tries whether it may publish before it takes a destination.
-    let early = template.of_type("AWS::SES::ConfigurationSetEventDestination").filter(|it| it.body["DependsOn"] != "MailEventsTopicPolicy");
-    complaints.extend(early.map(|it| format!("{}: DependsOn is not MailEventsTopicPolicy", it.id)));
+    // SES tries whether it may publish before it takes a destination, and what it says then must be heard.
+    let heard = json!(["MailEventsTopicPolicy", "EmailFeedbackQueuePolicy", "EmailFeedbackSubscription"]);
+    let early = template.of_type("AWS::SES::ConfigurationSetEventDestination").filter(|it| it.body["DependsOn"] != heard);
+    complaints.extend(early.map(|it| format!("{}: DependsOn is not {heard}", it.id)));
     // SES asks whether it may store and tell before the rule is taken.
     let asked = json!(["InboundMailBucketPolicy", "InboundMailTopicPolicy"]);
     let early = template.of_type("AWS::SES::ReceiptRule").filter(|rule| rule.body["DependsOn"] != asked);
@@ -965,7 +1019,7 @@ const OPERATORS_ARE_MAILED_BY: &[&str] = &["EmailInboundFunction"];
 /// condition, so that one on it would never hold
 /// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>).
 pub fn mail_is_sent_as_nobody_else(template: &Template) -> Complaints {
-    let from = json!({ "ses:FromAddress": { "Fn::Sub": "orders@${MailIdentity}" } });
+    let from = json!({ "ses:FromAddress": { "Fn::Sub": "orders@${MailDomain}" } });
     let mut complaints = vec![];
     for function in template.functions() {
         let Some(role) = role_of(template, &function) else { continue };

@@ -34,6 +34,27 @@ async fn a_letter_is_one_send_email_to_one_recipient() {
 }
 
 #[tokio::test]
+async fn answers_go_to_support_where_nobody_reads_ours() {
+    let aws = Aws::says(200, &json!({}));
+    let told = [("ORDERS_ADDRESS", "orders@example.com"), ("MAIL_CONFIGURATION_SET", "mail"), ("REPLIES_TO", "help@example.org")];
+    let mut env = Env::from_values(told);
+    let ses = Ses::from_env(&mut env, &aws.config());
+    env.finish().unwrap();
+    for letter in [letter(), Letter { reply_to: None, ..letter() }] {
+        ses.send(&letter).await.unwrap();
+    }
+    assert!(aws.asked().iter().all(|asked| asked["ReplyToAddresses"] == json!(["help@example.org"])), "{:?}", aws.asked());
+}
+
+#[test]
+fn a_support_address_that_is_none_stops_the_start() {
+    let told = [("ORDERS_ADDRESS", "orders@example.com"), ("MAIL_CONFIGURATION_SET", "mail"), ("REPLIES_TO", "nobody")];
+    let mut env = Env::from_values(told);
+    Ses::from_env(&mut env, &Aws::says(200, &json!({})).config());
+    assert!(env.finish().unwrap_err().to_string().contains("REPLIES_TO is invalid"));
+}
+
+#[tokio::test]
 async fn a_letter_without_extras_sends_none() {
     let aws = Aws::says(200, &json!({}));
     let bare = Letter { reply_to: None, headers: vec![], ..letter() };

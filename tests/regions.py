@@ -1,0 +1,56 @@
+"""Where on AWS the template can be deployed, by what CloudFormation knows in each region.
+
+`cargo xtask test --only template` runs it with the Python that cfn-lint is installed for, whose tables it reads. A resource that some
+region lacks must be one that a stack can do without: it fails where such a resource has no condition on mail.
+"""
+
+import sys
+
+from cfnlint.decode.decode import decode
+from cfnlint.helpers import REGIONS
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from cfnlint.template.transforms._sam import Transform
+
+# The parameter that has to be set for a condition to hold.
+ASKED_FOR_BY = {
+    "SendsMail": "MailDomain",
+    "VerifiesMailDomain": "MailDomain",
+    "ReceivesMail": "ReceiveMail",
+    "ReceivesMailOnAws": "ReceiveMail",
+}
+
+
+def resources(path):
+    """The resources of the template as SAM transforms it."""
+    template, faults = decode(path)
+    if faults:
+        sys.exit(f"{path}: {faults}")
+    transform = Transform(path, template, "us-east-1")
+    faults = transform.transform_template()
+    if faults:
+        sys.exit(f"{path}: {faults}")
+    return transform.template()["Resources"]
+
+
+def main(path):
+    lacking, faults = {}, []
+    known = {region: set(PROVIDER_SCHEMA_MANAGER.get_resource_types(region)) for region in REGIONS}
+    for name, resource in resources(path).items():
+        without = sorted(region for region, kinds in known.items() if resource["Type"] not in kinds)
+        if not without:
+            continue
+        parameter = ASKED_FOR_BY.get(resource.get("Condition"))
+        if parameter is None:
+            faults.append(f"{name}: {resource['Type']} does not exist in {', '.join(without)}, and no parameter leaves it out")
+        else:
+            lacking.setdefault(parameter, set()).update(without)
+    for parameter, without in sorted(lacking.items()):
+        print(f"{parameter} cannot be used in {len(without)} of {len(REGIONS)} regions: {', '.join(sorted(without))}")
+    for fault in faults:
+        print(fault)
+    # No region lacks nothing: then the tables were not read.
+    return 1 if faults or not lacking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
