@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use anyhow::Result;
+use end_to_end::template::{Resource, Template, entries, workspace_root};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use testkit::{
     engine::{Answer, request},
     shop::{EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order_of},
@@ -177,4 +179,78 @@ async fn an_unknown_or_malformed_order_id_is_404() -> Result<()> {
         problem(&door.stack.cancel(id).await?, 404);
     }
     Ok(())
+}
+
+// ── events of other services ────────────────────────────────────────────────────────────────────────────────────────
+
+/// How a function is invoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Invoked {
+    ByQueue,
+    ByRequest,
+    ByPeople,
+}
+
+/// Every function by its logical id.
+fn functions() -> Result<BTreeMap<String, Invoked>> {
+    let template = Template::read()?;
+    let by = |function: Resource<'_>| {
+        let has = |kind: &str| entries(function.at("/Events")).any(|(_, event)| event["Type"] == kind);
+        match (has("SQS"), has("HttpApi")) {
+            (true, _) => Invoked::ByQueue,
+            (_, true) => Invoked::ByRequest,
+            _ => Invoked::ByPeople,
+        }
+    };
+    Ok(template.functions().map(|function| (function.id.to_owned(), by(function))).collect())
+}
+
+/// An event in the form that `sam local generate-event` writes, in our words.
+fn foreign(name: &str) -> Result<Value> {
+    let path = workspace_root().join(format!("tests/foreign-events/{name}.json"));
+    Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
+}
+
+#[tokio::test]
+async fn every_function_answers_events_of_other_services_honestly() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    for (id, invoked) in functions()? {
+        let name = stack.engine.function(&id).await?;
+        for event in ["sqs-receive-message", "sns-notification", "s3-put", "http-api-proxy"] {
+            let (answer, log) = stack.engine.invoke(&name, &foreign(event)?).await?;
+            assert!(!format!("{answer}{log}").contains("panicked"), "{id}, {event}: {answer}\n{log}");
+            match (invoked, event) {
+                (Invoked::ByQueue, "sqs-receive-message") => parked_or_reported(&stack, &id, &answer).await?,
+                (Invoked::ByQueue, "http-api-proxy") => says(&answer["errorMessage"], "Records", &id, &answer),
+                (Invoked::ByQueue, _) => says(&answer["errorMessage"], "no batch of an SQS queue", &id, &answer),
+                (Invoked::ByRequest, "http-api-proxy") => assert_eq!(answer["statusCode"], 404, "{id}: {answer}"),
+                (Invoked::ByRequest, _) => {
+                    assert_eq!(answer["statusCode"], 500, "{id}: {answer}");
+                    assert!(log.contains("NotAnHttpRequest"), "{id}: {log}");
+                }
+                (Invoked::ByPeople, _) => says(&answer, "InvalidRequest", &id, &answer),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn says(place: &Value, word: &str, id: &str, answer: &Value) {
+    assert!(place.to_string().contains(word), "{id} does not say {word}: {answer}");
+}
+
+/// A message that cannot be read lies in the dead-letter queue, with its reason; or it is reported, where it cannot be parked, as on
+/// a FIFO queue without its group. What was parked is taken away again.
+async fn parked_or_reported(stack: &Stack, id: &str, answer: &Value) -> Result<()> {
+    let failures = answer["batchItemFailures"].as_array().unwrap_or_else(|| panic!("{id}: {answer}"));
+    if let [failure] = &failures[..] {
+        assert_eq!(failure["itemIdentifier"], foreign("sqs-receive-message")?["Records"][0]["messageId"], "{id}");
+        return Ok(());
+    }
+    let queue = format!("{}DeadLetterQueue", id.trim_end_matches("Function"));
+    let body = foreign("sqs-receive-message")?["Records"][0]["body"].as_str().unwrap().to_owned();
+    let parked = stack.peek(&queue).await?.into_iter().find(|message| message.body == body);
+    let parked = parked.unwrap_or_else(|| panic!("{id} answered {answer}, and {queue} does not have the message"));
+    assert!(parked.attributes.get("ErrorMessage").is_some_and(|why| !why.is_empty()), "{id}: {:?}", parked.attributes);
+    stack.delete(&queue, &parked.message_id).await
 }

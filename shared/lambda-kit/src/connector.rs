@@ -180,7 +180,9 @@ pub fn aws_config_over(connector: SharedHttpConnector) -> SdkConfig {
 /// it cannot be signed.
 fn credentials() -> Option<Credentials> {
     let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(env::var);
-    Some(Credentials::new(key.ok()?, secret.ok()?, env::var("AWS_SESSION_TOKEN").ok(), None, "environment"))
+    // Keys that are no role's have none; `sam local` says so by an empty one.
+    let token = env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty());
+    Some(Credentials::new(key.ok()?, secret.ok()?, token, None, "environment"))
 }
 
 /// What the environment says of one service, in the names that the SDKs agree on

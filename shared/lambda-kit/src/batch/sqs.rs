@@ -1,7 +1,7 @@
 //! The SQS side of the batch core, and the loop that drives it inside Lambda.
 
 use super::{Attribute, Batch, Consumer, Delayed, Hide, Parked, Queue, QueueError};
-use crate::{Ambient, config::Env, deadline, publish::Publisher};
+use crate::{Ambient, Failure, config::Env, deadline, publish::Publisher};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_sqs::{
     Client,
@@ -121,7 +121,7 @@ impl Attribute {
 /// Serves invocations until Lambda ends the process.
 ///
 /// # Errors
-/// Only the runtime's own; a batch never fails, it reports its records.
+/// Only the runtime's own; a batch never fails, it reports its records. What is no batch of a queue is an error of the invocation.
 pub async fn run<C: Consumer, P: Publisher, A: Ambient>(
     consumer: C,
     publisher: P,
@@ -131,9 +131,46 @@ pub async fn run<C: Consumer, P: Publisher, A: Ambient>(
     let batch = Batch { consumer, publisher, queue, ambient };
     let batch = &batch;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        require_a_queue(&event.payload)?;
         let deadline = deadline(&batch.ambient, &event.context);
         // Boxed: the futures of handler, SDK and runtime nest deeper than the compiler follows in one piece.
         Ok::<_, lambda_runtime::Error>(Box::pin(batch.handle(event.payload, deadline)).await)
     }))
     .await
+}
+
+/// Refuses the events of other services. SNS, S3 and others hand over `Records` too: read as a queue's they have neither id nor body,
+/// and would be parked, empty, and acknowledged. Where such a service invokes the function, it tries a failed invocation again and
+/// then hands the event to its own dead-letter queue, whole.
+fn require_a_queue(event: &SqsEvent) -> Result<(), Failure> {
+    // As every SQS event says it (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html); SNS spells the name with a capital.
+    const QUEUE: &str = "aws:sqs";
+    match event.records.iter().map(|record| record.event_source.as_deref()).find(|source| *source != Some(QUEUE)) {
+        None => Ok(()),
+        Some(source) => {
+            let source = source.unwrap_or("no eventSource, as an SNS event has none");
+            let what = format!("the event is no batch of an SQS queue: a record says {source}. Deliver to the function's queue instead");
+            Err(Failure::permanent("NotAQueueBatch", what))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn refusal(records: Value) -> Option<String> {
+        let event = serde_json::from_value(json!({ "Records": records })).unwrap();
+        require_a_queue(&event).err().map(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn records_of_other_services_are_refused_whole() {
+        let ours = json!({"messageId": "1", "body": "{}", "eventSource": "aws:sqs"});
+        assert_eq!(refusal(json!([ours, ours])), None);
+        assert_eq!(refusal(json!([])), None);
+        assert!(refusal(json!([{"EventSource": "aws:sns", "Sns": {"Message": "m"}}])).unwrap().contains("SNS"));
+        assert!(refusal(json!([ours, {"eventSource": "aws:s3", "s3": {}}])).unwrap().contains("aws:s3"));
+    }
 }
