@@ -9,6 +9,7 @@ is in a module of its own beside this one.
 """
 
 import bisect
+import contextvars
 import heapq
 import importlib.metadata
 import itertools
@@ -27,6 +28,7 @@ KEY_BEGINS = "local"
 def main() -> None:
     refuse_other_versions()
     refuse_the_real_aws()
+    ask_no_proxy()
     if "--lifeline" in sys.argv:
         sys.argv.remove("--lifeline")
         import lifeline
@@ -41,6 +43,9 @@ def main() -> None:
     mend(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
     mend(handlers, "AWS::SNS::Subscription", name_topic)
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
+    mend(handlers, "AWS::ApiGatewayV2::Stage", spell_throttles)
+    mend(handlers, "AWS::DynamoDB::Table", keep_time_to_live)
+    simulate_with_context()
     keep_what_a_mail_carries()
     tell_policies_who_mails_whom()
     read_logs_by_fields_and_to_their_end()
@@ -75,6 +80,13 @@ def refuse_the_real_aws() -> None:
         sys.exit("AWS_ENDPOINT_URL must name the engine itself: functions inherit it and would call AWS. Use `cargo xtask up`.")
     if not os.environ.get("AWS_ACCESS_KEY_ID", "").startswith(KEY_BEGINS) or "AWS_PROFILE" in os.environ:
         sys.exit("The engine's functions inherit its environment: start it without AWS credentials, by `cargo xtask up`.")
+
+
+def ask_no_proxy() -> None:
+    # Functions inherit the environment, and so does what the engine itself calls: all of it is on the loopback interface, which a
+    # proxy refuses. `cargo xtask` starts the engine without one; a person who starts it by hand may have one.
+    for name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+        del os.environ[name]
 
 
 def send_at_once() -> None:
@@ -169,11 +181,39 @@ def import_routes(api_id: str, properties: dict) -> None:
             )
 
 
+# ── AWS::ApiGatewayV2::Stage ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def spell_throttles(stage_name: str, properties: dict) -> None:
+    """Spells the limits of a stage as its own API does, so that they can be read back. The engine keeps the template's capitals, and
+    throttles nobody either way."""
+    from ministack.services import apigateway
+
+    def spelt(settings) -> dict:
+        return {name[:1].lower() + name[1:]: value for name, value in (settings or {}).items()}
+
+    stage = apigateway._stages[properties["ApiId"]][stage_name]
+    stage["defaultRouteSettings"] = spelt(properties.get("DefaultRouteSettings"))
+    stage["routeSettings"] = {route: spelt(settings) for route, settings in (properties.get("RouteSettings") or {}).items()}
+
+
+# ── AWS::DynamoDB::Table ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def keep_time_to_live(table_name: str, properties: dict) -> None:
+    """Rows expire where the template says so, which the engine drops."""
+    from ministack.services import dynamodb
+
+    specification = properties.get("TimeToLiveSpecification")
+    if specification:
+        answer(dynamodb._update_ttl({"TableName": table_name, "TimeToLiveSpecification": specification}))
+
+
 def answer(response: tuple) -> dict:
     """The body of one of the engine's own answers; a refusal fails the stack, as it would on AWS."""
     status, _headers, body = response
     if status >= 400:
-        raise ValueError(f"the HTTP API could not be imported: {body!r}")
+        raise ValueError(f"the resource could not be made: {body!r}")
     return json.loads(body)
 
 
@@ -279,6 +319,59 @@ def carried(asked: dict, entry: dict) -> dict:
         "Tags": (asked.get("EmailTags") or asked.get("DefaultEmailTags") or []) + (entry.get("ReplacementTags") or []),
         "ConfigurationSetName": asked.get("ConfigurationSetName", ""),
     }
+
+
+# ── IAM ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def simulate_with_context() -> None:
+    """A dry call has the condition keys and all the resources that it names; the engine knows the first resource and no key.
+    (https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html)"""
+    from ministack.core import iam_evaluator
+    from ministack.services import iam
+
+    extract = iam._extract_simulate_params
+    decisions = {"Allow": "allowed", "Deny": "explicitDeny"}
+    asked = contextvars.ContextVar("what is simulated")
+
+    def extracted(p):
+        keys = {}
+        for entry in numbered(p, "ContextEntries.member.{}.ContextKeyName"):
+            values = list(numbered_values(p, f"{entry}.ContextKeyValues.member.{{}}"))
+            several = iam._p(p, f"{entry}.ContextKeyType").endswith("List")
+            keys[iam._p(p, f"{entry}.ContextKeyName").lower()] = values if several else (values + [""])[0]
+        asked.set((list(numbered_values(p, "ResourceArns.member.{}")) or ["*"], keys))
+        return extract(p)
+
+    def numbered(p, pattern):
+        for number in itertools.takewhile(lambda n: iam._p(p, pattern.format(n)), itertools.count(1)):
+            yield pattern.format(number).rpartition(".")[0]
+
+    def numbered_values(p, pattern):
+        return itertools.takewhile(bool, (iam._p(p, pattern.format(n)) for n in itertools.count(1)))
+
+    def results(actions, _resource_arn, principal_arn, account_id, policies):
+        resources, keys = asked.get()
+        members = ""
+        for action, resource in itertools.product(actions, resources):
+            context = iam_evaluator.EvalContext(
+                principal_arn=principal_arn,
+                principal_type="AssumedRole",
+                principal_account=account_id,
+                action=action,
+                resource_arn=resource,
+                region=iam.get_region(),
+                service_context=keys,
+            )
+            decision = decisions.get(iam_evaluator.evaluate(context, policies).decision, "implicitDeny") if policies else "implicitDeny"
+            members += (
+                f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>{resource}</EvalResourceName>"
+                f"<EvalDecision>{decision}</EvalDecision></member>"
+            )
+        return members
+
+    iam._extract_simulate_params = extracted
+    iam._build_simulate_results_real = results
 
 
 # ── CloudWatch Logs ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -56,7 +56,8 @@ while True:
         answer = {"statusCode": 202, "body": json.dumps({
             "parameters": event.get("pathParameters"),
             "invoked": invoked,
-            "endpoint": os.environ.get("AWS_ENDPOINT_URL")})}
+            "endpoint": os.environ.get("AWS_ENDPOINT_URL"),
+            "proxies": [name for name in os.environ if name.lower().endswith("_proxy")]})}
     runtime.request("POST", f"/2018-06-01/runtime/invocation/{request_id}/response", json.dumps(answer))
     runtime.getresponse().read()
 """
@@ -65,7 +66,7 @@ TEMPLATE = {
     "AWSTemplateFormatVersion": "2010-09-09",
     "Transform": "AWS::Serverless-2016-10-31",
     "Resources": {
-        "Api": {"Type": "AWS::Serverless::HttpApi"},
+        "Api": {"Type": "AWS::Serverless::HttpApi", "Properties": {"DefaultRouteSettings": {"ThrottlingRateLimit": 7, "ThrottlingBurstLimit": 70}}},
         "Role": {
             "Type": "AWS::IAM::Role",
             "Properties": {
@@ -162,6 +163,7 @@ TEMPLATE = {
             "Type": "AWS::DynamoDB::Table",
             "Properties": {
                 "BillingMode": "PAY_PER_REQUEST",
+                "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
                 "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("order_id", "unsettled", "uncollected_at")],
                 "KeySchema": [{"AttributeName": "order_id", "KeyType": "HASH"}],
                 "GlobalSecondaryIndexes": [
@@ -230,6 +232,9 @@ class Engine:
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": "unix:///nonexistent.sock",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # A company's, which refuses 127.0.0.1: nothing listens on port 9.
+            "http_proxy": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
         }
         how = [str(HERE / "engine.py"), *arguments] if mended else ["-c", "import ministack.app; ministack.app.main()"]
         self.process = subprocess.Popen(
@@ -401,6 +406,30 @@ class OfAnEngine(unittest.TestCase):
             return False
         return True
 
+    def limits(self) -> dict:
+        stage = self.engine.client("apigatewayv2").get_stage(ApiId=self.outputs["Api"], StageName="$default")
+        return stage["DefaultRouteSettings"]
+
+    def time_to_live(self) -> str:
+        table = self.engine.client("dynamodb").describe_time_to_live(TableName=self.outputs["Table"])
+        return table["TimeToLiveDescription"]["TimeToLiveStatus"]
+
+    def proxies(self) -> list:
+        answer = self.engine.client("lambda").invoke(FunctionName=self.outputs["Function"], Payload=b"{}")
+        return json.loads(json.load(answer["Payload"])["body"])["proxies"]
+
+    def dry_call(self, sender, *resources) -> list:
+        """What IAM says of a mail from `sender` by a user who may mail from one address."""
+        iam = self.engine.client("iam")
+        name = "dry" + os.urandom(4).hex()
+        user = iam.create_user(UserName=name)["User"]["Arn"]
+        allowed = {"Effect": "Allow", "Action": "ses:SendEmail", "Resource": "*", "Condition": {"StringEquals": {"ses:FromAddress": "orders@example.com"}}}
+        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
+        entry = {"ContextKeyName": "ses:FromAddress", "ContextKeyValues": [sender], "ContextKeyType": "string"}
+        asked = {"ActionNames": ["ses:SendEmail"], "ResourceArns": list(resources), "ContextEntries": [entry]}
+        results = iam.simulate_principal_policy(PolicySourceArn=user, **asked)["EvaluationResults"]
+        return [result["EvalDecision"] for result in results]
+
     def may_mail(self, condition: dict, sender="Shop <orders@example.com>", to=("support@example.com",), bulk=False) -> bool:
         """Whether a permission under a condition lets its bearer send such a mail."""
         iam, role, ses = self.engine.client("iam"), self.outputs["Role"], self.engine.client("sesv2")
@@ -506,6 +535,18 @@ class Gaps(OfAnEngine):
     def test_fifo_attributes_of_a_topic_are_dropped(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertNotIn("FifoTopic", attributes)
+
+    def test_the_limits_of_a_stage_cannot_be_read_back(self):
+        self.assertEqual(self.limits(), {})
+
+    def test_time_to_live_of_a_template_is_dropped(self):
+        self.assertEqual(self.time_to_live(), "DISABLED")
+
+    def test_a_dry_call_knows_no_key(self):
+        self.assertEqual(self.dry_call("orders@example.com", "*"), ["implicitDeny"])
+
+    def test_functions_inherit_a_proxy(self):
+        self.assertIn("http_proxy", self.proxies())
 
     def test_a_subscription_does_not_name_its_topic(self):
         self.assertNotIn("TopicArn", self.subscription_attributes())
@@ -628,6 +669,19 @@ class Mended(OfAnEngine):
     def test_functions_inherit_the_engines_environment_and_so_its_endpoint(self):
         _, body = self.engine.http(self.outputs, "POST", "/orders")
         self.assertIn(str(self.engine.port), json.loads(body)["endpoint"])
+
+    def test_functions_inherit_no_proxy(self):
+        self.assertEqual(self.proxies(), [])
+
+    def test_the_limits_of_a_stage_are_those_of_the_template(self):
+        self.assertEqual(self.limits(), {"ThrottlingRateLimit": 7, "ThrottlingBurstLimit": 70})
+
+    def test_rows_expire_where_the_template_says_so(self):
+        self.assertEqual(self.time_to_live(), "ENABLED")
+
+    def test_a_dry_call_has_the_keys_and_resources_that_it_names(self):
+        self.assertEqual(self.dry_call("orders@example.com", "*", "arn:aws:ses:x"), ["allowed", "allowed"])
+        self.assertEqual(self.dry_call("others@example.com", "*"), ["implicitDeny"])
 
     # Aliases.
 
