@@ -26,6 +26,7 @@ mod order;
 mod processes;
 mod progress;
 mod proof;
+mod proxy;
 mod sam_local;
 mod seed;
 mod setup;
@@ -142,6 +143,10 @@ impl std::error::Error for Interrupted {}
 fn main() -> ExitCode {
     end_quietly_when_nobody_reads();
     let cli = Cli::parse();
+    if let Err(error) = proxy::except_loopback() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
     // As grep has it: no error may be taken for an answer.
     let asks_a_function = matches!(cli.command, Command::Dlq(_) | Command::Uncollected(_) | Command::Nudge(_));
     match until_interrupted(cli.command) {
