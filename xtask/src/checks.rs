@@ -63,7 +63,7 @@ impl Step {
             Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
             Self::DeadLetters => "end to end: what was given up is explained, redriven, discarded and told of",
             Self::Calls => "end to end: AWS calls counted",
-            Self::SamLocal => "sam local invoke with every sample event",
+            Self::SamLocal => "sam local invoke with every sample event, an order by sam local start-api, a look at it by start-lambda",
             Self::LeastPrivilege => "end to end: each action taken out of each role, one by one",
         }
     }

@@ -27,6 +27,7 @@ mod processes;
 mod progress;
 mod proof;
 mod proxy;
+mod sam_env;
 mod sam_local;
 mod seed;
 mod setup;
@@ -88,6 +89,8 @@ enum Command {
     Uncollected(operator::Uncollected),
     /// Publish an order's `order.placed` again, which brings it to its end if messages of it were lost: here, or on AWS with --stack
     Nudge(operator::Nudge),
+    /// Let functions that `sam local invoke`, `start-api` and `start-lambda` run in containers work on the running stack, until Ctrl-C
+    SamEnv(sam_env::Options),
     /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
     Test(checks::Options),
     /// Explore every order of deliveries, crashes and duplicates that the saga can meet, under its deployed handlers
@@ -114,7 +117,7 @@ enum Command {
     /// Say what an order costs on AWS, by service, from the bench's figures and the price table
     #[command(disable_help_flag = true)]
     Cost(cost::Arguments),
-    /// Invoke every sample event by `sam local invoke` (a step of `test`, which calls it where containers can run)
+    /// Invoke every sample event by `sam local invoke`, and place an order by `start-api` (a step of `test`, which calls it where containers can run)
     #[command(hide = true)]
     SamLocal {
         /// The state file of the stack whose tables and queues the functions shall use
@@ -198,6 +201,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dlq(options) => return dlq::run(&repository, options).await,
         Command::Uncollected(options) => return operator::uncollected(&repository, options).await,
         Command::Nudge(options) => return operator::nudge(&repository, options).await,
+        Command::SamEnv(options) => sam_env::run(&repository, &options).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
         Command::Model(arguments) => proof::run(&repository, "model", &arguments).await,
         Command::Simulate(arguments) => proof::run(&repository, "simulate", &arguments).await,

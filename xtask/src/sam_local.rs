@@ -1,22 +1,29 @@
-//! `sam local invoke` with every sample event, against the tables and queues of a running stack.
+//! `sam local invoke` with every sample event, `sam local start-api` and `start-lambda`, against the tables and queues of a running
+//! stack, with the files that [`sam_env`](crate::sam_env) makes.
 //!
-//! It needs containers whose functions find the engine, and `sam local invoke` hands a function only the variables that the
-//! template declares: a plain Docker would send them to the real AWS. So it takes a program, named by `SAM_LOCAL_WRAPPER`, that
-//! runs the command it is given where the Lambda image sets `AWS_ENDPOINT_URL` to this machine (with the engine's port in
-//! `EMULATOR_PORT`). Without one the step says so and is skipped.
+//! It needs containers. So it takes a program, named by `SAM_LOCAL_WRAPPER`, that runs the command it is given where they can start
+//! (with the engine's port in `EMULATOR_PORT`). Without one the step says so and is skipped.
 
 use crate::build::{self, tool};
-use crate::machine::{Repository, logical_id};
+use crate::machine::{Repository, free_ports, logical_id};
+use crate::processes::Group;
 use crate::progress::{green, red};
-use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
+use crate::sam_env::{Door, Files, port_of};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use testkit::engine::deployed;
-use testkit::stack::State;
-use tokio::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+use testkit::engine::{self, request};
+use testkit::shop::{EMAIL, VISA, new_address, new_key, new_sku, order_of};
+use testkit::stack::{Stack, State};
 use tokio::process::Command;
+
+/// How long a server of sam's may take until it listens: it starts in three seconds, on a busy machine in ten.
+const SERVER_LIMIT: Duration = Duration::from_secs(60);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// This machine as the containers see it, unless `SAM_LOCAL_HOST` says otherwise: the wrapper's own bridge.
 const HOST: &str = "172.29.0.1";
@@ -48,10 +55,6 @@ pub fn command(wrapper: &OsStr, repository: &Repository, state: &Path) -> Result
     Ok(command)
 }
 
-fn port_of(state: &State) -> Result<u16> {
-    state.endpoint_url.rsplit(':').next().and_then(|port| port.parse().ok()).context("the state file names no port")
-}
-
 /// Any program, with the environment of the tools.
 fn tool_from(repository: &Repository, program: &OsStr) -> Command {
     let tool = tool(repository, "sam");
@@ -66,60 +69,112 @@ fn tool_from(repository: &Repository, program: &OsStr) -> Command {
     command
 }
 
-/// Invokes every sample event.
+/// Invokes every sample event, places an order by `start-api`, and asks for it by `start-lambda`.
 pub async fn run(repository: &Repository, state: &Path) -> Result<()> {
+    let folder = state.parent().context("a state file lies in a folder")?.join("sam-local");
     let state: State = serde_json::from_str(&std::fs::read_to_string(state)?).context("not a state file")?;
-    let host = std::env::var("SAM_LOCAL_HOST").unwrap_or_else(|_| HOST.into());
-    let port = port_of(&state)?;
-    let bridge = TcpListener::bind((&*host, port)).await;
-    let bridge = bridge.with_context(|| format!("containers should reach this machine at {host}, and nothing can listen there"))?;
+    let host = std::env::var("SAM_LOCAL_HOST").unwrap_or_else(|_| HOST.into()).parse().context("SAM_LOCAL_HOST is no IP address")?;
+    let door = Door::open(&state, host).await?;
+    let files = Files::write(repository, &state, host, &folder).await?;
+    let calls = Sam { repository, state: &state, files: &files };
     tokio::select! {
-        result = invoke_all(repository, &state, &host) => result,
-        result = forward(bridge, port) => result,
+        result = calls.all() => result,
+        result = door.forward() => result,
     }
 }
 
-/// Lets the containers' bridge, and no other network, reach the engine, which listens on the loopback interface.
-async fn forward(bridge: TcpListener, port: u16) -> Result<()> {
-    loop {
-        let (mut container, _) = bridge.accept().await?;
-        // A connection that breaks shows in the container, whose function then fails; here there is nobody to tell.
-        tokio::spawn(async move {
-            let mut engine = TcpStream::connect(("127.0.0.1", port)).await?;
-            tokio::io::copy_bidirectional(&mut container, &mut engine).await
-        });
-    }
+/// `sam local`, as the README types it, but for the files: those of samconfig.toml are of the stack of `up`.
+struct Sam<'a> {
+    repository: &'a Repository,
+    state: &'a State,
+    files: &'a Files,
 }
 
-async fn invoke_all(repository: &Repository, state: &State, host: &str) -> Result<()> {
-    let environment = environment(state, host, repository).await?;
-    let mut wrong = 0;
-    for (function, event) in events(repository)? {
-        let mut sam = tool(repository, "sam");
+impl Sam<'_> {
+    async fn all(&self) -> Result<()> {
+        self.invoke_samples().await?;
+        let order_id = self.place_an_order().await.context("sam local start-api")?;
+        self.look_at(&order_id).await.context("sam local start-lambda")
+    }
+
+    fn command(&self, command: &str) -> Command {
+        let mut sam = tool(self.repository, "sam");
         // Its containers work as the developer: sam has no roles to lend.
-        build::with_keys(&mut sam, &state.keys);
-        sam.args(["local", "invoke", &logical_id(&function), "--skip-pull-image", "--template"])
-            .arg(build::folder(repository).join("template.yaml"));
-        sam.arg("--event").arg(&event).arg("--env-vars").arg(&environment);
+        build::with_keys(&mut sam, &self.state.keys);
+        sam.args(["local", command, "--config-env", build::CONFIG_ENV, "--skip-pull-image", "--config-file"]);
+        sam.arg(self.repository.root.join("samconfig.toml")).arg("--template").arg(&self.files.template);
+        sam.arg("--env-vars").arg(&self.files.environment);
         // Kept from the wrapper or from Docker's own configuration.
-        sam.env("AWS_ENDPOINT_URL", &state.endpoint_url).stdin(Stdio::null()).kill_on_drop(true);
-        let output = sam.output().await?;
-        let (answer, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let fault = fault(output.status.success(), &answer, &said);
-        let shown = repository.shown(&event);
-        match fault {
-            None => println!("{} {function:<16} {shown}", green("✓")),
-            Some(fault) => {
-                wrong += 1;
-                println!("{} {function:<16} {shown}\n  {fault}", red("✗"));
+        sam.env("AWS_ENDPOINT_URL", &self.state.endpoint_url).stdin(Stdio::null());
+        sam
+    }
+
+    async fn invoke_samples(&self) -> Result<()> {
+        let mut wrong = 0;
+        for (function, event) in events(self.repository)? {
+            let mut sam = self.command("invoke");
+            sam.arg(logical_id(&function)).arg("--event").arg(&event).kill_on_drop(true);
+            let output = sam.output().await?;
+            let (answer, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let fault = fault(output.status.success(), &answer, &said);
+            let shown = self.repository.shown(&event);
+            match fault {
+                None => println!("{} {function:<16} {shown}", green("✓")),
+                Some(fault) => {
+                    wrong += 1;
+                    println!("{} {function:<16} {shown}\n  {fault}", red("✗"));
+                }
             }
         }
+        if wrong > 0 {
+            bail!("{wrong} sample events did not work with sam local invoke");
+        }
+        Ok(())
     }
-    std::fs::remove_file(environment)?;
-    if wrong > 0 {
-        bail!("{wrong} sample events did not work with sam local invoke");
+
+    /// By `curl`'s request through `start-api`: what is there was placed in the running stack, and is read from it.
+    async fn place_an_order(&self) -> Result<String> {
+        let stack = Stack::of(self.state.clone());
+        let sku = new_sku("SAM");
+        stack.stock_up(&sku, 1200, 1).await?;
+        let (_server, url) = self.serve("start-api").await?;
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", &*new_key())];
+        let order = order_of(&new_address(EMAIL), &[(&sku, 1)], VISA);
+        let placed = request("POST", &format!("{url}/orders"), &headers, order.to_string()).await?;
+        ensure!(placed.status == 202, "POST /orders was answered with {}: {}", placed.status, placed.body);
+        let order_id = placed.json()?["order_id"].as_str().context("an order without an id")?.to_owned();
+        let seen = request("GET", &format!("{url}/orders/{order_id}"), &[], String::new()).await?;
+        ensure!(seen.status == 200, "GET /orders/{{order_id}} was answered with {}: {}", seen.status, seen.body);
+        println!("{} {:<16} POST /orders, GET /orders/{{order_id}}", green("✓"), "start-api");
+        Ok(order_id)
     }
-    Ok(())
+
+    async fn look_at(&self, order_id: &str) -> Result<()> {
+        let (_server, url) = self.serve("start-lambda").await?;
+        let sample = std::fs::read_to_string(self.repository.root.join("events/order-status/unknown-order.json"))?;
+        let mut event: Value = serde_json::from_str(&sample)?;
+        event["rawPath"] = format!("/orders/{order_id}").into();
+        let url = format!("{url}/2015-03-31/functions/OrderStatusFunction/invocations");
+        let answer = request("POST", &url, &[("Content-Type", "application/json")], event.to_string()).await?;
+        ensure!(answer.status == 200 && answer.json()?["statusCode"] == 200, "it answered with {}: {}", answer.status, answer.body);
+        println!("{} {:<16} OrderStatusFunction", green("✓"), "start-lambda");
+        Ok(())
+    }
+
+    /// One of sam's servers, which ends with the value, and where it answers.
+    async fn serve(&self, command: &str) -> Result<(Group, String)> {
+        let port = free_ports()?;
+        let mut sam = self.command(command);
+        let log = std::fs::File::create(self.files.environment.with_file_name(format!("{command}.log")))?;
+        sam.arg("--port").arg(port.to_string()).stdout(log.try_clone()?).stderr(log);
+        let server = Group::start(sam)?;
+        let deadline = Instant::now() + SERVER_LIMIT;
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            ensure!(Instant::now() < deadline, "sam local {command} did not listen within {} s", SERVER_LIMIT.as_secs());
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok((server, engine::url(port)))
+    }
 }
 
 /// Why an invocation went wrong. `sam local invoke` ends well even when the function failed or timed out, so its words are read.
@@ -150,28 +205,6 @@ fn events(repository: &Repository) -> Result<Vec<(String, PathBuf)>> {
     }
     events.sort();
     Ok(events)
-}
-
-/// The environment that the deployed functions have, with the addresses that containers need: locally a `!Ref` is a logical id.
-async fn environment(state: &State, host: &str, repository: &Repository) -> Result<PathBuf> {
-    // The payment provider stays where it is, out of a container's reach: payment refuses to speak plain HTTP to anything but the
-    // loopback interface, and answers that its message has to come back.
-    const LEFT_ALONE: &str = "STRIPE_API_URL";
-    let mut all = Map::new();
-    let functions = state.engine().functions().await?;
-    for function in repository.functions()? {
-        let id = logical_id(&function);
-        let mut variables = deployed(&functions, &id)?["Environment"]["Variables"].clone();
-        for (name, value) in variables.as_object_mut().into_iter().flatten() {
-            if let (Some(text), true) = (value.as_str(), name != LEFT_ALONE) {
-                *value = text.replace("127.0.0.1", host).replace("localhost", host).into();
-            }
-        }
-        all.insert(id, variables);
-    }
-    let path = repository.local().join("test/sam-local-environment.json");
-    std::fs::write(&path, json!(all).to_string())?;
-    Ok(path)
 }
 
 #[cfg(test)]
