@@ -2,8 +2,8 @@
 //! checks. People, the README and CI call the same ones.
 //!
 //! It speaks to this machine alone, with one exception that has to be asked for: `dlq`, `uncollected` and `nudge` with
-//! `--stack NAME` invoke the inspector or the operator of a stack on AWS, by sam and with the caller's credentials. A deployment to AWS is `sam build && sam deploy`, not a command of
-//! this program.
+//! `--stack NAME` invoke the inspector or the operator of a stack on AWS, by sam and with the caller's credentials, and `smoke` looks
+//! at one, by sam's Python. A deployment to AWS is `sam build && sam deploy`, not a command of this program.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
 mod bench;
@@ -31,6 +31,7 @@ mod sam_env;
 mod sam_local;
 mod seed;
 mod setup;
+mod smoke;
 mod stack;
 mod state;
 mod story;
@@ -89,6 +90,8 @@ enum Command {
     Uncollected(operator::Uncollected),
     /// Publish an order's `order.placed` again, which brings it to its end if messages of it were lost: here, or on AWS with --stack
     Nudge(operator::Nudge),
+    /// See whether a deployed stack is what its template says, and ships an order: here, or on AWS with --stack
+    Smoke(smoke::Options),
     /// Let functions that `sam local invoke`, `start-api` and `start-lambda` run in containers work on the running stack, until Ctrl-C
     SamEnv(sam_env::Options),
     /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
@@ -201,6 +204,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dlq(options) => return dlq::run(&repository, options).await,
         Command::Uncollected(options) => return operator::uncollected(&repository, options).await,
         Command::Nudge(options) => return operator::nudge(&repository, options).await,
+        Command::Smoke(options) => return smoke::run(&repository, options).await,
         Command::SamEnv(options) => sam_env::run(&repository, &options).await,
         Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
         Command::Model(arguments) => proof::run(&repository, "model", &arguments).await,

@@ -35,7 +35,8 @@ pub struct Options {
     follow: u64,
 }
 
-fn line(text: &str) -> Result<(String, u32), String> {
+/// A line of an order, as `SKU=QUANTITY`.
+pub fn line(text: &str) -> Result<(String, u32), String> {
     let (sku, quantity) = text.split_once('=').unwrap_or((text, "1"));
     let quantity = quantity.parse().map_err(|_| format!("{quantity} is not a quantity: write for instance {sku}=2"))?;
     Ok((sku.to_owned(), quantity))

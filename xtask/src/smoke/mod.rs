@@ -1,0 +1,110 @@
+//! `smoke`: whether a deployed stack is what its template says, and works: what the first deployment to AWS has to settle, and no test
+//! on one machine can. It reads the stack's template and what AWS says of its resources, holds one against the other, and places one
+//! order with a test key.
+//!
+//! It changes nothing but that it places this order. It speaks to AWS with the caller's credentials; what these may not see is
+//! skipped, with the reason.
+
+mod aws;
+mod checks;
+mod found;
+mod order;
+mod permissions;
+mod policy;
+pub mod proven;
+mod template;
+
+use crate::deployed::Target;
+use crate::machine::Repository;
+use crate::progress::{bold, dim, green, red};
+use crate::state;
+use anyhow::{Result, bail};
+use aws::Aws;
+use checks::{CHECKS, Outcome};
+use clap::Args;
+use found::Found;
+use std::process::ExitCode;
+use std::time::Duration;
+use testkit::stack::State;
+
+#[derive(Args)]
+#[command(
+    after_help = "✓ as it should be · ✗ wrong, with the command to type · – not checked, and why. Exit status: 0 nothing is wrong · 1 something is."
+)]
+pub struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// What to order, as SKU=QUANTITY, instead of one of the first SKU that is in stock
+    #[arg(short, long, value_name = "SKU=QUANTITY", value_parser = crate::order::line)]
+    line: Option<(String, u32)>,
+    /// Place no order
+    #[arg(long, conflicts_with = "line")]
+    no_order: bool,
+    /// How long to follow the order
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    follow: u64,
+}
+
+pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
+    let target = &options.target;
+    let (mut aws, stack, state) = match (&target.stack, &target.region, &target.profile) {
+        (Some(stack), ..) => (Aws::on_aws(repository, target).await?, stack.clone(), None),
+        (None, None, None) => {
+            let state = state::require(repository)?;
+            (Aws::here(repository, &state)?, state.stack_name.clone(), Some(state))
+        }
+        // Meant for AWS, and about to look at something here.
+        (None, ..) => bail!("--region and --profile are for a stack on AWS: say which with --stack NAME"),
+    };
+    let found = found::find(&mut aws, &stack, state.is_some(), aws_flags(target)).await?;
+    println!("{}\n", bold(&format!("{stack}, in account {}", found.template.account())));
+    let mut wrong = print_all(&judge(&found));
+    if !options.no_order {
+        let placing = order::Placing { line: options.line, limit: Duration::from_secs(options.follow) };
+        wrong += print_all(&[("order", order::place(&mut aws, &found, state.as_ref(), placing).await?)]);
+    }
+    match wrong {
+        0 => println!("\nNothing is wrong."),
+        1 => println!("\n{}", red("One check failed.")),
+        _ => println!("\n{}", red(&format!("{wrong} checks failed."))),
+    }
+    Ok(ExitCode::from(u8::from(wrong > 0)))
+}
+
+/// Every check of what was found.
+fn judge(found: &Found) -> Vec<(&'static str, Outcome)> {
+    CHECKS.iter().map(|(name, check)| (*name, check(found))).collect()
+}
+
+/// The checks of the stack that runs here, without an order.
+async fn look_here(aws: &mut Aws, state: &State) -> Result<Vec<(&'static str, Outcome)>> {
+    Ok(judge(&found::find(aws, &state.stack_name, true, String::new()).await?))
+}
+
+/// The flags of the AWS CLI that mean the same account and region.
+fn aws_flags(target: &Target) -> String {
+    let aws = Target { stack: None, region: target.region.clone(), profile: target.profile.clone() };
+    aws.flags()
+}
+
+/// A line per check, and for what is wrong what to type. Returns how many failed.
+fn print_all(outcomes: &[(&str, Outcome)]) -> usize {
+    for (name, outcome) in outcomes {
+        print!("{}", text(name, outcome));
+    }
+    outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Fail(_))).count()
+}
+
+fn text(name: &str, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Pass(what) => format!("{} {name}: {what}\n", green("✓")),
+        Outcome::Skip(why) => format!("{} {name}: {}\n", dim("–"), dim(why)),
+        Outcome::Fail(faults) => {
+            let lines = faults.iter().map(|fault| format!("{} {name}: {}\n    {}\n", red("✗"), fault.wrong, bold(&fault.command)));
+            lines.collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
