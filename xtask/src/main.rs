@@ -16,6 +16,8 @@ mod demo;
 mod deploy;
 mod deployed;
 mod dlq;
+#[cfg(test)]
+mod docs_commands;
 mod fuzz;
 mod inbox;
 mod load;
