@@ -130,9 +130,15 @@ impl Update {
     }
     /// Only if the number `attribute` is below `max`, or does not exist.
     #[must_use]
-    pub fn if_below(mut self, attribute: &str, max: u64) -> Self {
+    pub fn if_below(self, attribute: &str, max: u64) -> Self {
+        self.if_absent_or_less(attribute, number(max))
+    }
+    /// Only if there is no such attribute, or it is less than `value`: of strings, whose bytes come first. One of another type
+    /// is not less.
+    #[must_use]
+    pub fn if_absent_or_less(mut self, attribute: &str, value: AttributeValue) -> Self {
         let name = self.name(attribute);
-        let clause = format!("(attribute_not_exists({name}) OR {name} < {})", self.value(number(max)));
+        let clause = format!("(attribute_not_exists({name}) OR {name} < {})", self.value(value));
         self.conditions.push(clause);
         self
     }

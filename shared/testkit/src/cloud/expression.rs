@@ -25,12 +25,13 @@ pub fn holds(condition: &str, with: Placeholders, item: Option<&Item>) -> Result
     Ok(holds)
 }
 
-/// What `expression` sets in `item`, by attribute. Every right-hand side sees the item as it was.
+/// What `expression` sets in `item`, by attribute; [`None`] where it removes the attribute. Every right-hand side sees the item
+/// as it was.
 pub fn assignments<'a>(
     expression: &'a str,
     with: Placeholders<'a>,
     item: Option<&'a Item>,
-) -> Result<Vec<(&'a str, AttributeValue)>, String> {
+) -> Result<Vec<(&'a str, Option<AttributeValue>)>, String> {
     let mut set = Vec::new();
     let mut parser = Parser { rest: expression, with, item };
     while let Some(clause) = parser.word() {
@@ -39,9 +40,10 @@ pub fn assignments<'a>(
             let value = match clause {
                 "SET" => {
                     parser.expect("=")?;
-                    parser.sum()?
+                    Some(parser.sum()?)
                 }
-                "ADD" => parser.added(name)?,
+                "ADD" => Some(parser.added(name)?),
+                "REMOVE" => None,
                 other => return Err(format!("unknown clause {other}")),
             };
             set.push((name, value));
@@ -119,7 +121,11 @@ impl<'a> Parser<'a> {
         let compare: Compare = if self.take(">=") {
             |left, right| Ok(number(left)? >= number(right)?)
         } else if self.take("< ") {
-            |left, right| Ok(number(left)? < number(right)?)
+            |left, right| match (left, right) {
+                // By their bytes, as DynamoDB compares strings.
+                (AttributeValue::S(left), AttributeValue::S(right)) => Ok(left < right),
+                _ => Ok(number(left)? < number(right)?),
+            }
         } else {
             self.expect("=")?;
             |left, right| Ok(left == right)

@@ -29,8 +29,8 @@ enum Change<'a> {
     Update(&'a str),
 }
 
-/// The attributes that an update sets.
-pub type Assignments = Vec<(String, AttributeValue)>;
+/// The attributes that an update sets, and removes where there is no value.
+pub type Assignments = Vec<(String, Option<AttributeValue>)>;
 
 impl<'a> Write<'a> {
     /// An action of a transaction; `key_name` knows the tables' keys.
@@ -101,7 +101,12 @@ impl<'a> Write<'a> {
             return item.clone();
         }
         let mut item = old.unwrap_or_else(|| [(self.key_name.to_owned(), AttributeValue::S(self.key.to_owned()))].into());
-        item.extend(set);
+        for (name, value) in set {
+            match value {
+                Some(value) => _ = item.insert(name, value),
+                None => _ = item.remove(&name),
+            }
+        }
         item
     }
 }
@@ -144,6 +149,8 @@ mod tests {
         assert_eq!(listed["facts"], AttributeValue::L(vec![string("f")]));
         assert_eq!(listed["kinds"], AttributeValue::Ss(vec!["a".into(), "b".into()]));
         assert_eq!(new(Update::new().append("facts", string("f")).if_set_lacks("kinds", "a")), None);
+        let removed = new(Update::new().set("z", string("z")).remove("state").remove("not there")).unwrap();
+        assert_eq!((removed.get("state"), &removed["z"], &removed["n"]), (None, &string("z"), &number(5)));
     }
 
     #[test]
@@ -158,6 +165,8 @@ mod tests {
             assert_eq!(fits(Update::new().if_absent("a"), old), !there);
             assert!(fits(Update::new().if_absent_or_equals("state", string("open")), old));
             assert_eq!(fits(Update::new().if_absent_or_equals("state", string("shut")).if_absent("b"), old), !there);
+            assert!(fits(Update::new().if_absent_or_less("state", string("shut")), old));
+            assert_eq!(fits(Update::new().if_absent_or_less("state", string("open")), old), !there, "equal is not less");
         }
     }
 }
