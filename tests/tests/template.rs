@@ -537,6 +537,13 @@ fn mail_that_is_not_encrypted_or_of_which_nobody_hears_is_refused() -> Result<()
     let set = json!({ "Ref": "MailConfigurationSet" });
     complains(rule, &with("EmailInboundFunction/Environment/Variables/MAIL_CONFIGURATION_SET", set)?, "EmailInboundFunction")?;
     complains(rule, &without("OrderEmailFunction/Environment/Variables/MAIL_CONFIGURATION_SET")?, "OrderEmailFunction")?;
+    for event in ["open", "click"] {
+        complains(rule, &with("MailEventDestination/EventDestination/MatchingEventTypes/-", json!(event))?, "MailEventDestination")?;
+    }
+    let tracked = json!({ "Ref": "CampaignMailConfigurationSet" });
+    for function in ["OrderEmailFunction", "WelcomeEmailFunction"] {
+        complains(rule, &with(&format!("{function}/Environment/Variables/MAIL_CONFIGURATION_SET"), tracked.clone())?, function)?;
+    }
     complains(rule, &with("InboundRule/Rule/ScanEnabled", json!(false))?, "InboundRule")?;
     complains(operations::mails_are_counted, &without("/Resources/RenderingFailureAlarm")?, "RenderingFailures")
 }

@@ -148,6 +148,16 @@ mod tests {
         }
     }
 
+    /// SES rewrites a link that it tracks, and leaves an anchor with this attribute as it is. It tracks no link in a text
+    /// (<https://docs.aws.amazon.com/ses/latest/dg/faqs-metrics.html>).
+    #[test]
+    fn the_link_to_unsubscribe_is_not_tracked() {
+        for template in TEMPLATES {
+            let untracked = template.html.matches("<a ses:no-track href=\"{{unsubscribe_url}}\"").count();
+            assert_eq!((untracked, template.html.matches(UNSUBSCRIBE_URL).count()), (1, 1), "{}", template.name);
+        }
+    }
+
     #[test]
     fn html_is_complete_narrow_enough_and_loads_nothing() {
         for Template { name, html, subject, .. } in TEMPLATES {

@@ -159,7 +159,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("*", "ses:SendBulkEmail ses:SendBulkTemplatedEmail ses:GetAccount"),
             ("identity/*", SEND_BULK),
             ("template/*", SEND_BULK),
-            ("MailConfigurationSet", SEND_BULK),
+            ("CampaignMailConfigurationSet", SEND_BULK),
             ("UnsubscribeSecret", "secretsmanager:GetSecretValue"),
         ],
     ),
@@ -903,6 +903,8 @@ const SES: &[(&str, &str)] = &[
     ("MailIdentity", "AWS::SES::EmailIdentity"),
     ("MailConfigurationSet", "AWS::SES::ConfigurationSet"),
     ("MailEventDestination", "AWS::SES::ConfigurationSetEventDestination"),
+    ("CampaignMailConfigurationSet", "AWS::SES::ConfigurationSet"),
+    ("CampaignMailEventDestination", "AWS::SES::ConfigurationSetEventDestination"),
     ("OperatorMailConfigurationSet", "AWS::SES::ConfigurationSet"),
     ("OperatorMailEventDestination", "AWS::SES::ConfigurationSetEventDestination"),
     ("InboundRuleSet", "AWS::SES::ReceiptRuleSet"),
@@ -930,7 +932,10 @@ fn told_to_ses() -> Vec<(&'static str, &'static str, Value)> {
             ),
         ]
     };
-    let events =
+    // An event destination that hears of opens or clicks makes SES put a pixel into each mail of its set, and rewrite its links
+    // (https://docs.aws.amazon.com/ses/latest/dg/faqs-metrics.html): campaigns alone.
+    let events = json!(["send", "delivery", "bounce", "complaint", "reject", "renderingFailure", "deliveryDelay", "subscription"]);
+    let of_campaigns =
         json!(["send", "delivery", "bounce", "complaint", "reject", "open", "click", "renderingFailure", "deliveryDelay", "subscription"]);
     // No address of an operator is suppressed, and no link that a customer wrote is rewritten to be counted.
     let of_operators = json!(["send", "delivery", "bounce", "complaint", "reject", "renderingFailure", "deliveryDelay"]);
@@ -956,6 +961,7 @@ fn told_to_ses() -> Vec<(&'static str, &'static str, Value)> {
         ),
     ];
     told.extend(of_set("MailConfigurationSet", "MailEventDestination", json!(["BOUNCE", "COMPLAINT"]), events));
+    told.extend(of_set("CampaignMailConfigurationSet", "CampaignMailEventDestination", json!(["BOUNCE", "COMPLAINT"]), of_campaigns));
     told.extend(of_set("OperatorMailConfigurationSet", "OperatorMailEventDestination", json!([]), of_operators));
     told
 }
@@ -1003,14 +1009,20 @@ pub fn mail_is_encrypted_and_heard_of(template: &Template) -> Complaints {
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
         let sends = allowed.values().flatten().any(|action| action.starts_with("ses:Send"));
         let set = target(function.at("/Environment/Variables/MAIL_CONFIGURATION_SET")).and_then(|id| template.resource(id));
-        let to_operators = OPERATORS_ARE_MAILED_BY.contains(&function.id);
-        let fitting = if to_operators { "OperatorMailConfigurationSet" } else { "MailConfigurationSet" };
+        let fitting = match function.id {
+            id if OPERATORS_ARE_MAILED_BY.contains(&id) => "OperatorMailConfigurationSet",
+            id if CAMPAIGNS_ARE_MAILED_BY.contains(&id) => "CampaignMailConfigurationSet",
+            _ => "MailConfigurationSet",
+        };
         if sends && set.is_none_or(|set| set.id != fitting) {
             complaints.push(format!("{}: sends without a configuration set, or not under {fitting}", function.id));
         }
     }
     complaints
 }
+
+/// Functions that mail campaigns, and nothing else.
+const CAMPAIGNS_ARE_MAILED_BY: &[&str] = &["EmailCampaignFunction"];
 
 /// Functions that mail operators, and nobody else.
 const OPERATORS_ARE_MAILED_BY: &[&str] = &["EmailInboundFunction"];

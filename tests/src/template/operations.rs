@@ -116,6 +116,7 @@ pub fn resource_types_are_known_here_and_locally(template: &Template) -> Complai
 const ONLY_IF: &[(&str, &str)] = &[
     ("AlertsEmailSubscription", "HasAlertEmail"),
     ("BounceRate", "SendsMail"),
+    ("CampaignMail", "SendsMail"),
     ("CampaignsBucket", "SendsMail"),
     ("CampaignsBucketPolicy", "SendsMailOnAws"),
     ("ComplaintRate", "SendsMail"),
