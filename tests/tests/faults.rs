@@ -452,7 +452,7 @@ async fn forge_by_the_exposed(stack: &Stack, taken: &TakenOver) -> Result<Vec<Fo
     let address = new_address("forged");
     let customer = CustomerId::from_email(&address.parse()?);
     stack.put("CustomersTable", stored_customer(&customer.to_string(), &address, true)).await?;
-    let signed_up = event(new_order(), now(), CustomerSignedUp { marketing_consent: true });
+    let signed_up = event(new_order(), now(), CustomerSignedUp { marketing_consent: false });
     let body = CloudEvent { subject: Subject::Customer(customer), ..signed_up }.to_json();
     forge(stack, taken, TOPIC, &customer.to_string(), LIES[1], &body).await?;
     let what = format!("{} signs somebody up", taken.name);

@@ -26,7 +26,9 @@ use serde_json::{Value, json};
 use std::{cell::Cell, collections::BTreeMap, process::Command};
 use testkit::{
     engine::{deployed, function_processes, request, role_of},
-    shop::{DECLINED, EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order, stored_customer, stored_order},
+    shop::{
+        DECLINED, EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order, stored_asked_customer, stored_customer, stored_order,
+    },
     stack::Stack,
 };
 
@@ -157,7 +159,7 @@ impl Function {
         Ok(())
     }
 
-    /// A customer of their own for this story, who has agreed to everything.
+    /// A customer of their own for this story, who has confirmed everything.
     async fn customer(&self, stem: &str) -> Result<CustomerId> {
         let address = new_address(stem);
         let id = CustomerId::from_email(&address.parse()?);
@@ -343,7 +345,7 @@ impl Function {
                 self.parks_and_hides().await?;
             }
             "customer-signup" => {
-                let answer = stack.sign_up(NAME, &new_address("rights"), false).await?;
+                let answer = stack.sign_up(NAME, &new_address("rights"), true).await?;
                 ensure!(answer.status == 202, "{}", answer.body);
             }
             "unsubscribe" => {
@@ -354,8 +356,12 @@ impl Function {
                 ensure!(answer.status == 200, "{}", answer.body);
             }
             "welcome-email" => {
-                let id = self.customer("welcomed").await?;
-                let signed_up = domain::event::CustomerSignedUp { marketing_consent: true };
+                // Asked just now, so that the key is needed; and once read, it is kept.
+                self.cool_down();
+                let address = new_address("welcomed");
+                let id = CustomerId::from_email(&address.parse()?);
+                stack.put("CustomersTable", stored_asked_customer(&id.to_string(), &address, &now().to_string())).await?;
+                let signed_up = domain::event::CustomerSignedUp { marketing_consent: false };
                 self.passes(&[CloudEvent { subject: Subject::Customer(id), ..event(new_order(), now(), signed_up) }]).await?;
                 self.parks_and_hides().await?;
             }

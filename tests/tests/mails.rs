@@ -56,6 +56,7 @@ async fn a_sign_up_gets_one_welcome_and_a_second_one_is_answered_alike_and_gets_
     let mail = stack.wait_for("the welcome", welcomed).await?;
     assert_eq!(mail.template(), "welcome");
     ensure_untracked(&mail)?;
+    ensure!(confirmation(&mail).is_some(), "a yes is asked: {}", mail.body_text);
     let second = stack.sign_up("Somebody Else", &address.to_uppercase(), false).await?;
     assert_eq!((second.status, &second.body), (first.status, &first.body), "nobody learns who is a customer");
     let id = first.json()?["customer_id"].as_str().context("no customer_id")?.to_owned();
@@ -65,13 +66,17 @@ async fn a_sign_up_gets_one_welcome_and_a_second_one_is_answered_alike_and_gets_
         subject: domain::Subject::Customer(id.parse()?),
         time: first_signed_up_at(&stack, &id).await?,
         traceparent: None,
-        event: domain::event::CustomerSignedUp { marketing_consent: true }.into(),
+        event: domain::event::CustomerSignedUp { marketing_consent: false }.into(),
     };
     stack.publish_to("PublicEventsTopic", &id, "customer.signed_up.v1", &again.to_json()).await?;
     rests(&stack, "WelcomeEmailQueue").await?;
     assert_eq!(stack.mails_to(&address).await?.len(), 1);
     let stored = stack.item("CustomersTable", "customer_id", &id).await?.context("the customer is not stored")?;
-    assert_eq!((&stored["name"], &stored["marketing_consent"]), (&json!(NAME), &json!(true)), "the first sign-up stays");
+    assert_eq!(
+        (&stored["name"], &stored["marketing_consent"]),
+        (&json!(NAME), &json!(false)),
+        "the first sign-up stays, and is no consent"
+    );
     Ok(())
 }
 
@@ -79,6 +84,53 @@ async fn a_sign_up_gets_one_welcome_and_a_second_one_is_answered_alike_and_gets_
 fn ensure_untracked(mail: &Mail) -> Result<()> {
     let set = mail.configuration_set_name.as_deref().unwrap_or_default();
     ensure!(set.contains("MailConfigurationSet") && !set.contains("CampaignMail"), "{}: {set}", mail.template());
+    Ok(())
+}
+
+/// The path of the link that confirms a consent, where the mail has one.
+fn confirmation(mail: &Mail) -> Option<&str> {
+    let link = mail.body_text.lines().find(|line| line.contains("/confirm/"))?;
+    link.find("/confirm/").map(|at| &link[at..])
+}
+
+#[tokio::test]
+async fn a_later_yes_is_asked_by_one_mail_whose_button_alone_consents() -> Result<()> {
+    let Some(stack) = Stack::of_tests()? else { return Ok(()) };
+    let _shared = CONSUMERS.read().await;
+    let address = new_address("asked");
+    let first = stack.sign_up(NAME, &address, false).await?;
+    let one_of = async |template: &str| Ok(stack.mails_to(&address).await?.into_iter().find(|mail| mail.template() == template));
+    let welcome = stack.wait_for("the welcome", async || one_of("welcome").await).await?;
+    ensure!(confirmation(&welcome).is_none(), "nobody asked for news: {}", welcome.body_text);
+    for _ in 0..2 {
+        let yes = stack.sign_up("Somebody Else", &address, true).await?;
+        assert_eq!((yes.status, &yes.body), (first.status, &first.body), "nobody learns who is a customer");
+    }
+    let mail = stack.wait_for("the question", async || one_of("confirm").await).await?;
+    ensure_untracked(&mail)?;
+    rests(&stack, "WelcomeEmailQueue").await?;
+    assert_eq!(stack.mails_to(&address).await?.len(), 2, "one question a day");
+
+    let id = first.json()?["customer_id"].as_str().context("no customer_id")?.to_owned();
+    let consented = async || -> Result<bool> {
+        let stored = stack.item("CustomersTable", "customer_id", &id).await?.context("the customer is not stored")?;
+        Ok(stored["double_opt_in_at"].is_string())
+    };
+    let path = confirmation(&mail).context("the mail has no link")?;
+    let url = format!("{}{path}", stack.state.api_url);
+    let page = request("GET", &url, &[], String::new()).await?;
+    ensure!(page.status == 200 && page.body.contains("<form"), "{} {}", page.status, page.body);
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let forged = format!("{}x", &url[..url.len() - 1]);
+    let for_leaving = url.replace("/confirm/", "/unsubscribe/");
+    for refused in [forged, for_leaving] {
+        assert_eq!(request("POST", &refused, &form, String::new()).await?.status, 404, "{refused}");
+    }
+    ensure!(!consented().await?, "looking at the page is no consent: scanners follow links");
+    for _ in 0..2 {
+        assert_eq!(request("POST", &url, &form, String::new()).await?.status, 200);
+        ensure!(consented().await?, "the button is");
+    }
     Ok(())
 }
 

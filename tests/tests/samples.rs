@@ -264,6 +264,11 @@ fn request_does_what_its_name_says(sample: &Sample, request: &ApiGatewayV2httpRe
         "faulty-sign-up" => assert!(serde_json::from_str::<Value>(&body(request)).unwrap().get("newsletter").is_some(), "{at}"),
         "show-page" => assert_eq!(request.request_context.http.method.as_str(), "GET", "{at}"),
         "one-click" => assert_eq!(body(request), "List-Unsubscribe=One-Click", "{at}"),
+        "show-confirm-page" => assert_eq!(request.request_context.http.method.as_str(), "GET", "{at}"),
+        "confirm" => {
+            let shown = self::sample("unsubscribe", "show-confirm-page").request();
+            assert_eq!((body(request), &request.path_parameters), (String::new(), &shown.path_parameters), "{at}: the button of that page");
+        }
         "forged-link" => {
             let genuine = self::sample("unsubscribe", "one-click").request();
             assert_ne!(request.path_parameters["token"], genuine.path_parameters["token"], "{at}");
@@ -384,23 +389,20 @@ impl order_intake::Orders for &Shop {
     }
 }
 impl customer_signup::Customers for &Shop {
-    async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure> {
-        let mut customers = self.customers.borrow_mut();
-        let first = customers.get(&customer.customer_id).cloned();
-        Ok(first.map_or_else(
-            || {
-                customers.insert(customer.customer_id, customer.clone());
-                Created::New
-            },
-            Created::Exists,
-        ))
+    async fn sign_up(&self, new: &Customer) -> Result<Customer, Failure> {
+        Ok(self.customers.borrow_mut().entry(new.customer_id).or_insert_with(|| new.clone()).clone())
     }
 }
 impl unsubscribe::Customers for &Shop {
     async fn unsubscribe(&self, id: &CustomerId, now: Timestamp) -> Result<bool, Failure> {
         let mut customers = self.customers.borrow_mut();
         let customer = customers.get_mut(id);
-        Ok(customer.map(|customer| customer.unsubscribed_at.get_or_insert(now)).is_some())
+        Ok(customer.map(|customer| customer.unsubscribed_at = Some(now)).is_some())
+    }
+    async fn confirm(&self, id: &CustomerId, asked_at: Timestamp, now: Timestamp) -> Result<bool, Failure> {
+        let mut customers = self.customers.borrow_mut();
+        let customer = customers.get_mut(id).filter(|it| it.open_question().is_some_and(|asked| asked.as_second() == asked_at.as_second()));
+        Ok(customer.map(|customer| customer.double_opt_in_at = Some(now)).is_some())
     }
 }
 impl Vault for &Shop {
@@ -438,6 +440,8 @@ async fn the_functions_answer_http_samples_as_their_names_say_and_as_the_openapi
         ("customer-signup", "sign-up", 202),
         ("customer-signup", "known-address", 202),
         ("customer-signup", "faulty-sign-up", 422),
+        ("unsubscribe", "show-confirm-page", 200),
+        ("unsubscribe", "confirm", 200),
         ("unsubscribe", "show-page", 200),
         ("unsubscribe", "one-click", 200),
         ("unsubscribe", "forged-link", 404),
@@ -496,7 +500,9 @@ async fn the_functions_answer_http_samples_as_their_names_say_and_as_the_openapi
     let of_orders = ["order.placed", "order.placed", "order.placed", "order.cancel_requested"];
     assert_eq!(types, [of_orders.as_slice(), &signed_up].concat(), "a replay announces again");
     assert_eq!(answers["sign-up"].1, answers["known-address"].1, "nobody learns who is a customer");
-    assert!(shop.customers.borrow().values().all(|customer| customer.unsubscribed_at.is_some()), "one click did it");
+    let customers = shop.customers.borrow();
+    assert!(customers.values().all(|customer| customer.double_opt_in_at.is_some()), "the button confirmed");
+    assert!(customers.values().all(|customer| customer.unsubscribed_at.is_some()), "one click ended it");
 }
 
 /// What the description says of this answer's body.

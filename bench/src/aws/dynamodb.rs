@@ -15,6 +15,8 @@ use testkit::cloud::write::Write;
 
 /// The mailbox of every customer.
 const MAILBOX: &str = "ada@example.com";
+/// When every reader of a campaign has confirmed.
+const CONFIRMED_AT: &str = "2026-01-01T00:01:00Z";
 /// The one SKU of which nothing is there.
 pub const SOLD_OUT: &str = "SOLD-OUT";
 
@@ -56,7 +58,14 @@ impl Tables {
         let mut found = Map::new();
         for (table, keys) in asked["RequestItems"].as_object().into_iter().flatten() {
             let items = keys["Keys"].as_array().into_iter().flatten().map(|key| self.find(table, key));
-            let items = items.collect::<Result<Vec<_>, _>>()?;
+            let mut items = items.collect::<Result<Vec<_>, _>>()?;
+            if table == "CustomersTable" {
+                // A campaign asks, and its readers have confirmed.
+                items
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|item| _ = item.insert("double_opt_in_at".to_owned(), AttributeValue::S(CONFIRMED_AT.to_owned())));
+            }
             for item in &items {
                 self.units.read(item.as_ref(), keys["ConsistentRead"] == true);
             }
@@ -125,7 +134,7 @@ impl Tables {
             OneOf::Update(update) => Write::update(update)?,
         };
         let place = (write.table.to_owned(), write.key.to_owned());
-        let old = self.row(&place.0, &place.1, matches!(action.write, OneOf::Put(_)))?;
+        let old = self.row(&place.0, &place.1, action.may_create)?;
         let attempted = write.attempt(old.as_ref())?.map(|set| (!action.only_looks).then(|| (place, write.leave(old.clone(), set))));
         let new = attempted.as_ref().ok().and_then(Option::as_ref).map(|(_, new)| new);
         self.units.write(old.as_ref(), new, in_transaction);
@@ -148,7 +157,8 @@ impl Tables {
             "OrdersTable" | "CustomersTable" if is_created => return Ok(None),
             // Just received: an old one would be one that something is wrong with.
             "OrdersTable" => testkit::shop::stored_order(key, "MUG-BLUE", MAILBOX, &Real.now().to_string()),
-            "CustomersTable" => testkit::shop::stored_customer(key, MAILBOX, true),
+            // Just signed up, with a question that the welcome asks.
+            "CustomersTable" => testkit::shop::stored_asked_customer(key, MAILBOX, &Real.now().to_string()),
             "StockTable" if key == SOLD_OUT => return Ok(None),
             "StockTable" => json!({"sku": {"S": key}, "available": {"N": "1000000000"}}),
             "CatalogueTable" => json!({"sku": {"S": key}, "unit_price_minor": {"N": "1200"}, "currency": {"S": "EUR"}}),
@@ -162,6 +172,8 @@ impl Tables {
 struct Action {
     write: OneOf,
     only_looks: bool,
+    /// Whether it is how orders and customers are first stored.
+    may_create: bool,
 }
 
 enum OneOf {
@@ -177,6 +189,8 @@ impl Action {
             names.iter().map(|(short, name)| (short.clone(), name.as_str().unwrap_or_default().to_owned())).collect::<HashMap<_, _>>()
         });
         let values = if asked["ExpressionAttributeValues"].is_null() { None } else { Some(item(&asked["ExpressionAttributeValues"])?) };
+        // Signing up is an update, and so is what becomes of a customer later, which asks that there is one.
+        let signs_up = table == "CustomersTable" && !condition.as_deref().is_some_and(|it| it.contains("attribute_exists"));
         let wants_old = (asked["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD").then_some(AllOld);
         let write = if kind == "Put" {
             let put = types::Put::builder().table_name(table).set_item(Some(item(&asked["Item"])?)).set_condition_expression(condition);
@@ -192,7 +206,7 @@ impl Action {
         } else {
             return Err(format!("no such action: {kind}"));
         };
-        Ok(Self { write, only_looks: kind == "ConditionCheck" })
+        Ok(Self { write, only_looks: kind == "ConditionCheck", may_create: kind == "Put" || signs_up })
     }
 }
 

@@ -1,16 +1,17 @@
 //! `customer-signup`: `POST /customers`.
 //!
 //! `main.rs` wires it behind the HTTP API. A sign-up that is answered with 202 is stored and announced; one that is answered
-//! 503 is mended by sending it again. The customer's id follows from the address, so a retry needs no key of its own. It
-//! refuses to say whether an address was known: a new one and a known one get the same answer, byte for byte, for the same
-//! work.
+//! 503 is sent again. The customer's id follows from the address, so a retry needs no key of its own. It refuses to say whether
+//! an address was known: a new one and a known one get the same answer, byte for byte, for the same work. And it refuses to
+//! take a sign-up for a consent to marketing mail: a yes in it, the first or a later one, is a question that `welcome-email`
+//! asks the owner of the address.
 
 pub mod shape;
 
 use domain::{CloudEvent, Customer, CustomerId, Subject};
 use lambda_kit::{
     Ambient, Failure,
-    dynamodb::{Created, DynamoDb},
+    dynamodb::DynamoDb,
     http::{Faults, Problem, Refused, Request, Response},
     publish::Publisher,
     trace,
@@ -20,13 +21,14 @@ use shape::SignUp;
 
 /// What the function may do with customers.
 pub trait Customers {
-    /// Writes a new customer, or returns the one that has its id: one conditional write.
-    async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure>;
+    /// Writes a new customer, or of a known one when consent was asked for last, unless that was within a day; returns the
+    /// customer as stored. One conditional write in each case.
+    async fn sign_up(&self, new: &Customer) -> Result<Customer, Failure>;
 }
 
 impl<D: DynamoDb> Customers for pipeline::customers::Customers<D> {
-    async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure> {
-        self.create(customer).await
+    async fn sign_up(&self, new: &Customer) -> Result<Customer, Failure> {
+        self.sign_up(new).await
     }
 }
 
@@ -37,7 +39,7 @@ pub struct CustomerSignup<C, P, A> {
     pub customers: C,
     /// Where they are announced.
     pub topic: P,
-    /// Clock and dice.
+    /// Clock and randomness.
     pub ambient: A,
 }
 
@@ -56,18 +58,28 @@ impl<C: Customers, P: Publisher, A: Ambient> CustomerSignup<C, P, A> {
         let SignUp { name, email, marketing_consent } = SignUp::parse(&request.json()?).map_err(invalid)?;
         let customer_id = CustomerId::from_email(&email);
         request.about_customer(customer_id);
-        let new = Customer { customer_id, signed_up_at: self.ambient.now(), name, email, marketing_consent, unsubscribed_at: None };
-        let stored = match self.customers.create(&new).await? {
-            Created::New => new,
-            // Who asks may be a stranger who knows the address: neither the name nor the consent in the request counts.
-            Created::Exists(first) => first,
+        let now = self.ambient.now();
+        let new = Customer {
+            customer_id,
+            signed_up_at: now,
+            name,
+            email,
+            // The sender of the request may be a stranger who knows the address: the yes in it is a question, and no consent.
+            marketing_consent: false,
+            asked_at_sign_up: marketing_consent,
+            consent_asked_at: marketing_consent.then_some(now),
+            double_opt_in_at: None,
+            unsubscribed_at: None,
         };
+        let stored = self.customers.sign_up(&new).await?;
         self.announce(request, &stored).await?;
         Ok(Response::json(202, &Accepted { customer_id, status: "accepted" })?)
     }
 
     /// Announces the customer as it was stored first, and each time somebody asks: the first time may have died before it
-    /// did. The event and its id are the same, so that a consumer that has heard it does nothing.
+    /// did. The event and its id are the same, so that a consumer that has heard it does nothing. What was asked since is in the
+    /// record, which `welcome-email` reads; each asking has a deduplication id of its own, because SNS would drop the second
+    /// announcement within five minutes.
     async fn announce(&self, request: &Request, stored: &Customer) -> Result<(), Failure> {
         let event = CloudEvent {
             source: "/customer-signup".to_owned(),
@@ -76,7 +88,10 @@ impl<C: Customers, P: Publisher, A: Ambient> CustomerSignup<C, P, A> {
             traceparent: Some(trace::child(Some(request.traceparent()), &self.ambient)),
             event: stored.signed_up().into(),
         };
-        pipeline::publish(&self.topic, &event).await
+        match stored.consent_asked_at {
+            Some(asked) => pipeline::publish_again(&self.topic, &event, format!("{}/{asked}", event.id())).await,
+            None => pipeline::publish(&self.topic, &event).await,
+        }
     }
 }
 

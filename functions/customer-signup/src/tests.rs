@@ -2,7 +2,10 @@
 //! write with the old image, and a pause inside every call, so that two requests can meet.
 
 use super::*;
-use domain::{EventType, Timestamp, customer::NAME_CHARS_MAX};
+use domain::{
+    EventType, Timestamp,
+    customer::{ASK_AGAIN_AFTER, NAME_CHARS_MAX},
+};
 use lambda_kit::{http::answer, message::Outgoing, publish::PublishError};
 use serde_json::{Value, json};
 use std::{
@@ -39,18 +42,20 @@ impl Ambient for World {
 }
 
 impl Customers for &World {
-    async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure> {
-        self.calls.borrow_mut().push("PutItem");
+    async fn sign_up(&self, new: &Customer) -> Result<Customer, Failure> {
+        self.calls.borrow_mut().push("UpdateItem");
         tokio::task::yield_now().await;
         if let Some(code) = self.table_refuses.get() {
-            return Err(Failure::transient(code, "PutItem failed"));
+            return Err(Failure::transient(code, "UpdateItem failed"));
         }
         let mut customers = self.customers.borrow_mut();
-        if let Some(stored) = customers.get(&customer.customer_id) {
-            return Ok(Created::Exists(stored.clone()));
+        let stored = customers.entry(new.customer_id).or_insert_with(|| Customer { consent_asked_at: None, ..new.clone() });
+        if let Some(now) = new.consent_asked_at
+            && stored.consent_asked_at.is_none_or(|before| now.duration_since(before) > ASK_AGAIN_AFTER)
+        {
+            stored.consent_asked_at = Some(now);
         }
-        customers.insert(customer.customer_id, customer.clone());
-        Ok(Created::New)
+        Ok(stored.clone())
     }
 }
 
@@ -119,8 +124,9 @@ async fn a_new_customer_is_stored_announced_and_answered_with_202() {
     let response = world.sign_up(&with("name", json!(" Ada Lovelace\n"))).await;
     assert_eq!((response.status(), response.header("Content-Type"), response.body()), (202, Some("application/json"), ACCEPTED));
     let stored = world.stored();
-    assert_eq!((stored.name.0.as_str(), stored.email.as_str(), stored.marketing_consent), ("Ada Lovelace", "ada@example.com", true));
+    assert_eq!((stored.name.0.as_str(), stored.email.as_str()), ("Ada Lovelace", "ada@example.com"));
     assert_eq!((stored.signed_up_at, stored.unsubscribed_at), (world.now(), None));
+    assert_eq!((stored.asked_at_sign_up, stored.open_question()), (true, Some(world.now())), "the welcome asks");
     let event = &world.events()[0];
     assert_eq!(
         (event.event.event_type(), event.time, event.source.as_str()),
@@ -129,8 +135,8 @@ async fn a_new_customer_is_stored_announced_and_answered_with_202() {
     assert_eq!(event.subject, Subject::Customer(CUSTOMER.parse().unwrap()));
     assert_eq!(event.event, stored.signed_up().into());
     let message = &world.published.borrow()[0];
-    assert_eq!(message.deduplication_id, format!("{CUSTOMER}/customer.signed_up.v1"));
-    assert_eq!(*world.calls.borrow(), ["PutItem", "Publish"]);
+    assert_eq!(message.deduplication_id, format!("{CUSTOMER}/customer.signed_up.v1/{}", world.now()));
+    assert_eq!(*world.calls.borrow(), ["UpdateItem", "Publish"]);
 }
 
 #[tokio::test]
@@ -145,7 +151,7 @@ async fn a_known_address_gets_the_same_answer_by_the_same_calls_and_changes_noth
         world.calls.borrow_mut().clear();
         let again = world.sign_up(&other).await;
         assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&first).unwrap(), "headers included");
-        assert_eq!(*world.calls.borrow(), ["PutItem", "Publish"]);
+        assert_eq!(*world.calls.borrow(), ["UpdateItem", "Publish"]);
     }
     assert_eq!((world.stored(), world.stored().email.as_str()), (stored, "ada@example.com"));
     let events = world.events();
@@ -155,13 +161,64 @@ async fn a_known_address_gets_the_same_answer_by_the_same_calls_and_changes_noth
     }
 }
 
+/// The attack: somebody else's address, typed into the form.
+#[tokio::test]
+async fn no_sign_up_is_a_consent() {
+    let world = World::default();
+    for days in 0..3 {
+        world.elapsed_s.set(days * 2 * 86_400);
+        assert_eq!(world.sign_up(&ada()).await.body(), ACCEPTED);
+        assert!(!world.stored().takes_marketing_mail(true), "day {days}");
+    }
+    assert!(world.events().iter().all(|event| event.event == world.stored().signed_up().into()));
+    assert!(!world.stored().signed_up().marketing_consent, "and no event says so");
+}
+
+#[tokio::test]
+async fn a_later_yes_gets_the_same_answer_by_the_same_calls() {
+    let world = World::default();
+    let no = world.sign_up(&with("marketing_consent", json!(false))).await;
+    let before = world.stored();
+    assert_eq!((before.asked_at_sign_up, before.consent_asked_at), (false, None));
+    world.elapsed_s.set(60);
+    world.calls.borrow_mut().clear();
+    let yes = world.sign_up(&with("name", json!("Mallory"))).await;
+    assert_eq!(serde_json::to_value(&yes).unwrap(), serde_json::to_value(&no).unwrap(), "headers included");
+    assert_eq!(*world.calls.borrow(), ["UpdateItem", "Publish"]);
+    assert_eq!(world.stored(), Customer { consent_asked_at: Some(world.now()), ..before });
+    let (events, published) = (world.events(), world.published.borrow());
+    assert_eq!((events[0].id(), events[0].time, &events[0].event), (events[1].id(), events[1].time, &events[1].event), "the same fact");
+    assert_ne!(published[0].deduplication_id, published[1].deduplication_id, "SNS drops a known one for five minutes");
+}
+
+#[tokio::test]
+async fn a_yes_that_was_stored_and_not_announced_is_announced_by_the_retry() {
+    let world = World::default();
+    world.sign_up(&with("marketing_consent", json!(false))).await;
+    world.elapsed_s.set(60);
+    world.topic_refuses.set(Some("Throttling"));
+    assert_eq!(world.sign_up(&ada()).await.status(), 503);
+    let asked = world.stored().consent_asked_at.unwrap();
+    world.topic_refuses.set(None);
+    for elapsed_s in [120, 180] {
+        world.elapsed_s.set(elapsed_s);
+        assert_eq!(world.sign_up(&ada()).await.status(), 202);
+        assert_eq!(world.stored().consent_asked_at, Some(asked), "asked once a day");
+        let announced = world.published.borrow().last().unwrap().deduplication_id.clone();
+        assert_eq!(announced, format!("{CUSTOMER}/customer.signed_up.v1/{asked}"));
+    }
+}
+
 #[tokio::test]
 async fn who_unsubscribed_is_not_brought_back_by_a_second_sign_up() {
     let world = World::default();
     world.sign_up(&ada()).await;
-    world.customers.borrow_mut().values_mut().for_each(|customer| customer.unsubscribed_at = Some(Timestamp::MAX));
+    let stored = |change: &dyn Fn(&mut Customer)| world.customers.borrow_mut().values_mut().for_each(change);
+    stored(&|customer| customer.double_opt_in_at = Some(world.now()));
+    stored(&|customer| customer.unsubscribed_at = Some(world.now()));
+    world.elapsed_s.set(2 * 86_400);
     assert_eq!(world.sign_up(&ada()).await.body(), ACCEPTED);
-    assert!(!world.stored().takes_marketing_mail());
+    assert!(!world.stored().takes_marketing_mail(true));
 }
 
 #[tokio::test]

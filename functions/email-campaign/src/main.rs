@@ -22,10 +22,11 @@ async fn main() -> Result<(), Error> {
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let (customers, suppressions) = (env.required("CUSTOMERS_TABLE"), env.required("SUPPRESSIONS_TABLE"));
+    let single_opt_ins = env.parsed("MAIL_SINGLE_OPT_INS");
     let key = Cached::new(SecretsManager::from_env("UNSUBSCRIBE_SECRET_ARN", &mut env, &config));
     let campaigns = EmailCampaign {
         lists: Bucket::new(aws_sdk_s3::Client::new(&config), env.required("CAMPAIGNS_BUCKET")),
-        recipients: RecipientTables::new(client.clone(), customers, suppressions, Real),
+        recipients: RecipientTables::new(client.clone(), customers, suppressions, single_opt_ins, Real),
         unsubscribe: SignedLinks { api_url: env.required("API_URL"), key },
         ledger: LedgerTable::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), Real),
         sender: Ses::from_env(&mut env, &config),

@@ -36,13 +36,15 @@ pub struct RecipientTables<A> {
     client: Client,
     customers: String,
     suppressions: String,
+    single_opt_ins: bool,
     ambient: A,
 }
 
 impl<A: Ambient> RecipientTables<A> {
-    /// Handles on the tables of these names. Randomness is for the waits between calls.
-    pub fn new(client: Client, customers: impl Into<String>, suppressions: impl Into<String>, ambient: A) -> Self {
-        Self { client, customers: customers.into(), suppressions: suppressions.into(), ambient }
+    /// Handles on the tables of these names. Customers who agreed by the form alone, before consents were confirmed by mail,
+    /// take marketing mail where `single_opt_ins` says so. Randomness is for the waits between calls.
+    pub fn new(client: Client, customers: impl Into<String>, suppressions: impl Into<String>, single_opt_ins: bool, ambient: A) -> Self {
+        Self { client, customers: customers.into(), suppressions: suppressions.into(), single_opt_ins, ambient }
     }
 }
 
@@ -60,7 +62,7 @@ impl<A: Ambient> Recipients for RecipientTables<A> {
         let mut takes = HashMap::new();
         for item in found.remove(&self.customers).unwrap_or_default() {
             let customer: Customer = record(item)?;
-            takes.insert(customer.customer_id, customer.takes_marketing_mail());
+            takes.insert(customer.customer_id, customer.takes_marketing_mail(self.single_opt_ins));
         }
         // A row without the time is an address that bounced once or twice, and is not suppressed yet.
         let rows = found.remove(&self.suppressions).unwrap_or_default();

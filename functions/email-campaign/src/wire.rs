@@ -288,20 +288,45 @@ async fn rows_are_read_consistently_and_asked_for_again_where_dynamodb_leaves_th
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "UnprocessedKeys"), "half an answer is none");
 }
 
+/// A customer who asked, with what became of the consent.
+fn customer(id: &str, consent: Value) -> Value {
+    let mut customer = json!({
+        "customer_id": s(id), "signed_up_at": s(NOW), "name": s("Ada"), "email": s("ada@example.com"),
+        "marketing_consent": {"BOOL": false}, "asked_at_sign_up": {"BOOL": true}, "consent_asked_at": s(NOW)
+    });
+    for (name, value) in consent.as_object().unwrap() {
+        customer[name] = value.clone();
+    }
+    customer
+}
+
+#[tokio::test]
+async fn an_unconfirmed_customer_is_mailed_only_as_a_wanted_single_opt_in() {
+    let left = json!({"double_opt_in_at": s(NOW), "unsubscribed_at": s(NOW)});
+    let single = json!({"marketing_consent": {"BOOL": true}});
+    for (consent, single_opt_ins, takes) in [
+        (json!({}), true, false),
+        (json!({"double_opt_in_at": s(NOW)}), false, true),
+        (left, true, false),
+        (single.clone(), false, false),
+        (single, true, true),
+    ] {
+        let answer = json!({"Responses": {"customers": [customer(ADA, consent.clone())]}});
+        let aws = Aws::says_all([(200, answer)]);
+        let tables = RecipientTables::new(aws.dynamodb(), "customers", "suppressions", single_opt_ins, Still);
+        let known = tables.look_up(&recipients().iter().take(1).collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(known[0].takes_marketing_mail, Some(takes), "{consent} {single_opt_ins}");
+    }
+}
+
 #[tokio::test]
 async fn customers_and_suppressions_are_one_question() {
-    let customer = |id: &str, consent: bool| {
-        json!({
-            "customer_id": s(id), "signed_up_at": s(NOW), "name": s("Ada"), "email": s("ada@example.com"),
-            "marketing_consent": {"BOOL": consent}
-        })
-    };
     let answer = json!({"Responses": {
-        "customers": [customer(&bob().to_string(), false), customer(ADA, true)],
+        "customers": [customer(&bob().to_string(), json!({})), customer(ADA, json!({"double_opt_in_at": s(NOW)}))],
         "suppressions": [{"address": s("bob@example.com"), "suppressed_at": s(NOW)}, {"address": s("ada@example.com")}]
     }});
     let aws = Aws::says_all([(200, answer)]);
-    let tables = RecipientTables::new(aws.dynamodb(), "customers", "suppressions", Still);
+    let tables = RecipientTables::new(aws.dynamodb(), "customers", "suppressions", false, Still);
     let recipients = recipients();
     let known = tables.look_up(&recipients.iter().collect::<Vec<_>>()).await.unwrap();
     let ada = Known { takes_marketing_mail: Some(true), suppressed: false };
@@ -315,7 +340,7 @@ async fn customers_and_suppressions_are_one_question() {
     assert_eq!(aws.asked(), [expected]);
 
     let nobody = Aws::says_all([(200, json!({"Responses": {}}))]);
-    let tables = RecipientTables::new(nobody.dynamodb(), "customers", "suppressions", Still);
+    let tables = RecipientTables::new(nobody.dynamodb(), "customers", "suppressions", false, Still);
     let known = tables.look_up(&recipients.iter().collect::<Vec<_>>()).await.unwrap();
     assert_eq!(known, [Known { takes_marketing_mail: None, suppressed: false }; 2]);
 }

@@ -251,7 +251,7 @@ async fn an_event_of_somebody_else_is_parked_before_anything_is_asked() {
     let world = world();
     let delivery = Delivery { message_id: "m".into(), attempt: 1, ..Delivery::default() };
     let customer: CustomerId = order().order_id.to_string().parse().unwrap();
-    let signed_up = about(Subject::Customer(customer), CustomerSignedUp { marketing_consent: true }.into());
+    let signed_up = about(Subject::Customer(customer), CustomerSignedUp { marketing_consent: false }.into());
     assert_eq!(failed(stage(&world).handle(&signed_up, &delivery).await), (Kind::Permanent, "NotAnOrder".into()));
     let captured = PaymentCaptured { amount: order().total }.into();
     assert_eq!(failed(hear(&world, captured).await), (Kind::Permanent, "NotForThisStage".into()));

@@ -1,8 +1,10 @@
-//! `unsubscribe`: `GET` and `POST /unsubscribe/{token}`, the link in each marketing mail.
+//! `unsubscribe`: what the signed links in mails lead to. `GET` and `POST /unsubscribe/{token}` end a consent to marketing mail,
+//! `GET` and `POST /confirm/{token}` give one that a sign-up asked for.
 //!
-//! `main.rs` wires it behind the HTTP API. Reading the link shows a page with one button; the button, and the mail program's
-//! own (RFC 8058, one click), send the POST that ends marketing mail. It refuses to change anything on a GET, because
-//! scanners follow every link of a mail before its reader sees it.
+//! `main.rs` wires it behind the HTTP API. Opening a link shows a page with one button; the button, and for unsubscribing the mail
+//! program's own (RFC 8058, one click), send the POST that changes the record. It refuses to change anything on a GET, because
+//! scanners follow every link of a mail before its reader sees it. Both links are here, apart from the sign-up form: one key
+//! signs them, one permission writes the answer, and the function that reads what strangers write has neither.
 
 mod pages;
 
@@ -13,18 +15,27 @@ use lambda_kit::{
     http::{Refused, Request, Response},
     secrets::Vault,
 };
-use mailer::unsubscribe::CachedLinkKey;
+use mailer::{
+    confirmation::Question,
+    unsubscribe::{CachedLinkKey, LinkKey},
+};
 
 /// What the function may do with customers.
 pub trait Customers {
     /// Notes that the customer wants no more marketing mail, and says whether there is such a customer: one conditional
     /// write.
     async fn unsubscribe(&self, id: &CustomerId, now: Timestamp) -> Result<bool, Failure>;
+    /// Notes that the customer confirms the consent that was asked for at `asked_at`, and says whether the consent stands: one
+    /// conditional write.
+    async fn confirm(&self, id: &CustomerId, asked_at: Timestamp, now: Timestamp) -> Result<bool, Failure>;
 }
 
 impl<D: DynamoDb> Customers for pipeline::customers::Customers<D> {
     async fn unsubscribe(&self, id: &CustomerId, now: Timestamp) -> Result<bool, Failure> {
         self.unsubscribe(id, now).await
+    }
+    async fn confirm(&self, id: &CustomerId, asked_at: Timestamp, now: Timestamp) -> Result<bool, Failure> {
+        self.confirm(id, asked_at, now).await
     }
 }
 
@@ -40,11 +51,21 @@ pub struct Unsubscribe<V, C, A> {
 }
 
 #[derive(Clone, Copy)]
-enum Route {
-    Show,
-    End,
+enum Link {
+    Unsubscribe,
+    Confirm,
 }
-const ROUTES: &[(&str, &str, Route)] = &[("GET", "/unsubscribe/{token}", Route::Show), ("POST", "/unsubscribe/{token}", Route::End)];
+#[derive(Clone, Copy)]
+enum Step {
+    Show,
+    Answer,
+}
+const ROUTES: &[(&str, &str, (Link, Step))] = &[
+    ("GET", "/unsubscribe/{token}", (Link::Unsubscribe, Step::Show)),
+    ("POST", "/unsubscribe/{token}", (Link::Unsubscribe, Step::Answer)),
+    ("GET", "/confirm/{token}", (Link::Confirm, Step::Show)),
+    ("POST", "/confirm/{token}", (Link::Confirm, Step::Answer)),
+];
 
 impl<V: Vault, C: Customers, A: Ambient> Unsubscribe<V, C, A> {
     /// Answers a request, by a page. The body of a POST is not read: that it was sent to a link which only the mail's reader
@@ -53,16 +74,37 @@ impl<V: Vault, C: Customers, A: Ambient> Unsubscribe<V, C, A> {
     /// # Errors
     /// The problem that the caller gets, or the failure that the operator reads.
     pub async fn handle(&self, request: &Request) -> Result<Response, Refused> {
-        let (route, path) = request.route(ROUTES)?;
+        let ((link, step), path) = request.route(ROUTES)?;
         let token = path.first().copied().unwrap_or_default();
+        let key = self.key.get().await?;
+        match link {
+            Link::Unsubscribe => self.unsubscribe(request, step, token, &key).await,
+            Link::Confirm => self.confirm(request, step, token, &key).await,
+        }
+    }
+
+    async fn unsubscribe(&self, request: &Request, step: Step, token: &str, key: &LinkKey) -> Result<Response, Refused> {
         // A forged link and a customer who is gone look the same: what is wrong with a link is no stranger's business.
-        let Some(customer_id) = self.key.get().await?.verify(token) else { return Ok(pages::unknown()) };
+        let Some(customer_id) = key.verify(token) else { return Ok(pages::unknown()) };
         request.about_customer(customer_id);
-        Ok(match route {
-            // Without a look at the customer: showing a button reads nothing, so that the role needs no right to read.
-            Route::Show => pages::ask(),
-            Route::End if self.customers.unsubscribe(&customer_id, self.ambient.now()).await? => pages::done(),
-            Route::End => pages::unknown(),
+        Ok(match step {
+            // Without a look at the customer: showing a button reads nothing, so that the role needs no permission to read.
+            Step::Show => pages::ask_to_unsubscribe(),
+            Step::Answer if self.customers.unsubscribe(&customer_id, self.ambient.now()).await? => pages::unsubscribed(),
+            Step::Answer => pages::unknown(),
+        })
+    }
+
+    async fn confirm(&self, request: &Request, step: Step, token: &str, key: &LinkKey) -> Result<Response, Refused> {
+        // Forged, expired, overtaken by an unsubscribing, of a customer who is gone: one page for all. A link that was used is
+        // answered as it was then, as long as its consent stands: the click may be one whose answer was lost.
+        let now = self.ambient.now();
+        let Some(Question { customer_id, asked_at }) = Question::verify(token, key, now) else { return Ok(pages::unconfirmed()) };
+        request.about_customer(customer_id);
+        Ok(match step {
+            Step::Show => pages::ask_to_confirm(),
+            Step::Answer if self.customers.confirm(&customer_id, asked_at, now).await? => pages::confirmed(),
+            Step::Answer => pages::unconfirmed(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The three pages, each whole in one answer: no script, no image, no font, nothing from anywhere else.
+//! The pages, each whole in one answer: no script, no image, no font, nothing from anywhere else.
 //!
 //! [`Unsubscribe`](crate::Unsubscribe) answers with them. They refuse to hold anything of a request or of a customer, so
 //! that nothing has to be escaped: the form has no action and so goes to the address of its page, token and all.
@@ -10,7 +10,7 @@ use lambda_kit::http::Response;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'";
 
 /// Asks for the one click.
-pub fn ask() -> Response {
+pub fn ask_to_unsubscribe() -> Response {
     page(
         200,
         "Unsubscribe",
@@ -20,13 +20,38 @@ pub fn ask() -> Response {
 }
 
 /// Says that it is done, each time anew.
-pub fn done() -> Response {
+pub fn unsubscribed() -> Response {
     page(200, "Unsubscribed", "<p>You will get no more marketing mail. Mail about your orders still comes.</p>")
 }
 
 /// Says that the link leads nowhere.
 pub fn unknown() -> Response {
     page(404, "This link does not work", "<p>Please use the link as it stands in the mail, all of it.</p>")
+}
+
+/// Asks for the click that confirms.
+pub fn ask_to_confirm() -> Response {
+    page(
+        200,
+        "News and offers by mail",
+        "<p>Do you want news and offers from us by mail? Each of those mails has a link that ends them at once.</p>\
+         <form method=\"post\"><button type=\"submit\">Yes, send me news and offers</button></form>",
+    )
+}
+
+/// Says that the consent stands, each time anew.
+pub fn confirmed() -> Response {
+    page(200, "Thank you", "<p>You will get news and offers by mail. Each of those mails has a link that ends them at once.</p>")
+}
+
+/// Says that the link confirms nothing, whatever the reason.
+pub fn unconfirmed() -> Response {
+    page(
+        404,
+        "This link does not work",
+        "<p>It works for a week, and not once you have unsubscribed. Please use the link as it stands in the mail, all of it. \
+         If you want news and offers, sign up again, and we send you a new link.</p>",
+    )
 }
 
 /// The link must not travel on: it is not kept (`Cache-Control: no-store`, which every answer has), and not told to others.

@@ -111,7 +111,7 @@ macro_rules! events {
 events! {
     /// A customer signed up.
     CustomerSignedUp "customer.signed_up" "v1" of Customer by ["customer-signup"] {
-        /// Whether the customer agreed to marketing mail.
+        /// Whether the customer agreed to marketing mail by signing up alone. `false` since consents are confirmed by mail.
         marketing_consent: bool,
     }
     /// An order was accepted.

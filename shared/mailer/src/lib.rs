@@ -14,6 +14,7 @@
 //! ```
 
 pub mod address;
+pub mod confirmation;
 pub mod hour;
 pub mod ledger;
 pub mod limits;

@@ -3,7 +3,7 @@
 //! A link is signed, because a customer's id follows from the address and so is no secret. It refuses to expire: it must
 //! work for as long as somebody keeps the mail. What ends links is a new key, all of them at once, and each running function
 //! takes to it when it starts anew; so the secret is rotated only where it has leaked, and the functions that read it are
-//! deployed after it.
+//! deployed after it. The same key signs the links of [`confirmation`](crate::confirmation), for another purpose.
 
 use domain::CustomerId;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -20,9 +20,9 @@ pub const KEY_BYTES_MIN: usize = 32;
 /// What is signed before the id, so that no signature made for another purpose with the same key passes here.
 const PURPOSE: &[u8] = b"unsubscribe";
 /// Length of a customer's id.
-const ID_BYTES: usize = 16;
+pub(crate) const ID_BYTES: usize = 16;
 /// Length of the signature, half of the hash: 128 bits, which nobody guesses, and a link that still fits on one line.
-const TAG_BYTES: usize = 16;
+pub(crate) const TAG_BYTES: usize = 16;
 
 /// The key that signs links. `Debug` hides it.
 #[derive(Clone)]
@@ -51,7 +51,12 @@ impl LinkKey {
     }
 
     fn signing(&self, customer: &CustomerId) -> Hmac<Sha256> {
-        self.0.clone().chain_update(PURPOSE).chain_update(customer.as_bytes())
+        self.signing_for(PURPOSE).chain_update(customer.as_bytes())
+    }
+
+    /// What signs for one purpose alone. No purpose may begin with another, so that what one signs never passes for the other.
+    pub(crate) fn signing_for(&self, purpose: &[u8]) -> Hmac<Sha256> {
+        self.0.clone().chain_update(purpose)
     }
 }
 

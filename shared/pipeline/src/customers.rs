@@ -1,19 +1,31 @@
-//! The customers table: written once by sign-up, added to by unsubscribing, read before a mail is sent.
+//! The customers table: written by sign-up, added to by confirming and unsubscribing, read before a mail is sent.
 //!
 //! Each function that uses it declares a port with the verbs it needs and implements it by these methods, so that what a
 //! handler may call and what its role allows line up. This module refuses to change who a customer is: nothing proves that
 //! a second sign-up comes from the same person.
+//!
+//! Unsubscribing wins over what was asked before it, by the conditions of the writes and in whichever order they arrive:
+//!
+//! ```text
+//!   asked ───────── confirm: double_opt_in_at ── unsubscribe: unsubscribed_at          no consent
+//!   asked ───────── unsubscribe ── confirm: refused, unsubscribed_at is not before the asking
+//!   unsubscribe ─── asked ── confirm: double_opt_in_at, and unsubscribed_at goes       a consent
+//! ```
 
-use aws_sdk_dynamodb::Client;
-use domain::{Customer, CustomerId, Timestamp};
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use domain::{Customer, CustomerId, Timestamp, customer::ASK_AGAIN_AFTER};
 use lambda_kit::{
     Failure,
-    dynamodb::{Created, DynamoDb, Table, Update, Updated, string},
+    dynamodb::{DynamoDb, Table, Update, Updated, item, string},
 };
 
 /// The table's partition key.
 pub const KEY: &str = "customer_id";
-/// Set when the customer first unsubscribes.
+/// When a sign-up last asked for a consent.
+const CONSENT_ASKED_AT: &str = "consent_asked_at";
+/// When the customer confirmed it.
+const DOUBLE_OPT_IN_AT: &str = "double_opt_in_at";
+/// When the customer last unsubscribed.
 const UNSUBSCRIBED_AT: &str = "unsubscribed_at";
 
 /// The customers table.
@@ -34,21 +46,50 @@ impl<D: DynamoDb> Customers<D> {
         self.0.get(&id.to_string()).await
     }
 
-    /// Writes a new customer; one conditional write. Where the address is known, returns the customer that has it.
+    /// Signs `new` up, and returns the customer as stored; one conditional write, whether the address is known or not. What is
+    /// stored stays. Only [`Customer::consent_asked_at`], where `new` has one, is written to a known customer as well, unless
+    /// that customer was asked within [`ASK_AGAIN_AFTER`].
+    ///
+    /// # Errors
+    /// Transient where the call failed; a bug where a customer cannot be written or read.
+    pub async fn sign_up(&self, new: &Customer) -> Result<Customer, Failure> {
+        let mut attributes: Vec<_> = item(new)?.into_iter().filter(|(name, _)| name != KEY && name != CONSENT_ASKED_AT).collect();
+        attributes.sort_by(|(a, _), (b, _)| a.cmp(b)); // the same sign-up is the same request
+        // A record from before may get `asked_at_sign_up` by this, which says nothing beside a later time of asking.
+        let mut update = attributes.into_iter().fold(Update::new(), |update, (name, value)| update.set_once(&name, value));
+        if let Some(asked) = new.consent_asked_at {
+            let earlier = asked.checked_sub(ASK_AGAIN_AFTER).unwrap_or(Timestamp::MIN);
+            update = update.set(CONSENT_ASKED_AT, string(asked.to_string())).if_absent_or_less(CONSENT_ASKED_AT, second(earlier));
+        }
+        match self.0.update::<Customer>(&new.customer_id.to_string(), update).await? {
+            Updated::Now(stored) | Updated::Refused(Some(stored)) => Ok(stored),
+            Updated::Refused(None) => Err(Failure::transient("LostRace", "the customer that stood in the way was gone again")),
+        }
+    }
+
+    /// Notes at `now` that the customer confirms the consent that was asked for at `asked_at`; one conditional write. Returns
+    /// whether the consent stands: not where there is no such customer, or one who has unsubscribed since the asking. Of two
+    /// clicks on one link the first counts.
     ///
     /// # Errors
     /// Transient where the call failed; a bug where the stored customer cannot be read.
-    pub async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure> {
-        self.0.create(customer).await
+    pub async fn confirm(&self, id: &CustomerId, asked_at: Timestamp, now: Timestamp) -> Result<bool, Failure> {
+        let answer = Update::new().set(DOUBLE_OPT_IN_AT, string(now.to_string())).remove(UNSUBSCRIBED_AT).if_exists(KEY);
+        let answer = answer.if_absent_or_less(UNSUBSCRIBED_AT, second(asked_at)).if_absent_or_less(DOUBLE_OPT_IN_AT, second(asked_at));
+        Ok(match self.0.update::<Customer>(&id.to_string(), answer).await? {
+            Updated::Now(_) => true,
+            // Confirmed before, by this link or by a later one, or unsubscribed since.
+            Updated::Refused(stored) => stored.is_some_and(|stored| stored.double_opt_in_at.is_some() && stored.consent().is_some()),
+        })
     }
 
-    /// Notes at `now` that the customer wants no more marketing mail; one conditional write. The first time stays. Returns
-    /// whether there is such a customer.
+    /// Notes at `now` that the customer wants no more marketing mail; one conditional write. The last time counts, so that it
+    /// ends what was asked before it too. Returns whether there is such a customer.
     ///
     /// # Errors
     /// Transient where the call failed; a bug where the stored customer cannot be read.
     pub async fn unsubscribe(&self, id: &CustomerId, now: Timestamp) -> Result<bool, Failure> {
-        let wish = Update::new().set_once(UNSUBSCRIBED_AT, string(now.to_string())).if_exists(KEY);
+        let wish = Update::new().set(UNSUBSCRIBED_AT, string(now.to_string())).if_exists(KEY);
         Ok(match self.0.update::<Customer>(&id.to_string(), wish).await? {
             Updated::Now(_) => true,
             Updated::Refused(_) => false,
@@ -56,13 +97,27 @@ impl<D: DynamoDb> Customers<D> {
     }
 }
 
+/// The second of `time` as text that comes before each time of that second, whatever fraction it was stored with, and after each
+/// time of the seconds before: DynamoDB compares strings by their bytes, in which `10:02:41.5Z` comes before `10:02:41Z`.
+fn second(time: Timestamp) -> AttributeValue {
+    string(time.strftime("%Y-%m-%dT%H:%M:%S").to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Personal;
+    use domain::{Personal, customer::CONFIRM_WITHIN};
+    use jiff::SignedDuration;
     use lambda_kit::Kind;
     use serde_json::{Value, json};
-    use testkit::aws::{Aws, condition_failed, throttled};
+    use std::sync::Arc;
+    use testkit::{
+        aws::{Aws, condition_failed, throttled},
+        cloud::{
+            Caller, Invocation, Lots, Weather,
+            dynamodb::{self, Tables},
+        },
+    };
 
     const ID: &str = "e507ff26-6a21-519c-adde-1e19920b0ce2";
     const NOW: &str = "2026-05-05T08:30:04Z";
@@ -71,21 +126,28 @@ mod tests {
         let aws = Aws::says(status, answer);
         (Customers::new(aws.dynamodb(), "customers"), aws)
     }
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
 
     /// The item of a customer, as DynamoDB has it, with the customer.
     fn stored() -> (Customer, Value) {
         let customer = Customer {
             customer_id: ID.parse().unwrap(),
-            signed_up_at: "2026-05-04T10:02:41.007Z".parse().unwrap(),
+            signed_up_at: at("2026-05-04T10:02:41.007Z"),
             name: Personal("Ada Lovelace".into()),
             email: "ada@example.com".parse().unwrap(),
-            marketing_consent: true,
+            marketing_consent: false,
+            asked_at_sign_up: true,
+            consent_asked_at: Some(at("2026-05-04T10:02:41.007Z")),
+            double_opt_in_at: None,
             unsubscribed_at: None,
         };
         let s = |text: &str| json!({"S": text});
         let item = json!({
             "customer_id": s(ID), "signed_up_at": s("2026-05-04T10:02:41.007Z"), "name": s("Ada Lovelace"),
-            "email": s("ada@example.com"), "marketing_consent": {"BOOL": true}
+            "email": s("ada@example.com"), "marketing_consent": {"BOOL": false}, "asked_at_sign_up": {"BOOL": true},
+            "consent_asked_at": s("2026-05-04T10:02:41.007Z")
         });
         (customer, item)
     }
@@ -111,29 +173,162 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_customer_is_written_once_and_the_second_time_found() {
+    async fn a_sign_up_is_one_write_that_changes_nothing_but_the_asking() {
         let (customer, item) = stored();
-        let (fresh, aws) = customers(200, &json!({}));
-        assert_eq!(fresh.create(&customer).await.unwrap(), Created::New);
+        let (table, aws) = customers(200, &json!({"Attributes": item}));
+        assert_eq!(table.sign_up(&customer).await.unwrap(), customer);
         let asked = aws.asked()[0].clone();
-        assert_eq!((&asked["Item"], &asked["ConditionExpression"]), (&item, &json!("attribute_not_exists(#key)")));
-        assert_eq!(customers(400, &condition_failed(Some(item))).0.create(&customer).await.unwrap(), Created::Exists(customer));
+        let once = |n: u8| format!("#n{n} = if_not_exists(#n{n}, :v{n})");
+        assert_eq!(asked["UpdateExpression"], format!("SET {}, #n5 = :v5", [0, 1, 2, 3, 4].map(once).join(", ")));
+        assert_eq!(asked["ConditionExpression"], "(attribute_not_exists(#n5) OR #n5 < :v6)");
+        let names = ["asked_at_sign_up", "email", "marketing_consent", "name", "signed_up_at", "consent_asked_at"];
+        assert_eq!((0..6).map(|n| asked["ExpressionAttributeNames"][format!("#n{n}")].clone()).collect::<Vec<_>>(), names);
+        assert_eq!(asked["ExpressionAttributeValues"][":v6"], json!({"S": "2026-05-03T10:02:41"}), "a day before, to the second");
+
+        let (table, aws) = customers(200, &json!({"Attributes": item}));
+        table.sign_up(&Customer { asked_at_sign_up: false, consent_asked_at: None, ..customer.clone() }).await.unwrap();
+        assert_eq!(aws.asked()[0].get("ConditionExpression"), None, "one that asks for nothing always passes");
+        let refused = customers(400, &condition_failed(Some(item))).0.sign_up(&customer).await.unwrap();
+        assert_eq!(refused, customer, "asked within the day: as stored");
+        let failure = customers(400, &throttled()).0.sign_up(&customer).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Transient);
     }
 
     #[tokio::test]
     async fn unsubscribing_is_one_conditional_update_that_makes_nobody_up() {
         let (customer, mut item) = stored();
         item["unsubscribed_at"] = json!({"S": NOW});
-        let now = NOW.parse().unwrap();
+        let now = at(NOW);
         let (known, aws) = customers(200, &json!({"Attributes": item}));
         assert!(known.unsubscribe(&customer.customer_id, now).await.unwrap());
         let asked = aws.asked()[0].clone();
-        assert_eq!(asked["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0)");
+        assert_eq!(asked["UpdateExpression"], "SET #n0 = :v0");
         assert_eq!(asked["ConditionExpression"], "attribute_exists(#n1)");
         assert_eq!(asked["ExpressionAttributeNames"], json!({"#n0": "unsubscribed_at", "#n1": "customer_id"}));
         assert_eq!(asked["ExpressionAttributeValues"], json!({":v0": {"S": NOW}}));
         assert!(!customers(400, &condition_failed(None)).0.unsubscribe(&customer.customer_id, now).await.unwrap());
         let failure = customers(400, &throttled()).0.unsubscribe(&customer.customer_id, now).await.unwrap_err();
         assert_eq!(failure.kind, Kind::Transient);
+    }
+
+    // ── Under the expressions that are really sent ──────────────────────────────────────────────────────────────────
+
+    /// The table in memory.
+    fn table() -> Customers<dynamodb::Client> {
+        let tables = Tables::default();
+        tables.create("customers", KEY);
+        let calm = Weather { per_mille: 0, faults: 0 };
+        let caller = Caller { lots: Arc::new(Lots::new(1, calm, false)), invocation: Invocation::new("test".into()) };
+        Customers::new(tables.client(&caller), "customers")
+    }
+    /// A sign-up at `time`, which asks for marketing mail or not.
+    fn sign_up(time: Timestamp, asks: bool) -> Customer {
+        Customer { signed_up_at: time, asked_at_sign_up: asks, consent_asked_at: asks.then_some(time), ..stored().0 }
+    }
+    fn later(seconds: i64) -> Timestamp {
+        stored().0.signed_up_at + SignedDuration::from_secs(seconds)
+    }
+    async fn now_in(table: &Customers<dynamodb::Client>) -> Customer {
+        table.find(&ID.parse().unwrap()).await.unwrap().unwrap()
+    }
+    const DAY: i64 = 24 * 3600;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_yes_is_asked_once_a_day_at_most() {
+        let (table, id) = (table(), ID.parse().unwrap());
+        let first = table.sign_up(&sign_up(later(0), false)).await.unwrap();
+        assert_eq!((first.consent_asked_at, first.asked_at_sign_up), (None, false));
+        let renamed = Customer { name: Personal("Mallory".into()), ..sign_up(later(60), true) };
+        let asked = table.sign_up(&renamed).await.unwrap();
+        assert_eq!(asked, Customer { consent_asked_at: Some(later(60)), ..first.clone() });
+        for within in [61, 3600, 60 + DAY - 1, 60 + DAY] {
+            assert_eq!(table.sign_up(&sign_up(later(within), true)).await.unwrap(), asked, "{within} s");
+        }
+        assert_eq!(table.sign_up(&sign_up(later(2 * DAY), false)).await.unwrap(), asked, "a no asks for nothing");
+        let again = table.sign_up(&sign_up(later(61 + DAY), true)).await.unwrap();
+        assert_eq!(again.consent_asked_at, Some(later(61 + DAY)));
+        assert_eq!(again.consent(), None, "asking is no consent");
+        assert!(table.confirm(&id, later(60), later(3 * DAY)).await.unwrap(), "the older link still works");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_sign_ups_at_once_are_one_customer_who_is_asked_once() {
+        let table = table();
+        let (one, other) = (sign_up(later(0), true), Customer { name: Personal("Mallory".into()), ..sign_up(later(1), true) });
+        let (one, other) = tokio::join!(table.sign_up(&one), table.sign_up(&other));
+        assert_eq!(one.unwrap(), other.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_consent_of_before_keeps_its_date_until_it_is_confirmed() {
+        let (table, id) = (table(), ID.parse().unwrap());
+        let before = Customer { marketing_consent: true, asked_at_sign_up: false, consent_asked_at: None, ..stored().0 };
+        table.0.create(&before).await.unwrap();
+        let asked = table.sign_up(&sign_up(later(DAY), true)).await.unwrap();
+        assert_eq!((asked.consent(), asked.signed_up_at), (before.consent(), before.signed_up_at));
+        assert!(table.confirm(&id, later(DAY), later(2 * DAY)).await.unwrap());
+        assert_eq!(now_in(&table).await.consent().unwrap().since, later(2 * DAY));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_click_counts_once_and_a_second_one_changes_nothing() {
+        let (table, id) = (table(), ID.parse().unwrap());
+        table.sign_up(&sign_up(later(0), true)).await.unwrap();
+        for click in [100, 200] {
+            assert!(table.confirm(&id, later(0), later(click)).await.unwrap());
+            assert_eq!(now_in(&table).await.double_opt_in_at, Some(later(100)), "the first date stays");
+        }
+        assert!(!table.confirm(&"00000000-0000-5000-8000-000000000000".parse().unwrap(), later(0), later(1)).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unsubscribing_wins_over_every_link_asked_for_before_it() {
+        let (table, id) = (table(), ID.parse().unwrap());
+        table.sign_up(&sign_up(later(0), true)).await.unwrap();
+        assert!(table.unsubscribe(&id, later(10)).await.unwrap());
+        assert!(!table.confirm(&id, later(0), later(20)).await.unwrap(), "never confirmed");
+        table.sign_up(&sign_up(later(2 * DAY), true)).await.unwrap();
+        assert!(table.unsubscribe(&id, later(2 * DAY + 10)).await.unwrap());
+        assert!(!table.confirm(&id, later(2 * DAY), later(2 * DAY + 20)).await.unwrap(), "a second unsubscribing counts too");
+        table.sign_up(&sign_up(later(4 * DAY), true)).await.unwrap();
+        assert!(table.confirm(&id, later(4 * DAY), later(4 * DAY + 20)).await.unwrap(), "asked after it");
+        assert!(now_in(&table).await.consent().is_some());
+        assert!(table.unsubscribe(&id, later(4 * DAY + 30)).await.unwrap());
+        assert!(!table.confirm(&id, later(4 * DAY), later(4 * DAY + 40)).await.unwrap(), "a used link");
+        let left = now_in(&table).await;
+        assert_eq!((left.consent(), left.double_opt_in_at), (None, Some(later(4 * DAY + 20))), "what was agreed to stays on record");
+    }
+
+    /// Both clicks are under way; which write comes first is the table's.
+    #[tokio::test(start_paused = true)]
+    async fn unsubscribing_wins_in_whichever_order_the_two_clicks_arrive() {
+        for (first_ms, second_ms) in [(0, 50), (50, 0)] {
+            let (table, id) = (table(), ID.parse().unwrap());
+            table.sign_up(&sign_up(later(0), true)).await.unwrap();
+            let after = async |ms: u64| tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+            let confirm = async {
+                after(first_ms).await;
+                table.confirm(&id, later(0), later(100)).await.unwrap();
+            };
+            let unsubscribe = async {
+                after(second_ms).await;
+                table.unsubscribe(&id, later(100)).await.unwrap();
+            };
+            tokio::join!(confirm, unsubscribe);
+            assert_eq!(now_in(&table).await.consent(), None, "{first_ms} {second_ms}");
+        }
+    }
+
+    /// Text compares by its bytes: a fraction sorts before the `Z` of its whole second.
+    #[tokio::test(start_paused = true)]
+    async fn in_the_second_of_the_asking_unsubscribing_counts_as_later() {
+        for (unsubscribed, stands) in [("10:02:40.999Z", true), ("10:02:40Z", true), ("10:02:41Z", false), ("10:02:41.5Z", false)] {
+            let (table, id) = (table(), ID.parse().unwrap());
+            table.sign_up(&sign_up(later(0), true)).await.unwrap();
+            table.unsubscribe(&id, at(&format!("2026-05-04T{unsubscribed}"))).await.unwrap();
+            let asked = now_in(&table).await.open_question();
+            assert_eq!(table.confirm(&id, later(0), later(0) + CONFIRM_WITHIN).await.unwrap(), stands, "{unsubscribed}");
+            assert_eq!(asked.is_some(), stands, "a mail asks for what can be confirmed: {unsubscribed}");
+        }
     }
 }

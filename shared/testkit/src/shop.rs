@@ -74,10 +74,25 @@ pub fn stored_order(order_id: &str, sku: &str, email: &str, received_at: &str) -
 }
 
 /// A customer as sign-up stores one, in DynamoDB's JSON.
-pub fn stored_customer(customer_id: &str, email: &str, marketing_consent: bool) -> Value {
+pub fn stored_customer(customer_id: &str, email: &str, confirmed: bool) -> Value {
     let text = |text: &str| json!({"S": text});
-    json!({"customer_id": text(customer_id), "signed_up_at": text("2026-01-01T00:00:00Z"), "name": text(NAME), "email": text(email),
-        "marketing_consent": {"BOOL": marketing_consent}})
+    let mut customer = json!({"customer_id": text(customer_id), "signed_up_at": text("2026-01-01T00:00:00Z"), "name": text(NAME),
+        "email": text(email), "marketing_consent": {"BOOL": false}, "asked_at_sign_up": {"BOOL": false}});
+    if confirmed {
+        customer["consent_asked_at"] = text("2026-01-01T00:00:00Z");
+        customer["double_opt_in_at"] = text("2026-01-01T00:01:00Z");
+    }
+    customer
+}
+
+/// A customer who signed up at `time` and asked for marketing mail, as sign-up stores one.
+pub fn stored_asked_customer(customer_id: &str, email: &str, time: &str) -> Value {
+    let mut customer = stored_customer(customer_id, email, false);
+    customer["asked_at_sign_up"] = json!({"BOOL": true});
+    for asked in ["signed_up_at", "consent_asked_at"] {
+        customer[asked] = json!({"S": time});
+    }
+    customer
 }
 
 impl Stack {

@@ -119,7 +119,9 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
         }
         "welcome-email" => {
             let customers = Customers::new(client.clone(), env.required("CUSTOMERS_TABLE"));
-            let stage = welcome_email::WelcomeEmail { customers, mailer: mailer(env) };
+            let key = CachedLinkKey::new(SecretsManager::from_env("UNSUBSCRIBE_SECRET_ARN", env, config));
+            let links = welcome_email::links::SignedLinks { api_url: env.required("API_URL"), key };
+            let stage = welcome_email::WelcomeEmail { customers, links, mailer: mailer(env) };
             batch(Consume { stage, ambient }, NoTopic, env, config, ambient)
         }
         "email-feedback" => {
@@ -141,10 +143,17 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
         }
         "email-campaign" => {
             let (customers, suppressions) = (env.required("CUSTOMERS_TABLE"), env.required("SUPPRESSIONS_TABLE"));
+            let single_opt_ins = env.parsed("MAIL_SINGLE_OPT_INS");
             let key = secrets::Cached::new(SecretsManager::from_env("UNSUBSCRIBE_SECRET_ARN", env, config));
             let campaigns = email_campaign::EmailCampaign {
                 lists: email_campaign::lists::Bucket::new(aws_sdk_s3::Client::new(config), env.required("CAMPAIGNS_BUCKET")),
-                recipients: email_campaign::recipients::RecipientTables::new(client.clone(), customers, suppressions, ambient),
+                recipients: email_campaign::recipients::RecipientTables::new(
+                    client.clone(),
+                    customers,
+                    suppressions,
+                    single_opt_ins,
+                    ambient,
+                ),
                 unsubscribe: email_campaign::recipients::SignedLinks { api_url: env.required("API_URL"), key },
                 ledger: email_campaign::ledger::LedgerTable::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), ambient),
                 sender: email_campaign::ses::Ses::from_env(env, config),

@@ -8,7 +8,6 @@ use customer_signup::{CustomerSignup, Customers};
 use domain::{Customer, Timestamp, customer::NAME_CHARS_MAX};
 use lambda_kit::{
     Failure,
-    dynamodb::Created,
     http::{PROBLEM_BYTES_MAX, Request, Response, answer},
 };
 use serde_json::Value;
@@ -38,6 +37,7 @@ pub fn signup_body(body: &[u8]) {
         other => panic!("nobody expects {other}: {said}"),
     }
     for customer in customers.iter() {
+        assert!(customer.consent().is_none(), "no form is a consent");
         assert!((1..=NAME_CHARS_MAX).contains(&customer.name.0.chars().count()) && !customer.name.0.chars().any(char::is_control));
     }
 }
@@ -56,8 +56,8 @@ impl Shop {
 }
 
 impl Customers for &Shop {
-    async fn create(&self, customer: &Customer) -> Result<Created<Customer>, Failure> {
-        self.customers.borrow_mut().push(customer.clone());
-        Ok(Created::New)
+    async fn sign_up(&self, new: &Customer) -> Result<Customer, Failure> {
+        self.customers.borrow_mut().push(new.clone());
+        Ok(new.clone())
     }
 }

@@ -82,7 +82,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "CustomerSignupFunction",
-        &[("CustomerSignupLogGroup", LOG), ("CustomersTable", "dynamodb:PutItem"), ("PublicEventsTopic", PUBLISH), ("TopicKey", SEAL)],
+        &[("CustomerSignupLogGroup", LOG), ("CustomersTable", "dynamodb:UpdateItem"), ("PublicEventsTopic", PUBLISH), ("TopicKey", SEAL)],
     ),
     (
         "UnsubscribeFunction",
@@ -101,6 +101,7 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("*", "ses:SendEmail"),
             ("identity/*", "ses:SendEmail"),
             ("MailConfigurationSet", "ses:SendEmail"),
+            ("UnsubscribeSecret", "secretsmanager:GetSecretValue"),
         ],
     ),
     (
@@ -244,7 +245,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "WelcomeEmailFunction",
         "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
-         ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO",
+         ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
     (
         "OrderEmailFunction",
@@ -258,7 +259,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     (
         "EmailCampaignFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO CAMPAIGNS_BUCKET UNSUBSCRIBE_SECRET_ARN API_URL",
+        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO CAMPAIGNS_BUCKET MAIL_SINGLE_OPT_INS UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
     ("DlqInspectorFunction", "STACK_ID ARCHIVE_BUCKET ALERTS_TOPIC_ARN PAYMENTS_TABLE"),
     ("OperatorFunction", "ORDERS_TABLE PAYMENTS_TABLE ORDER_EVENTS_TOPIC_ARN ARCHIVE_BUCKET"),

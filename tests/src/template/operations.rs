@@ -54,6 +54,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("CustomerSignupFunction", "POST /customers"),
     ("UnsubscribeFunction", "GET /unsubscribe/{token}"),
     ("UnsubscribeFunction", "POST /unsubscribe/{token}"),
+    ("UnsubscribeFunction", "GET /confirm/{token}"),
+    ("UnsubscribeFunction", "POST /confirm/{token}"),
 ];
 /// What people alone invoke, by commands: a route or a queue would give it to others.
 const COMMANDED: &[&str] = &["OperatorFunction"];
