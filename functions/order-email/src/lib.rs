@@ -9,6 +9,8 @@
 mod mails;
 pub mod samples;
 
+pub use mails::every;
+
 use domain::{CloudEvent, Event, Order, OrderId, tracking::Status};
 use lambda_kit::{Ambient, Failure, dynamodb::DynamoDb, message::Delivery};
 use mailer::{Ledger, Letter, Mailer, OVERTAKEN, OrdersAddress, Sender, TOO_OLD, too_old};

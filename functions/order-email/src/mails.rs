@@ -3,7 +3,10 @@
 //! [`OrderEmail`](crate::OrderEmail) calls it. It refuses to say what the event or the order does not: prices are the
 //! order's, the reason and the parcel's number are the event's.
 
-use domain::{Event, Money, Order, Timestamp, event::CancelReason};
+use domain::{
+    Event, Money, Order, Timestamp,
+    event::{CancelReason, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentRef},
+};
 use lambda_kit::Failure;
 use mailer::{
     Mail, mail_templates,
@@ -71,6 +74,24 @@ pub(crate) fn mail(event: &Event, order: &Order) -> Result<Option<Mail>, Failure
         _ => return Ok(None),
     };
     mail.map(Some)
+}
+
+/// Every mail that `order` can cause, each with a name: what a reply to one of them may quote. A test holds that none is missing.
+pub fn every(order: &Order) -> Vec<(&'static str, Mail)> {
+    let cancelled = |reason| OrderCancelled { reason, payment: None, items: None }.into();
+    let tracking_number = order.order_id.tracking_number();
+    // No mail names the payment.
+    let payment = || PaymentRef(String::new());
+    let told: [(&str, Event); 7] = [
+        ("received", PaymentAuthorized { payment: payment(), amount: order.total, capture_before: order.received_at }.into()),
+        ("shipped", OrderShipped { tracking_number, payment: payment(), items: vec![] }.into()),
+        ("cancelled-customer-asked", cancelled(CancelReason::CustomerAsked)),
+        ("cancelled-timed-out", cancelled(CancelReason::TimedOut)),
+        ("cancelled-payment-declined", cancelled(CancelReason::PaymentDeclined)),
+        ("cancelled-out-of-stock", cancelled(CancelReason::OutOfStock)),
+        ("cancelled-authorization-expiring", cancelled(CancelReason::AuthorizationExpiring)),
+    ];
+    told.into_iter().filter_map(|(name, event)| Some((name, mail(&event, order).ok()??))).collect()
 }
 
 /// Why an order was cancelled, in its customer's words. Its line breaks are the text's, at 72 columns; HTML has its own.

@@ -4,29 +4,15 @@
 
 use crate::mails;
 use domain::{
-    Currency, Event, Line, Money, Order, Personal,
-    event::{CancelReason, OrderCancelled, OrderShipped, PaymentAuthorized, PaymentRef},
+    Currency, Line, Money, Order, Personal,
     order::{Address, Customer},
     tracking::Facts,
 };
 use mailer::Mail;
 
-/// Each mail with its name. A test holds that none is missing.
+/// Each mail with its name.
 pub fn samples() -> Vec<(&'static str, Mail)> {
-    let Some(order) = order() else { return Vec::new() };
-    let cancelled = |reason| OrderCancelled { reason, payment: None, items: None }.into();
-    let tracking_number = order.order_id.tracking_number();
-    let payment = || PaymentRef("pi_sample".into());
-    let told: [(&str, Event); 7] = [
-        ("received", PaymentAuthorized { payment: payment(), amount: order.total, capture_before: order.received_at }.into()),
-        ("shipped", OrderShipped { tracking_number, payment: payment(), items: vec![] }.into()),
-        ("cancelled-customer-asked", cancelled(CancelReason::CustomerAsked)),
-        ("cancelled-timed-out", cancelled(CancelReason::TimedOut)),
-        ("cancelled-payment-declined", cancelled(CancelReason::PaymentDeclined)),
-        ("cancelled-out-of-stock", cancelled(CancelReason::OutOfStock)),
-        ("cancelled-authorization-expiring", cancelled(CancelReason::AuthorizationExpiring)),
-    ];
-    told.into_iter().filter_map(|(name, event)| Some((name, mails::mail(&event, &order).ok()??))).collect()
+    order().map(|order| mails::every(&order)).unwrap_or_default()
 }
 
 /// Two mugs and a teapot: the order of the sample events.
