@@ -53,6 +53,21 @@ pub struct Mail {
     pub text: String,
     /// The HTML.
     pub html: String,
+    /// What is attached to it.
+    pub attachment: Option<Attachment>,
+}
+
+/// A file that goes along with a mail. Its `Debug` hides what is in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name, with an ending that SES takes (<https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>).
+    pub file_name: &'static str,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Whether it stands in the mail as it is, of seven bits and in short lines; else it is encoded.
+    pub seven_bits: bool,
+    /// What is in it.
+    pub bytes: Vec<u8>,
 }
 
 /// A mail with its envelope. `Debug` hides whom it is from and to.
@@ -220,13 +235,19 @@ pub fn too_old(time: Timestamp, now: Timestamp) -> bool {
 impl Mail {
     /// A mail of these parts. The subject becomes one line, whatever is in it: a line break would begin another header.
     pub fn new(subject: &str, text: impl Into<String>, html: impl Into<String>) -> Self {
-        Self { subject: text::one_line(subject, text::SUBJECT_CHARS_MAX), text: text.into(), html: html.into() }
+        Self { subject: text::one_line(subject, text::SUBJECT_CHARS_MAX), text: text.into(), html: html.into(), attachment: None }
     }
 }
 
 impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Letter").field("mail_id", &self.mail_id).field("template", &self.template).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} of {} bytes]", self.content_type, self.bytes.len())
     }
 }
 

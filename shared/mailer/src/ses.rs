@@ -8,7 +8,8 @@ use aws_sdk_sesv2::{
     Client,
     error::{BuildError, ProvideErrorMetadata, SdkError},
     operation::send_email::SendEmailError,
-    types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
+    primitives::Blob,
+    types::{Attachment, AttachmentContentTransferEncoding, Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use domain::EmailAddress;
@@ -114,7 +115,18 @@ fn message(letter: &Letter) -> Result<Message, BuildError> {
     let body = Body::builder().text(content(&letter.mail.text)?).html(content(&letter.mail.html)?).build();
     let headers = letter.headers.iter().map(|(name, value)| MessageHeader::builder().name(name).value(value).build());
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    Ok(Message::builder().subject(content(&letter.mail.subject)?).body(body).set_headers((!headers.is_empty()).then_some(headers)).build())
+    let message = Message::builder().subject(content(&letter.mail.subject)?).body(body);
+    let message = message.set_headers((!headers.is_empty()).then_some(headers));
+    let attachments = letter.mail.attachment.as_ref().map(|file| Ok::<_, BuildError>(vec![attachment(file)?])).transpose()?;
+    Ok(message.set_attachments(attachments).build())
+}
+
+/// SES makes the parts of the mail itself (<https://docs.aws.amazon.com/ses/latest/dg/attachments.html>), so that this is still the
+/// SendEmail that a role may ask for, and not one of a raw message, which is another permission.
+fn attachment(file: &crate::Attachment) -> Result<Attachment, BuildError> {
+    let encoding = if file.seven_bits { AttachmentContentTransferEncoding::SevenBit } else { AttachmentContentTransferEncoding::Base64 };
+    let attachment = Attachment::builder().file_name(file.file_name).content_type(file.content_type);
+    attachment.content_transfer_encoding(encoding).raw_content(Blob::new(file.bytes.as_slice())).build()
 }
 
 /// What a failed SendEmail means for the letter.

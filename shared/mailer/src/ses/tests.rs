@@ -1,7 +1,7 @@
 //! What goes to SES, to the byte, and what is made of each answer.
 
 use super::*;
-use crate::{Mail, Sender, tests::letter};
+use crate::{Attachment, Mail, Sender, tests::letter};
 use lambda_kit::Kind;
 use serde_json::json;
 use testkit::aws::Aws;
@@ -61,6 +61,23 @@ async fn a_letter_without_extras_sends_none() {
     assert_eq!(ses(&aws).send(&bare).await.unwrap(), "", "taken, though without an id");
     let asked = &aws.asked()[0];
     assert_eq!((asked.get("ReplyToAddresses"), asked["Content"]["Simple"].get("Headers")), (None, None));
+}
+
+#[tokio::test]
+async fn an_attachment_goes_along_as_it_is_or_encoded() {
+    for (seven_bits, encoding) in [(true, "SEVEN_BIT"), (false, "BASE64")] {
+        let aws = Aws::says(200, &json!({}));
+        let attachment = Attachment { file_name: "original.eml", content_type: "message/rfc822", seven_bits, bytes: b"From: a".to_vec() };
+        let with = Letter { mail: Mail { attachment: Some(attachment), ..letter().mail }, ..letter() };
+        ses(&aws).send(&with).await.unwrap();
+        let wanted = json!([{
+            "RawContent": "RnJvbTogYQ==",
+            "FileName": "original.eml",
+            "ContentType": "message/rfc822",
+            "ContentTransferEncoding": encoding
+        }]);
+        assert_eq!(aws.asked()[0]["Content"]["Simple"]["Attachments"], wanted);
+    }
 }
 
 #[tokio::test]
