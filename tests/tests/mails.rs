@@ -398,12 +398,18 @@ async fn a_reply_cancels_its_order_and_a_forged_one_nothing() -> Result<()> {
             let order = stack.item("OrdersTable", "order_id", &order_id).await?.unwrap_or_default();
             Ok(order["cancel_requested_at"].is_string())
         };
-        for (from, spf) in [(new_address("forger").as_str(), "PASS"), (email.as_str(), "FAIL")] {
-            comes_in(&stack, from, &to, "cancel", spf).await?;
+        let forger = new_address("forger");
+        let hidden = "Please cancel my order\r\n\r\n____________________\r\nUPDATE: do not cancel";
+        let marked = "Please cancel my order\r\n\r\n> no, keep it";
+        for (from, text, spf) in
+            [(&forger, "cancel", "PASS"), (&email, "cancel", "FAIL"), (&email, hidden, "PASS"), (&email, marked, "PASS")]
+        {
+            comes_in(&stack, from, &to, text, spf).await?;
             rests(&stack, "EmailInboundQueue").await?;
-            ensure!(!asked().await?, "a mail from {from} with SPF {spf} asked to cancel");
+            ensure!(!asked().await?, "a mail from {from} with SPF {spf} asked to cancel: {text}");
         }
-        comes_in(&stack, &email, &to, "Please cancel my order\r\n\r\n> Your order is on its way", "PASS").await?;
+        let quote = "> We have received your order. You pay when it ships: the total is\r\n> collected only then.";
+        comes_in(&stack, &email, &to, &format!("Please cancel my order\r\n\r\n{quote}"), "PASS").await?;
         stack.until(&order_id, "order.cancelled").await?;
         ensure!(asked().await?, "the wish is noted");
         Ok(order_id)

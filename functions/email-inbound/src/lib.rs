@@ -2,9 +2,12 @@
 //!
 //! `main.rs` wires it behind its queue, which the topic of SES's receipt rule feeds with raw delivery. What a machine wrote
 //! is dropped first, so that no two machines write to each other for ever. A wish counts if SES vouches for the sender, the
-//! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else; then it is
-//! what `POST /orders/{order_id}/cancel` is. It refuses to interpret: a reply that it is not sure of goes to support, once.
+//! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else, in each way in which
+//! it can be read; then it is what `POST /orders/{order_id}/cancel` is. Cancelling cannot be undone, so any word that speaks against it,
+//! or that is not certain, sends the reply to support, once. It refuses to interpret.
 
+pub mod css;
+pub mod decode;
 pub mod digest;
 pub mod forward;
 pub mod forwards;
@@ -26,7 +29,7 @@ use domain::{
 };
 use forward::Why;
 use forwards::{Forwards, Place, Reply, Writer};
-use inbox::{Inbox, Stored};
+use inbox::Inbox;
 use lambda_kit::{
     Ambient, Failure,
     batch::Consumer,
@@ -38,6 +41,7 @@ use mail::Mail;
 use mailer::{Hour, Ledger, Letter, Mailer, OrdersAddress, Outcome, Sender};
 use notification::{Message, Notification};
 use pipeline::orders::CancelAsked;
+use quote::Ours;
 use std::time::Duration;
 
 /// The function's name: its folder, its package, and the `source` of its events.
@@ -124,13 +128,13 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> Consume
         if notification.bucket != self.inbox.bucket() {
             return Err(Failure::permanent("OtherBucket", "the mail lies in a bucket that is not this function's"));
         }
-        let Stored { bytes, whole } = self.inbox.fetch(&notification.key).await?;
+        let stored = self.inbox.fetch(&notification.key).await?;
         // SES writes headers of its own in front of every mail, so this is none of its. Parked, it stays in the bucket.
-        let mail = Mail::read(&bytes).ok_or_else(|| Failure::permanent("UnreadableMail", "what is stored is no mail"))?;
-        if let Some(reason) = loops::automatic(notification, &mail, &self.own, &self.support) {
+        let mail = Mail::read(&stored.bytes).ok_or_else(|| Failure::permanent("UnreadableMail", "what is stored is no mail"))?;
+        if let Some(reason) = loops::automatic(notification, &mail, &self.own) {
             return dropped(reason);
         }
-        match self.decide(notification, &mail, whole).await? {
+        match self.decide(notification, &mail, stored.whole).await? {
             Decision::Cancel(order_id, since) => {
                 let order = order_id.to_string();
                 tracing::info!(inbound = "cancel_requested", reason = "clear_wish", mail_id, order_id = order, "mail received");
@@ -148,7 +152,7 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> Consume
                         return Ok(Handled { publish: Vec::new(), look_again_after });
                     }
                 }
-                let letter = forward::letter(notification, &mail, whole, why, order_id, &self.support)?;
+                let letter = forward::letter(notification, &mail, &stored, why, order_id, &self.support)?;
                 self.tell_support(&letter).await?;
                 tracing::info!(inbound = "forwarded", reason = why.as_str(), mail_id, "mail received");
                 Ok(Handled::default())
@@ -200,8 +204,10 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> EmailIn
         if !(whole && mail.complete) {
             return forward(Why::NotAll);
         }
-        let names: Vec<_> = from.name.iter().chain([&order.customer.name]).map(|name| name.0.as_str()).collect();
-        if !wish::asks_to_cancel(&quote::own_text(&mail.text.0), &order_id, &names) {
+        if !mail.certain || mail.enclosures > 0 {
+            return forward(Why::NotCertain);
+        }
+        if !self.asks_to_cancel(mail, from, &order) {
             return forward(Why::NoClearWish);
         }
         match self.orders.request_cancel(&order_id, self.mailer.ambient.now()).await? {
@@ -209,6 +215,15 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> EmailIn
             CancelAsked::TooLate => forward(Why::HasShipped),
             CancelAsked::NoSuchOrder => forward(Why::UnknownOrder),
         }
+    }
+
+    /// Whether the mail asks to cancel `order`, and nothing else, in each way in which it can be read.
+    fn asks_to_cancel(&self, mail: &Mail, from: &mail::Sender, order: &Order) -> bool {
+        let names: Vec<_> = from.name.iter().chain([&order.customer.name]).map(|name| name.0.as_str()).collect();
+        let ours = Ours::of(order, &self.own, &names);
+        let asks = |own: String| wish::asks_to_cancel(&own, &order.order_id, &names);
+        wish::adds_nothing(&mail.subject.0, &order.order_id, &ours)
+            && mail.readings().all(|text| quote::own_text(text, &ours).is_some_and(asks))
     }
 
     /// The event that order-intake publishes for the same wish, under the same id: asking twice is asking once.

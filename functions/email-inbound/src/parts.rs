@@ -4,11 +4,9 @@
 //! because it has to end: parts within parts, however deep, must not take the stack, which ends the process and with it
 //! the work on other mails. It refuses to open mails within mails.
 
-use crate::html;
-use mail_parser::{
-    ContentType, HeaderName, HeaderValue, Message, MessageParser, MimeHeaders,
-    decoders::{base64::base64_decode, charsets::map::charset_decoder, quoted_printable::quoted_printable_decode},
-};
+use crate::{decode, html};
+use mail_parser::{ContentType, HeaderName, HeaderValue, Message, MessageParser, MimeHeaders};
+use std::borrow::Cow;
 
 /// How deep parts are followed. Clients nest three or four deep: signed, mixed, related, alternative.
 const DEPTH_MAX: usize = 10;
@@ -19,21 +17,37 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const HEAD_LINES_MAX: usize = 500;
 /// How many parts are looked at. A mail of somebody who attaches every photograph they have has some dozens.
 const PARTS_MAX: usize = 1000;
+/// Longest text that is kept a second time, because it belongs to both of two readings, in bytes: 64 KiB. A reply that is longer asks
+/// for more than to cancel.
+const BOTH_BYTES_MAX: usize = 64 * 1024;
+/// Kinds of attached parts that hold no words: signatures (RFC 3156, RFC 8551).
+const SIGNATURES: [&str; 3] = ["pgp-signature", "pkcs7-signature", "x-pkcs7-signature"];
 
 /// What was found in the parts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// How many parts are attached.
     pub attachments: usize,
+    /// How many of them are signatures, which hold no words.
+    pub signatures: usize,
     /// How many parts were looked at.
     parts: usize,
     /// Something is deeper, or more, than what is looked at, or breaks off.
     pub incomplete: bool,
+    /// Something could not be read for certain.
+    pub doubtful: bool,
+    /// The first text that has a file's name, and whether it is said to be attached.
+    named: Option<(Words, bool)>,
 }
 
-/// Words, and whether they come of HTML, so that an alternative in plain text is preferred.
-struct Words {
-    text: String,
+/// Words. Where a mail has them in plain text and in HTML, they have two readings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The words, in plain text where there is a choice.
+    pub text: String,
+    /// The words in HTML, where there is a choice.
+    pub other: Option<String>,
+    /// Whether some of `text` comes of HTML, so that an alternative in plain text is preferred.
     rich: bool,
 }
 
@@ -43,6 +57,8 @@ pub struct Split<'b> {
     pub headers: Option<Message<'b>>,
     /// Whether these are all of them: none stands beyond [`HEAD_BYTES_MAX`] or [`HEAD_LINES_MAX`].
     pub all: bool,
+    /// Whether they are in the character set that headers are in.
+    pub certain: bool,
     /// Its body.
     pub body: &'b [u8],
 }
@@ -60,14 +76,30 @@ pub fn split(bytes: &[u8]) -> Split<'_> {
             break;
         }
     }
-    Split { headers: MessageParser::default().parse_headers(&bytes[..read]), all: read == end, body: &bytes[end..] }
+    let (head, certain) = decode::head(&bytes[..read]);
+    let parser = MessageParser::default();
+    let headers = match &head {
+        Cow::Borrowed(_) => parser.parse_headers(&bytes[..read]),
+        Cow::Owned(head) => parser.parse_headers(head.as_slice()).map(Message::into_owned),
+    };
+    Split { headers, all: read == end, certain, body: &bytes[end..] }
 }
 
 /// The words of the mail whose headers and body these are.
-pub fn words(headers: &Message<'_>, body: &[u8]) -> (String, Found) {
+pub fn words(headers: &Message<'_>, body: &[u8]) -> (Words, Found) {
     let mut found = Found::default();
-    let words = found.part(Some(headers), body, 0, false);
-    (words.map(|words| words.text).unwrap_or_default(), found)
+    let words = found.part(Some(headers), body, 0, false).filter(|words| !words.text.trim().is_empty());
+    let words = match (words, found.named.take()) {
+        (Some(words), _) => words,
+        // Some programs give the body a file's name. Where nothing else is a body, it is one.
+        (None, Some((words, attached))) => {
+            found.attachments -= 1;
+            found.doubtful |= attached;
+            words
+        }
+        (None, None) => Words::default(),
+    };
+    (words, found)
 }
 
 impl Found {
@@ -93,15 +125,32 @@ impl Found {
         let disposition = headers.and_then(|headers| headers.content_disposition());
         let named = disposition.is_some_and(|disposition| disposition.has_attribute("filename"))
             || content.is_some_and(|content| content.has_attribute("name"));
-        let attached = named || disposition.is_some_and(ContentType::is_attachment);
-        if attached || main != "text" || !matches!(sub.as_str(), "plain" | "html") {
+        let attached = disposition.is_some_and(ContentType::is_attachment);
+        let is_text = main == "text" && matches!(sub.as_str(), "plain" | "html");
+        if attached || named || !is_text {
             self.attachments += 1;
+            self.signatures += usize::from(main == "application" && SIGNATURES.contains(&sub.as_str()));
+            if is_text && self.named.as_ref().is_none_or(|(_, other)| *other && !attached) {
+                let doubtful = self.doubtful;
+                self.named = Some((self.text(headers, content, body, sub == "html"), attached));
+                self.doubtful = doubtful;
+            }
             return None;
         }
-        let charset = content.and_then(|content| content.attribute("charset"));
-        let text = decoded(headers, charset, body);
-        let rich = sub == "html";
-        Some(Words { text: if rich { html::text(&text) } else { text }, rich })
+        Some(self.text(headers, content, body, sub == "html"))
+    }
+
+    fn text(&mut self, headers: Option<&Message<'_>>, content: Option<&ContentType<'_>>, body: &[u8], rich: bool) -> Words {
+        let encoding = headers.and_then(|headers| headers.header(HeaderName::ContentTransferEncoding));
+        let encoding = encoding.and_then(HeaderValue::as_text).unwrap_or_default();
+        let decode::Decoded { mut text, certain } = decode::body(encoding, content.and_then(|content| content.attribute("charset")), body);
+        self.doubtful |= !certain;
+        if rich {
+            let page = html::read(&text);
+            self.doubtful |= !page.certain;
+            text = page.text;
+        }
+        Words { text, other: None, rich }
     }
 
     fn multipart(&mut self, body: &[u8], boundary: &[u8], depth: usize, kind: &str) -> Option<Words> {
@@ -118,14 +167,40 @@ impl Found {
             let words = self.part(part.headers.as_ref(), part.body, depth + 1, kind == "digest");
             all.extend(words.filter(|words| !words.text.trim().is_empty()));
         }
-        if kind == "alternative" {
-            // The plain one, if it says anything: some clients leave it empty.
-            let plain = all.iter().position(|words| !words.rich).unwrap_or(0);
-            return (plain < all.len()).then(|| all.swap_remove(plain));
+        if kind == "alternative" { self.alternatives(all) } else { self.one_after_the_other(all) }
+    }
+
+    /// Two readings at most: the plain one and the rich one.
+    fn alternatives(&mut self, mut all: Vec<Words>) -> Option<Words> {
+        let plain = all.iter().position(|words| !words.rich);
+        let rich = all.iter().position(|words| words.rich);
+        // What else there is somebody may see.
+        self.doubtful |= all.len() > usize::from(plain.is_some()) + usize::from(rich.is_some());
+        self.doubtful |= all.iter().any(|words| words.other.is_some());
+        let mut take = |at: usize| std::mem::take(&mut all[at]);
+        match (plain.map(&mut take), rich.map(&mut take)) {
+            (Some(plain), Some(rich)) => Some(Words { text: plain.text, other: Some(rich.text), rich: false }),
+            (plain, rich) => plain.or(rich),
+        }
+    }
+
+    fn one_after_the_other(&mut self, all: Vec<Words>) -> Option<Words> {
+        let join = |texts: Vec<&str>| texts.join("\n");
+        let mut other = None;
+        if all.iter().any(|words| words.other.is_some()) {
+            let size: usize = all.iter().map(|words| words.other.as_ref().unwrap_or(&words.text).len()).sum();
+            if size <= BOTH_BYTES_MAX {
+                other = Some(join(all.iter().map(|words| words.other.as_ref().unwrap_or(&words.text).as_str()).collect()));
+            } else {
+                self.doubtful = true;
+            }
         }
         let rich = all.iter().any(|words| words.rich);
-        let text = all.into_iter().map(|words| words.text).collect::<Vec<_>>().join("\n");
-        (!text.is_empty()).then_some(Words { text, rich })
+        let text = match <[Words; 1]>::try_from(all) {
+            Ok([only]) => only.text,
+            Err(all) => join(all.iter().map(|words| words.text.as_str()).collect()),
+        };
+        (!text.is_empty()).then_some(Words { text, other, rich })
     }
 }
 
@@ -157,27 +232,15 @@ fn parts<'b>(body: &'b [u8], boundary: &[u8]) -> (Vec<&'b [u8]>, bool) {
     (parts, false)
 }
 
-/// The text of a body. What its headers say wrongly is taken as it stands.
-fn decoded(headers: Option<&Message<'_>>, charset: Option<&str>, body: &[u8]) -> String {
-    let encoding = headers.and_then(|headers| headers.header(HeaderName::ContentTransferEncoding));
-    let encoding = encoding.and_then(HeaderValue::as_text).unwrap_or_default().to_ascii_lowercase();
-    let bytes = match encoding.as_str() {
-        "base64" => base64_decode(body),
-        "quoted-printable" => quoted_printable_decode(body),
-        _ => None,
-    };
-    let bytes = bytes.as_deref().unwrap_or(body);
-    match charset.and_then(|charset| charset_decoder(charset.as_bytes())) {
-        Some(decode) => decode(bytes),
-        None => String::from_utf8_lossy(bytes).into_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(mail: &str) -> (String, Found) {
+        let (words, found) = read_both(mail);
+        (words.text, found)
+    }
+    fn read_both(mail: &str) -> (Words, Found) {
         let Split { headers, body, .. } = split(mail.as_bytes());
         words(&headers.unwrap(), body)
     }
@@ -198,7 +261,7 @@ mod tests {
     fn a_head_is_read_to_its_limits_and_its_body_begins_where_it_ends() {
         let of = |head: &str| {
             let mail = format!("Subject: a\n{head}X-Last: z\n\nbody");
-            let Split { headers, all, body } = split(mail.as_bytes());
+            let Split { headers, all, body, .. } = split(mail.as_bytes());
             assert_eq!(body, b"body");
             (headers.unwrap().header("X-Last").is_some(), all)
         };

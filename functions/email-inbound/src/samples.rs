@@ -6,6 +6,7 @@ use crate::{
     digest,
     forward::{self, Why},
     forwards::{Closed, Writer},
+    inbox::Stored,
     mail::Mail,
     notification::Message,
 };
@@ -34,6 +35,7 @@ fn sample_digest() -> Option<(&'static str, mailer::Mail)> {
 fn sample(name: &'static str, why: Why) -> Option<(&'static str, mailer::Mail)> {
     let Message::Received(notification) = Message::parse(NOTIFICATION).ok()? else { return None };
     let order = "ee3717c6-3e6f-58b0-ad82-7756503e0a32".parse().ok();
-    let letter = forward::letter(&notification, &Mail::read(REPLY)?, true, why, order, &"support@example.com".parse().ok()?);
+    let stored = Stored { bytes: REPLY.to_vec(), whole: true };
+    let letter = forward::letter(&notification, &Mail::read(REPLY)?, &stored, why, order, &"support@example.com".parse().ok()?);
     Some((name, letter.ok()?.mail))
 }

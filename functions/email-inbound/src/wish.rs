@@ -12,6 +12,7 @@
 //! courtesy  please · thanks · many thanks in advance · kind regards · asap · …
 //! ```
 
+use crate::quote::{self, Ours};
 use domain::OrderId;
 
 /// More words than any wish within the grammar has.
@@ -80,13 +81,26 @@ const COURTESY: [&str; 36] = [
     "truly",
     "faithfully",
 ];
-/// Words that are never taken for a name, whatever a customer is called.
-const NEVER_NAMES: [&str; 8] = ["no", "not", "never", "don't", "dont", "stop", "wait", "keep"];
+/// Words that speak against a wish, and are never taken for a name, whatever a customer is called.
+const AGAINST: [&str; 24] = [
+    "no", "not", "never", "don't", "dont", "don", "stop", "wait", "keep", "hold", "undo", "ship", "send", "unless", "but", "if", "except",
+    "only", "instead", "later", "changed", "nicht", "nein", "doch",
+];
+/// Characters that people write beside letters and digits. Others can mean anything: to cross words out, or "no" as a picture.
+const PLAIN: [char; 28] = [
+    '.', ',', '!', '?', ':', ';', '-', '–', '—', '\'', '’', '‘', '"', '“', '”', '„', '(', ')', '/', '&', '…', '*', '_', '#', '🙏', '🙂',
+    '😊', '👍',
+];
+/// What replies and forwards have in front of a subject, in the languages of mail programs, and the marks of mail servers.
+const REPLY_MARKS: [&str; 12] = ["re", "aw", "sv", "antw", "rv", "fwd", "fw", "wg", "tr", "external", "ext", "extern"];
+/// Words of a subject that say nothing but what the mail is about.
+const SUBJECT_WORDS: [&str; 15] =
+    ["order", "orders", "my", "your", "the", "of", "number", "nr", "id", "cancel", "cancellation", "request", "please", "hello", "hi"];
 
 /// Whether `own`, the writer's own words, asks to cancel the order `order_id`, and nothing else. `names` are the customer's.
 pub fn asks_to_cancel(own: &str, order_id: &OrderId, names: &[&str]) -> bool {
     let words = words(own);
-    if words.len() > WORDS_MAX {
+    if words.len() > WORDS_MAX || !own.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || PLAIN.contains(&c)) {
         return false;
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -98,6 +112,31 @@ pub fn asks_to_cancel(own: &str, order_id: &OrderId, names: &[&str]) -> bool {
     }
     let names: Vec<_> = names.iter().flat_map(|name| self::words(name)).collect();
     after_object(rest, &order_id.to_string()).iter().all(|word| COURTESY.contains(word) || is_name(word, &names))
+}
+
+/// Whether a subject says nothing that the reply below it does not: it is that of one of `ours`, or names the order or the wish alone.
+pub fn adds_nothing(subject: &str, order_id: &OrderId, ours: &Ours) -> bool {
+    let words = quote::words(subject);
+    let about = without_reply_marks(&words);
+    let id = quote::words(&order_id.to_string());
+    let says_nothing = |word: &String| SUBJECT_WORDS.contains(&word.as_str()) || id.contains(word);
+    ours.is_subject(about) || about.iter().all(says_nothing) && subject.chars().all(|c| c.is_alphanumeric() || is_between(c))
+}
+
+/// The words of a subject behind `Re:` and its like.
+pub(crate) fn without_reply_marks(words: &[String]) -> &[String] {
+    let marks = words.iter().take_while(|word| REPLY_MARKS.contains(&word.as_str())).count();
+    &words[marks..]
+}
+
+/// Whether a word, in lower case, speaks against a wish.
+pub(crate) fn speaks_against(word: &str) -> bool {
+    AGAINST.contains(&word)
+}
+
+/// Whether a character stands between words and says nothing.
+fn is_between(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '[' | ']') || PLAIN.contains(&c)
 }
 
 /// What follows the greeting, if there is one.
@@ -139,7 +178,7 @@ fn after_object<'w>(words: &'w [&'w str], order_id: &str) -> &'w [&'w str] {
 /// A name of the customer, or its first letter.
 fn is_name(word: &str, names: &[String]) -> bool {
     let initial = |name: &String| word.chars().count() == 1 && name.starts_with(word);
-    !NEVER_NAMES.contains(&word) && names.iter().any(|name| name == word || initial(name))
+    !speaks_against(word) && names.iter().any(|name| name == word || initial(name))
 }
 
 /// The words of a text, in lower case, without what stands between them; no more than it takes to see that there are too many.
@@ -218,8 +257,42 @@ mod tests {
             "cancel\n\nBob",
             "stornieren",
             "can\u{200b}cel",
+            "c\u{336}a\u{336}n\u{336}c\u{336}e\u{336}l\u{336}",
+            "cancel\u{336}",
+            "~~cancel~~",
+            "cancel 🚫",
+            "cancel 👎",
+            "\u{202e}cancel",
         ] {
             assert!(!wishes(own), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_subject_may_be_ours_or_say_what_it_is_about() {
+        let (order, id) = (testkit::order::order(ORDER), ORDER.parse().unwrap());
+        let ours = Ours::of(&order, &"orders@example.com".parse().unwrap(), &[]);
+        let adds_nothing = |subject: &str| adds_nothing(subject, &id, &ours);
+        for subject in [
+            "",
+            "Re: Order received: 24.00 EUR (22705e6b-fcc3-58dd-9ec8-55c8e45275c1)",
+            "AW: Re: [EXTERNAL] Order cancelled: out of stock (22705e6b-fcc3-58dd-9ec8-55c8e45275c1)",
+            "Re: Your order",
+            "Please cancel my order!",
+            "Order number 22705e6b-fcc3-58dd-9ec8-55c8e45275c1",
+        ] {
+            assert!(adds_nothing(subject), "{subject}");
+        }
+        for subject in [
+            "Do not cancel",
+            "Re: Order received: do not cancel",
+            "Re: Order received: 25.00 EUR (22705e6b-fcc3-58dd-9ec8-55c8e45275c1)",
+            "cancel?? no",
+            "Out of office",
+            "cancel 🚫",
+            "Order 4711",
+        ] {
+            assert!(!adds_nothing(subject), "{subject}");
         }
     }
 

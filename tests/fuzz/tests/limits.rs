@@ -7,7 +7,14 @@ use dlq_inspector::inspector::{
 };
 use email_campaign::list::{self, Format, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_LINES_MAX};
 use email_feedback::event::MailEvent;
-use email_inbound::{inbox::MAIL_BYTES_MAX, mail::Mail, quote::own_text, wish::asks_to_cancel};
+use email_inbound::{
+    forward::{self, Why},
+    inbox::{MAIL_BYTES_MAX, Stored},
+    mail::Mail,
+    notification::Message,
+    quote::{Ours, own_text},
+    wish::asks_to_cancel,
+};
 use end_to_end::template::Template;
 use fastrand::Rng;
 use lambda_kit::http::{BODY_BYTES_MAX, PROBLEM_BYTES_MAX, Response};
@@ -114,6 +121,11 @@ fn mails() -> Vec<(&'static str, Vec<u8>)> {
         mail.push_str(&fill.repeat((MAIL_BYTES_MAX - head.len()) / fill.len()));
         mail.into_bytes()
     };
+    let filled_bytes = |head: &str, fill: u8| {
+        let mut mail = head.as_bytes().to_vec();
+        mail.resize(MAIL_BYTES_MAX, fill);
+        mail
+    };
     // One header of what the parser is given at most, and a body.
     let header = |name: &str, fill: &str| {
         let value = fill.repeat((60 * 1024 - name.len()) / fill.len());
@@ -143,6 +155,22 @@ fn mails() -> Vec<(&'static str, Vec<u8>)> {
         ("words", filled(&text("text/plain", ""), "a ")),
         ("quoted-printable", filled(&text("text/plain; charset=iso-8859-1", "Content-Transfer-Encoding: quoted-printable\r\n"), "=E4")),
         ("base64", filled(&text("text/plain; charset=koi8-r", "Content-Transfer-Encoding: base64\r\n"), "////")),
+        ("one byte a character, three in UTF-8", filled_bytes(&text("text/plain; charset=shift_jis", ""), 0xb1)),
+        ("escapes", filled(&text("text/plain; charset=iso-2022-jp", ""), "\x1b$BCm\x1b(B")),
+        ("stray signs", filled(&text("text/plain", "Content-Transfer-Encoding: quoted-printable\r\n"), "=Z")),
+        ("hidden words", filled(&text("text/html", ""), "<s>a</s>b<br>")),
+        ("styles", filled(&text("text/html", ""), "<b style='color:#fff;/**/a:b'>")),
+        ("attributes", filled(&text("text/html", ""), "<b a='").into_iter().chain(*b"'>").collect()),
+        ("references to characters", filled(&text("text/html", ""), "&amp;&#8364;")),
+        (
+            "alternatives",
+            [
+                filled(&format!("{from}Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\n"), "a")[..MAIL_BYTES_MAX / 2]
+                    .to_vec(),
+                filled("\r\n--b\r\nContent-Type: text/html\r\n\r\n", "b c ")[..MAIL_BYTES_MAX / 2].to_vec(),
+            ]
+            .concat(),
+        ),
         ("markup", filled(&text("text/html", ""), "<blockquote><br>&#1;")),
         ("not UTF-8", [filled(&text("text/plain", ""), "a")[..100].to_vec(), vec![0xff; MAIL_BYTES_MAX - 100]].concat()),
     ]
@@ -206,10 +234,28 @@ fn cost(mail: &[u8]) -> (usize, usize) {
     MEMORY.reset_peak_usage();
     let read = Mail::read(mail).unwrap();
     let held = MEMORY.current_usage().saturating_sub(before);
-    let own = own_text(&read.text.0);
     let order_id = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9".parse().unwrap();
-    assert!(!asks_to_cancel(&own, &order_id, &["Ada"]));
+    for text in read.readings() {
+        let own = own_text(text, &Ours::default()).unwrap_or_default();
+        assert!(!asks_to_cancel(&own, &order_id, &["Ada"]));
+    }
     (MEMORY.peak_usage().saturating_sub(before), held)
+}
+
+/// What a forward costs that carries the longest original, with the mail that it is of, and the request of it: base64 within JSON, once as
+/// text and once as bytes.
+fn cost_of_an_original() -> usize {
+    let notification = r#"{"notificationType": "Received", "mail": {"timestamp": "2026-05-04T10:31:07.311Z", "messageId": "m"},
+        "receipt": {"virusVerdict": {"status": "PASS"}, "action": {"type": "S3", "bucketName": "inbound", "objectKey": "m"}}}"#;
+    let Message::Received(notification) = Message::parse(notification).unwrap() else { unreachable!("it is no setup message") };
+    let mut bytes = b"From: Ada <ada@example.com>\r\n\r\n".to_vec();
+    bytes.resize(forward::ORIGINAL_BYTES_MAX, 0x80);
+    let (before, support) = (MEMORY.current_usage(), "support@example.com".parse().unwrap());
+    MEMORY.reset_peak_usage();
+    let (mail, stored) = (Mail::read(&bytes).unwrap(), Stored { bytes, whole: true });
+    let letter = forward::letter(&notification, &mail, &stored, Why::NotCertain, None, &support).unwrap();
+    let original = letter.mail.attachment.unwrap().bytes.len();
+    MEMORY.peak_usage().saturating_sub(before) + original + 2 * original.div_ceil(3) * 4
 }
 
 /// One test for all, since the allocator counts what the whole process holds.
@@ -230,6 +276,11 @@ fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() 
         let all = batch * (MAIL_BYTES_MAX + held) + peak;
         assert!(all <= memory("EmailInboundFunction") / 2, "{batch} mails of {kind} take {all} bytes");
     }
+
+    // Each of a batch waits for SES at once.
+    let originals = batch * (forward::ORIGINAL_BYTES_MAX + cost_of_an_original());
+    println!("{batch} forwards with originals: {originals} bytes");
+    assert!(originals <= memory("EmailInboundFunction") / 2, "{batch} forwards with originals take {originals} bytes");
 
     let columns = ["name".to_owned(), "voucher".to_owned()];
     for (kind, format, list) in lists() {
