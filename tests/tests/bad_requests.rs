@@ -183,23 +183,23 @@ async fn an_unknown_or_malformed_order_id_is_404() -> Result<()> {
 
 // ── events of other services ────────────────────────────────────────────────────────────────────────────────────────
 
-/// How a function is invoked.
+/// What invokes a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Invoked {
-    ByQueue,
-    ByRequest,
-    ByPeople,
+enum By {
+    Queue,
+    Request,
+    People,
 }
 
 /// Every function by its logical id.
-fn functions() -> Result<BTreeMap<String, Invoked>> {
+fn functions() -> Result<BTreeMap<String, By>> {
     let template = Template::read()?;
     let by = |function: Resource<'_>| {
         let has = |kind: &str| entries(function.at("/Events")).any(|(_, event)| event["Type"] == kind);
         match (has("SQS"), has("HttpApi")) {
-            (true, _) => Invoked::ByQueue,
-            (_, true) => Invoked::ByRequest,
-            _ => Invoked::ByPeople,
+            (true, _) => By::Queue,
+            (_, true) => By::Request,
+            _ => By::People,
         }
     };
     Ok(template.functions().map(|function| (function.id.to_owned(), by(function))).collect())
@@ -220,15 +220,15 @@ async fn every_function_answers_events_of_other_services_honestly() -> Result<()
             let (answer, log) = stack.engine.invoke(&name, &foreign(event)?).await?;
             assert!(!format!("{answer}{log}").contains("panicked"), "{id}, {event}: {answer}\n{log}");
             match (invoked, event) {
-                (Invoked::ByQueue, "sqs-receive-message") => parked_or_reported(&stack, &id, &answer).await?,
-                (Invoked::ByQueue, "http-api-proxy") => says(&answer["errorMessage"], "Records", &id, &answer),
-                (Invoked::ByQueue, _) => says(&answer["errorMessage"], "no batch of an SQS queue", &id, &answer),
-                (Invoked::ByRequest, "http-api-proxy") => assert_eq!(answer["statusCode"], 404, "{id}: {answer}"),
-                (Invoked::ByRequest, _) => {
+                (By::Queue, "sqs-receive-message") => parked_or_reported(&stack, &id, &answer).await?,
+                (By::Queue, "http-api-proxy") => says(&answer["errorMessage"], "Records", &id, &answer),
+                (By::Queue, _) => says(&answer["errorMessage"], "no batch of an SQS queue", &id, &answer),
+                (By::Request, "http-api-proxy") => assert_eq!(answer["statusCode"], 404, "{id}: {answer}"),
+                (By::Request, _) => {
                     assert_eq!(answer["statusCode"], 500, "{id}: {answer}");
                     assert!(log.contains("NotAnHttpRequest"), "{id}: {log}");
                 }
-                (Invoked::ByPeople, _) => says(&answer, "InvalidRequest", &id, &answer),
+                (By::People, _) => says(&answer, "InvalidRequest", &id, &answer),
             }
         }
     }
