@@ -4,14 +4,16 @@
 //! <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>; fields that are not named here
 //! are ignored, as that page asks. It refuses to quote anything that stands in an event: most of it is a person's.
 
-use domain::EmailAddress;
-use lambda_kit::Failure;
+use domain::{EmailAddress, Timestamp};
+use lambda_kit::{Failure, foreign_json::null_as_default};
 use mailer::ses::TEMPLATE_TAG;
 use serde::Deserialize;
 use std::collections::HashMap;
 
 /// What SES publishes, as plain text, when a configuration set is first pointed at a topic.
 pub const TOPIC_VALIDATED: &str = "Successfully validated SNS topic for Amazon SES event publishing.";
+/// What of it is compared: SES documents no wording.
+const VALIDATED: &str = "Successfully validated SNS topic";
 /// Longest tag, and longest subtype, that is logged as it is. Ours and SES's are shorter; a log line is no place for more.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -79,8 +81,10 @@ pub struct Bounce {
     pub bounce_type: BounceType,
     /// SES's subtype, such as `MailboxFull`.
     pub sub_type: String,
-    /// SES's id of this bounce.
+    /// SES's id of this bounce; that of the mail where SES gave none.
     pub feedback_id: String,
+    /// When SES published it, where it says so.
+    pub bounced_at: Option<Timestamp>,
     /// Who it was for.
     pub recipients: Vec<EmailAddress>,
 }
@@ -127,12 +131,15 @@ impl MailEvent {
     /// # Errors
     /// Permanent: the body is no event of SES's, or of a type that this build does not know.
     pub fn parse(body: &str) -> Result<Self, Failure> {
-        if body.trim() == TOPIC_VALIDATED {
+        if body.trim_start().starts_with(VALIDATED) {
             return Ok(Self { message_id: String::new(), template: "none".to_owned(), what: What::TopicValidated });
         }
-        // What serde says may quote a value.
-        let Wire { event_type, mail, bounce, complaint } =
-            serde_json::from_str(body).map_err(|error| unreadable(format_args!("{:?}, column {}", error.classify(), error.column())))?;
+        let event_type = match json(body)? {
+            About { event_type: Some(event_type), .. } => event_type,
+            About { notification_type: Some(notification_type), .. } => return Err(no_event(&notification_type)),
+            _ => return Err(unreadable("it has no `eventType`")),
+        };
+        let Wire { mail, bounce, complaint } = json(body)?;
         let what = match event_type.as_str() {
             "Send" => What::Send,
             "Delivery" => What::Delivery,
@@ -148,7 +155,8 @@ impl MailEvent {
                     bounce_type: bounce.bounce_type,
                     sub_type: word(&bounce.bounce_sub_type),
                     recipients: recipients(&mail, &bounce.bounced_recipients)?,
-                    feedback_id: bounce.feedback_id,
+                    feedback_id: if bounce.feedback_id.is_empty() { mail.message_id.clone() } else { bounce.feedback_id },
+                    bounced_at: bounce.timestamp.parse().ok(),
                 })
             }
             "Complaint" => {
@@ -160,7 +168,8 @@ impl MailEvent {
             }
             _ => return Err(Failure::permanent("UnknownMailEvent", "SES publishes a type of event that this build does not know")),
         };
-        let template = mail.tags.get(TEMPLATE_TAG).and_then(|values| values.first()).map_or_else(|| "none".to_owned(), |tag| word(tag));
+        let tag = mail.tags.get(TEMPLATE_TAG).and_then(Option::as_ref).and_then(|values| values.first());
+        let template = tag.map_or_else(|| "none".to_owned(), |tag| word(tag));
         Ok(Self { message_id: word(&mail.message_id), template, what })
     }
 }
@@ -195,10 +204,44 @@ fn unreadable(what: impl std::fmt::Display) -> Failure {
     Failure::permanent("UnreadableMailEvent", format_args!("the body is no event as SES publishes them: {what}"))
 }
 
+fn json<'b, T: Deserialize<'b>>(body: &'b str) -> Result<T, Failure> {
+    // What serde says may quote a value.
+    serde_json::from_str(body).map_err(|error| unreadable(format_args!("{:?}, column {}", error.classify(), error.column())))
+}
+
+/// Why a notification is not read that SES sends by other settings than the configuration set's. The settings of an identity send
+/// a second notification of each bounce, and a first one, `AmazonSnsSubscriptionSucceeded`, when they are made
+/// (<https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html>). Without a topic in the command they are off
+/// (<https://docs.aws.amazon.com/ses/latest/APIReference/API_SetIdentityNotificationTopic.html>).
+fn no_event(notification_type: &str) -> Failure {
+    match notification_type {
+        "Bounce" | "Complaint" | "Delivery" | "AmazonSnsSubscriptionSucceeded" => Failure::permanent(
+            "IdentityNotification",
+            "the notifications of an SES identity are on and go to the topic of mail events, whose configuration set tells the same. Switch \
+             them off: `aws ses set-identity-notification-topic --identity IDENTITY --notification-type Bounce`, without --sns-topic; the \
+             same with Complaint and Delivery; then discard",
+        ),
+        "Received" => Failure::permanent(
+            "InboundNotification",
+            "a receipt rule publishes received mail to the topic of mail events: point its S3 action at the topic of inbound mail",
+        ),
+        _ => Failure::permanent("UnknownMailEvent", "SES publishes a type of notification that this build does not know"),
+    }
+}
+
+/// By which of its settings SES sends this.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct About {
+    event_type: Option<String>,
+    notification_type: Option<String>,
+}
+
+// Of a bounce or a complaint that names an address nothing else is needed to suppress it. So everything else may be missing or
+// `null`: a bounce that is parked for a tag costs the account's reputation with each further mail.
+
+#[derive(Deserialize)]
 struct Wire {
-    event_type: String,
     mail: WireMail,
     bounce: Option<WireBounce>,
     complaint: Option<WireComplaint>,
@@ -207,25 +250,32 @@ struct Wire {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireMail {
+    #[serde(default, deserialize_with = "null_as_default")]
     message_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     destination: Vec<String>,
-    #[serde(default)]
-    tags: HashMap<String, Vec<String>>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    tags: HashMap<String, Option<Vec<String>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireBounce {
     bounce_type: BounceType,
+    #[serde(default, deserialize_with = "null_as_default")]
     bounce_sub_type: String,
+    #[serde(default, deserialize_with = "null_as_default")]
     bounced_recipients: Vec<WireRecipient>,
+    #[serde(default, deserialize_with = "null_as_default")]
     feedback_id: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    timestamp: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireComplaint {
+    #[serde(default, deserialize_with = "null_as_default")]
     complained_recipients: Vec<WireRecipient>,
     complaint_feedback_type: Option<String>,
 }
@@ -233,5 +283,6 @@ struct WireComplaint {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireRecipient {
+    #[serde(default, deserialize_with = "null_as_default")]
     email_address: String,
 }

@@ -2,7 +2,7 @@
 //!
 //! `main.rs` wires it behind its queue, which SES's event publishing feeds by a topic with raw delivery. An address that
 //! complained, or that takes no mail, is suppressed at once, for mail of every kind; one that bounces for the time being,
-//! once it has done so [`TRANSIENT_BOUNCES_MAX`] times. The rest is counted by its log line. It refuses to log an address,
+//! once it has done so [`TRANSIENT_BOUNCES_MAX`] times within [`FADES_AFTER`](mailer::suppression::FADES_AFTER). The rest is counted by its log line. It refuses to log an address,
 //! and to guess: an event that it does not know is parked. It suppresses no operator: what became of a mail to support is parked
 //! too, so that an alarm goes off and a person looks. It announces nothing.
 
@@ -17,11 +17,12 @@ use lambda_kit::{
     message::{Delivery, Handled, Incoming},
 };
 use lists::{AccountList, OwnList};
-use mailer::suppression::Reason;
+use mailer::suppression::{Reason, TransientBounce};
 
 /// How many bounces that may pass make an address one that takes no mail. SES has stopped retrying each of these mails
 /// before it publishes the bounce, and an order brings two or three: an address that failed five has missed more than one
-/// whole order, and every further mail counts against the account's bounce rate. They are counted for good, not by month.
+/// whole order, and every further mail counts against the account's bounce rate. Those count that came within
+/// [`FADES_AFTER`](mailer::suppression::FADES_AFTER).
 pub const TRANSIENT_BOUNCES_MAX: usize = 5;
 
 /// The function.
@@ -77,9 +78,10 @@ impl<L: OwnList, S: AccountList, A: Ambient> EmailFeedback<L, S, A> {
         match bounce.bounce_type {
             BounceType::Permanent => self.suppress(&bounce.recipients, Reason::PermanentBounce).await,
             BounceType::Transient | BounceType::Undetermined if bounce.blames_the_address() => {
-                let mut suppressed = false;
+                let (mut suppressed, now) = (false, self.ambient.now());
                 for address in self.but_support(&bounce.recipients) {
-                    let noted = self.own.note_transient_bounce(address, &bounce.feedback_id, self.ambient.now()).await?;
+                    let at = bounce.bounced_at.unwrap_or(now);
+                    let noted = self.own.note_transient_bounce(address, TransientBounce { id: &bounce.feedback_id, at }, now).await?;
                     if noted >= TRANSIENT_BOUNCES_MAX {
                         suppressed |= self.suppress(std::slice::from_ref(address), Reason::TransientBounces).await?;
                     }

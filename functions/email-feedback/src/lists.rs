@@ -9,22 +9,23 @@ use lambda_kit::{
     dynamodb::{DynamoDb, failure},
     warm_up::{Knock, Opening},
 };
-use mailer::suppression::{Reason, Suppressions};
+use mailer::suppression::{Reason, Suppressions, TransientBounce};
 
 /// Our own list, which every mail is checked against before it is sent.
 pub trait OwnList {
     /// Puts `address` on the list for good: one UpdateItem. The first time and the first reason stay.
     async fn suppress(&self, address: &EmailAddress, reason: Reason, now: Timestamp) -> Result<(), Failure>;
-    /// Notes a bounce that may pass: one UpdateItem. Returns how many different ones are noted.
-    async fn note_transient_bounce(&self, address: &EmailAddress, feedback_id: &str, now: Timestamp) -> Result<usize, Failure>;
+    /// Notes a bounce that may pass: one UpdateItem, and one more where others have faded. Returns how many different ones
+    /// there were lately, this one included.
+    async fn note_transient_bounce(&self, address: &EmailAddress, bounce: TransientBounce<'_>, now: Timestamp) -> Result<usize, Failure>;
 }
 
 impl<D: DynamoDb> OwnList for Suppressions<D> {
     async fn suppress(&self, address: &EmailAddress, reason: Reason, now: Timestamp) -> Result<(), Failure> {
         self.suppress(address, reason, now).await
     }
-    async fn note_transient_bounce(&self, address: &EmailAddress, feedback_id: &str, now: Timestamp) -> Result<usize, Failure> {
-        self.note_transient_bounce(address, feedback_id, now).await
+    async fn note_transient_bounce(&self, address: &EmailAddress, bounce: TransientBounce<'_>, now: Timestamp) -> Result<usize, Failure> {
+        self.note_transient_bounce(address, bounce, now).await
     }
 }
 

@@ -2,20 +2,27 @@
 
 use super::*;
 use domain::Timestamp;
-use lambda_kit::Kind;
+use lambda_kit::{
+    Kind,
+    batch::{Attribute, Batch, Delayed, Hide, Parked, Queue, QueueError},
+    publish::NoTopic,
+};
+use mailer::suppression::FADES_AFTER;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Our list in memory: the first reason stays, a bounce counts once.
 #[derive(Default)]
 struct Memory {
     suppressed: RefCell<BTreeMap<String, Reason>>,
-    bounces: RefCell<BTreeMap<String, BTreeSet<String>>>,
+    bounces: RefCell<BTreeMap<String, BTreeSet<(Timestamp, String)>>>,
     dies_after: Cell<bool>,
 }
 
@@ -29,10 +36,11 @@ impl OwnList for Memory {
         self.suppressed.borrow_mut().entry(address.canonical()).or_insert(reason);
         if self.dies_after.take() { Err(died()) } else { Ok(()) }
     }
-    async fn note_transient_bounce(&self, address: &EmailAddress, feedback_id: &str, _: Timestamp) -> Result<usize, Failure> {
+    async fn note_transient_bounce(&self, address: &EmailAddress, bounce: TransientBounce<'_>, now: Timestamp) -> Result<usize, Failure> {
         let mut bounces = self.bounces.borrow_mut();
         let noted = bounces.entry(address.canonical()).or_default();
-        noted.insert(feedback_id.to_owned());
+        noted.insert((bounce.at, bounce.id.to_owned()));
+        noted.retain(|(at, _)| now.duration_since(*at) <= FADES_AFTER);
         if self.dies_after.take() { Err(died()) } else { Ok(noted.len()) }
     }
 }
@@ -108,7 +116,7 @@ async fn suppressed_by(event: &Value) -> Vec<(String, Reason)> {
 
 #[tokio::test]
 async fn an_address_that_takes_no_mail_is_suppressed_at_once() {
-    for name in ["bounce-permanent", "bounce-on-suppression-list"] {
+    for name in ["bounce-permanent", "bounce-on-suppression-list", "bounce-tags-null"] {
         assert_eq!(suppressed_by(&fixture(name)).await, [(ADA.into(), Reason::PermanentBounce)], "{name}");
     }
 }
@@ -148,6 +156,22 @@ async fn bounces_that_may_pass_suppress_when_there_are_too_many_different_ones()
     }
     assert_eq!(own_list(&feedback), [(ADA.into(), Reason::TransientBounces)]);
     assert_eq!(feedback.account.suppressed.borrow()[0], (ADA.to_owned(), Reason::TransientBounces));
+}
+
+/// Five bounces over a year are a mailbox that was full now and then; five within a month are one that takes no mail.
+#[tokio::test]
+async fn transient_bounces_that_lie_a_month_back_do_not_suppress() {
+    let day = |days: u64| (Clock.now() - Duration::from_secs(24 * 60 * 60 * days)).to_string();
+    for (days, suppresses) in [([120, 90, 60, 31, 0], false), ([29, 20, 10, 5, 0], true)] {
+        let feedback = feedback();
+        let mut event = fixture("bounce-transient");
+        for (n, days) in days.into_iter().enumerate() {
+            event["bounce"]["feedbackId"] = json!(format!("feedback-{n}"));
+            event["bounce"]["timestamp"] = json!(day(days));
+            hear(&feedback, &event.to_string()).await.unwrap();
+        }
+        assert_eq!(!own_list(&feedback).is_empty(), suppresses, "{days:?}");
+    }
 }
 
 #[tokio::test]
@@ -274,6 +298,92 @@ fn what_is_no_event_or_an_unknown_one_is_parked_and_nothing_of_it_is_quoted() {
         assert_eq!(failure.kind, Kind::Permanent, "{body}");
         assert!(["UnreadableMailEvent", "UnknownMailEvent"].contains(&failure.error_type.as_str()));
         assert!(!failure.chain().to_lowercase().contains("ada"), "{}", failure.chain());
+    }
+}
+
+/// Every member of every documented event, at any depth.
+fn pointers(value: &Value, at: &str, pointers: &mut Vec<String>) {
+    let members: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(name, member)| (name.replace('~', "~0").replace('/', "~1"), member)).collect(),
+        Value::Array(members) => members.iter().enumerate().map(|(place, member)| (place.to_string(), member)).collect(),
+        _ => return,
+    };
+    for (name, member) in members {
+        let at = format!("{at}/{name}");
+        pointers.push(at.clone());
+        self::pointers(member, &at, pointers);
+    }
+}
+
+#[test]
+fn null_means_what_a_missing_member_means() {
+    for (name, event) in fixtures() {
+        let mut all = Vec::new();
+        pointers(&event, "", &mut all);
+        for at in all {
+            let (parent, member) = at.rsplit_once('/').unwrap();
+            let (mut with_null, mut without) = (event.clone(), event.clone());
+            *with_null.pointer_mut(&at).unwrap() = Value::Null;
+            let Some(Value::Object(parent)) = without.pointer_mut(parent) else { continue };
+            parent.remove(&member.replace("~1", "/"));
+            let read = |event: Value| MailEvent::parse(&event.to_string()).map_err(|failure| failure.error_type);
+            assert_eq!(read(with_null), read(without), "{name}{at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_bounce_only_its_type_and_an_address_are_needed() {
+    for event in [
+        json!({"eventType": "Bounce", "bounce": {"bounceType": "Permanent"}, "mail": {"destination": [ADA], "tags": {"template": null}}}),
+        json!({"eventType": "Bounce", "mail": {"destination": null},
+            "bounce": {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": null}, {"emailAddress": ADA}]}}),
+    ] {
+        assert_eq!(suppressed_by(&event).await, [(ADA.into(), Reason::PermanentBounce)], "{event}");
+    }
+}
+
+/// A queue of which only what is parked matters.
+#[derive(Default)]
+struct Parking(RefCell<Vec<Parked>>);
+
+impl Queue for Parking {
+    async fn hide(&self, messages: &[Hide]) -> Vec<Result<(), QueueError>> {
+        panic!("{messages:?}")
+    }
+    async fn park(&self, parked: Parked) -> Result<(), QueueError> {
+        self.0.borrow_mut().push(parked);
+        Ok(())
+    }
+    async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
+        panic!("{messages:?}")
+    }
+}
+
+/// What other settings than the configuration set's send: the reason names the setting and how it is changed.
+#[tokio::test]
+async fn what_other_settings_send_is_parked_with_what_to_do() {
+    for (name, error_type, says) in [
+        ("sns-envelope", "SnsEnvelope", "RawMessageDelivery"),
+        ("identity-bounce", "IdentityNotification", "set-identity-notification-topic"),
+        ("identity-subscribed", "IdentityNotification", "set-identity-notification-topic"),
+        ("received-mail", "InboundNotification", "receipt rule"),
+    ] {
+        let batch = Batch { consumer: feedback(), publisher: NoTopic, queue: Parking::default(), ambient: Clock };
+        let record = json!({"messageId": "m", "receiptHandle": "r", "body": fixture(&format!("parked/{name}")).to_string(),
+            "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:feedback"});
+        let event = serde_json::from_value(json!({"Records": [record]})).unwrap();
+        let answer = batch.handle(event, Instant::now() + Duration::from_secs(10)).await;
+        assert!(answer.batch_item_failures.is_empty(), "{name} is not parked at its first receive");
+        let parked = batch.queue.0.borrow();
+        let said = |wanted: &str| {
+            let (_, attribute) = parked[0].attributes.iter().find(|(name, _)| name == wanted).unwrap();
+            let Attribute::Text { value, .. } = attribute else { panic!("{attribute:?}") };
+            value.clone()
+        };
+        assert_eq!(said("ErrorType"), error_type, "{name}");
+        assert!(said("ErrorMessage").contains(says) && !said("ErrorMessage").contains("ada"), "{name}: {}", said("ErrorMessage"));
     }
 }
 

@@ -27,7 +27,7 @@ use domain::{
 };
 use http::{Answer, Http, NoAnswer};
 use jiff::SignedDuration;
-use lambda_kit::{Failure, message::Delivery, warm_up::Opening};
+use lambda_kit::{Failure, foreign_json::null_as_default, message::Delivery, warm_up::Opening};
 use pace::{Endpoint, Pace};
 use serde::Deserialize;
 use std::{fmt, time::Duration};
@@ -432,7 +432,7 @@ struct Intent {
     id: String,
     status: Status,
     created: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     metadata: Metadata,
     #[serde(default)]
     latest_charge: Option<Charge>,
@@ -466,7 +466,7 @@ struct Metadata {
 #[serde(untagged)]
 enum Charge {
     Expanded {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "null_as_default")]
         payment_method_details: Details,
     },
     Other(serde::de::IgnoredAny),
@@ -474,7 +474,7 @@ enum Charge {
 
 #[derive(Debug, Default, Deserialize)]
 struct Details {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     card: Card,
 }
 

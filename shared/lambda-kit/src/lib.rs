@@ -8,6 +8,7 @@ mod connector;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 mod failure;
+pub mod foreign_json;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod message;

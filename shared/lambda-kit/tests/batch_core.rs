@@ -138,6 +138,32 @@ async fn a_message_that_can_never_pass_is_parked_at_once_with_its_reason() {
     assert_eq!((&parked[0].group_id, &parked[0].deduplication_id), (&None, &None), "a Standard queue takes neither");
 }
 
+/// Raw message delivery is off, of whichever subscription: an operator reads so, not that a column of some JSON is wrong.
+#[tokio::test(start_paused = true)]
+async fn a_message_in_an_sns_envelope_is_parked_as_such() {
+    let core = core();
+    let envelope = json!({
+        "id": "a", "Type": "Notification", "MessageId": "x", "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",
+        "Message": json!({"id": "a"}).to_string(), "Timestamp": "2026-05-04T10:11:12Z"
+    });
+    // The members of the envelope alone: a consumer that can read a body is never told otherwise.
+    let readable = record(envelope.clone());
+    let mut enveloped = record(envelope.clone());
+    let mut body = envelope;
+    body.as_object_mut().unwrap().remove("id");
+    enveloped["body"] = body.to_string().into();
+    assert_eq!(run(&core, [readable]).await, NONE);
+    assert!(core.queue.parked.borrow().is_empty());
+    assert_eq!(run(&core, [enveloped]).await, NONE);
+    let [parked] = &core.queue.parked.borrow()[..] else { panic!("not parked") };
+    let said = |name: &str| match parked.attributes.iter().find(|(known, _)| known == name) {
+        Some((_, Attribute::Text { value, .. })) => value.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(said("ErrorType"), "SnsEnvelope");
+    assert!(said("ErrorMessage").contains("raw message delivery is off"), "{}", said("ErrorMessage"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_parked_message_has_at_most_ten_attributes_and_its_reasons_come_first() {
     let core = core();

@@ -581,6 +581,12 @@ async fn what_is_given_up_is_freed_unless_it_is_taken() {
     }
 }
 
+#[test]
+fn an_intent_whose_metadata_is_null_is_read() {
+    let text = format!("{{\"id\":\"pi_1\",\"status\":\"requires_capture\",\"created\":{CREATED},\"metadata\":null}}");
+    assert_eq!(serde_json::from_str::<Intent>(&text).unwrap().metadata.order_id, None);
+}
+
 #[tokio::test]
 async fn a_hold_without_an_end_lapses_at_the_shortest_window() {
     let stub = Stub::start().await;

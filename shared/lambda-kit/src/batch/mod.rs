@@ -25,7 +25,7 @@ pub use park::{ATTRIBUTES_MAX, EMPTY_BODY, Parked};
 pub use sqs::{SqsQueue, run};
 
 use crate::{
-    Ambient, Failure, Kind,
+    Ambient, Failure, Kind, foreign_json,
     message::{Delivery, Handled, Incoming, Outgoing},
     publish::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, PublishError, Publisher},
     trace,
@@ -223,7 +223,8 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
         let mut record = Record::from_sqs(message);
         if record.incoming.is_none() {
             let read = std::panic::catch_unwind(AssertUnwindSafe(|| self.consumer.read(&record.body)));
-            record.incoming = Some(read.unwrap_or_else(|panic| Err(panicked(&*panic))));
+            let read = read.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            record.incoming = Some(read.map_err(|failure| in_envelope(&record.body).unwrap_or(failure)));
         }
         record
     }
@@ -422,6 +423,16 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
             tracing::warn!(%error, "messages could not be hidden and wait for the queue's visibility timeout instead");
         }
     }
+}
+
+/// Why no consumer can read a body that SNS has wrapped. Without this each would park it as unreadable, which names neither the
+/// cause nor what to do.
+fn in_envelope(body: &str) -> Option<Failure> {
+    foreign_json::is_sns_envelope(body).then(|| {
+        let why = "the message came inside an SNS envelope: raw message delivery is off. Set RawMessageDelivery to true on the subscription \
+                   of this queue; this message stays in its envelope and can only be read by a person, then discarded";
+        Failure::permanent("SnsEnvelope", why)
+    })
 }
 
 /// The fate that a record ends with.

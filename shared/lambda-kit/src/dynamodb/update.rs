@@ -15,6 +15,7 @@ pub struct Update {
     set: Vec<String>,
     add: Vec<String>,
     remove: Vec<String>,
+    delete: Vec<String>,
     conditions: Vec<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
@@ -75,6 +76,14 @@ impl Update {
     pub fn add_to_set(mut self, attribute: &str, member: &str) -> Self {
         let clause = format!("{} {}", self.name(attribute), self.value(AttributeValue::Ss(vec![member.to_owned()])));
         self.add.push(clause);
+        self
+    }
+    /// Takes `members` out of a string set. An expression may name a set once, so not beside [`Update::add_to_set`]; and a set that
+    /// loses its last member is gone.
+    #[must_use]
+    pub fn remove_from_set(mut self, attribute: &str, members: Vec<String>) -> Self {
+        let clause = format!("{} {}", self.name(attribute), self.value(AttributeValue::Ss(members)));
+        self.delete.push(clause);
         self
     }
     /// Adds `amount` to a number, which counts from 0 where it is missing.
@@ -161,8 +170,8 @@ impl Update {
     /// `UpdateExpression`, `ConditionExpression` (if any), names and values, for use in a transaction.
     pub fn into_parts(self) -> (String, Option<String>, HashMap<String, String>, HashMap<String, AttributeValue>) {
         let clause = |keyword: &str, parts: &[String]| (!parts.is_empty()).then(|| format!("{keyword} {}", parts.join(", ")));
-        let expression: Vec<_> =
-            [clause("SET", &self.set), clause("ADD", &self.add), clause("REMOVE", &self.remove)].into_iter().flatten().collect();
+        let clauses = [("SET", &self.set), ("ADD", &self.add), ("REMOVE", &self.remove), ("DELETE", &self.delete)];
+        let expression: Vec<_> = clauses.into_iter().filter_map(|(keyword, parts)| clause(keyword, parts)).collect();
         let condition = (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "));
         (expression.join(" "), condition, self.names, self.values)
     }
@@ -200,6 +209,8 @@ mod tests {
         assert_eq!(condition.unwrap(), format!("{room} AND attribute_not_exists(#n1)"));
         let (expression, ..) = Update::new().set("state", string("shut")).remove("mark").into_parts();
         assert_eq!(expression, "SET #n0 = :v0 REMOVE #n1");
+        let (expression, ..) = Update::new().remove_from_set("kinds", vec!["k".into()]).set("a", string("b")).into_parts();
+        assert_eq!(expression, "SET #n1 = :v1 DELETE #n0 :v0");
         let (_, condition, ..) = Update::new().if_below("mails", 5).if_absent("shut").into_parts();
         assert_eq!(condition.unwrap(), "(attribute_not_exists(#n0) OR #n0 < :v0) AND attribute_not_exists(#n1)");
         let (expression, condition, ..) = Update::new().add("available", 2).into_parts();
