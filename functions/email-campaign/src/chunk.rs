@@ -3,9 +3,12 @@
 //! [`EmailCampaign`](crate::EmailCampaign) does what is decided here. It refuses to know a clock, a table or SES: state and
 //! answers go in, what is to be written next comes out.
 
-use crate::ledger::{Obstacle, Skip, State};
+use crate::{
+    ledger::{Obstacle, Skip, State},
+    refusal::{Advice, Blame, of_call, of_entry},
+};
 use domain::{CustomerId, Timestamp};
-use lambda_kit::Failure;
+use lambda_kit::{Failure, Kind};
 use std::time::Duration;
 
 /// How often a recipient is tried whom SES fails to take for a passing reason of their own. With [`RETRY_AFTER`] between
@@ -14,6 +17,9 @@ pub const ATTEMPTS_MAX: u32 = 5;
 /// How long a campaign waits before it tries released recipients again. A rate that was exceeded has long recovered, and a
 /// fault that passes is mostly gone.
 pub const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How many recipients may be refused alone, in one slice, while SES has accepted no mail of the campaign. Each may be the one of
+/// thousands that SES cannot read; five in a row are not, and the template is to blame.
+pub const SUSPECTS_MAX: u32 = 5;
 /// Longest code that is stored. SES's have at most 32 characters.
 const CODE_CHARS_MAX: usize = 64;
 
@@ -122,46 +128,21 @@ pub enum Then {
     On,
     /// With the same chunk, in a while.
     Again(Duration),
+    /// With each half of the same chunk: SES refused it as a whole and did not say for whose sake.
+    Halve,
+    /// With the next chunk: a recipient was refused alone, and nobody was accepted yet who would prove that it is not the template.
+    /// [`SUSPECTS_MAX`] of these, and the campaign is parked for this.
+    Suspect(Failure),
     /// Not now: the message is retried, or parked, and the campaign goes on here.
     Stop(Failure),
 }
 
-/// Whose fault a refusal is, and so what becomes of the recipient and of the campaign.
-enum Blame {
-    /// Nobody's: tried again, a bounded number of times.
-    Moment,
-    /// Our rate: tried again, not counted, for it says nothing about the recipient.
-    Rate,
-    /// The account's or the configuration's: somebody must act, the recipients wait.
-    Account,
-    /// The mail's own: final.
-    Mail,
-}
-
-fn blame(status: &str) -> Blame {
-    match status {
-        "TRANSIENT_FAILURE" => Blame::Moment,
-        "ACCOUNT_THROTTLED" => Blame::Rate,
-        // SES's model and its documentation spell three of them differently; both are understood.
-        "ACCOUNT_DAILY_QUOTA_EXCEEDED"
-        | "ACCOUNT_SENDING_PAUSED"
-        | "ACCOUNT_SUSPENDED"
-        | "CONFIGURATION_SET_DOES_NOT_EXIST"
-        | "CONFIGURATION_SET_NOT_FOUND"
-        | "CONFIGURATION_SET_SENDING_PAUSED"
-        | "INVALID_SENDING_POOL_NAME"
-        | "MAIL_FROM_DOMAIN_NOT_VERIFIED"
-        | "TEMPLATE_DOES_NOT_EXIST"
-        | "TEMPLATE_NOT_FOUND" => Blame::Account,
-        _ => Blame::Mail,
-    }
-}
-
-/// What follows from `answer` to a call that had these claims' recipients, with the attempt each is.
-pub fn outcome(answer: Answer, claims: &[(CustomerId, u32)]) -> Outcome {
+/// What follows from `answer` to a call that had these claims' recipients, with the attempt each is; `proven` says whether SES has
+/// accepted a mail of this campaign before.
+pub fn outcome(answer: Answer, claims: &[(CustomerId, u32)], proven: bool) -> Outcome {
     match answer {
         Answer::Entries(entries) => after_entries(entries, claims),
-        Answer::Refused(code) => Outcome { marks: claims.iter().map(|claim| release(claim, false)).collect(), then: after_refusal(code) },
+        Answer::Refused(code) => after_refusal(&code, claims, proven),
         Answer::Silence(code) => {
             let what = format_args!("SES gave no answer that can be relied on, and {} recipients are in doubt", claims.len());
             Outcome { marks: Vec::new(), then: Then::Stop(Failure::transient(code, what)) }
@@ -176,18 +157,17 @@ fn after_entries(entries: Vec<Entry>, claims: &[(CustomerId, u32)]) -> Outcome {
         let mark = match entry {
             Entry::Silence => continue,
             Entry::Accepted(message_id) => (customer_id, State::Sent { message_id }),
-            Entry::Refused(status) => match blame(&status) {
+            Entry::Refused(status) => match of_entry(&status) {
                 Blame::Mail => failed(customer_id, &status),
                 Blame::Moment if attempt >= ATTEMPTS_MAX => failed(customer_id, &status),
                 fault => {
-                    let counted = matches!(fault, Blame::Moment);
-                    if matches!(fault, Blame::Account) {
-                        let what = "SES takes no mail of the account, or not with this configuration; the campaign waits";
-                        outcome.then = Then::Stop(Failure::transient(code(&status), what));
-                    } else if matches!(outcome.then, Then::On) {
-                        outcome.then = Then::Again(RETRY_AFTER);
+                    match stops(fault, &status) {
+                        // What people must do comes before what passes by itself.
+                        Some(failure) if !is_for_people(&outcome.then) => outcome.then = Then::Stop(failure),
+                        None if matches!(outcome.then, Then::On) => outcome.then = Then::Again(RETRY_AFTER),
+                        _ => {}
                     }
-                    release(claim, counted)
+                    release(claim, fault == Blame::Moment)
                 }
             },
         };
@@ -196,15 +176,33 @@ fn after_entries(entries: Vec<Entry>, claims: &[(CustomerId, u32)]) -> Outcome {
     outcome
 }
 
-fn after_refusal(code: String) -> Then {
-    match code.as_str() {
-        "TooManyRequestsException" | "ThrottlingException" | "Throttling" => Then::Again(RETRY_AFTER),
-        // The request itself is wrong. Which recipient's part of it SES does not say, and marking one chunk after the other
-        // as failed for a broken template would lose the campaign: it is parked, and goes on here when it is sent again.
-        "BadRequestException" | "ValidationException" | "SerializationException" | "InvalidRequest" => {
-            Then::Stop(Failure::permanent(code, "SES calls the mail itself wrong: look at the template and the list's next line"))
+fn is_for_people(then: &Then) -> bool {
+    matches!(then, Then::Stop(failure) if failure.kind == Kind::Permanent)
+}
+
+/// A call that SES refused as a whole mailed nobody. Where the mail is to blame, it may be one recipient's or everybody's. A half that
+/// is accepted proves the first, and halving ends at the culprit, after `2 × log₂ 50` calls; where nothing is ever accepted, calling
+/// one recipient after the other failed for a broken template would lose the campaign.
+fn after_refusal(code: &str, claims: &[(CustomerId, u32)], proven: bool) -> Outcome {
+    let all = |counted| claims.iter().map(|claim| release(claim, counted)).collect();
+    let blamed = of_call(code);
+    match (blamed, claims) {
+        (Blame::Mail, [(customer_id, _)]) if proven => Outcome { marks: vec![failed(*customer_id, code)], then: Then::On },
+        (Blame::Mail, [(_, attempt)]) => {
+            let failure = Failure::permanent(self::code(code), Advice(code));
+            Outcome { marks: all(true), then: if *attempt >= ATTEMPTS_MAX { Then::Stop(failure) } else { Then::Suspect(failure) } }
         }
-        _ => Then::Stop(Failure::transient(code, "SES takes no mail of the account, or not with this configuration; the campaign waits")),
+        (Blame::Mail, _) => Outcome { marks: all(false), then: Then::Halve },
+        _ => Outcome { marks: all(false), then: stops(blamed, code).map_or(Then::Again(RETRY_AFTER), Then::Stop) },
+    }
+}
+
+/// Why a campaign cannot go on by itself; [`None`] where it can, in a moment.
+fn stops(blamed: Blame, code: &str) -> Option<Failure> {
+    match blamed {
+        Blame::Moment | Blame::Rate | Blame::Mail => None,
+        Blame::Later => Some(Failure::transient(self::code(code), "SES takes no more mail of the account for now; the campaign waits")),
+        Blame::People => Some(Failure::permanent(self::code(code), Advice(code))),
     }
 }
 
@@ -233,7 +231,6 @@ pub fn unsettled(marks: Vec<(CustomerId, State)>, obstacles: Vec<Obstacle>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lambda_kit::Kind;
 
     fn customer(n: u32) -> CustomerId {
         CustomerId::from_email(&format!("c{n}@example.com").parse().unwrap())
@@ -294,7 +291,7 @@ mod tests {
             Entry::Refused("not a word of SES's: ada@example.com".into()),
         ];
         let claims: Vec<_> = [1, 1, 1, ATTEMPTS_MAX, 3, 1, 1].into_iter().zip(0..).map(|(attempt, n)| (customer(n), attempt)).collect();
-        let Outcome { marks, then } = outcome(Answer::Entries(entries), &claims);
+        let Outcome { marks, then } = outcome(Answer::Entries(entries), &claims, false);
         let failed = |code: &str| State::Failed { code: code.into() };
         let expected = [
             (0, State::Sent { message_id: "id-0".into() }),
@@ -311,22 +308,30 @@ mod tests {
     #[test]
     fn entries_that_the_answer_does_not_have_stay_in_doubt() {
         let claims = [(customer(0), 1), (customer(1), 1)];
-        let Outcome { marks, then } = outcome(Answer::Entries(vec![Entry::Accepted("id".into())]), &claims);
+        let Outcome { marks, then } = outcome(Answer::Entries(vec![Entry::Accepted("id".into())]), &claims, false);
         assert_eq!((marks.len(), matches!(then, Then::On)), (1, true));
     }
 
     #[test]
     fn a_fault_of_the_account_releases_and_stops_whatever_else_is_in_the_answer() {
         let claims = [(customer(0), 2), (customer(1), 1), (customer(2), 1)];
-        for status in
-            ["ACCOUNT_DAILY_QUOTA_EXCEEDED", "ACCOUNT_SENDING_PAUSED", "CONFIGURATION_SET_NOT_FOUND", "MAIL_FROM_DOMAIN_NOT_VERIFIED"]
-        {
+        for (status, kind) in [
+            ("ACCOUNT_DAILY_QUOTA_EXCEEDED", Kind::Transient),
+            ("ACCOUNT_SENDING_PAUSED", Kind::Permanent),
+            ("CONFIGURATION_SET_NOT_FOUND", Kind::Permanent),
+            ("MAIL_FROM_DOMAIN_NOT_VERIFIED", Kind::Permanent),
+        ] {
             let entries = ["TRANSIENT_FAILURE", status, "ACCOUNT_THROTTLED"].map(|status| Entry::Refused(status.into()));
-            let Outcome { marks, then } = outcome(Answer::Entries(entries.into()), &claims);
+            let Outcome { marks, then } = outcome(Answer::Entries(entries.into()), &claims, false);
             assert_eq!(marks[1], (customer(1), State::Released { attempts: 0 }), "not counted");
             assert_eq!(marks.len(), 3);
             let Then::Stop(failure) = then else { panic!("{status} does not stop") };
-            assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, status));
+            assert_eq!((failure.kind, failure.error_type.as_str()), (kind, status));
+        }
+        for order in [["ACCOUNT_DAILY_QUOTA_EXCEEDED", "ACCOUNT_SUSPENDED"], ["ACCOUNT_SUSPENDED", "ACCOUNT_DAILY_QUOTA_EXCEEDED"]] {
+            let entries = order.map(|status| Entry::Refused(status.into()));
+            let then = outcome(Answer::Entries(entries.into()), &claims, false).then;
+            assert!(matches!(then, Then::Stop(failure) if failure.error_type == "ACCOUNT_SUSPENDED"), "{order:?}");
         }
     }
 
@@ -335,15 +340,15 @@ mod tests {
         let claims = [(customer(0), 1), (customer(1), 4)];
         for (code, kind) in [
             ("TooManyRequestsException", None),
-            ("AccountSuspendedException", Some(Kind::Transient)),
-            ("SendingPausedException", Some(Kind::Transient)),
+            ("AccountSuspendedException", Some(Kind::Permanent)),
+            ("SendingPausedException", Some(Kind::Permanent)),
+            ("MailFromDomainNotVerifiedException", Some(Kind::Permanent)),
+            ("NotFoundException", Some(Kind::Permanent)),
+            ("AccessDeniedException", Some(Kind::Permanent)),
             ("LimitExceededException", Some(Kind::Transient)),
-            ("MailFromDomainNotVerifiedException", Some(Kind::Transient)),
-            ("NotFoundException", Some(Kind::Transient)),
-            ("AccessDeniedException", Some(Kind::Transient)),
-            ("BadRequestException", Some(Kind::Permanent)),
+            ("SomethingNew", Some(Kind::Transient)),
         ] {
-            let Outcome { marks, then } = outcome(Answer::Refused(code.into()), &claims);
+            let Outcome { marks, then } = outcome(Answer::Refused(code.into()), &claims, true);
             let released = [(customer(0), State::Released { attempts: 0 }), (customer(1), State::Released { attempts: 3 })];
             assert_eq!(marks, released, "{code}");
             match (then, kind) {
@@ -355,8 +360,27 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_refused_as_a_whole_is_halved_and_alone_it_fails_once_another_was_accepted() {
+        for code in ["BadRequestException", "MessageRejected", "NotVerified", "ValidationException"] {
+            let of = |claims: &[(CustomerId, u32)], proven| outcome(Answer::Refused(code.into()), claims, proven);
+            for proven in [false, true] {
+                let Outcome { marks, then } = of(&[(customer(0), 1), (customer(1), 4)], proven);
+                let released = [(customer(0), State::Released { attempts: 0 }), (customer(1), State::Released { attempts: 3 })];
+                assert_eq!((marks.as_slice(), matches!(then, Then::Halve)), (released.as_slice(), true), "{code}");
+            }
+            let Outcome { marks, then } = of(&[(customer(0), 1)], true);
+            assert_eq!((&marks[0].1, matches!(then, Then::On)), (&State::Failed { code: code.into() }, true));
+            let Outcome { marks, then } = of(&[(customer(0), 1)], false);
+            assert_eq!(marks[0].1, State::Released { attempts: 1 });
+            assert!(matches!(then, Then::Suspect(failure) if failure.kind == Kind::Permanent && failure.error_type == code));
+            let Outcome { then, .. } = of(&[(customer(0), ATTEMPTS_MAX)], false);
+            assert!(matches!(then, Then::Stop(failure) if failure.kind == Kind::Permanent));
+        }
+    }
+
+    #[test]
     fn a_call_without_an_answer_marks_nobody_and_stops() {
-        let Outcome { marks, then } = outcome(Answer::Silence("Timeout".into()), &[(customer(0), 1)]);
+        let Outcome { marks, then } = outcome(Answer::Silence("Timeout".into()), &[(customer(0), 1)], true);
         assert_eq!(marks, []);
         assert!(matches!(then, Then::Stop(failure) if failure.kind == Kind::Transient && failure.error_type == "Timeout"));
     }

@@ -4,6 +4,10 @@
 //! it is; and each recipient has one, `<campaign>/<customer>`, that says what was decided and what became of it. It refuses
 //! to decide: every write carries the condition that its step was decided on.
 //!
+//! A campaign that ended with nobody mailed may start again, as another run of its name. The recipients of the second run have rows
+//! of their own, `<campaign>/2/<customer>`, so that a recipient who was skipped or failed is decided on anew; and a worker that is
+//! late writes nothing into a run that is not its own.
+//!
 //! ```text
 //!   (none) ─┬─▶ skipped                                  decided: not mailed
 //!           └─▶ sending ─┬─▶ sent                        SES has it
@@ -18,13 +22,17 @@ use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use domain::{CustomerId, Timestamp};
 use lambda_kit::{
     Ambient, Failure,
-    dynamodb::{self, Created, Table, Transacted, Update, attribute, number, record, string, transact},
+    dynamodb::{self, Created, Table, Transacted, Update, Updated, attribute, number, record, string, transact},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The table's partition key.
 pub const KEY: &str = "mail_id";
+/// Which run of its name a campaign's row is about.
+const RUN: &str = "run";
+/// How many were mailed or may have been.
+const MAILED: &str = "mailed";
 /// Most recipients of a chunk: what SES takes in one call (`BulkEmailEntries`,
 /// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>). Their claims fit one transaction, and their customers and
 /// suppressions, a hundred keys, one BatchGetItem.
@@ -44,13 +52,33 @@ pub struct Campaign {
     /// What it sends, and to whom: a start with another fingerprint is not this campaign.
     #[serde(flatten)]
     pub fingerprint: Fingerprint,
+    /// Which run of the name it is, counted from 1.
+    #[serde(default = "first_run")]
+    pub run: u32,
     /// The first line of the list that is not yet worked through.
     pub next_line: u32,
-    /// When it was first started.
+    /// Whether SES has accepted a mail of it: then a mail that it refuses is not the template's fault.
+    #[serde(default)]
+    pub accepted: bool,
+    /// When this run was started.
     pub started_at: Timestamp,
     /// When its report was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// How many were mailed or may have been, once the report is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailed: Option<u32>,
+}
+
+const fn first_run() -> u32 {
+    1
+}
+
+impl Campaign {
+    /// Whether its name is free for another start, also with another list: it has ended, and surely nobody was mailed.
+    pub fn may_start_again(&self) -> bool {
+        self.finished_at.is_some() && self.mailed == Some(0)
+    }
 }
 
 /// What a campaign sends, and to whom.
@@ -99,6 +127,13 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Whether SES has the mail.
+    pub fn is_sent(&self) -> bool {
+        matches!(self, Self::Sent { .. })
+    }
+}
+
 /// Why somebody on the list is not mailed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,17 +170,26 @@ pub enum Obstacle {
 pub trait Ledger {
     /// Creates the campaign's row, or returns the one that is there: one PutItem.
     async fn open(&self, campaign: &Campaign) -> Result<Created<Campaign>, Failure>;
+    /// Makes of `over`, which [may start again](Campaign::may_start_again), the run `new`; false where another start was first: one
+    /// UpdateItem.
+    async fn start_again(&self, over: &Campaign, new: &Campaign) -> Result<bool, Failure>;
     /// Writes all of `wishes`, each on the condition that it was made for, or none: one TransactWriteItems.
-    async fn claim(&self, campaign: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure>;
+    async fn claim(&self, campaign: &Campaign, wishes: &[Wish]) -> Result<Written, Failure>;
     /// Writes what became of the rows of `claim`, all or none, each only while it is `sending` by that claim: one
     /// TransactWriteItems.
-    async fn settle(&self, campaign: &CampaignId, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure>;
-    /// Notes how far the campaign is: one UpdateItem.
-    async fn advance(&self, campaign: &CampaignId, next_line: u32) -> Result<(), Failure>;
-    /// Notes that the report is written; the first time stays: one UpdateItem.
-    async fn finish(&self, campaign: &CampaignId, at: Timestamp) -> Result<(), Failure>;
+    async fn settle(&self, campaign: &Campaign, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure>;
+    /// Notes how far the campaign is, and where it is so that SES has accepted a mail of it: one UpdateItem.
+    ///
+    /// # Errors
+    /// Transient, where the campaign has been started again since.
+    async fn advance(&self, campaign: &Campaign, next_line: u32, accepted: bool) -> Result<(), Failure>;
+    /// Notes that the report is written, and how many were mailed or may have been; the first time stays: one UpdateItem.
+    ///
+    /// # Errors
+    /// Transient, where the campaign has been started again since.
+    async fn finish(&self, campaign: &Campaign, at: Timestamp, mailed: u32) -> Result<(), Failure>;
     /// The rows of up to [`ROWS_MAX`] different recipients, of those that have one: BatchGetItem, strongly consistent.
-    async fn rows(&self, campaign: &CampaignId, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure>;
+    async fn rows(&self, campaign: &Campaign, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure>;
 }
 
 /// A recipient's row.
@@ -170,8 +214,26 @@ impl<A: Ambient> LedgerTable<A> {
     }
 }
 
-fn mail_id(campaign: &CampaignId, customer: &CustomerId) -> String {
-    format!("{campaign}/{customer}")
+fn mail_id(campaign: &Campaign, customer: &CustomerId) -> String {
+    match campaign {
+        Campaign { campaign_id, run: 0..=1, .. } => format!("{campaign_id}/{customer}"),
+        Campaign { campaign_id, run, .. } => format!("{campaign_id}/{run}/{customer}"),
+    }
+}
+
+impl<A> LedgerTable<A> {
+    /// Updates the campaign's row while it is the run that `campaign` is of; false where it is another.
+    async fn change(&self, campaign: &Campaign, update: Update) -> Result<bool, Failure> {
+        let update = update.if_absent_or_equals(RUN, number(campaign.run.into()));
+        match self.table.update::<Campaign>(campaign.campaign_id.as_str(), update).await? {
+            Updated::Now(_) => Ok(true),
+            Updated::Refused(_) => Ok(false),
+        }
+    }
+}
+
+fn started_again() -> Failure {
+    Failure::transient("CampaignStartedAgain", "the campaign has been started again since this worker began")
 }
 
 impl<A: Ambient> Ledger for LedgerTable<A> {
@@ -179,7 +241,7 @@ impl<A: Ambient> Ledger for LedgerTable<A> {
         self.table.create(campaign).await
     }
 
-    async fn claim(&self, campaign: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure> {
+    async fn claim(&self, campaign: &Campaign, wishes: &[Wish]) -> Result<Written, Failure> {
         let action = |wish: &Wish| {
             let mail_id = mail_id(campaign, &wish.customer_id);
             match wish.over {
@@ -194,7 +256,7 @@ impl<A: Ambient> Ledger for LedgerTable<A> {
         written(transact(self.table.client(), actions).await?)
     }
 
-    async fn settle(&self, campaign: &CampaignId, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
+    async fn settle(&self, campaign: &Campaign, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
         let action = |(customer, state): &(CustomerId, State)| {
             let update = Update::new().set_all(state)?.if_equals("state", string("sending"));
             self.table.change(&mail_id(campaign, customer), update.if_equals("claim", number(claim)))
@@ -203,15 +265,24 @@ impl<A: Ambient> Ledger for LedgerTable<A> {
         written(transact(self.table.client(), actions).await?)
     }
 
-    async fn advance(&self, campaign: &CampaignId, next_line: u32) -> Result<(), Failure> {
-        self.table.write(campaign.as_str(), Update::new().set("next_line", number(next_line.into()))).await
+    async fn start_again(&self, over: &Campaign, new: &Campaign) -> Result<bool, Failure> {
+        let update = Update::new().set_all(&new.fingerprint)?.set(RUN, number(new.run.into())).set("next_line", number(0));
+        let update = update.set("started_at", attribute(&new.started_at)?).remove("finished_at").remove("accepted");
+        self.change(over, update.remove(MAILED).if_equals(MAILED, number(0))).await
     }
 
-    async fn finish(&self, campaign: &CampaignId, at: Timestamp) -> Result<(), Failure> {
-        self.table.write(campaign.as_str(), Update::new().set_once("finished_at", attribute(&at)?)).await
+    async fn advance(&self, campaign: &Campaign, next_line: u32, accepted: bool) -> Result<(), Failure> {
+        let update = Update::new().set("next_line", number(next_line.into()));
+        let update = if accepted { update.set("accepted", attribute(&true)?) } else { update };
+        if self.change(campaign, update).await? { Ok(()) } else { Err(started_again()) }
     }
 
-    async fn rows(&self, campaign: &CampaignId, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure> {
+    async fn finish(&self, campaign: &Campaign, at: Timestamp, mailed: u32) -> Result<(), Failure> {
+        let update = Update::new().set_once("finished_at", attribute(&at)?).set_once(MAILED, number(mailed.into()));
+        if self.change(campaign, update).await? { Ok(()) } else { Err(started_again()) }
+    }
+
+    async fn rows(&self, campaign: &Campaign, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure> {
         let key = |customer: &CustomerId| HashMap::from([(KEY.to_owned(), string(mail_id(campaign, customer)))]);
         let keys = KeysAndAttributes::builder().set_keys(Some(customers.iter().map(key).collect())).consistent_read(true);
         let request = [(self.table.name(), keys)];

@@ -16,6 +16,10 @@
 //! errors, mailing nobody and mailing twice, the first is the one that marketing can afford. The wait that keeps the rate
 //! comes before the claim, so that the window in which a death leaves doubt is one call long.
 //!
+//! One address that SES cannot read makes it refuse all fifty of a call. A chunk that is refused so is given back and mailed in halves,
+//! down to the recipient, who is marked `failed`; see [`chunk`] for how a broken template is told from a bad address. Of what only
+//! people can change nothing is waited for: the message is parked, see [`refusal`].
+//!
 //! A campaign takes longer than an invocation. It is worked on in slices of [`WORK_FOR`]; between them its message waits
 //! for a moment and comes again. Each slice is a message of its own, so that its receives count failures alone. A process that
 //! dies between two messages leaves both: two workers on one campaign, which the claims keep apart, and the report ends both.
@@ -27,6 +31,7 @@ pub mod lists;
 pub mod pace;
 mod read;
 pub mod recipients;
+pub mod refusal;
 pub mod report;
 pub mod samples;
 pub mod ses;
@@ -35,7 +40,7 @@ pub mod templates;
 
 pub use start::{CampaignId, InvalidStart, ListKey, Start};
 
-use chunk::{Then, Wish, narrow, outcome, skip, unsettled};
+use chunk::{SUSPECTS_MAX, Then, Wish, narrow, outcome, skip, unsettled};
 use domain::CustomerId;
 use lambda_kit::{
     Ambient, Failure,
@@ -111,9 +116,9 @@ where
         let campaign = self.open(start, object.etag).await?;
         let mut again = None;
         if campaign.finished_at.is_none() {
-            again = self.work(start, &lines, campaign.next_line, began + WORK_FOR).await?;
+            again = self.work(start, &campaign, &lines, began + WORK_FOR).await?;
             if again.is_none() {
-                again = if began.elapsed() > REPORT_WITHIN { Some(AGAIN_AFTER) } else { self.finish(start, &lines).await? };
+                again = if began.elapsed() > REPORT_WITHIN { Some(AGAIN_AFTER) } else { self.finish(start, &campaign, &lines).await? };
             }
         }
         Ok(Handled { publish: Vec::new(), look_again_after: again.map(|after| after.max(AGAIN_AFTER)) })
@@ -121,54 +126,91 @@ where
 }
 
 impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> EmailCampaign<L, R, U, B, S, A> {
-    /// The campaign that `start` begins, or goes on with.
+    /// The campaign that `start` begins, begins again, or goes on with.
     async fn open(&self, start: &Start, etag: String) -> Result<Campaign, Failure> {
         let fingerprint = Fingerprint { template: start.template.name.to_owned(), list: start.list.to_string(), etag };
         let new = Campaign {
             campaign_id: start.campaign_id.clone(),
             fingerprint,
+            run: 1,
             next_line: 0,
+            accepted: false,
             started_at: self.ambient.now(),
             finished_at: None,
+            mailed: None,
         };
         match self.ledger.open(&new).await? {
             Created::New => Ok(new),
+            Created::Exists(old) if old.may_start_again() => {
+                let again = Campaign { run: old.run.saturating_add(1), ..new };
+                if !self.ledger.start_again(&old, &again).await? {
+                    return Err(Failure::transient("LostRace", "another start of this campaign was faster"));
+                }
+                let (campaign_id, run) = (again.campaign_id.as_str(), again.run);
+                tracing::info!(campaign = "started_again", campaign_id, run, "campaign");
+                Ok(again)
+            }
             Created::Exists(old) if old.fingerprint == new.fingerprint => Ok(old),
             Created::Exists(_) => Err(Failure::permanent(
                 "CampaignChanged",
-                "a campaign of this name was started with another template, another list, or another content of the list: a new one needs \
-                 a new name",
+                "a campaign of this name was started with another template, another list, or another content of the list, and has not \
+                 ended or has mailed somebody: a new one needs a new name",
             )),
         }
     }
 
-    /// Works through the list from the line `next`, until its end or that of the slice; returns after which time to go on.
-    async fn work(&self, start: &Start, lines: &[Line], next: u32, ends: Instant) -> Result<Option<Duration>, Failure> {
-        let recipients: Vec<_> = recipients(lines).filter(|(number, _)| *number >= next).collect();
+    /// Works through the list from where the campaign is, until its end or that of the slice; returns after which time to go on.
+    async fn work(&self, start: &Start, campaign: &Campaign, lines: &[Line], ends: Instant) -> Result<Option<Duration>, Failure> {
+        let recipients: Vec<_> = recipients(lines).filter(|(number, _)| *number >= campaign.next_line).collect();
         if recipients.is_empty() {
             return Ok(None);
         }
         // Also the proof that SES can be reached, before anybody is claimed for it.
         let share = Share::of(self.sender.rate().await?);
+        let mut slice = Slice { start, campaign, share, accepted: campaign.accepted };
+        let mut suspects = 0;
         for chunk in recipients.chunks(share.at_once) {
-            let due = self.pace.borrow().due(Instant::now());
-            if due >= ends {
-                return Ok(Some(due.duration_since(Instant::now())));
+            // What of the chunk is still to be mailed, the next part last: all of it, or halves of what SES refused as a whole.
+            let mut parts = vec![chunk];
+            while let Some(part) = parts.pop() {
+                let due = self.pace.borrow().due(Instant::now());
+                if due >= ends {
+                    return Ok(Some(due.duration_since(Instant::now())));
+                }
+                sleep_until(due).await;
+                let then = self.mail(&mut slice, part).await?;
+                if !slice.accepted && matches!(then, Then::Halve | Then::Suspect(_)) {
+                    // A slice that ended within this chunk has noted nowhere else that somebody was accepted.
+                    let customers: Vec<_> = chunk.iter().map(|(_, recipient)| recipient.customer_id).collect();
+                    slice.accepted = self.ledger.rows(campaign, &customers).await?.values().any(State::is_sent);
+                }
+                match then {
+                    Then::On => {}
+                    Then::Again(after) => return Ok(Some(after)),
+                    Then::Halve => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                    // Decided at the end of the list, if not by then: it was given back.
+                    Then::Suspect(_) if slice.accepted => {}
+                    Then::Suspect(failure) => {
+                        suspects += 1;
+                        if suspects >= SUSPECTS_MAX {
+                            return Err(failure);
+                        }
+                    }
+                    Then::Stop(failure) => return Err(failure),
+                }
             }
-            sleep_until(due).await;
-            match self.mail(start, chunk, share).await? {
-                Then::On => {}
-                Then::Again(after) => return Ok(Some(after)),
-                Then::Stop(failure) => return Err(failure),
-            }
-            let last = chunk.last().map_or(next, |(number, _)| *number);
-            self.ledger.advance(&start.campaign_id, last + 1).await?;
+            let last = chunk.last().map_or(campaign.next_line, |(number, _)| *number);
+            self.ledger.advance(campaign, last + 1, slice.accepted).await?;
         }
         Ok(None)
     }
 
     /// Mails a chunk: those of it who are to be mailed, and have not been.
-    async fn mail(&self, start: &Start, chunk: &[(u32, &Recipient)], share: Share) -> Result<Then, Failure> {
+    async fn mail(&self, slice: &mut Slice<'_>, chunk: &[(u32, &Recipient)]) -> Result<Then, Failure> {
+        let Slice { start, campaign, share, .. } = *slice;
         let chunk: Vec<_> = chunk.iter().map(|(_, recipient)| *recipient).collect();
         let known = self.recipients.look_up(&chunk).await?;
         let mut mails = HashMap::new();
@@ -184,21 +226,22 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
             wishes.push(Wish::new(recipient.customer_id, skip, now, claim));
         }
 
-        let claims: Vec<_> = self.claim(&start.campaign_id, wishes).await?.iter().filter_map(Wish::claimed).collect();
+        let claims: Vec<_> = self.claim(campaign, wishes).await?.iter().filter_map(Wish::claimed).collect();
         if claims.is_empty() {
             return Ok(Then::On);
         }
         let mails: Vec<_> = claims.iter().filter_map(|(customer_id, _)| mails.remove(customer_id)).collect();
         self.pace.borrow_mut().spend(Instant::now(), mails.len(), share);
         let bulk = Bulk { campaign_id: &start.campaign_id, template: start.template, mails };
-        let outcome = outcome(self.sender.send(&bulk).await, &claims);
+        let outcome = outcome(self.sender.send(&bulk).await, &claims, slice.accepted);
+        slice.accepted |= outcome.marks.iter().any(|(_, state)| state.is_sent());
         log(start, claims.len(), &outcome.marks);
-        self.settle(&start.campaign_id, claim, outcome.marks).await?;
+        self.settle(campaign, claim, outcome.marks).await?;
         Ok(outcome.then)
     }
 
     /// Claims whom nobody has claimed, and writes down who is skipped; returns what was written.
-    async fn claim(&self, campaign: &CampaignId, mut wishes: Vec<Wish>) -> Result<Vec<Wish>, Failure> {
+    async fn claim(&self, campaign: &Campaign, mut wishes: Vec<Wish>) -> Result<Vec<Wish>, Failure> {
         for retry in 0..TRIES_MAX {
             if wishes.is_empty() {
                 return Ok(wishes);
@@ -218,7 +261,7 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
 
     /// Writes down what became of claims. Tried again after any failure: what SES said is known here alone, and whoever is
     /// not written down is in doubt for ever.
-    async fn settle(&self, campaign: &CampaignId, claim: u64, mut marks: Vec<(CustomerId, State)>) -> Result<(), Failure> {
+    async fn settle(&self, campaign: &Campaign, claim: u64, mut marks: Vec<(CustomerId, State)>) -> Result<(), Failure> {
         let mut failed = Failure::transient("TransactionConflict", format_args!("other transactions stood in the way {TRIES_MAX} times"));
         for retry in 0..TRIES_MAX {
             if marks.is_empty() {
@@ -235,25 +278,37 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
     }
 
     /// Writes the report, if every recipient's fate is final; otherwise returns after which time to look again.
-    async fn finish(&self, start: &Start, lines: &[Line]) -> Result<Option<Duration>, Failure> {
+    async fn finish(&self, start: &Start, campaign: &Campaign, lines: &[Line]) -> Result<Option<Duration>, Failure> {
         let recipients: Vec<_> = recipients(lines).map(|(_, recipient)| recipient.customer_id).collect();
         let mut rows = HashMap::with_capacity(recipients.len());
         for customers in recipients.chunks(ROWS_MAX) {
-            rows.extend(self.ledger.rows(&start.campaign_id, customers).await?);
+            rows.extend(self.ledger.rows(campaign, customers).await?);
         }
         match report::standing(lines, &rows, self.ambient.now())? {
             Standing::Wait(after) => Ok(Some(after)),
-            Standing::Unfinished(line) => self.ledger.advance(&start.campaign_id, line).await.map(|()| Some(AGAIN_AFTER)),
+            Standing::Unfinished(line) => {
+                let accepted = rows.values().any(State::is_sent);
+                self.ledger.advance(campaign, line, accepted).await.map(|()| Some(AGAIN_AFTER))
+            }
             Standing::Over(report, counts) => {
                 self.lists.write_report(&start.campaign_id, report).await?;
-                self.ledger.finish(&start.campaign_id, self.ambient.now()).await?;
                 let report::Counts { sent, failed, skipped, in_doubt, unusable } = counts;
+                self.ledger.finish(campaign, self.ambient.now(), sent + in_doubt).await?;
                 let (campaign_id, template) = (start.campaign_id.as_str(), start.template.name);
                 tracing::info!(campaign = "finished", campaign_id, template, sent, failed, skipped, in_doubt, unusable, "campaign");
                 Ok(None)
             }
         }
     }
+}
+
+/// A slice of a campaign that is being worked on.
+struct Slice<'c> {
+    start: &'c Start,
+    campaign: &'c Campaign,
+    share: Share,
+    /// Whether SES has accepted a mail of the campaign.
+    accepted: bool,
 }
 
 /// Whom a list names, each once, with the number of the line.
@@ -267,7 +322,7 @@ fn recipients(lines: &[Line]) -> impl Iterator<Item = (u32, &Recipient)> {
 /// One line per call to SES, which metric filters count by.
 fn log(start: &Start, claimed: usize, marks: &[(CustomerId, State)]) {
     let count = |of: fn(&State) -> bool| marks.iter().filter(|(_, state)| of(state)).count();
-    let sent = count(|state| matches!(state, State::Sent { .. }));
+    let sent = count(State::is_sent);
     let failed = count(|state| matches!(state, State::Failed { .. }));
     let released = count(|state| matches!(state, State::Released { .. }));
     let in_doubt = claimed - marks.len();

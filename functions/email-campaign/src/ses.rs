@@ -7,6 +7,7 @@
 use crate::{
     CampaignId,
     chunk::{Answer, Entry},
+    refusal::{self, Advice, Blame, NOT_VERIFIED},
     templates::Template,
 };
 use aws_sdk_sesv2::{
@@ -25,7 +26,10 @@ use lambda_kit::{
     sdk::{code, failure},
     warm_up::{Knock, Opening},
 };
-use mailer::{OrdersAddress, ses::TEMPLATE_TAG};
+use mailer::{
+    OrdersAddress,
+    ses::{TEMPLATE_TAG, is_about_an_identity},
+};
 use std::{fmt, time::Duration};
 
 /// How long a call may take. SES answers for fifty recipients within a second or two; eight leave room for a slow one, and
@@ -121,7 +125,11 @@ fn entry(mail: &BulkMail) -> Result<BulkEmailEntry, BuildError> {
 
 impl Sender for Ses {
     async fn rate(&self) -> Result<u32, Failure> {
-        let account = self.0.client().get_account().send().await.map_err(|error| failure("GetAccount", error))?;
+        let account = self.0.client().get_account().send().await.map_err(|error| match code(&error) {
+            // As for a mail: a role that lacks a permission does not gain it by waiting.
+            code if refusal::of_call(code) == Blame::People => Failure::permanent(code, Advice(code)),
+            _ => failure("GetAccount", error),
+        })?;
         // Saturates, and cuts off a fraction: slower, never faster.
         Ok(account.send_quota.map_or(0, |quota| quota.max_send_rate as u32))
     }
@@ -147,7 +155,7 @@ fn fate(result: BulkEmailEntryResult) -> Entry {
 /// What a failed call says: that none is out, or nothing. Only an answer that names a fault of the request, or of the
 /// account, is an answer; after a fault of SES's own, some may be out.
 fn after(error: &SdkError<SendBulkEmailError>) -> Answer {
-    let word = code(error).to_owned();
+    let word = if error.as_service_error().is_some_and(is_about_an_identity) { NOT_VERIFIED } else { code(error) }.to_owned();
     let refused = match error {
         SdkError::ConstructionFailure(_) => true,
         SdkError::ServiceError(context) => {

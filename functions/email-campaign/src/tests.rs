@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    chunk::{ATTEMPTS_MAX, Answer, Entry as Sent, Known, RETRY_AFTER},
+    chunk::{ATTEMPTS_MAX, Answer, Entry as Sent, Known, RETRY_AFTER, SUSPECTS_MAX},
     ledger::Skip,
     lists::Object,
     report::IN_DOUBT_AFTER,
@@ -37,11 +37,16 @@ struct World {
     known: HashMap<String, Known>,
     per_second: u32,
     campaign: RefCell<Option<Campaign>>,
-    rows: RefCell<HashMap<CustomerId, State>>,
+    /// By run and recipient.
+    rows: RefCell<HashMap<(u32, CustomerId), State>>,
     mailed: RefCell<Vec<(Instant, String)>>,
     report: RefCell<Option<String>>,
     /// What SES does with the next calls; then it takes everything.
     ses: RefCell<VecDeque<Ses>>,
+    /// SES refuses each call as a whole that has one of these addresses.
+    unreadable: RefCell<Vec<String>>,
+    /// How often SES was asked to send.
+    sendings: Cell<usize>,
     /// How many of the next settlements are written without an answer.
     lost_settlements: Cell<u32>,
     began: Instant,
@@ -67,6 +72,8 @@ impl World {
             mailed: RefCell::default(),
             report: RefCell::default(),
             ses: RefCell::default(),
+            unreadable: RefCell::default(),
+            sendings: Cell::default(),
             lost_settlements: Cell::default(),
             began: Instant::now(),
             dice: Cell::new(0x9e37_79b9_7f4a_7c15),
@@ -111,13 +118,13 @@ impl World {
     }
 
     /// Writes all of `new` if the condition holds for each, or says what stood in the way.
-    fn transact(&self, new: &[(CustomerId, State)], fits: impl Fn(usize, Option<&State>) -> bool) -> Written {
+    fn transact(&self, run: u32, new: &[(CustomerId, State)], fits: impl Fn(usize, Option<&State>) -> bool) -> Written {
         assert!((1..=ledger::CHUNK_MAX).contains(&new.len()), "one transaction has {} actions", new.len());
         let mut rows = self.rows.borrow_mut();
         if let Some(contended) = self.contended(new.len()) {
             return contended;
         }
-        let obstacle = |(n, (id, _)): (usize, &(CustomerId, State))| match rows.get(id) {
+        let obstacle = |(n, (id, _)): (usize, &(CustomerId, State))| match rows.get(&(run, *id)) {
             row if fits(n, row) => Obstacle::Nothing,
             row => Obstacle::Row(row.expect("a row that is gone").clone()),
         };
@@ -125,7 +132,7 @@ impl World {
         if obstacles.iter().any(|obstacle| *obstacle != Obstacle::Nothing) {
             return Written::None(obstacles);
         }
-        rows.extend(new.iter().cloned());
+        rows.extend(new.iter().cloned().map(|(id, state)| ((run, id), state)));
         Written::All
     }
 
@@ -275,19 +282,30 @@ impl Ledger for Port<'_> {
         };
         Ok(self.call(open).await)
     }
-    async fn claim(&self, _: &CampaignId, wishes: &[Wish]) -> Result<Written, Failure> {
+    async fn start_again(&self, over: &Campaign, new: &Campaign) -> Result<bool, Failure> {
+        let start = |world: &World| {
+            let mut stored = world.campaign.borrow_mut();
+            let stored = stored.as_mut().unwrap();
+            let is_it = stored.run == over.run && stored.mailed == Some(0);
+            if is_it {
+                *stored = new.clone();
+            }
+            is_it
+        };
+        Ok(self.call(start).await)
+    }
+    async fn claim(&self, campaign: &Campaign, wishes: &[Wish]) -> Result<Written, Failure> {
         let new: Vec<_> = wishes.iter().map(|wish| (wish.customer_id, wish.becomes.clone())).collect();
         let fits = |n: usize, row: Option<&State>| match (wishes[n].over, row) {
             (None, None) => true,
             (Some(attempts), Some(State::Released { attempts: found })) => attempts == *found,
             _ => false,
         };
-        Ok(self.call(|world| world.transact(&new, fits)).await)
+        Ok(self.call(|world| world.transact(campaign.run, &new, fits)).await)
     }
-    async fn settle(&self, _: &CampaignId, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
-        let written = self
-            .call(|world| world.transact(marks, |_, row| matches!(row, Some(State::Sending { claim: found, .. }) if *found == claim)))
-            .await;
+    async fn settle(&self, campaign: &Campaign, claim: u64, marks: &[(CustomerId, State)]) -> Result<Written, Failure> {
+        let is_it = |_: usize, row: Option<&State>| matches!(row, Some(State::Sending { claim: found, .. }) if *found == claim);
+        let written = self.call(|world| world.transact(campaign.run, marks, is_it)).await;
         let lost = self.lost_settlements.get();
         self.lost_settlements.set(lost.saturating_sub(1));
         if lost > 0 || self.rough && self.random().is_multiple_of(4) {
@@ -295,19 +313,39 @@ impl Ledger for Port<'_> {
         }
         Ok(written)
     }
-    async fn advance(&self, _: &CampaignId, next_line: u32) -> Result<(), Failure> {
-        self.call(|world| world.campaign.borrow_mut().as_mut().unwrap().next_line = next_line).await;
-        Ok(())
+    async fn advance(&self, campaign: &Campaign, next_line: u32, accepted: bool) -> Result<(), Failure> {
+        self.change(campaign, |stored| {
+            stored.next_line = next_line;
+            stored.accepted |= accepted;
+        })
+        .await
     }
-    async fn finish(&self, _: &CampaignId, at: Timestamp) -> Result<(), Failure> {
-        let finish = |world: &World| *world.campaign.borrow_mut().as_mut().unwrap().finished_at.get_or_insert(at);
-        self.call(finish).await;
-        Ok(())
+    async fn finish(&self, campaign: &Campaign, at: Timestamp, mailed: u32) -> Result<(), Failure> {
+        self.change(campaign, |stored| {
+            stored.finished_at.get_or_insert(at);
+            stored.mailed.get_or_insert(mailed);
+        })
+        .await
     }
-    async fn rows(&self, _: &CampaignId, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure> {
+    async fn rows(&self, campaign: &Campaign, customers: &[CustomerId]) -> Result<HashMap<CustomerId, State>, Failure> {
         assert!((1..=ROWS_MAX).contains(&customers.len()));
-        let row = |world: &World, id| Some((id, world.rows.borrow().get(&id)?.clone()));
+        let row = |world: &World, id| Some((id, world.rows.borrow().get(&(campaign.run, id))?.clone()));
         Ok(self.call(|world| customers.iter().filter_map(|id| row(world, *id)).collect()).await)
+    }
+}
+
+impl Port<'_> {
+    async fn change(&self, campaign: &Campaign, change: impl FnOnce(&mut Campaign)) -> Result<(), Failure> {
+        let change = |world: &World| {
+            let mut stored = world.campaign.borrow_mut();
+            let stored = stored.as_mut().unwrap();
+            if stored.run != campaign.run {
+                return Err(Failure::transient("CampaignStartedAgain", "not its run"));
+            }
+            change(stored);
+            Ok(())
+        };
+        self.call(change).await
     }
 }
 
@@ -324,6 +362,10 @@ impl Sender for Port<'_> {
                 world.mailed.borrow_mut().push((Instant::now(), mail.to.canonical()));
                 Sent::Accepted(format!("id-{customer}"))
             };
+            world.sendings.set(world.sendings.get() + 1);
+            if bulk.mails.iter().any(|mail| world.unreadable.borrow().contains(&mail.to.canonical())) {
+                return Answer::Refused("BadRequestException".to_owned());
+            }
             match world.ses.borrow_mut().pop_front() {
                 None => Answer::Entries(bulk.mails.iter().map(post).collect()),
                 Some(Ses::Refuses(code)) => Answer::Refused(code.to_owned()),
@@ -513,7 +555,7 @@ async fn a_slice_ends_in_time_and_the_next_goes_on_where_it_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_mailed_nobody_and_all_are_tried_again() {
-    for code in ["TooManyRequestsException", "SendingPausedException", "LimitExceededException", "NotFoundException"] {
+    for code in ["TooManyRequestsException", "LimitExceededException"] {
         let world = World::willing(120);
         world.ses.replace(vec![Ses::Refuses(code); 3].into());
         let failures = until_the_end(&world).await;
@@ -568,14 +610,134 @@ async fn a_quota_that_is_used_up_in_the_middle_of_a_call_makes_the_campaign_wait
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mail_that_ses_calls_wrong_parks_the_campaign_which_goes_on_when_it_is_sent_again() {
-    let world = World::willing(120);
-    world.ses.replace([Ses::Refuses("BadRequestException")].into());
-    let failures = until_the_end(&world).await;
-    assert_eq!((failures.len(), failures[0].kind, failures[0].error_type.as_str()), (1, Kind::Permanent, "BadRequestException"));
-    assert_eq!((world.mailed.borrow().len(), world.report.borrow().is_none()), (0, true));
-    assert!(until_the_end(&world).await.is_empty());
-    world.check(0);
+async fn what_only_people_change_parks_the_campaign_at_once_and_it_goes_on_when_it_is_sent_back() {
+    for code in [
+        "AccessDeniedException",
+        "SendingPausedException",
+        "AccountSuspendedException",
+        "MailFromDomainNotVerifiedException",
+        "NotFoundException",
+    ] {
+        let world = World::willing(120);
+        world.ses.replace([Ses::Refuses(code)].into());
+        let failures = until_the_end(&world).await;
+        assert_eq!((failures.len(), failures[0].kind, failures[0].error_type.as_str()), (1, Kind::Permanent, code));
+        assert_eq!((world.sendings.get(), world.mailed.borrow().len(), world.report.borrow().is_none()), (1, 0, true));
+        assert!(until_the_end(&world).await.is_empty());
+        world.check(0);
+    }
+}
+
+/// What must be true where SES could not read some addresses: `bad` of `all`.
+fn check_narrowed(world: &World, all: usize, bad: usize) {
+    assert_eq!((world.count("sent"), world.count("failed:BadRequestException")), (all - bad, bad));
+    let mails = world.mails();
+    assert_eq!(mails.len(), all - bad);
+    assert!(mails.values().all(|count| *count == 1), "somebody was mailed twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_address_fails_alone_and_the_rest_of_its_call_is_mailed() {
+    for bad in [vec![7], vec![7, 60, 61, 199], (50..100).collect()] {
+        let world = World::willing(200);
+        world.unreadable.replace(bad.iter().map(|n| address(*n)).collect());
+        assert!(until_the_end(&world).await.is_empty());
+        check_narrowed(&world, 200, bad.len());
+        // A call for each chunk, and two for each time that one is halved: six times on the way to one of fifty.
+        let calls_max = 4 + (bad.len() * 2 * 6).min(2 * 50);
+        assert!(world.sendings.get() <= calls_max, "{} calls for {bad:?}", world.sendings.get());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_address_before_anybody_was_accepted_is_left_for_later() {
+    for (bad, per_second) in [([0, 1, 2], 1), ([0, 1, 2], 400), ([0, 3, 8], 40)] {
+        let mut world = World::willing(20);
+        world.per_second = per_second;
+        world.unreadable.replace(bad.map(address).into());
+        assert!(until_the_end(&world).await.is_empty());
+        check_narrowed(&world, 20, 3);
+    }
+}
+
+/// The process that saw the one acceptance is gone, and the rest of its chunk is a bad address.
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_before_a_death_proves_that_the_template_is_right() {
+    let world = || {
+        let mut world = World::willing(2);
+        world.per_second = 8;
+        world.unreadable.replace(vec![address(1)]);
+        world
+    };
+    let calls = {
+        let world = world();
+        until_the_end(&world).await;
+        world.calls.get()
+    };
+    for (call, after) in (0..calls).flat_map(|call| [(call, false), (call, true)]) {
+        let world = world();
+        world.dies_at.set(Some((call, after)));
+        let failures = until_the_end(&world).await;
+        // Where the death left the good one in doubt, nobody was accepted.
+        if world.mailed.borrow().is_empty() || world.rows.borrow().values().any(|row| matches!(row, State::Sending { .. })) {
+            continue;
+        }
+        assert!(failures.is_empty(), "{failures:?} after a death at call {call}");
+        check_narrowed(&world, 2, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_ses_refuses_fails_nobody_and_parks_the_campaign_after_a_few_calls() {
+    for per_second in [1, 40, 400] {
+        let mut world = World::willing(120);
+        world.per_second = per_second;
+        world.unreadable.replace((0..120).map(address).collect());
+        let failures = until_the_end(&world).await;
+        assert_eq!((failures.len(), failures[0].kind, failures[0].error_type.as_str()), (1, Kind::Permanent, "BadRequestException"));
+        assert!(failures[0].message.contains("the template"), "{}", failures[0].message);
+        assert_eq!((world.mailed.borrow().len(), world.report.borrow().is_none()), (0, true));
+        let calls_max = usize::try_from(SUSPECTS_MAX).unwrap() + 2 * 6;
+        assert!(world.sendings.get() <= calls_max, "{} calls", world.sendings.get());
+        world.unreadable.take();
+        assert!(until_the_end(&world).await.is_empty());
+        world.check(0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_bad_addresses_alone_is_parked_and_goes_round_no_more() {
+    let world = World::willing(2);
+    world.unreadable.replace((0..2).map(address).collect());
+    for _ in 0..2 {
+        let failures = until_the_end(&world).await;
+        assert_eq!((failures.len(), failures[0].kind, failures[0].error_type.as_str()), (1, Kind::Permanent, "BadRequestException"));
+    }
+    assert!(world.sendings.get() <= 3 * usize::try_from(ATTEMPTS_MAX).unwrap() + 3, "{} calls", world.sendings.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_while_it_narrows_mails_nobody_twice() {
+    let world = || {
+        let world = World::willing(60);
+        world.unreadable.replace([3, 30].map(address).into());
+        world
+    };
+    let calls = {
+        let world = world();
+        until_the_end(&world).await;
+        world.calls.get()
+    };
+    for (call, after) in (0..calls).flat_map(|call| [(call, false), (call, true)]) {
+        let world = world();
+        world.dies_at.set(Some((call, after)));
+        assert!(until_the_end(&world).await.is_empty());
+        assert_eq!(world.dies_at.get(), None, "call {call} never came");
+        assert!(world.mails().values().all(|count| *count == 1), "somebody was mailed twice");
+        let counts = ["sent", "failed:BadRequestException", "in_doubt"].map(|of| world.count(of));
+        assert_eq!(counts.iter().sum::<usize>(), 60, "{counts:?}");
+        assert!(counts[2] <= 50 && counts[1] <= 2, "{counts:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -630,18 +792,87 @@ async fn a_list_that_is_refused_writes_nothing_so_that_it_may_be_mended_under_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_without_anybody_ends_with_a_report_and_asks_ses_nothing() {
-    let world = World::new("", HashMap::new());
+async fn a_list_that_names_nobody_ends_with_a_report_and_asks_ses_nothing() {
+    let world = World::new("nobody,Ada,V\n", HashMap::new());
     assert!(until_the_end(&world).await.is_empty());
-    assert_eq!(world.report.borrow().as_deref(), Some("line,address,result,message_id\n"));
+    assert_eq!(world.results(), [("nobody".to_owned(), "invalid_address".to_owned())]);
     assert_eq!(world.calls.get(), 4, "the list, the campaign, the report, the end");
+}
+
+/// The lists of a campaign that mails nobody, for one reason or another, and of one that mails 60.
+fn in_vain(world: &mut World, why: &str) -> (Object, Object) {
+    let good = world.list.borrow().clone();
+    let bad = Object { etag: "e0".into(), ..good.clone() };
+    match why {
+        "nobody is a customer" => world.known.clear(),
+        "no line has an address" => return (Object { bytes: b"email,name,voucher\nnobody,Ada,V\n".to_vec(), ..bad }, good),
+        "nobody has agreed yet" => world.known.values_mut().for_each(|known| known.takes_marketing_mail = Some(false)),
+        _ => _ = world.ses.replace([Ses::RefusesOf(ALL_OF_TWO, "MESSAGE_REJECTED")].into()),
+    }
+    (bad, good)
+}
+const ALL_OF_TWO: &[&str] = &["c0@example.com", "c1@example.com"];
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_that_mailed_nobody_can_be_started_again_under_its_name() {
+    for why in ["nobody is a customer", "no line has an address", "nobody has agreed yet", "ses rejects everybody"] {
+        let mut world = World::willing(2);
+        let known = world.known.clone();
+        let (bad, good) = in_vain(&mut world, why);
+        world.list.replace(bad);
+        assert!(until_the_end(&world).await.is_empty());
+        assert_eq!((world.count("sent"), world.campaign.borrow().as_ref().unwrap().mailed), (0, Some(0)), "{why}");
+        // Another list, and what was wrong is not wrong any more.
+        world.known = known;
+        world.list.replace(good);
+        assert!(until_the_end(&world).await.is_empty(), "{why}");
+        world.check(0);
+        assert_eq!(world.mailed.borrow().len(), 2, "{why}");
+        world.list.borrow_mut().etag = "e2".into();
+        assert_eq!(until_the_end(&world).await[0].error_type, "CampaignChanged", "a name that mailed somebody is spent");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_that_may_have_mailed_somebody_is_not_started_again() {
+    let world = World::willing(1);
+    world.ses.replace([Ses::Silence].into());
+    until_the_end(&world).await;
+    assert_eq!((world.count("in_doubt"), world.count("sent")), (1, 0));
+    until_the_end(&world).await;
+    world.list.borrow_mut().etag = "e2".into();
+    assert_eq!(until_the_end(&world).await[0].error_type, "CampaignChanged");
+    assert_eq!(world.mailed.borrow().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_starts_after_one_that_mailed_nobody_mail_everybody_once_wherever_one_dies() {
+    let started = async |dies_at: Option<(usize, bool)>| {
+        let mut world = World::willing(60);
+        let known = std::mem::take(&mut world.known);
+        until_the_end(&world).await;
+        world.known = known;
+        let before = world.calls.get();
+        world.dies_at.set(dies_at.map(|(call, after)| (before + call, after)));
+        let (a, b) = tokio::join!(until_the_end(&world), until_the_end(&world));
+        let passes = |failure: &Failure| failure.kind == Kind::Transient;
+        assert!(a.iter().chain(&b).all(passes), "{a:?} {b:?}");
+        world.check(50);
+        world.calls.get() - before
+    };
+    let calls = started(None).await;
+    for call in 0..calls {
+        for after in [false, true] {
+            started(Some((call, after))).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_of_another_worker_is_waited_for_before_anything_is_reported() {
     let world = World::willing(1);
     let ada = CustomerId::from_email(&address(0).parse::<EmailAddress>().unwrap());
-    world.rows.borrow_mut().insert(ada, State::Sending { attempt: 1, claimed_at: world.now(), claim: 7 });
+    world.rows.borrow_mut().insert((1, ada), State::Sending { attempt: 1, claimed_at: world.now(), claim: 7 });
     let handled = deliver(&process(&world, &Notify::new())).await.unwrap().unwrap();
     assert_eq!((handled.look_again_after, world.report.borrow().is_none()), (Some(IN_DOUBT_AFTER), true));
     until_the_end(&world).await;
@@ -654,7 +885,7 @@ async fn whom_another_worker_gave_back_is_mailed_before_the_campaign_ends() {
     let who = CustomerId::from_email(&address(5).parse::<EmailAddress>().unwrap());
     until_the_end(&world).await;
     // As if the other worker had been on that chunk all the time, and was refused.
-    world.rows.borrow_mut().insert(who, State::Released { attempts: 1 });
+    world.rows.borrow_mut().insert((1, who), State::Released { attempts: 1 });
     world.mailed.borrow_mut().retain(|(_, to)| *to != address(5));
     world.campaign.borrow_mut().as_mut().unwrap().finished_at = None;
     assert!(until_the_end(&world).await.is_empty());
@@ -665,11 +896,11 @@ async fn whom_another_worker_gave_back_is_mailed_before_the_campaign_ends() {
 async fn who_unsubscribes_between_two_attempts_is_not_tried_again() {
     let mut world = World::willing(2);
     let who = CustomerId::from_email(&address(1).parse::<EmailAddress>().unwrap());
-    world.rows.borrow_mut().insert(who, State::Released { attempts: 1 });
+    world.rows.borrow_mut().insert((1, who), State::Released { attempts: 1 });
     world.known.insert(address(1), Known { takes_marketing_mail: Some(false), suppressed: false });
     assert!(until_the_end(&world).await.is_empty());
     world.check(0);
-    assert_eq!(world.rows.borrow()[&who], State::Skipped { skip: Skip::NoConsent });
+    assert_eq!(world.rows.borrow()[&(1, who)], State::Skipped { skip: Skip::NoConsent });
 }
 
 #[test]

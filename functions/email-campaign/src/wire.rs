@@ -35,6 +35,19 @@ const ADA: &str = "e507ff26-6a21-519c-adde-1e19920b0ce2";
 fn campaign() -> CampaignId {
     "spring-2026".parse().unwrap()
 }
+/// The campaign as it runs for the first time.
+fn running() -> Campaign {
+    Campaign {
+        campaign_id: campaign(),
+        fingerprint: Fingerprint { template: "newsletter".into(), list: "lists/spring.csv".into(), etag: "\"e1\"".into() },
+        run: 1,
+        next_line: 0,
+        accepted: false,
+        started_at: NOW.parse().unwrap(),
+        finished_at: None,
+        mailed: None,
+    }
+}
 fn ada() -> CustomerId {
     ADA.parse().unwrap()
 }
@@ -119,6 +132,8 @@ async fn only_an_answer_that_blames_the_request_or_the_account_says_that_nobody_
         (400, "BadRequestException", Answer::Refused("BadRequestException".into())),
         (400, "SendingPausedException", Answer::Refused("SendingPausedException".into())),
         (403, "AccessDeniedException", Answer::Refused("AccessDeniedException".into())),
+        // By its words, for it has no code of its own.
+        (400, "MessageRejected", Answer::Refused("NotVerified".into())),
         (500, "InternalFailure", Answer::Silence("InternalFailure".into())),
         (503, "ServiceUnavailable", Answer::Silence("ServiceUnavailable".into())),
         (408, "RequestTimeout", Answer::Silence("RequestTimeout".into())),
@@ -149,12 +164,21 @@ async fn the_rate_is_the_accounts_rounded_down() {
 }
 
 #[tokio::test]
+async fn an_account_that_may_not_be_asked_for_its_rate_is_for_people_at_once() {
+    for (status, code, kind) in [(403, "AccessDeniedException", Kind::Permanent), (429, "TooManyRequestsException", Kind::Transient)] {
+        let aws = Aws::says_all([(status, json!({"__type": code, "message": "not authorized to perform: ses:GetAccount"}))]);
+        let failure = ses(&aws).rate().await.unwrap_err();
+        assert_eq!((failure.kind, failure.error_type.as_str()), (kind, code));
+    }
+}
+
+#[tokio::test]
 async fn a_claim_is_one_transaction_of_rows_that_must_be_new_or_released() {
     let aws = Aws::says_all([(200, json!({}))]);
     let now = NOW.parse().unwrap();
     let fresh = Wish::new(ada(), None, now, u64::MAX);
     let released = Wish { customer_id: bob(), becomes: State::Sending { attempt: 3, claimed_at: now, claim: 7 }, over: Some(2) };
-    assert_eq!(ledger(&aws).claim(&campaign(), &[fresh, released]).await.unwrap(), Written::All);
+    assert_eq!(ledger(&aws).claim(&running(), &[fresh, released]).await.unwrap(), Written::All);
     let mut asked = aws.asked().remove(0);
     assert!(asked["ClientRequestToken"].take().is_string(), "so that the SDK's retry after a lost answer claims once");
     let put = json!({"Put": {
@@ -205,7 +229,7 @@ async fn a_refused_claim_says_what_stood_in_each_rows_way() {
         Obstacle::Row(State::Skipped { skip: Skip::NoConsent }),
         Obstacle::Row(State::Failed { code: "MESSAGE_REJECTED".into() }),
     ];
-    assert_eq!(ledger(&aws).claim(&campaign(), &wishes).await.unwrap(), Written::None(expected.into()));
+    assert_eq!(ledger(&aws).claim(&running(), &wishes).await.unwrap(), Written::None(expected.into()));
     let item = &aws.asked()[0]["TransactItems"][0]["Put"]["Item"];
     assert_eq!(*item, json!({"mail_id": s(&format!("spring-2026/{ADA}")), "state": s("skipped"), "skip": s("unknown")}));
 }
@@ -214,7 +238,7 @@ async fn a_refused_claim_says_what_stood_in_each_rows_way() {
 async fn what_became_of_a_claim_is_written_only_over_that_claim() {
     let aws = Aws::says_all([(200, json!({}))]);
     let marks = [(ada(), State::Sent { message_id: "0100-a".into() }), (bob(), State::Released { attempts: 1 })];
-    assert_eq!(ledger(&aws).settle(&campaign(), 7, &marks).await.unwrap(), Written::All);
+    assert_eq!(ledger(&aws).settle(&running(), 7, &marks).await.unwrap(), Written::All);
     let asked = &aws.asked()[0]["TransactItems"];
     assert_eq!(asked.as_array().unwrap().len(), 2);
     let expected = json!({
@@ -232,22 +256,18 @@ async fn what_became_of_a_claim_is_written_only_over_that_claim() {
 
 #[tokio::test]
 async fn a_campaign_is_created_once_and_then_found_with_its_progress() {
-    let new = Campaign {
-        campaign_id: campaign(),
-        fingerprint: Fingerprint { template: "newsletter".into(), list: "lists/spring.csv".into(), etag: "\"e1\"".into() },
-        next_line: 0,
-        started_at: NOW.parse().unwrap(),
-        finished_at: None,
-    };
+    let new = running();
     let item = json!({
         "mail_id": s("spring-2026"), "template": s("newsletter"), "list": s("lists/spring.csv"), "etag": s("\"e1\""),
-        "next_line": {"N": "0"}, "started_at": s(NOW)
+        "run": {"N": "1"}, "next_line": {"N": "0"}, "accepted": {"BOOL": false}, "started_at": s(NOW)
     });
     let fresh = Aws::says_all([(200, json!({}))]);
     assert_eq!(ledger(&fresh).open(&new).await.unwrap(), Created::New);
     assert_eq!(fresh.asked()[0]["Item"], item);
 
     let mut stored = item;
+    // As a build wrote it that knew no runs.
+    stored.as_object_mut().unwrap().retain(|name, _| name != "run" && name != "accepted");
     (stored["next_line"], stored["finished_at"]) = (json!({"N": "51"}), s(NOW));
     let exists = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "no", "Item": stored});
     let taken = Aws::says_all([(400, exists)]);
@@ -255,17 +275,67 @@ async fn a_campaign_is_created_once_and_then_found_with_its_progress() {
     assert_eq!(ledger(&taken).open(&new).await.unwrap(), Created::Exists(old));
 }
 
+/// The campaign's row as DynamoDB returns it.
+fn stored() -> Value {
+    json!({
+        "mail_id": s("spring-2026"), "template": s("newsletter"), "list": s("lists/spring.csv"), "etag": s("\"e1\""),
+        "run": {"N": "1"}, "next_line": {"N": "51"}, "accepted": {"BOOL": true}, "started_at": s(NOW)
+    })
+}
+
 #[tokio::test]
-async fn progress_is_one_update_of_the_campaigns_row() {
-    let aws = Aws::says_all([(200, json!({}))]);
-    ledger(&aws).advance(&campaign(), 51).await.unwrap();
-    ledger(&aws).finish(&campaign(), NOW.parse().unwrap()).await.unwrap();
-    let [advanced, finished] = &aws.asked()[..] else { panic!("not two calls") };
-    assert_eq!(
-        (&advanced["Key"], &advanced["ExpressionAttributeValues"]),
-        (&json!({"mail_id": s("spring-2026")}), &json!({":v0": {"N": "51"}}))
-    );
-    assert_eq!(finished["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0)");
+async fn progress_is_one_update_of_the_campaigns_row_while_it_is_the_same_run() {
+    let aws = Aws::says_all([(200, json!({ "Attributes": stored() }))]);
+    ledger(&aws).advance(&running(), 51, false).await.unwrap();
+    ledger(&aws).advance(&running(), 51, true).await.unwrap();
+    ledger(&aws).finish(&running(), NOW.parse().unwrap(), 7).await.unwrap();
+    let [advanced, accepted, finished] = &aws.asked()[..] else { panic!("not three calls") };
+    assert_eq!(advanced["Key"], json!({"mail_id": s("spring-2026")}));
+    assert_eq!(advanced["UpdateExpression"], "SET #n0 = :v0");
+    assert_eq!(advanced["ConditionExpression"], "(attribute_not_exists(#n1) OR #n1 = :v1)");
+    assert_eq!(advanced["ExpressionAttributeNames"], json!({"#n0": "next_line", "#n1": "run"}));
+    assert_eq!(advanced["ExpressionAttributeValues"], json!({":v0": {"N": "51"}, ":v1": {"N": "1"}}));
+    assert_eq!(accepted["ExpressionAttributeValues"], json!({":v0": {"N": "51"}, ":v1": {"BOOL": true}, ":v2": {"N": "1"}}));
+    assert_eq!(finished["UpdateExpression"], "SET #n0 = if_not_exists(#n0, :v0), #n1 = if_not_exists(#n1, :v1)");
+    assert_eq!(finished["ExpressionAttributeNames"], json!({"#n0": "finished_at", "#n1": "mailed", "#n2": "run"}));
+    assert_eq!(finished["ConditionExpression"], "(attribute_not_exists(#n2) OR #n2 = :v2)");
+}
+
+#[tokio::test]
+async fn a_worker_of_an_earlier_run_writes_nothing_into_a_later_one() {
+    let refused = testkit::aws::condition_failed(Some(stored()));
+    let aws = Aws::says_all([(400, refused)]);
+    let advanced = ledger(&aws).advance(&running(), 51, true).await.unwrap_err();
+    let finished = ledger(&aws).finish(&running(), NOW.parse().unwrap(), 0).await.unwrap_err();
+    for failure in [advanced, finished] {
+        assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "CampaignStartedAgain"));
+    }
+}
+
+#[tokio::test]
+async fn a_second_run_takes_the_place_of_one_that_mailed_nobody_and_has_rows_of_its_own() {
+    let fingerprint = Fingerprint { template: "newsletter".into(), list: "lists/summer.csv".into(), etag: "\"e2\"".into() };
+    let new = Campaign { run: 2, fingerprint, ..running() };
+    let aws = Aws::says_all([(200, json!({ "Attributes": stored() }))]);
+    assert!(ledger(&aws).start_again(&running(), &new).await.unwrap());
+    let asked = aws.asked().remove(0);
+    assert_eq!(asked["UpdateExpression"], "SET #n0 = :v0, #n1 = :v1, #n2 = :v2, #n3 = :v3, #n4 = :v4, #n5 = :v5 REMOVE #n6, #n7, #n8");
+    assert_eq!(asked["ConditionExpression"], "#n8 = :v6 AND (attribute_not_exists(#n3) OR #n3 = :v7)");
+    let names = json!({"#n0": "etag", "#n1": "list", "#n2": "template", "#n3": "run", "#n4": "next_line", "#n5": "started_at",
+        "#n6": "finished_at", "#n7": "accepted", "#n8": "mailed"});
+    assert_eq!(asked["ExpressionAttributeNames"], names);
+    let values = json!({":v0": s("\"e2\""), ":v1": s("lists/summer.csv"), ":v2": s("newsletter"), ":v3": {"N": "2"}, ":v4": {"N": "0"},
+        ":v5": s(NOW), ":v6": {"N": "0"}, ":v7": {"N": "1"}});
+    assert_eq!(asked["ExpressionAttributeValues"], values);
+
+    let aws = Aws::says_all([(400, testkit::aws::condition_failed(Some(stored())))]);
+    assert!(!ledger(&aws).start_again(&running(), &new).await.unwrap(), "another start was faster");
+
+    let row = json!({"mail_id": s(&format!("spring-2026/2/{ADA}")), "state": s("skipped"), "skip": s("no_consent")});
+    let aws = Aws::says_all([(200, json!({"Responses": {"ledger": [row]}}))]);
+    let rows = ledger(&aws).rows(&new, &[ada()]).await.unwrap();
+    assert_eq!(rows, [(ada(), State::Skipped { skip: Skip::NoConsent })].into());
+    assert_eq!(aws.asked()[0]["RequestItems"]["ledger"]["Keys"], json!([{"mail_id": s(&format!("spring-2026/2/{ADA}"))}]));
 }
 
 #[tokio::test]
@@ -276,7 +346,7 @@ async fn rows_are_read_consistently_and_asked_for_again_where_dynamodb_leaves_th
         (200, json!({"Responses": {"ledger": [row]}, "UnprocessedKeys": left})),
         (200, json!({"Responses": {"ledger": []}, "UnprocessedKeys": {}})),
     ]);
-    let rows = ledger(&aws).rows(&campaign(), &[ada(), bob()]).await.unwrap();
+    let rows = ledger(&aws).rows(&running(), &[ada(), bob()]).await.unwrap();
     assert_eq!(rows, [(ada(), State::Sent { message_id: "0100-a".into() })].into());
     let [first, second] = &aws.asked()[..] else { panic!("not two calls") };
     assert_eq!(first["RequestItems"]["ledger"]["ConsistentRead"], true);
@@ -284,7 +354,7 @@ async fn rows_are_read_consistently_and_asked_for_again_where_dynamodb_leaves_th
     assert_eq!(second["RequestItems"], left);
 
     let aws = Aws::says_all([(200, json!({"Responses": {}, "UnprocessedKeys": left}))]);
-    let failure = ledger(&aws).rows(&campaign(), &[ada(), bob()]).await.unwrap_err();
+    let failure = ledger(&aws).rows(&running(), &[ada(), bob()]).await.unwrap_err();
     assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "UnprocessedKeys"), "half an answer is none");
 }
 

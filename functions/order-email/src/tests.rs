@@ -6,7 +6,7 @@ use domain::{
     event::{CancelReason, CustomerSignedUp, OrderCancelled, OrderPlaced, OrderShipped, PaymentAuthorized, PaymentCaptured, PaymentRef},
     tracking::Fact,
 };
-use lambda_kit::Kind;
+use lambda_kit::{Kind, batch::back_off};
 use mailer::{
     MAIL_AGE_MAX, Mail, SENDING_FOR,
     testing::{Post, failed, one_blank, reads_well},
@@ -62,6 +62,33 @@ async fn hear(world: &World, event: Event) -> Result<(), Failure> {
     assert_eq!(reply, Reply::nothing(), "it announces nothing");
     Ok(())
 }
+/// The figures of docs/guarantees.md: SES accepts a mail, and its answer is lost or late, at each receive.
+#[tokio::test]
+async fn an_answer_that_is_lost_sends_the_mail_again_after_the_claim_is_over() {
+    const RECEIVES: u32 = 20; // OrderEmailQueue's maxReceiveCount
+    let (mut earliest, mut latest, mut most) = (u64::MAX, 0, 0);
+    for seed in 0..1000_u64 {
+        let world = world();
+        let (began, mut sent_at) = (world.post.now.get(), vec![]);
+        for attempt in 1..=RECEIVES {
+            let now = world.post.now.get();
+            world.post.dies_after.set("SendEmail");
+            assert_eq!(hear(&world, authorized()).await.unwrap_err().kind, Kind::Transient);
+            let took = if world.post.out.borrow().len() > sent_at.len() {
+                sent_at.push((now - began).get_seconds().unsigned_abs());
+                mailer::ses::SEND_TIMEOUT
+            } else {
+                Duration::ZERO
+            };
+            let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (attempt % 16);
+            world.post.now.set(now + took + back_off(attempt, random));
+        }
+        (earliest, latest, most) = (earliest.min(sent_at[1]), latest.max(sent_at[1]), most.max(sent_at.len()));
+    }
+    assert!(earliest >= SENDING_FOR.unsigned_abs().as_secs() && latest <= 67, "the second mail {earliest} to {latest} s after the first");
+    assert!((16..=17).contains(&most), "{most} mails in {RECEIVES} receives");
+}
+
 fn payment() -> PaymentRef {
     PaymentRef("pi_1".into())
 }

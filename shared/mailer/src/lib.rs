@@ -1,7 +1,8 @@
 //! Mail through SES: written down before it is sent, so that what is delivered twice, late or cut off half-way mails once.
 //!
 //! The mail functions hand a [`Letter`] to [`Mailer::send`]. It refuses to promise more than SES lets it: SendEmail takes
-//! no token, so a mail that went out without our knowing is sent a second time, once [`SENDING_FOR`] is over.
+//! no token, so a mail that went out without our knowing is sent a second time, once [`SENDING_FOR`] is over. Where no answer ever
+//! arrives, it is sent again with each receive: `docs/guarantees.md` has the figures, and why SES's `Send` event does not close it.
 //!
 //! ```text
 //!   claim ── TransactWriteItems: the ledger's row is new, the address is not suppressed and has room in this hour
@@ -9,8 +10,8 @@
 //!   place ── UpdateItem: of mails that nobody has paid for, there is room for one more in this hour
 //!     │
 //!   send ─── SendEmail ──────────────────────────┐
-//!     │                                          │ the one window: a process that dies in here has mailed and not
-//!   sent ─── UpdateItem: the row is `sent` ──────┘ written so; the next one mails again, after `until`
+//!     │                                          │ the one window: a death, an answer that is lost or late, a failed write:
+//!   sent ─── UpdateItem: the row is `sent` ──────┘ mailed and not written so; the next one mails again, after `until`
 //! ```
 
 pub mod address;

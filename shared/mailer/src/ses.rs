@@ -132,29 +132,54 @@ fn attachment(file: &crate::Attachment) -> Result<Attachment, BuildError> {
 /// What a failed SendEmail means for the letter.
 ///
 /// An answer of SES is not kept as the cause: it quotes addresses, and failures end in logs.
+///
+/// What only a person can change, a permission, a domain, an account that may not send, is transient here, and permanent for a
+/// campaign. A campaign is one message that a person has just sent. Order mails are as many messages as there are orders: parked at
+/// once, each would have to be sent back by hand, also after a cause that passes, such as a permission that a deployment has just given
+/// (IAM is eventually consistent:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>) or a pause of minutes.
+/// Retried, they go out by themselves within a quarter of an hour of its end; the alarm on retries tells people after eleven minutes, and
+/// after some three hours they lie in the dead-letter queue as well. Neither money nor stock waits for a mail.
 pub fn failure(error: SdkError<SendEmailError>) -> Failure {
     let code = sdk::code(&error).to_owned();
     let Some(answer) = error.as_service_error() else {
         let failure = match code.as_str() {
             "InvalidRequest" => Failure::bug(code, "a SendEmail could not be made"),
-            _ => Failure::transient(code, "SendEmail had no answer"),
+            _ => Failure::transient(code, "SendEmail had no answer: the mail may be out"),
         };
         return failure.caused_by(error);
     };
-    let unverified = answer.message().is_some_and(|text| text.contains("not verified"));
     match code.as_str() {
-        // A missing identity, or an account in the sandbox: verifying, or leaving it, lets the same letter pass.
-        "MessageRejected" if unverified => {
-            Failure::transient("NotVerified", "SES has not verified the sender, or, in its sandbox, the recipient")
+        "MessageRejected" if is_about_an_identity(answer) => {
+            Failure::transient("NotVerified", "SES has not verified the sender, or, in its sandbox, the recipient: see docs/email.md")
         }
         "MessageRejected" => Failure::permanent(code, "SES rejects what the mail says"),
         "BadRequestException" => Failure::permanent(code, "SES cannot make a mail of this request"),
-        "MailFromDomainNotVerifiedException" => Failure::transient(code, "the sender's MAIL FROM domain is not verified"),
-        "NotFoundException" => Failure::transient(code, "the configuration set does not exist"),
-        "AccountSuspendedException" | "SendingPausedException" => Failure::transient(code, "SES lets this account send nothing"),
+        "AccessDeniedException" => {
+            Failure::transient(code, "the function's role may not send this mail: compare its SES statement with template.yaml, deploy")
+        }
+        "MailFromDomainNotVerifiedException" => {
+            Failure::transient(code, "the sender's MAIL FROM domain is not verified: put the records of the stack's outputs into DNS")
+        }
+        "NotFoundException" => Failure::transient(code, "the configuration set does not exist: deploy the stack"),
+        "AccountSuspendedException" => {
+            Failure::transient(code, "AWS has ended sending for this account: answer AWS's case in the support centre")
+        }
+        "SendingPausedException" => {
+            Failure::transient(code, "sending is paused for the account: find out why in the SES console, then resume it")
+        }
         "LimitExceededException" | "TooManyRequestsException" => Failure::transient(code, "SES's sending rate or quota is used up"),
+        _ if error.raw_response().is_some_and(|response| response.status().is_server_error()) => {
+            Failure::transient(code, "SES failed in the middle of a SendEmail: the mail may be out")
+        }
         _ => Failure::transient(code, "SendEmail failed"),
     }
+}
+
+/// Whether SES refuses a mail because an identity is not verified: the sender's or, while the account is in the sandbox, the
+/// recipient's. It has no code of its own.
+pub fn is_about_an_identity(answer: &impl ProvideErrorMetadata) -> bool {
+    answer.code() == Some("MessageRejected") && answer.message().is_some_and(|text| text.contains("not verified"))
 }
 
 fn unbuildable(error: BuildError) -> Failure {
