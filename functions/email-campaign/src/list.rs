@@ -1,14 +1,17 @@
 //! Recipient lists: CSV, or one JSON object a line, read line by line.
 //!
 //! [`EmailCampaign`](crate::EmailCampaign) calls it before anything is written or sent. It refuses a list as a whole where
-//! mailing it would go wrong for many: no `email` column, a column missing that the template names, text that is not UTF-8.
-//! A fault of one line is that line's alone, and stands in the report.
+//! mailing it would go wrong for many, or would mail nobody: no column of addresses, a column missing that the template names, text
+//! that is neither UTF-8 nor UTF-16, no line at all. A fault of one line is that line's alone, and stands in the report.
 //!
 //! A line of the file is a line of the list: a quoted field may not go on in the next line. Were that allowed, as RFC 4180
 //! does, one quote that nobody closed would swallow every recipient behind it, and nobody would notice.
 
-use csv::{ReaderBuilder, StringRecord, Terminator};
+mod decode;
+mod header;
+
 use domain::{CustomerId, EmailAddress, Personal};
+use header::Header;
 use lambda_kit::Failure;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
@@ -24,8 +27,6 @@ pub const LINE_BYTES_MAX: usize = 4 * 1024;
 const SHOWN_CHARS_MAX: usize = 254;
 /// The column that every list has.
 const EMAIL: &str = "email";
-/// What Excel and its kin put in front of UTF-8.
-const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// How a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,19 +80,21 @@ pub fn parse(bytes: &[u8], format: Format, columns: &[String]) -> Result<Vec<Lin
     if bytes.len() > LIST_BYTES_MAX {
         return Err(too_large());
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        refused("ListNotUtf8", format!("line {line} of the list is not UTF-8: save it as UTF-8, or every name with an accent is broken"))
-    })?;
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let mut lines = (1..).zip(text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)));
+    let text = decode::text(bytes)?;
+    let mut lines = decode::lines(&text).peekable();
     let header = match format {
-        Format::Csv => Some(Header::read(lines.next().map_or("", |(_, line)| line), columns)?),
+        Format::Csv => Some(Header::read(&mut lines, columns)?),
         Format::Ndjson => None,
     };
+    let Some((_, first)) = lines.peek() else { return Err(empty()) };
+    if format == Format::Ndjson && serde_json::from_str::<Map<String, Value>>(first).is_err() {
+        let why = "the first line of the list is no JSON object: each line must be a whole one, with no brackets around the list; CSV goes \
+                   under a key that ends in .csv";
+        return Err(refused("ListNotNdjson", why.to_owned()));
+    }
     let mut seen = HashSet::new();
     let mut list = Vec::new();
-    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in lines {
         if list.len() == LIST_LINES_MAX {
             return Err(refused("ListTooLong", format!("the list has more than {LIST_LINES_MAX} lines: divide it into several campaigns")));
         }
@@ -108,6 +111,11 @@ pub fn parse(bytes: &[u8], format: Format, columns: &[String]) -> Result<Vec<Lin
 /// The list has more bytes than [`LIST_BYTES_MAX`].
 pub fn too_large() -> Failure {
     refused("ListTooLarge", format!("the list has more than {LIST_BYTES_MAX} bytes: divide it into several campaigns"))
+}
+
+/// The list has no line that could be a recipient's. A campaign over it would end at once and look like one that was mailed.
+fn empty() -> Failure {
+    refused("ListEmpty", "the list has no line beside its header: put recipients into it".to_owned())
 }
 
 fn refused(error_type: &str, why: String) -> Failure {
@@ -141,65 +149,6 @@ fn read_line(number: u32, fields: Option<Fields>, columns: &[String], seen: &mut
     };
     let shown = address.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
     Line { number, address: Personal(shown), entry }
-}
-
-/// Where in a CSV line the wanted values stand.
-struct Header {
-    width: usize,
-    email: usize,
-    wanted: Vec<(String, usize)>,
-}
-
-impl Header {
-    fn read(line: &str, columns: &[String]) -> Result<Self, Failure> {
-        if line.len() > LINE_BYTES_MAX {
-            let why = format!("the first line of the list has more than {LINE_BYTES_MAX} bytes: it should name the columns");
-            return Err(refused("HeaderTooLong", why));
-        }
-        let names = csv_fields(line).unwrap_or_default();
-        let names: Vec<_> = names.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
-        let position = |wanted: &str| {
-            let mut places = names.iter().enumerate().filter(|(_, name)| *name == wanted).map(|(place, _)| place);
-            match (places.next(), places.next()) {
-                (Some(place), None) => Ok(place),
-                (Some(_), Some(_)) => Err(refused("ColumnTwice", format!("the list has two columns `{wanted}`"))),
-                (None, _) => {
-                    let why = format!("the list has no column `{wanted}` in its first line; columns are separated by commas");
-                    Err(refused(if wanted == EMAIL { "NoEmailColumn" } else { "ColumnMissing" }, why))
-                }
-            }
-        };
-        let email = position(EMAIL)?;
-        let wanted = columns.iter().map(|column| Ok((column.clone(), position(column)?))).collect::<Result<_, Failure>>()?;
-        Ok(Self { width: names.len(), email, wanted })
-    }
-
-    /// [`None`] where the line has not as many fields as the header: which of them is missing, nobody can say.
-    fn line(&self, line: &str) -> Option<Fields> {
-        let fields = csv_fields(line).filter(|fields| fields.len() == self.width)?;
-        let field = |place: usize| fields.get(place).unwrap_or_default().trim().to_owned();
-        let values = self.wanted.iter().map(|(column, place)| (column.clone(), field(*place))).collect();
-        Some(Fields { address: field(self.email), values })
-    }
-}
-
-/// The fields of one line of CSV; [`None`] where a quote is not closed.
-fn csv_fields(line: &str) -> Option<StringRecord> {
-    if !line.contains('"') {
-        // Most lines. Building a parser for each takes longer than all else that is done for a line.
-        return Some(line.split(',').collect());
-    }
-    if line.matches('"').count() % 2 == 1 {
-        return None;
-    }
-    // The terminator is none that the line could have: a stray carriage return is part of its field, and refused there.
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .terminator(Terminator::Any(b'\n'))
-        .buffer_capacity(LINE_BYTES_MAX)
-        .from_reader(line.as_bytes());
-    let mut fields = StringRecord::new();
-    matches!(reader.read_record(&mut fields), Ok(true)).then_some(fields)
 }
 
 fn ndjson_line(line: &str, columns: &[String]) -> Option<Fields> {
@@ -268,7 +217,6 @@ mod tests {
             "d@example.com,Dora,extra\n",
             "not an address,Eve\n",
             "f@example.com,\n",
-            "g@example.com,Gi\rl\n",
             "h@example.com,Hal",
         ));
         let expected = [
@@ -278,10 +226,51 @@ mod tests {
             (5, "", "invalid line"),
             (6, "not an address", "invalid address"),
             (7, "f@example.com", "invalid line"),
-            (8, "g@example.com", "invalid line"),
-            (9, "h@example.com", "Hal"),
+            (8, "h@example.com", "Hal"),
         ];
         assert_eq!(shown(&list), expected);
+    }
+
+    /// Excel for the Mac: as one line of LF the whole list would be its header, and the campaign would end with nobody mailed.
+    #[test]
+    fn a_list_with_carriage_returns_alone_is_read() {
+        let list = include_bytes!("../tests/fixtures/cr-only.csv");
+        assert!(list.contains(&b'\r') && !list.contains(&b'\n'));
+        let list = parse(list, Format::Csv, &columns(&["name", "voucher"])).unwrap();
+        assert_eq!(shown(&list), [(2, "ada@example.com", "Ada"), (3, "bob@example.com", "Bob")]);
+        let mixed = csv("email,name\r\na@example.com,Ada\rb@example.com,Bob\n\rc@example.com,Cy");
+        assert_eq!(shown(&mixed), [(2, "a@example.com", "Ada"), (3, "b@example.com", "Bob"), (5, "c@example.com", "Cy")]);
+    }
+
+    #[test]
+    fn an_unusual_header_is_read_where_it_can_mean_one_thing_only() {
+        for header in [
+            "Email Address,name",
+            "E-Mail,NAME",
+            "email_address , Name",
+            "sep=,\nemail,name",
+            "\"sep=,\",\r\nemail,name",
+            "\u{feff}\u{feff}email,name",
+            "\u{feff}\"email\",\"name\"",
+            "\"\u{feff}email\",\"name\"",
+            "\n \nemail,name",
+        ] {
+            assert_eq!(csv(&format!("{header}\nada@example.com,Ada\n")).len(), 1, "{header:?}");
+        }
+        for separator in [";", "\t", "|"] {
+            for header in ["email,name", "Name,Email Address", "sep=,\nemail,name"] {
+                let list = format!("{header}\nada@example.com,ada@example.com\n").replace(',', separator);
+                assert_eq!(shown(&csv(&list))[0].2, "ada@example.com", "{list:?}");
+            }
+        }
+        assert_eq!(shown(&csv("email;name\nada@example.com;\"A;B\"\n"))[0].2, "A;B");
+        assert_eq!(shown(&csv("Email Address,email,name\nnobody,ada@example.com,Ada\n"))[0].1, "ada@example.com", "the exact name counts");
+    }
+
+    #[test]
+    fn a_list_in_utf_16_is_read() {
+        let list: Vec<u8> = "email\tname\r\nzoe@example.com\tZoë\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(shown(&parse(&list, Format::Csv, &columns(&["name"])).unwrap()), [(2, "zoe@example.com", "Zoë")]);
     }
 
     #[test]
@@ -325,17 +314,32 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_no_line_of_could_be_mailed_is_refused_and_says_why() {
+    fn a_list_that_no_line_of_could_be_mailed_is_refused_and_says_what_to_do() {
         for (text, error_type, says) in [
-            ("", "NoEmailColumn", "no column `email`"),
-            ("name\nAda\n", "NoEmailColumn", "no column `email`"),
-            ("email;name\nada@example.com;Ada\n", "NoEmailColumn", "separated by commas"),
+            ("", "ListEmpty", "put recipients into it"),
+            (" \r\n\n", "ListEmpty", "put recipients into it"),
+            ("email,name\r\n", "ListEmpty", "put recipients into it"),
+            ("sep=,\n", "ListEmpty", "put recipients into it"),
+            ("name\nAda\n", "NoEmailColumn", "call the column of addresses so"),
+            ("Primary mail,name\nada@example.com,Ada\n", "NoEmailColumn", "call the column of addresses so"),
+            ("ada@example.com,Ada\nbob@example.com,Bob\n", "NoHeader", "put a line such as"),
+            ("\"email,name\"\n\"ada@example.com,Ada\"\n", "LinesQuoted", "not around lines"),
+            ("sep=:\nemail:name\nada@example.com:Ada\n", "UnknownSeparator", "sep="),
+            ("E-Mail,Email Address,name\nada@example.com,,Ada\n", "ColumnTwice", "call the right one `email`"),
             ("email\nada@example.com\n", "ColumnMissing", "no column `name`"),
+            ("email;Name of Ada\nada@example.com;Ada\n", "ColumnMissing", "no column `name`"),
             ("email,name,Name\nada@example.com,Ada,Bob\n", "ColumnTwice", "two columns `name`"),
+            ("{\"email\": \"ada@example.com\"}\n", "ListIsJson", ".ndjson"),
         ] {
             let (kind, found, message) = refusal(text.as_bytes(), Format::Csv);
             assert_eq!((kind, found.as_str()), (Kind::Permanent, error_type), "{text:?}");
-            assert!(message.contains(says) && !message.contains("Ada"), "{message}");
+            assert!(message.contains(says) && !message.contains("Ada") && !message.contains("ada@"), "{message}");
+        }
+        for text in ["", "\n \n"] {
+            assert_eq!(refusal(text.as_bytes(), Format::Ndjson).1, "ListEmpty");
+        }
+        for text in ["[\n{\"email\": \"a@example.com\"}\n]", "[{\"email\": \"a@example.com\"}]", "{\n\"email\": 1}", "email,name\na,b\n"] {
+            assert_eq!(refusal(text.as_bytes(), Format::Ndjson).1, "ListNotNdjson", "{text:?}");
         }
     }
 
@@ -344,7 +348,6 @@ mod tests {
         let (kind, error_type, message) = refusal(b"email,name\na@example.com,Ada\nz@example.com,Zo\xeb\n", Format::Csv);
         assert_eq!((kind, error_type.as_str()), (Kind::Permanent, "ListNotUtf8"));
         assert!(message.starts_with("line 3 of the list"), "{message}");
-        assert_eq!(refusal(b"\xff\xfee\0m\0a\0i\0l\0", Format::Ndjson).1, "ListNotUtf8", "UTF-16");
     }
 
     #[test]

@@ -775,6 +775,7 @@ async fn a_list_that_is_refused_writes_nothing_so_that_it_may_be_mended_under_th
     let world = World::willing(3);
     let good = world.list.borrow().bytes.clone();
     for (bad, error_type) in [
+        (b"email,name,voucher\n".to_vec(), "ListEmpty"),
         (b"name\nAda\n".to_vec(), "NoEmailColumn"),
         (b"email\nada@example.com\n".to_vec(), "ColumnMissing"),
         (b"email,name,voucher\nz@example.com,Zo\xeb,V\n".to_vec(), "ListNotUtf8"),

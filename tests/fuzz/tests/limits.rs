@@ -177,7 +177,7 @@ fn mails() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Recipient lists as large as they may be, each of one kind of costly thing, by name.
-fn lists() -> Vec<(&'static str, Format, String)> {
+fn lists() -> Vec<(&'static str, Format, Vec<u8>)> {
     let filled = |begin: &str, fill: &dyn Fn(usize) -> String| {
         let mut list = begin.to_owned();
         for n in 0..LIST_LINES_MAX {
@@ -191,7 +191,14 @@ fn lists() -> Vec<(&'static str, Format, String)> {
     };
     let header = "email,name,voucher\n";
     let longest = LINE_BYTES_MAX - 2;
-    vec![
+    let recipients = |letter: &'static str| filled(header, &|n| format!("{n:x}@example.com,{},{}\n", letter.repeat(35), letter.repeat(35)));
+    // Of one, two and three bytes in UTF-8, and of two in UTF-16.
+    let in_utf_16 = ["n", "é", "字"].map(|letter| {
+        let mut list: Vec<_> = recipients(letter).encode_utf16().flat_map(u16::to_le_bytes).collect();
+        list.truncate(LIST_BYTES_MAX);
+        ("recipients in UTF-16", Format::Csv, list)
+    });
+    let lists = vec![
         ("recipients", Format::Csv, filled(header, &|n| format!("{n:x}@example.com,{},{}\n", "n".repeat(70), "v".repeat(70)))),
         (
             "recipients in JSON",
@@ -201,9 +208,10 @@ fn lists() -> Vec<(&'static str, Format, String)> {
         ("a header of commas", Format::Csv, ",".repeat(LIST_BYTES_MAX)),
         ("lines of commas", Format::Csv, filled(header, &|_| format!("{}\n", ",".repeat(longest)))),
         ("lines of quotes", Format::Csv, filled(header, &|_| format!("{}\n", "\"\",".repeat(longest / 3)))),
-        ("lines of brackets", Format::Ndjson, filled("", &|_| format!("{{\"email\":{}\n", "[".repeat(longest - 10)))),
+        ("lines of brackets", Format::Ndjson, filled("{}\n", &|_| format!("{{\"email\":{}\n", "[".repeat(longest - 10)))),
         ("members", Format::Ndjson, filled("", &|_| format!("{{{}\"email\":0}}\n", "\"\":[],".repeat(longest / 7 - 2)))),
-    ]
+    ];
+    lists.into_iter().map(|(kind, format, list)| (kind, format, list.into_bytes())).chain(in_utf_16).collect()
 }
 
 /// Notifications as large as SNS takes them, each of one kind of costly thing, by name.
@@ -284,7 +292,7 @@ fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() 
 
     let columns = ["name".to_owned(), "voucher".to_owned()];
     for (kind, format, list) in lists() {
-        let (peak, read) = peak(|| list::parse(list.as_bytes(), format, &columns).map(|lines| lines.len()));
+        let (peak, read) = peak(|| list::parse(&list, format, &columns).map(|lines| lines.len()));
         println!("a list of {kind}: {peak} bytes at once, {read:?} lines");
         assert!(list.len() + peak <= memory("EmailCampaignFunction") / 2, "a list of {kind} takes {peak} bytes");
     }
