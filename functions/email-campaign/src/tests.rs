@@ -660,13 +660,13 @@ async fn a_bad_address_before_anybody_was_accepted_is_left_for_later() {
     }
 }
 
-/// The process that saw the one acceptance is gone, and the rest of its chunk is a bad address.
+/// The process that saw the one acceptance is gone, and the rest of its chunk are more bad addresses than a template is forgiven.
 #[tokio::test(start_paused = true)]
 async fn what_was_accepted_before_a_death_proves_that_the_template_is_right() {
     let world = || {
-        let mut world = World::willing(2);
-        world.per_second = 8;
-        world.unreadable.replace(vec![address(1)]);
+        let mut world = World::willing(12);
+        world.per_second = 48;
+        world.unreadable.replace((1..12).map(address).collect());
         world
     };
     let calls = {
@@ -683,7 +683,7 @@ async fn what_was_accepted_before_a_death_proves_that_the_template_is_right() {
             continue;
         }
         assert!(failures.is_empty(), "{failures:?} after a death at call {call}");
-        check_narrowed(&world, 2, 1);
+        check_narrowed(&world, 12, 11);
     }
 }
 
