@@ -185,21 +185,21 @@ async fn an_unknown_or_malformed_order_id_is_404() -> Result<()> {
 
 /// What invokes a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
+enum Invoker {
     Queue,
     Request,
     People,
 }
 
 /// Every function by its logical id.
-fn functions() -> Result<BTreeMap<String, By>> {
+fn functions() -> Result<BTreeMap<String, Invoker>> {
     let template = Template::read()?;
     let by = |function: Resource<'_>| {
         let has = |kind: &str| entries(function.at("/Events")).any(|(_, event)| event["Type"] == kind);
         match (has("SQS"), has("HttpApi")) {
-            (true, _) => By::Queue,
-            (_, true) => By::Request,
-            _ => By::People,
+            (true, _) => Invoker::Queue,
+            (_, true) => Invoker::Request,
+            _ => Invoker::People,
         }
     };
     Ok(template.functions().map(|function| (function.id.to_owned(), by(function))).collect())
@@ -220,15 +220,15 @@ async fn every_function_answers_events_of_other_services_honestly() -> Result<()
             let (answer, log) = stack.engine.invoke(&name, &foreign(event)?).await?;
             assert!(!format!("{answer}{log}").contains("panicked"), "{id}, {event}: {answer}\n{log}");
             match (invoked, event) {
-                (By::Queue, "sqs-receive-message") => parked_or_reported(&stack, &id, &answer).await?,
-                (By::Queue, "http-api-proxy") => says(&answer["errorMessage"], "Records", &id, &answer),
-                (By::Queue, _) => says(&answer["errorMessage"], "no batch of an SQS queue", &id, &answer),
-                (By::Request, "http-api-proxy") => assert_eq!(answer["statusCode"], 404, "{id}: {answer}"),
-                (By::Request, _) => {
+                (Invoker::Queue, "sqs-receive-message") => parked_or_reported(&stack, &id, &answer).await?,
+                (Invoker::Queue, "http-api-proxy") => says(&answer["errorMessage"], "Records", &id, &answer),
+                (Invoker::Queue, _) => says(&answer["errorMessage"], "no batch of an SQS queue", &id, &answer),
+                (Invoker::Request, "http-api-proxy") => assert_eq!(answer["statusCode"], 404, "{id}: {answer}"),
+                (Invoker::Request, _) => {
                     assert_eq!(answer["statusCode"], 500, "{id}: {answer}");
                     assert!(log.contains("NotAnHttpRequest"), "{id}: {log}");
                 }
-                (By::People, _) => says(&answer, "InvalidRequest", &id, &answer),
+                (Invoker::People, _) => says(&answer, "InvalidRequest", &id, &answer),
             }
         }
     }

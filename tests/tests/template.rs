@@ -545,6 +545,8 @@ fn mail_that_is_not_encrypted_or_of_which_nobody_hears_is_refused() -> Result<()
         complains(rule, &with(&format!("{function}/Environment/Variables/MAIL_CONFIGURATION_SET"), tracked.clone())?, function)?;
     }
     complains(rule, &with("InboundRule/Rule/ScanEnabled", json!(false))?, "InboundRule")?;
+    complains(rule, &without("InboundMailBucketPolicy/PolicyDocument/Statement/0")?, "InboundRule: no policy lets SES store")?;
+    complains(rule, &with("OrderEmailFunction/Environment/Variables/REPLIES_TO", json!({ "Ref": "SupportEmail" }))?, "OrderEmail")?;
     complains(operations::mails_are_counted, &without("/Resources/RenderingFailureAlarm")?, "RenderingFailures")
 }
 

@@ -2,11 +2,17 @@
 //!
 //! [`EmailFeedback`](crate::EmailFeedback) calls them. They refuse to take an address off a list: that is a person's decision.
 
-use aws_sdk_sesv2::{Client, types::SuppressionListReason};
+use aws_sdk_sesv2::{
+    Client,
+    error::{ProvideErrorMetadata as _, SdkError},
+    operation::put_suppressed_destination::PutSuppressedDestinationError,
+    types::SuppressionListReason,
+};
 use domain::{EmailAddress, Timestamp};
 use lambda_kit::{
     Failure,
     dynamodb::{DynamoDb, failure},
+    sdk,
     warm_up::{Knock, Opening},
 };
 use mailer::suppression::{Reason, Suppressions, TransientBounce};
@@ -31,7 +37,7 @@ impl<D: DynamoDb> OwnList for Suppressions<D> {
 
 /// The list of the SES account, which SES itself checks: it also holds for whatever else sends from the account.
 pub trait AccountList {
-    /// Puts `address` on the list: one PutSuppressedDestination, which may be repeated.
+    /// Puts `address` on the list, where the account has one that may be changed: one PutSuppressedDestination, which may be repeated.
     async fn suppress(&self, address: &EmailAddress, reason: Reason) -> Result<(), Failure>;
 }
 
@@ -55,13 +61,24 @@ impl AccountList for SesAccount {
         let sent = self.0.put_suppressed_destination().email_address(address.as_str()).reason(reason).send().await;
         match sent {
             Ok(_) => Ok(()),
-            // Our own list has it by now. What SES says is kept out: it may quote the address.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_bad_request_exception()) => {
-                Err(Failure::permanent("BadRequestException", "SES takes this address on no list"))
+            Err(error) if is_refused(&error) => {
+                // What SES says is kept out: it may quote the address.
+                tracing::warn!(account_list = "refused", error_type = sdk::code(&error), "SES takes this address on no list");
+                Ok(())
             }
             Err(error) => Err(failure("PutSuppressedDestination", error)),
         }
     }
+}
+
+/// Whether SES will never take this, in an account like this one: a request that it finds bad, and in the sandbox, where the calls of the
+/// list are switched off (<https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html>), any. Our own list has the address
+/// by now and decides about every mail, so nothing is lost. A permission that is missing is another thing: IAM says so, and an alarm
+/// must.
+fn is_refused(error: &SdkError<PutSuppressedDestinationError>) -> bool {
+    let Some(answer) = error.as_service_error() else { return false };
+    let iam = answer.message().is_some_and(|text| text.contains("not authorized to perform"));
+    answer.is_bad_request_exception() || (answer.code() == Some("AccessDeniedException") && !iam)
 }
 
 /// [`None`] where there is no account list to keep: the local engine has none.
@@ -99,12 +116,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ses_refuses_is_parked_without_its_words_and_what_it_postpones_is_retried() {
+    async fn an_account_that_keeps_no_list_stops_nothing() {
         let ada = "ada@example.com".parse().unwrap();
-        let answer = |code: &str| json!({"__type": code, "message": "not for ada@example.com"});
-        let failure = account(400, &answer("BadRequestException")).0.suppress(&ada, Reason::Complaint).await.unwrap_err();
-        assert_eq!((failure.kind, failure.chain().contains("ada")), (Kind::Permanent, false));
-        let failure = account(429, &answer("TooManyRequestsException")).0.suppress(&ada, Reason::Complaint).await.unwrap_err();
-        assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "TooManyRequestsException"));
+        for (status, code) in [(400, "BadRequestException"), (403, "AccessDeniedException")] {
+            let answer = json!({"__type": code, "message": "This is not available in the sandbox: ada@example.com"});
+            account(status, &answer).0.suppress(&ada, Reason::Complaint).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ses_postpones_or_iam_denies_is_retried() {
+        let ada = "ada@example.com".parse().unwrap();
+        for (status, code, message) in [
+            (429, "TooManyRequestsException", "slow down"),
+            (403, "AccessDeniedException", "User: … is not authorized to perform: ses:PutSuppressedDestination on resource: *"),
+        ] {
+            let answer = json!({"__type": code, "message": message});
+            let failure = account(status, &answer).0.suppress(&ada, Reason::Complaint).await.unwrap_err();
+            assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, code));
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! refuses to quote anything that stands in a notification: most of it is a person's.
 
 use domain::{Personal, Timestamp};
-use lambda_kit::Failure;
+use lambda_kit::{Failure, foreign_json::null_as_default};
 use serde::Deserialize;
 
 /// The id of the mail that SES makes up to try out a receipt rule that is new.
@@ -152,32 +152,32 @@ struct Wire {
 struct WireMail {
     timestamp: Option<Timestamp>,
     message_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     source: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     common_headers: CommonHeaders,
 }
 
 #[derive(Default, Deserialize)]
 struct CommonHeaders {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     from: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Receipt {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     recipients: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     spam_verdict: Status,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     virus_verdict: Status,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     spf_verdict: Status,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     dkim_verdict: Status,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     dmarc_verdict: Status,
     dmarc_policy: Option<String>,
     action: Action,
@@ -185,7 +185,7 @@ struct Receipt {
 
 #[derive(Default, Deserialize)]
 struct Status {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     status: Verdict,
 }
 

@@ -954,3 +954,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn null_in_a_notification_means_what_a_missing_member_means() {
+    for member in ["/mail/source", "/mail/commonHeaders", "/mail/commonHeaders/from", "/receipt/recipients", "/receipt/spamVerdict"] {
+        let (parent, name) = member.rsplit_once('/').unwrap();
+        let (mut missing, mut null) = (notification(), notification());
+        missing.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).unwrap();
+        *null.pointer_mut(member).unwrap() = Value::Null;
+        let read = |message: &Value| Message::parse(&message.to_string()).unwrap();
+        assert_eq!(read(&null), read(&missing), "{member}");
+    }
+}

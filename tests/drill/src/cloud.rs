@@ -179,7 +179,7 @@ fn refusal(answer: Answer, service: Service, body: &[u8]) -> Option<http::Respon
         }
         Answer::Refused(status, code) => (status, code),
     };
-    let message = "is not authorized, or something else is wrong";
+    let message = "is not authorized to perform this, or something else is wrong"; // the first as IAM says it
     Some(match service {
         Service::Sns | Service::CloudFormation => {
             let xml =

@@ -281,6 +281,8 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
             ("sns", _) => Kind::Calls(vec![denied(Service::Sns, (403, "AuthorizationError"), name)]),
             ("secretsmanager", _) => Kind::Calls(vec![denied(Service::SecretsManager, (400, "AccessDeniedException"), name)]),
             ("ses", _) => {
+                // One call, which needs the permission of both names.
+                let name = if name == "SendBulkTemplatedEmail" { "SendBulkEmail" } else { name };
                 // Identity and configuration set are not named in the call as the template names them.
                 let trouble = Trouble { about: String::new(), ..denied(Service::Ses, (403, "AccessDeniedException"), name) };
                 Kind::Calls(vec![trouble])

@@ -850,8 +850,8 @@ pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
             }
         }
         let versioned = bucket.at("/VersioningConfiguration/Status") == "Enabled";
-        let old = rules.iter().filter(|rule| rule["Status"] == "Enabled" && rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30);
-        let old = old.count();
+        let ends_old = |rule: &&&Value| rule["Id"].is_string() && rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30;
+        let old = rules.iter().filter(|rule| rule["Status"] == "Enabled").filter(ends_old).count();
         if versioned != VERSIONED.contains(&bucket.id) || old != usize::from(versioned) {
             complaints.push(format!("{}: has versions, or {old} rules for old ones, and is listed otherwise", bucket.id));
         }
@@ -999,10 +999,18 @@ pub fn mail_is_encrypted_and_heard_of(template: &Template) -> Complaints {
             complaints.push(format!("{topic}: SES cannot publish to it"));
         }
     }
-    let stored = |bucket: &Value| template.of_type("AWS::S3::BucketPolicy").any(|policy| policy.at("/Bucket") == bucket);
+    let stores = |policy: &Resource<'_>| {
+        statements(policy.at("/PolicyDocument")).iter().any(|it| it.value["Effect"] == "Allow" && it.value["Action"] == "s3:PutObject")
+    };
+    let stored = |bucket: &Value| template.of_type("AWS::S3::BucketPolicy").any(|policy| policy.at("/Bucket") == bucket && stores(&policy));
     let refused = template.of_type("AWS::SES::ReceiptRule").filter(|rule| !stored(rule.at("/Rule/Actions/0/S3Action/BucketName")));
     complaints.extend(refused.map(|rule| format!("{}: no policy lets SES store what comes in", rule.id)));
     for function in template.functions() {
+        let answered = function.at("/Environment/Variables/REPLIES_TO");
+        let support = json!({ "Fn::If": ["ReceivesMail", { "Ref": "AWS::NoValue" }, { "Ref": "SupportEmail" }] });
+        if !answered.is_null() && *answered != support {
+            complaints.push(format!("{}: answers go to nobody where mail is not received", function.id));
+        }
         let suppresses = function.at("/Environment/Variables/SES_ACCOUNT_SUPPRESSION");
         if !suppresses.is_null() && *suppresses != json!({ "Fn::If": ["OnAws", "true", "false"] }) {
             complaints.push(format!("{}: the account's own list is kept on AWS, where there is one", function.id));
