@@ -5,12 +5,15 @@ region lacks must be one that a stack can do without: it fails where such a reso
 """
 
 import sys
+import textwrap
 
 from cfnlint.decode.decode import decode
 from cfnlint.helpers import REGIONS
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from cfnlint.template.transforms._sam import Transform
 
+# As wide as every terminal is.
+COLUMNS = 80
 # The parameter that has to be set for a condition to hold.
 ASKED_FOR_BY = {
     "SendsMail": "MailDomain",
@@ -45,7 +48,8 @@ def main(path):
         else:
             lacking.setdefault(parameter, set()).update(without)
     for parameter, without in sorted(lacking.items()):
-        print(f"{parameter} cannot be used in {len(without)} of {len(REGIONS)} regions: {', '.join(sorted(without))}")
+        told = f"{parameter} cannot be used in {len(without)} of {len(REGIONS)} regions: {', '.join(sorted(without))}"
+        print(textwrap.fill(told, COLUMNS, break_on_hyphens=False, subsequent_indent="  "))
     for fault in faults:
         print(fault)
     # No region lacks nothing: then the tables were not read.

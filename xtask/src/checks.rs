@@ -57,7 +57,7 @@ impl Step {
             Self::Unit => "unit, template and schema tests of the whole workspace, the model's quick bound, 10,000 runs of the simulation",
             Self::Doc => "cargo doc, warnings are errors",
             Self::Fuzz => "fuzz targets, three seconds each, from their corpus",
-            Self::Template => "sam validate --lint; what each region of AWS lacks, a parameter leaves out",
+            Self::Template => "the template: sam validate --lint, and what each region of AWS lacks, a parameter leaves out",
             Self::Engine => "contract tests of the local engine: what we lean on, and each gap that we mend",
             Self::Ports => "stores and provider client against the engine and the payment provider",
             Self::BadRequests => "end to end: bad requests at the front door",
@@ -173,7 +173,7 @@ impl Checks<'_> {
                 setup::run(self.repository, self.progress).await?;
                 let mut sam = build::tool(self.repository, "sam");
                 sam.args(["validate", "--lint", "--template-file", "template.yaml"]);
-                self.quiet(step, sam).await?;
+                self.progress.run("sam validate --lint", sam, &log_of(&self.folder(), &step.name()), self.repository).await?;
                 let mut python = build::tool(self.repository, "python");
                 python.args(["-B", "tests/regions.py", "template.yaml"]);
                 self.shown(step, python).await
