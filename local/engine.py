@@ -268,8 +268,8 @@ def keep_what_a_mail_carries() -> None:
 
 
 def tell_policies_who_mails_whom() -> None:
-    """A policy may ask from whom to whom a SendEmail is. Not a SendBulkEmail, for which AWS has no such keys; and not of the
-    return path, which no mail of ours names.
+    """A policy may ask from whom to whom a SendEmail is. Not a SendBulkEmail, for which AWS has no such keys, and which needs the
+    permission of SendBulkTemplatedEmail as well; and not of the return path, which no mail of ours names.
     (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html)"""
     import ministack.app as app
     from ministack.core import iam_actions
@@ -278,10 +278,15 @@ def tell_policies_who_mails_whom() -> None:
 
     def enforced(method, path, headers, body, query_params, request_id):
         action = iam_actions.extract_iam_action("ses", method, path, headers, body, query_params)
+        # The engine knows no other resource of a mail.
+        about = {"resource_arn": "*", "named_resource": "*"}
+        if action == "ses:SendBulkEmail" and app.AUTH:
+            denied = enforce(method, path, headers, body, query_params, request_id)
+            by_its_first_name = "ses:SendBulkTemplatedEmail"
+            return denied or app._enforce_data_plane("sesv2", by_its_first_name, headers, query_params, request_id, **about)
         if action != "ses:SendEmail" or not app.AUTH:
             return enforce(method, path, headers, body, query_params, request_id)
-        # The engine knows no other resource of a mail.
-        about = {"resource_arn": "*", "named_resource": "*", "service_context": from_whom_to_whom(body)}
+        about["service_context"] = from_whom_to_whom(body)
         return app._enforce_data_plane("sesv2", action, headers, query_params, request_id, **about)
 
     app._enforce_ses_v2 = enforced

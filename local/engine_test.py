@@ -34,6 +34,8 @@ START_SECONDS = 60
 ROOT = "local" + os.urandom(16).hex()
 # Everything here is in memory; what takes longer hangs.
 WAIT_SECONDS = 30
+# What one SendBulkEmail needs.
+BULK = ["ses:SendBulkEmail", "ses:SendBulkTemplatedEmail"]
 
 # A function without a compiler: a custom runtime is any program that speaks the Runtime API. It reports the messages that say
 # "fail", takes its time over those that say "hold", publishes when it is asked to, and prints a line, because a silent handler
@@ -430,12 +432,11 @@ class OfAnEngine(unittest.TestCase):
         results = iam.simulate_principal_policy(PolicySourceArn=user, **asked)["EvaluationResults"]
         return [result["EvalDecision"] for result in results]
 
-    def may_mail(self, condition: dict, sender="Shop <orders@example.com>", to=("support@example.com",), bulk=False) -> bool:
-        """Whether a permission under a condition lets its bearer send such a mail."""
+    def may_mail(self, condition: dict, sender="Shop <orders@example.com>", to=("support@example.com",), bulk=()) -> bool:
+        """Whether a permission under a condition lets its bearer send such a mail; or a bulk mail, with the actions named."""
         iam, role, ses = self.engine.client("iam"), self.outputs["Role"], self.engine.client("sesv2")
         ses.create_email_identity(EmailIdentity="example.com")
-        action = "ses:SendBulkEmail" if bulk else "ses:SendEmail"
-        statement = {"Effect": "Allow", "Action": action, "Resource": "*", "Condition": condition}
+        statement = {"Effect": "Allow", "Action": list(bulk) or "ses:SendEmail", "Resource": "*", "Condition": condition}
         iam.put_role_policy(RoleName=role, PolicyName="mail", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
         part, mine = {"Data": "text", "Charset": "UTF-8"}, self.client_of_role("sesv2")
         try:
@@ -556,6 +557,9 @@ class Gaps(OfAnEngine):
         everybody = {"ForAllValues:StringEquals": {"ses:Recipients": ["support@example.com"]}}
         self.assertTrue(self.may_mail(everybody, to=["ada@example.com"]), "what is not there is of all values")
 
+    def test_a_bulk_mail_needs_one_permission(self):
+        self.assertTrue(self.may_mail({}, bulk=["ses:SendBulkEmail"]))
+
     def test_headers_of_a_mail_are_dropped(self):
         self.assertNotIn("Headers", self.sent_mail())
 
@@ -658,7 +662,12 @@ class Mended(OfAnEngine):
             self.assertTrue(self.may_mail(from_orders, to=to))
             self.assertFalse(self.may_mail(to_support, to=to))
         # SES has no such key for a bulk mail, so that the condition never holds.
-        self.assertFalse(self.may_mail(from_orders, bulk=True))
+        self.assertFalse(self.may_mail(from_orders, bulk=BULK))
+
+    def test_a_bulk_mail_needs_the_permission_of_both_its_names(self):
+        self.assertTrue(self.may_mail({}, bulk=BULK))
+        for one in BULK:
+            self.assertFalse(self.may_mail({}, bulk=[one]), one)
 
     def test_the_send_rate_is_not_that_of_a_new_account(self):
         self.assertGreaterEqual(self.engine.client("sesv2").get_account()["SendQuota"]["MaxSendRate"], 100)
