@@ -75,7 +75,19 @@ pub fn tool(repository: &Repository, name: &str) -> Command {
         path.push(rest);
     }
     command.current_dir(&repository.root).env("PATH", path);
-    // A profile or a session of a real account must not reach a tool that speaks to the engine.
+    without_an_account(&mut command);
+    for (name, value) in [
+        ("SAM_CLI_TELEMETRY", "0"),
+        // Otherwise it looks for a newer version of itself.
+        ("__SAM_CLI_APP_DIR", &repository.local().join("sam-cli").to_string_lossy()),
+    ] {
+        command.env(name, value);
+    }
+    command
+}
+
+/// Takes a profile or a session of a real account out of the environment of a tool: it must not reach one that speaks to the engine.
+pub fn without_an_account(command: &mut Command) {
     for name in ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"] {
         command.env_remove(name);
     }
@@ -87,13 +99,9 @@ pub fn tool(repository: &Repository, name: &str) -> Command {
         // No files of a real account either.
         ("AWS_CONFIG_FILE", "/dev/null"),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-        ("SAM_CLI_TELEMETRY", "0"),
-        // Otherwise it looks for a newer version of itself.
-        ("__SAM_CLI_APP_DIR", &repository.local().join("sam-cli").to_string_lossy()),
     ] {
         command.env(name, value);
     }
-    command
 }
 
 /// Lets `tool` speak to the engine that was started with `keys`.

@@ -10,6 +10,7 @@ mod bench;
 mod breakages;
 mod build;
 mod chaos;
+mod checkov;
 mod checks;
 mod cost;
 mod demo;
@@ -116,6 +117,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Break the decisions and the batch core in every way a tool can think of, one by one, and see whether a test notices
     Mutants(mutants::Options),
+    /// Look the template over by checkov; what it finds is accepted with a reason, or fails
+    Checkov,
     /// Measure each function as Lambda would run it: cold start, warm, batches, processor, memory, bytes, AWS calls
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
@@ -216,6 +219,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Load(options) => load::run(&repository, options).await,
         Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
         Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
+        Command::Checkov => checkov::run(&repository, &mut Progress::new()).await,
         Command::Bench(arguments) => bench::run(&repository, &arguments, &mut Progress::new()).await,
         Command::Cost(arguments) => cost::run(&repository, &arguments).await,
         Command::SamLocal { state } => sam_local::run(&repository, &state).await,

@@ -1,12 +1,12 @@
 //! The tools of the local run, in a virtual environment under `target/local/venv`: sam, cargo-lambda, the engine and the
 //! payment provider, each pinned and checked against its hash. Done once, and again when the requirements change.
-//! Nothing is installed outside that folder.
+//! Nothing is installed outside that folder. Commands with tools of their own install them by [`install`] too.
 
 use crate::machine::{Repository, missing, require_cargo, require_compiler, require_linux};
 use crate::progress::{Progress, log_of};
 use anyhow::Result;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 use tokio::process::Command;
@@ -16,37 +16,51 @@ const OLDEST_PYTHON: (u32, u32) = (3, 10);
 /// Where a Python that is new enough may be found, the usual name first.
 const PYTHONS: [&str; 7] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
 
+/// A list of packages, complete and with the hashes of their files.
+pub struct List {
+    /// What installing them is called while it runs.
+    pub title: &'static str,
+    /// How pip is to install them.
+    pub how: &'static [&'static str],
+    /// The list, as pip reads it.
+    pub file: PathBuf,
+}
+
 /// Makes sure that everything the local run needs is there.
 pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<()> {
     require_linux()?;
     require_cargo()?;
     require_compiler()?;
 
-    let requirements = ["requirements.txt", "requirements-source.txt"].map(|name| repository.root.join("local").join(name));
-    let stamp_file = repository.venv().join("stamp");
-    let stamp = stamp(&requirements)?;
-    if std::fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp) && works(&repository.program("python")).await {
+    let file = |name: &str| repository.root.join("local").join(name);
+    let lists = [
+        List { title: "Install the tools", how: &["--only-binary", ":all:"], file: file("requirements.txt") },
+        // The one package that comes as source is built by the setuptools of the first list, not by whatever is newest.
+        List { title: "Build the payment provider", how: &["--no-build-isolation"], file: file("requirements-source.txt") },
+    ];
+    install(repository, &repository.venv(), &lists, progress).await
+}
+
+/// Installs lists of packages into a virtual environment of their own, unless it holds them.
+pub async fn install(repository: &Repository, venv: &Path, lists: &[List], progress: &mut Progress) -> Result<()> {
+    let (program, stamp_file) = (venv.join("bin/python"), venv.join("stamp"));
+    let stamp = stamp(lists.iter().map(|list| &list.file))?;
+    if std::fs::read_to_string(&stamp_file).is_ok_and(|found| found == stamp) && works(&program).await {
         return Ok(());
     }
 
     let started = Instant::now();
     let python = find_python().await?;
     let mut quiet = Progress::new();
-    println!("  Setting up sam, cargo-lambda, the engine and the payment provider in {} (once)", repository.shown(&repository.venv()));
-    let mut venv = Command::new(&python);
-    venv.args(["-m", "venv", "--clear"]).arg(repository.venv());
-    quiet.run("Create the virtual environment", venv, &log_of(&repository.local(), "venv"), repository).await?;
-
-    // The lists are complete, so nothing is resolved (--no-deps), and nothing that lacks its hash gets in. The one package that
-    // comes as source is built by the setuptools of the first list, not by whatever is newest.
-    let [wheels, source] = &requirements;
-    for (title, how, list) in [
-        ("Install the tools", ["--only-binary", ":all:"].as_slice(), wheels),
-        ("Build the payment provider", ["--no-build-isolation"].as_slice(), source),
-    ] {
-        let mut pip = Command::new(repository.program("python"));
+    println!("  Setting up the tools in {} (once)", repository.shown(venv));
+    let mut make = Command::new(&python);
+    make.args(["-m", "venv", "--clear"]).arg(venv);
+    quiet.run("Create the virtual environment", make, &log_of(&repository.local(), "venv"), repository).await?;
+    for List { title, how, file } in lists {
+        // The lists are complete, so nothing is resolved (--no-deps), and nothing that lacks its hash gets in.
+        let mut pip = Command::new(&program);
         pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes"]);
-        pip.args(how).arg("--requirement").arg(list);
+        pip.args(*how).arg("--requirement").arg(file);
         let step = title.to_lowercase().replace(' ', "-");
         quiet.run(title, pip, &log_of(&repository.local(), &step), repository).await?;
     }
@@ -57,7 +71,7 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<()>
 }
 
 /// What an installed environment was made from. Not a defence, pip checks the hashes: it only notices an edit.
-fn stamp(requirements: &[impl AsRef<Path>]) -> Result<String> {
+fn stamp(requirements: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     for file in requirements {
         std::fs::read(file)?.hash(&mut hasher);
@@ -124,10 +138,10 @@ mod tests {
     fn the_stamp_follows_the_requirements() {
         let path = std::env::temp_dir().join(format!("xtask-stamp-{}", std::process::id()));
         std::fs::write(&path, "a==1").unwrap();
-        let before = stamp(&[&path]).unwrap();
-        assert_eq!(before, stamp(&[&path]).unwrap());
+        let before = stamp([&path]).unwrap();
+        assert_eq!(before, stamp([&path]).unwrap());
         std::fs::write(&path, "a==2").unwrap();
-        assert_ne!(before, stamp(&[&path]).unwrap());
+        assert_ne!(before, stamp([&path]).unwrap());
         std::fs::remove_file(&path).unwrap();
     }
 }

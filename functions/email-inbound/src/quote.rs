@@ -1,6 +1,6 @@
 //! What somebody wrote themselves in a reply, without our mail that they quote and without what their mail program adds.
 //!
-//! [`wish`](crate::wish) is read from it. Only what is known to be ours, or a mail program's, is left out: no mark, no line of dashes and
+//! [`crate::wish`] is read from it. Only what is known to be ours, or a mail program's, is left out: no mark, no line of dashes and
 //! no place proves that a line is not the writer's, because people write below quotes, within them, and below their signature. So a line
 //! that is marked as a quote and is not ours makes the reply one for people.
 //!

@@ -142,7 +142,7 @@ const ONLY_IF: &[(&str, &str)] = &[
     ("Welcome", "SendsMail"),
 ];
 
-/// A resource exists where [`ONLY_IF`] says, and else in every stack.
+/// A resource exists where `ONLY_IF` says, and else in every stack.
 pub fn resources_exist_where_they_are_listed(template: &Template) -> Complaints {
     let expected = |id: &str| ONLY_IF.iter().filter(|(start, _)| id.starts_with(start)).max_by_key(|(start, _)| start.len());
     let other = template.resources().filter_map(|resource| {
