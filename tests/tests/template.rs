@@ -534,6 +534,8 @@ fn a_bucket_that_is_open_or_keeps_for_ever_is_refused() -> Result<()> {
     complains(rule, &without("/Resources/DlqArchiveBucketPolicy")?, "DlqArchiveBucket: plain HTTP")?;
     complains(rule, &without("InboundMailBucketPolicy/PolicyDocument/Statement/1")?, "InboundMailBucket: plain HTTP")?;
     complains(rule, &without("DlqArchiveBucket/VersioningConfiguration")?, "DlqArchiveBucket: has versions")?;
+    // What persons wrote would be there for as long again.
+    complains(rule, &with(&format!("{rules}/4/NoncurrentVersionExpiration/NoncurrentDays"), json!(30))?, "DlqArchiveBucket")?;
     complains(rule, &with("/Resources/InboundMailBucket/DeletionPolicy", json!("RetainExceptOnCreate"))?, "InboundMailBucket")?;
     let anyone = "InboundMailBucketPolicy/PolicyDocument/Statement/0/Principal";
     complains(rule, &with(anyone, json!("*"))?, "InboundMailBucketPolicy")

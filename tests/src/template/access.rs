@@ -828,8 +828,9 @@ const KEPT_DAYS: &[(&str, &[(&str, u64)])] = &[
     ("DlqArchiveBucket", &[("audit/", 400), ("discarded/", 30), ("digest/", 30)]),
 ];
 
-/// Buckets of which an object that was overwritten or deleted can be had back.
-const VERSIONED: &[&str] = &["DlqArchiveBucket"];
+/// Buckets of which an object that was overwritten or deleted can be had back, and for how many days after, by prefix: what was
+/// written by persons for no longer than S3 makes it.
+const OLD_DAYS: &[(&str, &[(&str, u64)])] = &[("DlqArchiveBucket", &[("audit/", 30), ("discarded/", 1), ("digest/", 1)])];
 
 /// What is in a bucket is about persons: nobody outside the account sees it, nobody reads it on its way, and it does not stay for ever.
 pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
@@ -843,20 +844,20 @@ pub fn buckets_are_closed_and_expire(template: &Template) -> Complaints {
             complaints.push(format!("{}: its objects may belong to others", bucket.id));
         }
         let rules: Vec<&Value> = items(bucket.at("/LifecycleConfiguration/Rules")).collect();
-        let mut lives = BTreeMap::new();
-        for rule in rules.iter().copied().filter(|rule| rule["Status"] == "Enabled" && rule["Id"].is_string()) {
-            if let Some(days) = rule["ExpirationInDays"].as_u64() {
-                lives.insert(rule["Prefix"].as_str().unwrap_or_default(), days);
-            }
-        }
+        let days_of = |pointer: &str| -> BTreeMap<_, _> {
+            let rules = rules.iter().filter(|rule| rule["Status"] == "Enabled" && rule["Id"].is_string());
+            rules.filter_map(|rule| Some((rule["Prefix"].as_str().unwrap_or_default(), rule.pointer(pointer)?.as_u64()?))).collect()
+        };
+        let listed_in = |lists: &[(&str, &'static [(&'static str, u64)])]| -> Option<BTreeMap<&str, u64>> {
+            lists.iter().find(|(id, _)| *id == bucket.id).map(|(_, days)| days.iter().copied().collect())
+        };
+        let (lives, old) = (days_of("/ExpirationInDays"), days_of("/NoncurrentVersionExpiration/NoncurrentDays"));
+        let (listed, listed_old) = (listed_in(KEPT_DAYS), listed_in(OLD_DAYS));
         let versioned = bucket.at("/VersioningConfiguration/Status") == "Enabled";
-        let ends_old = |rule: &&&Value| rule["Id"].is_string() && rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30;
-        let old = rules.iter().filter(|rule| rule["Status"] == "Enabled").filter(ends_old).count();
-        if versioned != VERSIONED.contains(&bucket.id) || old != usize::from(versioned) {
-            complaints.push(format!("{}: has versions, or {old} rules for old ones, and is listed otherwise", bucket.id));
+        if versioned != listed_old.is_some() || old != listed_old.unwrap_or_default() {
+            complaints.push(format!("{}: has versions, or keeps old ones {old:?}, and is listed otherwise", bucket.id));
         }
-        let listed = KEPT_DAYS.iter().find(|(id, _)| *id == bucket.id).map(|(_, lives)| lives.iter().copied().collect());
-        if listed != Some(lives.clone()) || lives.len() + old != rules.len() {
+        if listed != Some(lives.clone()) || lives.len() + old.len() != rules.len() {
             complaints.push(format!("{}: keeps {lives:?}, listed are {listed:?}", bucket.id));
         }
         // SES writes into its bucket while the stack is created, and one that is not empty cannot be deleted when that fails.
