@@ -1,12 +1,6 @@
 //! Wires `email-campaign`: the bucket, customers and suppressions, the link key, the ledger, SES, and its queue.
 
-use email_campaign::{
-    EmailCampaign,
-    ledger::LedgerTable,
-    lists::Bucket,
-    recipients::{RecipientTables, SignedLinks},
-    ses::Ses,
-};
+use email_campaign::{EmailCampaign, ledger::LedgerTable, lists::Bucket, recipients::RecipientTables, ses::Ses};
 use lambda_kit::{
     Error, Real,
     batch::SqsQueue,
@@ -14,6 +8,7 @@ use lambda_kit::{
     publish::NoTopic,
     secrets::{Cached, SecretsManager},
 };
+use mailer::unsubscribe::SignedLinks;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

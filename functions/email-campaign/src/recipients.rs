@@ -12,7 +12,7 @@ use lambda_kit::{
 };
 use mailer::{
     suppression,
-    unsubscribe::{CachedLinkKey, Links},
+    unsubscribe::{Links, SignedLinks},
 };
 use pipeline::customers;
 use std::collections::{HashMap, HashSet};
@@ -74,15 +74,6 @@ impl<A: Ambient> Recipients for RecipientTables<A> {
         };
         Ok(recipients.iter().map(known).collect())
     }
-}
-
-/// Links to the API, signed with a key that is read late.
-#[derive(Debug)]
-pub struct SignedLinks<V> {
-    /// Where the API is, without a slash at the end.
-    pub api_url: String,
-    /// The key.
-    pub key: CachedLinkKey<V>,
 }
 
 impl<V: Vault> Unsubscribe for SignedLinks<V> {

@@ -6,7 +6,7 @@ use crate::{
     ledger::{Campaign, Fingerprint, Ledger, LedgerTable, Obstacle, Skip, State, Written},
     list::{self, Format, Recipient},
     lists::{Bucket, Lists},
-    recipients::{RecipientTables, Recipients, SignedLinks, Unsubscribe},
+    recipients::{RecipientTables, Recipients, Unsubscribe},
     ses::{Bulk, BulkMail, Sender, Ses},
     templates::{Template, data},
 };
@@ -16,6 +16,7 @@ use lambda_kit::{
     dynamodb::Created,
     secrets::{Cached, Vault},
 };
+use mailer::unsubscribe::SignedLinks;
 use serde_json::{Value, json};
 use testkit::aws::Aws;
 

@@ -4,21 +4,12 @@
 //! key signs those.
 
 use lambda_kit::{Failure, secrets::Vault};
-use mailer::{confirmation::Question, unsubscribe::CachedLinkKey};
+use mailer::{confirmation::Question, unsubscribe::SignedLinks};
 
 /// Where links come from.
 pub trait Links {
     /// The link that confirms the consent that `question` asks for.
     async fn confirmation(&self, question: &Question) -> Result<String, Failure>;
-}
-
-/// Links to the API, signed with a key that is read late: a welcome that asks nothing goes out without it.
-#[derive(Debug)]
-pub struct SignedLinks<V> {
-    /// Where the API is, without a slash at the end.
-    pub api_url: String,
-    /// The key.
-    pub key: CachedLinkKey<V>,
 }
 
 impl<V: Vault> Links for SignedLinks<V> {

@@ -2,9 +2,14 @@
 
 use aws_sdk_dynamodb::Client;
 use lambda_kit::{Error, Real, batch::SqsQueue, config::Env, dynamodb, publish::NoTopic, secrets::SecretsManager, warm_up};
-use mailer::{Mailer, ledger::EmailLedger, ses::Ses, unsubscribe::CachedLinkKey};
+use mailer::{
+    Mailer,
+    ledger::EmailLedger,
+    ses::Ses,
+    unsubscribe::{CachedLinkKey, SignedLinks},
+};
 use pipeline::customers::Customers;
-use welcome_email::{WelcomeEmail, links::SignedLinks};
+use welcome_email::WelcomeEmail;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Welcome-email, driven through `handle` against customers, a ledger and an outbox in memory.
 
-use super::{links::SignedLinks, *};
+use super::*;
 use domain::{
     Personal, Subject, Timestamp,
     event::{CustomerSignedUp, PaymentVoided},
@@ -12,6 +12,7 @@ use lambda_kit::{
 use mailer::{
     MAIL_AGE_MAX, SENDING_FOR,
     testing::{Post, failed, one_blank, reads_well},
+    unsubscribe::SignedLinks,
 };
 use pipeline::Consume;
 use std::{

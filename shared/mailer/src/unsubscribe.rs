@@ -22,7 +22,7 @@ const PURPOSE: &[u8] = b"unsubscribe";
 /// Length of a customer's id.
 pub(crate) const ID_BYTES: usize = 16;
 /// Length of the signature, half of the hash: 128 bits, which nobody guesses, and a link that still fits on one line.
-pub(crate) const TAG_BYTES: usize = 16;
+const TAG_BYTES: usize = 16;
 
 /// The key that signs links. `Debug` hides it.
 #[derive(Clone)]
@@ -34,29 +34,31 @@ pub type CachedLinkKey<V> = Cached<V, LinkKey>;
 impl LinkKey {
     /// What stands for `customer` in a link: 43 characters that need no escape in a path.
     pub fn token(&self, customer: &CustomerId) -> String {
-        let mut token = [0; ID_BYTES + TAG_BYTES];
-        let (id, tag) = token.split_at_mut(ID_BYTES);
-        id.copy_from_slice(customer.as_bytes());
-        tag.copy_from_slice(&self.signing(customer).finalize().into_bytes()[..TAG_BYTES]);
-        base64_simd::URL_SAFE_NO_PAD.encode_to_string(token)
+        self.seal(PURPOSE, customer.as_bytes())
     }
 
     /// The customer that `token` stands for; [`None`] where this key did not make it. Compares in constant time.
     pub fn verify(&self, token: &str) -> Option<CustomerId> {
+        self.open(PURPOSE, token).map(CustomerId::from_bytes)
+    }
+
+    /// `content` and its signature for one purpose, as text that needs no escape in a path. No purpose may begin with another, so that
+    /// what is signed for one never passes for the other.
+    pub(crate) fn seal(&self, purpose: &[u8], content: &[u8]) -> String {
+        let signature = self.signing(purpose, content).finalize().into_bytes();
+        base64_simd::URL_SAFE_NO_PAD.encode_to_string([content, &signature[..TAG_BYTES]].concat())
+    }
+
+    /// What was sealed as `token`; [`None`] where this key did not sign it for this purpose. Compares in constant time.
+    pub(crate) fn open<const N: usize>(&self, purpose: &[u8], token: &str) -> Option<[u8; N]> {
         let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(token).ok()?;
-        let (id, tag) = bytes.split_first_chunk::<ID_BYTES>()?;
+        let (content, tag) = bytes.split_first_chunk::<N>()?;
         let tag: &[u8; TAG_BYTES] = tag.try_into().ok()?;
-        let customer = CustomerId::from_bytes(*id);
-        self.signing(&customer).verify_truncated_left(tag).ok().map(|()| customer)
+        self.signing(purpose, content).verify_truncated_left(tag).ok().map(|()| *content)
     }
 
-    fn signing(&self, customer: &CustomerId) -> Hmac<Sha256> {
-        self.signing_for(PURPOSE).chain_update(customer.as_bytes())
-    }
-
-    /// What signs for one purpose alone. No purpose may begin with another, so that what one signs never passes for the other.
-    pub(crate) fn signing_for(&self, purpose: &[u8]) -> Hmac<Sha256> {
-        self.0.clone().chain_update(purpose)
+    fn signing(&self, purpose: &[u8], content: &[u8]) -> Hmac<Sha256> {
+        self.0.clone().chain_update(purpose).chain_update(content)
     }
 }
 
@@ -80,6 +82,15 @@ impl fmt::Debug for LinkKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
+}
+
+/// Links to the API, signed with a key that is read late: what needs no link goes out without it.
+#[derive(Debug)]
+pub struct SignedLinks<V> {
+    /// Where the API is, without a slash at the end.
+    pub api_url: String,
+    /// The key.
+    pub key: CachedLinkKey<V>,
 }
 
 /// Makes links.

@@ -16,7 +16,13 @@ use lambda_kit::{
     publish::{NoTopic, Publisher, SnsTopic},
     secrets::{self, SecretsManager},
 };
-use mailer::{Mailer, ledger::EmailLedger, ses::Ses, suppression::Suppressions, unsubscribe::CachedLinkKey};
+use mailer::{
+    Mailer,
+    ledger::EmailLedger,
+    ses::Ses,
+    suppression::Suppressions,
+    unsubscribe::{CachedLinkKey, SignedLinks},
+};
 use pipeline::{Consume, customers::Customers, orders::Orders};
 use serde_json::Value;
 use std::{pin::Pin, rc::Rc, time::Duration};
@@ -120,7 +126,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
         "welcome-email" => {
             let customers = Customers::new(client.clone(), env.required("CUSTOMERS_TABLE"));
             let key = CachedLinkKey::new(SecretsManager::from_env("UNSUBSCRIBE_SECRET_ARN", env, config));
-            let links = welcome_email::links::SignedLinks { api_url: env.required("API_URL"), key };
+            let links = SignedLinks { api_url: env.required("API_URL"), key };
             let stage = welcome_email::WelcomeEmail { customers, links, mailer: mailer(env) };
             batch(Consume { stage, ambient }, NoTopic, env, config, ambient)
         }
@@ -154,7 +160,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
                     single_opt_ins,
                     ambient,
                 ),
-                unsubscribe: email_campaign::recipients::SignedLinks { api_url: env.required("API_URL"), key },
+                unsubscribe: SignedLinks { api_url: env.required("API_URL"), key },
                 ledger: email_campaign::ledger::LedgerTable::new(client.clone(), env.required("EMAIL_LEDGER_TABLE"), ambient),
                 sender: email_campaign::ses::Ses::from_env(env, config),
                 ambient,
