@@ -458,24 +458,26 @@ async fn a_thousand_recipients_are_mailed_once_and_the_report_has_a_line_for_eac
     assert_eq!(counts, [700, 100, 100, 100, 10, 10, 10]);
 }
 
+/// Where a worker can die: before and after each of the calls that the campaign over such a world takes.
+async fn deaths(world: impl Fn() -> World) -> Vec<(usize, bool)> {
+    let world = world();
+    until_the_end(&world).await;
+    (0..world.calls.get()).flat_map(|call| [(call, false), (call, true)]).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_at_any_call_mails_nobody_twice_and_leaves_one_chunk_in_doubt_at_most() {
-    let calls = {
-        let world = World::mixed();
-        until_the_end(&world).await;
-        world.calls.get()
-    };
+    let deaths = deaths(World::mixed).await;
+    let calls = deaths.len() / 2;
     assert!(calls > 100, "{calls} calls are no campaign");
     let mut in_doubt = 0;
-    for call in 0..calls {
-        for after in [false, true] {
-            let world = World::mixed();
-            world.dies_at.set(Some((call, after)));
-            assert!(until_the_end(&world).await.is_empty());
-            assert_eq!(world.dies_at.get(), None, "call {call} never came");
-            world.check(50);
-            in_doubt += world.count("in_doubt");
-        }
+    for (call, after) in deaths {
+        let world = World::mixed();
+        world.dies_at.set(Some((call, after)));
+        assert!(until_the_end(&world).await.is_empty());
+        assert_eq!(world.dies_at.get(), None, "call {call} never came");
+        world.check(50);
+        in_doubt += world.count("in_doubt");
     }
     assert!(in_doubt > 0, "no death fell between a claim and what became of it");
 }
@@ -669,12 +671,7 @@ async fn what_was_accepted_before_a_death_proves_that_the_template_is_right() {
         world.unreadable.replace((1..12).map(address).collect());
         world
     };
-    let calls = {
-        let world = world();
-        until_the_end(&world).await;
-        world.calls.get()
-    };
-    for (call, after) in (0..calls).flat_map(|call| [(call, false), (call, true)]) {
+    for (call, after) in deaths(world).await {
         let world = world();
         world.dies_at.set(Some((call, after)));
         let failures = until_the_end(&world).await;
@@ -723,12 +720,7 @@ async fn a_process_that_dies_while_it_narrows_mails_nobody_twice() {
         world.unreadable.replace([3, 30].map(address).into());
         world
     };
-    let calls = {
-        let world = world();
-        until_the_end(&world).await;
-        world.calls.get()
-    };
-    for (call, after) in (0..calls).flat_map(|call| [(call, false), (call, true)]) {
+    for (call, after) in deaths(world).await {
         let world = world();
         world.dies_at.set(Some((call, after)));
         assert!(until_the_end(&world).await.is_empty());
