@@ -230,9 +230,8 @@ def flags(path):
 known = {path: flags(path) for path in json.loads(sys.argv[1])}
 print(json.dumps({path: flags for path, flags in known.items() if flags is not None}))
 ";
-    let mut python = std::process::Command::new(repository.program("python"));
+    let mut python = crate::build::tool(repository, "python").into_std();
     python.args(["-c", PROGRAM]).arg(serde_json::json!(paths).to_string());
-    python.env("SAM_CLI_TELEMETRY", "0").env("__SAM_CLI_APP_DIR", repository.local().join("sam-cli"));
     let output = python.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

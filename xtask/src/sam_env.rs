@@ -14,18 +14,14 @@ use crate::state;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::{Map, Value, json};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use testkit::engine::{self, deployed};
-use testkit::stack::State;
+use testkit::stack::{State, write_private};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-/// Of the file with the keys: they open the engine, which runs programs as its user.
-const OWNER_ALONE: u32 = 0o600;
 /// What sam is told to declare beside what the template declares. An address and keys of this machine's engine, so that neither a
 /// profile nor a region of the shell that calls sam reaches a function.
 const DECLARED: [&str; 6] =
@@ -141,6 +137,7 @@ impl Files {
             let variables = &deployed(&functions, &id)?["Environment"]["Variables"];
             all.insert(id, variables_of(variables, state, host)?);
         }
+        // Its keys open the engine, which runs programs as its user.
         write_private(&environment, &json!(all).to_string())?;
         Ok(Self { template, environment })
     }
@@ -181,18 +178,6 @@ fn declaring(built: &str) -> Result<String> {
     );
     let declared: String = DECLARED.iter().map(|name| format!("        {name}: ''\n")).collect();
     Ok(format!("{head}{BEFORE}    Environment:\n      Variables:\n{declared}{tail}"))
-}
-
-/// Made anew, because an older file keeps the mode that it has.
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("{} cannot be replaced", path.display()));
-        }
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
 }
 
 #[cfg(test)]

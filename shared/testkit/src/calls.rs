@@ -134,7 +134,7 @@ impl Calls {
 
     fn read(page: Page, stack_name: &str) -> Self {
         let mut calls = Self::default();
-        let folder = |name: &str| folder_of(name, stack_name);
+        let folder = |name: &str| deployed_folder(name, stack_name);
         for (name, requests) in page.calls {
             if let Some(folder) = folder(&name) {
                 calls.0.entry(folder).or_default().requests = requests;
@@ -163,16 +163,21 @@ struct Page {
 }
 
 /// The folder of the function that CloudFormation calls `name`: `<stack>-OrderIntakeFunction-<random>` is `order-intake`'s.
-fn folder_of(name: &str, stack_name: &str) -> Option<String> {
-    let logical_id = name.strip_prefix(stack_name)?.strip_prefix('-')?.split('-').next()?.strip_suffix("Function")?;
+fn deployed_folder(name: &str, stack_name: &str) -> Option<String> {
+    let logical_id = name.strip_prefix(stack_name)?.strip_prefix('-')?.split('-').next()?;
+    logical_id.ends_with("Function").then(|| folder_of(logical_id))
+}
+
+/// The folder of a function by its logical id: `OrderIntakeFunction` is `order-intake`'s.
+pub fn folder_of(logical_id: &str) -> String {
     let mut folder = String::new();
-    for character in logical_id.chars() {
+    for character in logical_id.trim_end_matches("Function").chars() {
         if character.is_ascii_uppercase() && !folder.is_empty() {
             folder.push('-');
         }
         folder.push(character.to_ascii_lowercase());
     }
-    Some(folder)
+    folder
 }
 
 impl Stack {

@@ -43,6 +43,21 @@ pub struct State {
 /// The mode of a file that its owner reads and writes, and nobody else.
 const OWNER_ALONE: u32 = 0o600;
 
+/// Writes a file that only its owner may read. Made anew, because an older file keeps the mode that it has.
+///
+/// # Errors
+/// Where the file cannot be replaced or written.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{} cannot be replaced", path.display()));
+        }
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
+
 impl State {
     /// The engine, with its all-powerful key.
     pub fn engine(&self) -> Engine {
@@ -76,10 +91,7 @@ impl State {
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = Self::path(folder);
         let aside = path.with_extension("json.new");
-        // Made anew, because an older one keeps the mode that it has.
-        _ = std::fs::remove_file(&aside);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(&aside)?;
-        file.write_all((serde_json::to_string_pretty(self)? + "\n").as_bytes())?;
+        write_private(&aside, &(serde_json::to_string_pretty(self)? + "\n"))?;
         std::fs::rename(&aside, &path).with_context(|| format!("{} cannot be written", path.display()))
     }
 

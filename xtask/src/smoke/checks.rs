@@ -5,7 +5,7 @@ use super::aws::Refused;
 use super::found::Found;
 use super::permissions::dry_calls;
 use super::policy::{Grant, allows};
-use super::template::{Resource, names_too_long, text_of};
+use super::template::{Resource, entries, items, names_too_long, text_of};
 use domain::command::Power;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -103,7 +103,8 @@ impl Judged {
     }
 }
 
-fn one(wrong: impl Into<String>, command: impl Into<String>) -> Outcome {
+/// A check that finds one thing wrong.
+pub fn one(wrong: impl Into<String>, command: impl Into<String>) -> Outcome {
     Outcome::Fail(vec![Fault { wrong: wrong.into(), command: command.into() }])
 }
 
@@ -363,7 +364,7 @@ fn deliveries(found: &Found) -> Outcome {
             }
         }
     }
-    let set_arn = |set: &str| format!("arn:{}:ses:{}:{account}:configuration-set/{set}", arn_part(found, 1), arn_part(found, 3));
+    let set_arn = |set: &str| found.template.arn("ses", true, &format!("configuration-set/{set}"));
     let destinations = found.template.of_type("AWS::SES::ConfigurationSetEventDestination");
     let mailed = destinations.iter().map(|it| {
         let topic = it.property("EventDestination")["SnsDestination"]["TopicARN"].clone();
@@ -717,15 +718,6 @@ fn mail_received(found: &Found) -> Outcome {
 
 // ── values ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// The items of a list; none of anything else.
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
-}
-
 /// JSON that AWS hands over as text; `null` where it is none.
 fn document(text: &Value) -> Value {
     text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
@@ -734,8 +726,4 @@ fn document(text: &Value) -> Value {
 /// The last part of an ARN.
 fn name_of(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or(arn)
-}
-
-fn arn_part(found: &Found, part: usize) -> &str {
-    found.template.stack_id.split(':').nth(part).unwrap_or_default()
 }

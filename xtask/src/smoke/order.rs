@@ -1,13 +1,14 @@
 //! The one order that `smoke` places, as a customer would, over the stack's own API, and follows to its end.
 
 use super::aws::{Aws, Call};
-use super::checks::{Fault, Key, Outcome, key};
+use super::checks::{Key, Outcome, key, one};
 use super::found::Found;
 use crate::story::Seen;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use testkit::calls::folder_of;
 use testkit::shop::{VISA, new_key, order_of};
 use testkit::stack::State;
 
@@ -55,12 +56,12 @@ pub async fn place(aws: &mut Aws, found: &Found, state: Option<&State>, placing:
     let headers = json!({"Content-Type": "application/json", "Idempotency-Key": key});
     let placed = match aws.ask_one(Call::http("POST", &format!("{api}/orders"), &headers, &body.to_string())).await? {
         Ok(answer) => answer,
-        Err(why) => return Ok(fail(format!("POST {api}/orders was not answered: {}", why.message), format!("curl -i {api}/orders"))),
+        Err(why) => return Ok(one(format!("POST {api}/orders was not answered: {}", why.message), format!("curl -i {api}/orders"))),
     };
     let said: Value = serde_json::from_str(placed["body"].as_str().unwrap_or_default()).unwrap_or_default();
     let Some(order_id) = said["order_id"].as_str().filter(|_| placed["status"] == 202) else {
         let why = format!("POST {api}/orders was answered with {}: {}", placed["status"], placed["body"].as_str().unwrap_or_default());
-        return Ok(fail(why, logs(found, "OrderIntakeFunction")));
+        return Ok(one(why, logs(found, "OrderIntakeFunction")));
     };
     let began = Instant::now();
     let seen = follow(aws, &format!("{api}/orders/{order_id}"), placing.limit).await?;
@@ -89,14 +90,14 @@ fn judge(found: &Found, sku: &str, order_id: &str, seen: &Seen, took: Duration) 
     let told: Vec<&str> = seen.events.iter().map(|event| event.name.as_str()).collect();
     if seen.has("order.cancelled") {
         let why = seen.events.iter().map(|event| event.remark.as_str()).filter(|remark| !remark.is_empty()).collect::<Vec<_>>().join(", ");
-        return fail(
+        return one(
             format!("order {order_id} of {sku} was cancelled ({why}); its timeline: {}", told.join(", ")),
             logs(found, "ShippingFunction"),
         );
     }
     if seen.has("payment.capture_failed") {
         let wrong = format!("order {order_id} of {sku} was shipped, and its payment was not captured");
-        return fail(
+        return one(
             wrong,
             format!(
                 "cargo xtask uncollected list{}",
@@ -111,7 +112,7 @@ fn judge(found: &Found, sku: &str, order_id: &str, seen: &Seen, took: Duration) 
     let told: Vec<&str> = seen.events.iter().map(|event| event.name.as_str()).collect();
     let wrong =
         format!("order {order_id} has not ended within {} s, and has {}; {function} is to act next", took.as_secs(), told.join(", "));
-    fail(wrong, logs(found, function))
+    one(wrong, logs(found, function))
 }
 
 /// The function whose event is missing first.
@@ -128,20 +129,11 @@ fn next(told: &BTreeSet<&str>) -> &'static str {
 
 fn logs(found: &Found, function: &str) -> String {
     if found.local {
-        let name = function.trim_end_matches("Function");
-        let dashed = name.chars().enumerate().flat_map(|(at, c)| {
-            let dash = (at > 0 && c.is_ascii_uppercase()).then_some('-');
-            dash.into_iter().chain([c.to_ascii_lowercase()])
-        });
-        return format!("cargo xtask logs {}", dashed.collect::<String>());
+        return format!("cargo xtask logs {}", folder_of(function));
     }
     let group = function.trim_end_matches("Function").to_owned() + "LogGroup";
     let group = found.template.resource(&group).map_or("<its log group>", |it| it.physical_id);
     format!("aws logs tail {group} --since 10m{}", found.flags)
-}
-
-fn fail(wrong: String, command: String) -> Outcome {
-    Outcome::Fail(vec![Fault { wrong, command }])
 }
 
 /// What the caller named, or one of what is in stock.
@@ -161,7 +153,7 @@ async fn choose(aws: &mut Aws, found: &Found, line: Option<(String, u32)>) -> Re
             found.output("CatalogueTableName"),
             found.flags
         );
-        fail("nothing is in the catalogue and in stock: there is nothing to order".to_owned(), put)
+        one("nothing is in the catalogue and in stock: there is nothing to order".to_owned(), put)
     }))
 }
 

@@ -3,7 +3,7 @@
 //! It takes into account what no template shows, a permissions boundary of the role and the organization's own policies
 //! (<https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html>).
 
-use super::template::{Template, text_of};
+use super::template::{Template, items, text_of};
 use serde_json::{Value, json};
 
 /// A statement of a role about mail, to be tried without sending any.
@@ -47,7 +47,7 @@ pub fn dry_calls(template: &Template) -> Vec<DryCall> {
     roles
         .into_iter()
         .flat_map(|role| {
-            let role_arn = role_arn(template, role.physical_id);
+            let role_arn = template.arn("iam", false, &format!("role/{}", role.physical_id));
             let policies = role.property("Policies");
             let statements: Vec<Value> =
                 items(&policies).flat_map(|policy| items(&policy["PolicyDocument"]["Statement"]).cloned().collect::<Vec<_>>()).collect();
@@ -67,21 +67,6 @@ fn dry_call(role: &str, role_arn: &str, statement: &Value) -> Option<DryCall> {
     let context = conditions.map(|(key, values)| (key.clone(), items(values).map(text_of).collect())).collect();
     let sid = statement["Sid"].as_str().unwrap_or("unnamed").to_owned();
     Some(DryCall { role: role.to_owned(), sid, role_arn: role_arn.to_owned(), actions, resources, context })
-}
-
-fn role_arn(template: &Template, name: &str) -> String {
-    let partition = template.stack_id.split(':').nth(1).unwrap_or("aws");
-    format!("arn:{partition}:iam::{}:role/{name}", template.account())
-}
-
-/// The items of a list, or the one thing that stands for a list of one.
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    match value {
-        Value::Array(list) => list.as_slice(),
-        Value::Null => &[],
-        one => std::slice::from_ref(one),
-    }
-    .iter()
 }
 
 #[cfg(test)]

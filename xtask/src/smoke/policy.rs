@@ -1,5 +1,6 @@
 //! Whether a resource's policy lets a service in: as much of IAM's evaluation as the policies of a queue or a topic need here.
 
+use super::template::items;
 use serde_json::Value;
 
 /// What a service does to a queue or a topic.
@@ -59,15 +60,6 @@ fn matches(pattern: &str, text: &str) -> bool {
         }
     }
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|c| *c == '*'))
-}
-
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    match value {
-        Value::Array(list) => list.as_slice(),
-        Value::Null => &[],
-        one => std::slice::from_ref(one),
-    }
-    .iter()
 }
 
 fn texts(value: &Value) -> impl Iterator<Item = &str> {

@@ -59,6 +59,12 @@ impl Template {
         self.of_stack_id(4)
     }
 
+    /// The ARN of a resource of this account, in the stack's region, or in none as those of IAM.
+    pub fn arn(&self, service: &str, regional: bool, resource: &str) -> String {
+        let region = if regional { self.of_stack_id(3) } else { "" };
+        format!("arn:{}:{service}:{region}:{}:{resource}", self.of_stack_id(1), self.account())
+    }
+
     /// A part of `arn:partition:cloudformation:region:account:stack/…`.
     fn of_stack_id(&self, part: usize) -> &str {
         self.stack_id.split(':').nth(part).unwrap_or_default()
@@ -124,8 +130,7 @@ impl Template {
         match self.body["Resources"][id]["Type"].as_str() {
             Some("AWS::SQS::Queue") => {
                 let name = resource.physical_id.rsplit('/').next().unwrap_or_default();
-                let [partition, region, account] = [1, 3, 4].map(|part| self.of_stack_id(part));
-                format!("arn:{partition}:sqs:{region}:{account}:{name}").into()
+                self.arn("sqs", true, name).into()
             }
             _ => Value::Null,
         }
@@ -154,6 +159,21 @@ impl Template {
         }
         placed.into()
     }
+}
+
+/// The items of a list, or the one thing that stands for a list of one; none of nothing.
+pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    match value {
+        Value::Array(list) => list.as_slice(),
+        Value::Null => &[],
+        one => std::slice::from_ref(one),
+    }
+    .iter()
+}
+
+/// The entries of a map; none of anything else.
+pub fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
 /// A scalar as CloudFormation compares and places it.
