@@ -94,6 +94,12 @@ pub fn require_linux() -> Result<()> {
     )
 }
 
+/// This program, for a process that it starts and that ends before it: the kernel's own link, since by its path it may be another one
+/// by now, or none. A `cargo test` of this very workspace links it anew.
+pub fn this_program() -> PathBuf {
+    format!("/proc/{}/exe", std::process::id()).into()
+}
+
 pub fn require_compiler() -> Result<()> {
     if answers("cc", "--version") || answers("gcc", "--version") || answers("clang", "--version") {
         return Ok(());
@@ -197,6 +203,24 @@ mod tests {
             std::fs::set_permissions(repository.local(), std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         std::fs::remove_dir_all(root).unwrap();
+    }
+
+    /// A copy of these tests deletes itself, as a newer build would, and starts itself once more.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_program_that_was_replaced_starts_itself_all_the_same() {
+        const COPY: &str = "XTASK_TEST_COPY";
+        if let Some(copy) = std::env::var_os(COPY) {
+            std::fs::remove_file(copy).unwrap();
+            assert!(Command::new(this_program()).arg("--list").output().unwrap().status.success());
+            return;
+        }
+        let copy = std::env::temp_dir().join(format!("xtask-replaced-{}", std::process::id()));
+        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        let test = "machine::tests::a_program_that_was_replaced_starts_itself_all_the_same";
+        let output = Command::new(&copy).args(["--exact", test]).env(COPY, &copy).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(!copy.exists(), "the test was not run");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! (with the engine's port in `EMULATOR_PORT`). Without one the step says so and is skipped.
 
 use crate::build::{self, tool};
-use crate::machine::{Repository, free_ports, logical_id};
+use crate::machine::{Repository, free_ports, logical_id, this_program};
 use crate::processes::Group;
 use crate::progress::{green, red};
 use crate::sam_env::{Door, Files, port_of};
@@ -49,7 +49,7 @@ pub async fn wrapper(repository: &Repository) -> Result<OsString, String> {
 pub fn command(wrapper: &OsStr, repository: &Repository, state: &Path) -> Result<Command> {
     // The wrapper looks for sam on the PATH.
     let mut command = tool_from(repository, wrapper);
-    command.arg(std::env::current_exe()?).arg("sam-local").arg(state);
+    command.arg(this_program()).arg("sam-local").arg(state);
     let state: State = serde_json::from_str(&std::fs::read_to_string(state)?)?;
     command.env("EMULATOR_PORT", port_of(&state)?.to_string()).env("AWS_ENDPOINT_URL", state.endpoint_url);
     Ok(command)
