@@ -67,7 +67,7 @@ impl Step {
             Self::DeadLetters => "end to end: what was given up is explained, redriven, discarded and told of",
             Self::Smoke => "cargo xtask smoke: nothing is wrong; then each thing is broken, named and put back",
             Self::Calls => "end to end: AWS calls counted",
-            Self::SamLocal => "sam local invoke with every sample event, an order by sam local start-api, a look at it by start-lambda",
+            Self::SamLocal => "every sample event by sam local invoke or start-lambda, an order by start-api",
             Self::LeastPrivilege => "end to end: each action taken out of each role, one by one",
         }
     }
