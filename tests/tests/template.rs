@@ -18,6 +18,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+use testkit::stack::STACK_NAME_MAX;
 
 /// Fails unless the rule accepts the template as it is and complains of `place` in the broken copy.
 #[track_caller]
@@ -874,7 +875,7 @@ fn every_environment_deploys_with_parameters_that_the_template_has() -> Result<(
             assert!(allowed.is_none_or(|allowed| allowed.iter().map(texts).any(|it| it == value)), "{name}: {parameter} cannot be {value}");
         }
         let stack = environment["global"]["parameters"]["stack_name"].as_str().context("no stack_name")?;
-        assert!(stacks.insert(stack) && stack.len() <= operations::STACK_NAME_MAX, "{name}: {stack} is taken or too long");
+        assert!(stacks.insert(stack) && stack.len() <= STACK_NAME_MAX, "{name}: {stack} is taken or too long");
         assert_eq!(environment["deploy"]["parameters"]["capabilities"].as_str(), Some("CAPABILITY_IAM"), "{name}");
     }
     Ok(())

@@ -40,6 +40,10 @@ pub struct State {
     pub keys: Keys,
 }
 
+/// The longest name of a stack: with room for a developer's own beside order-pipeline-staging, and so that each name which the template
+/// derives from it fits its service.
+pub const STACK_NAME_MAX: usize = 40;
+
 /// The mode of a file that its owner reads and writes, and nobody else.
 const OWNER_ALONE: u32 = 0o600;
 

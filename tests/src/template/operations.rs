@@ -13,6 +13,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use testkit::stack::STACK_NAME_MAX;
 
 /// The types that the rules know. A new one needs rules before it needs a place here.
 const KNOWN: &[&str] = &[
@@ -70,8 +71,6 @@ const VENDED: &str = "/aws/vendedlogs/";
 /// Properties that take an ARN.
 const ARN_KEYS: &[&str] =
     &["Resource", "Endpoint", "TopicArn", "TopicARN", "deadLetterTargetArn", "Queue", "Role", "DestinationArn", "aws:SourceArn"];
-/// The longest `AWS::StackName` we deploy under: order-pipeline-staging, with room for a developer's own.
-pub const STACK_NAME_MAX: usize = 40;
 /// Properties that give a physical name, and how long AWS lets it be.
 const NAMES: &[(&str, &str, usize)] = &[
     ("AWS::SQS::Queue", "/QueueName", 80),

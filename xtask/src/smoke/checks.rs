@@ -61,19 +61,19 @@ const LIVE_KEYS: [&str; 2] = ["sk_live_", "rk_live_"];
 
 /// Faults as they are found, and what could not be looked at.
 #[derive(Default)]
-struct Judged {
+pub struct Judged {
     faults: Vec<Fault>,
     unseen: BTreeSet<String>,
     seen: usize,
 }
 
 impl Judged {
-    fn fault(&mut self, wrong: impl Into<String>, command: impl Into<String>) {
+    pub fn fault(&mut self, wrong: impl Into<String>, command: impl Into<String>) {
         self.faults.push(Fault { wrong: wrong.into(), command: command.into() });
     }
 
     /// The answer about a thing, if there is one to judge. One that is not there is a fault.
-    fn look<'a>(&mut self, found: &'a Found, operation: &str, about: &str, otherwise: &str) -> Option<&'a Value> {
+    pub fn look<'a>(&mut self, found: &'a Found, operation: &str, about: &str, otherwise: &str) -> Option<&'a Value> {
         match found.answer(operation, about) {
             Some(Ok(answer)) => {
                 self.seen += 1;
@@ -94,7 +94,7 @@ impl Judged {
         }
     }
 
-    fn outcome(self, pass: impl FnOnce(usize) -> String) -> Outcome {
+    pub fn outcome(self, pass: impl FnOnce(usize) -> String) -> Outcome {
         match (self.faults.is_empty(), self.unseen.into_iter().next()) {
             (false, _) => Outcome::Fail(self.faults),
             (true, Some(why)) => Outcome::Skip(why),

@@ -20,6 +20,8 @@ pub struct Found {
     /// The stack's, such as `UPDATE_COMPLETE`.
     pub status: String,
     pub outputs: BTreeMap<String, String>,
+    /// Whether a deletion is refused.
+    pub protected: bool,
     /// Whether it runs on this machine, where some of AWS is not.
     pub local: bool,
     /// What commands of the AWS CLI need to mean the same account, such as ` --region eu-west-1`.
@@ -106,7 +108,8 @@ fn stack_of(stack: &Value, listed: &Value, body: Value) -> Result<Found> {
     };
     let outputs = pairs(&stack["Outputs"], "OutputKey", "OutputValue");
     let status = text(&stack["StackStatus"]);
-    Ok(Found { template, status, outputs, local: false, flags: String::new(), answers: BTreeMap::new() })
+    let protected = stack["EnableTerminationProtection"] == true;
+    Ok(Found { template, status, outputs, protected, local: false, flags: String::new(), answers: BTreeMap::new() })
 }
 
 /// What is asked of a stack's resources.

@@ -6,6 +6,7 @@
 //! skipped, with the reason.
 
 mod aws;
+mod before;
 mod checks;
 mod found;
 mod order;
@@ -20,7 +21,8 @@ use crate::progress::{bold, dim, green, red};
 use crate::state;
 use anyhow::{Result, bail};
 use aws::Aws;
-use checks::{CHECKS, Outcome};
+use before::Change;
+use checks::{CHECKS, Check, Outcome};
 use clap::Args;
 use found::Found;
 use std::process::ExitCode;
@@ -40,6 +42,9 @@ pub struct Options {
     /// Place no order
     #[arg(long, conflicts_with = "line")]
     no_order: bool,
+    /// Look at what would stand in the way of this change instead, and place no order
+    #[arg(long, value_enum, value_name = "CHANGE", conflicts_with_all = ["line", "no_order", "follow"])]
+    before: Option<Change>,
     /// How long to follow the order
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     follow: u64,
@@ -47,6 +52,10 @@ pub struct Options {
 
 pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
     let target = &options.target;
+    if options.before == Some(Change::Deploy) {
+        let Some(stack) = &target.stack else { bail!("say the name that the stack is to have: --stack NAME") };
+        return Ok(conclude(print_all(&[("name", before::name(stack))])));
+    }
     let (mut aws, stack, state) = match (&target.stack, &target.region, &target.profile) {
         (Some(stack), ..) => (Aws::on_aws(repository, target).await?, stack.clone(), None),
         (None, None, None) => {
@@ -58,27 +67,35 @@ pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> 
     };
     let found = found::find(&mut aws, &stack, state.is_some(), aws_flags(target)).await?;
     println!("{}\n", bold(&format!("{stack}, in account {}", found.template.account())));
-    let mut wrong = print_all(&judge(&found));
+    if options.before == Some(Change::Delete) {
+        return Ok(conclude(print_all(&judge(&before::DELETE, &found))));
+    }
+    let mut wrong = print_all(&judge(&CHECKS, &found));
     if !options.no_order {
         let placing = order::Placing { line: options.line, limit: Duration::from_secs(options.follow) };
         wrong += print_all(&[("order", order::place(&mut aws, &found, state.as_ref(), placing).await?)]);
     }
+    Ok(conclude(wrong))
+}
+
+/// The last line, and the exit status, of `wrong` checks that failed.
+fn conclude(wrong: usize) -> ExitCode {
     match wrong {
         0 => println!("\nNothing is wrong."),
         1 => println!("\n{}", red("One check failed.")),
         _ => println!("\n{}", red(&format!("{wrong} checks failed."))),
     }
-    Ok(ExitCode::from(u8::from(wrong > 0)))
+    ExitCode::from(u8::from(wrong > 0))
 }
 
-/// Every check of what was found.
-fn judge(found: &Found) -> Vec<(&'static str, Outcome)> {
-    CHECKS.iter().map(|(name, check)| (*name, check(found))).collect()
+/// Each check of what was found.
+fn judge(checks: &[Check], found: &Found) -> Vec<(&'static str, Outcome)> {
+    checks.iter().map(|(name, check)| (*name, check(found))).collect()
 }
 
 /// The checks of the stack that runs here, without an order.
 async fn look_here(aws: &mut Aws, state: &State) -> Result<Vec<(&'static str, Outcome)>> {
-    Ok(judge(&found::find(aws, &state.stack_name, true, String::new()).await?))
+    Ok(judge(&CHECKS, &found::find(aws, &state.stack_name, true, String::new()).await?))
 }
 
 /// The flags of the AWS CLI that mean the same account and region.

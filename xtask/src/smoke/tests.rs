@@ -1,12 +1,14 @@
 //! Each check over a small stack in which all is well, and over copies of it broken in one way: it says so, and what to type.
 
 use super::aws::Refused;
+use super::before::{self, DELETE};
 use super::checks::{Fault, Outcome};
 use super::found::Found;
 use super::template::Template;
 use super::{CHECKS, judge, text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use testkit::stack::STACK_NAME_MAX;
 
 const ACCOUNT: &str = "123456789012";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:shop-order-events.fifo";
@@ -168,6 +170,7 @@ pub fn found() -> Found {
         status: "UPDATE_COMPLETE".to_owned(),
         outputs: texts([("ApiId", "a1"), ("StripeKeySecretArn", "arn:secret")]),
         local: false,
+        protected: false,
         flags: " --region eu-west-1".to_owned(),
         answers: answers.into_iter().map(|(operation, about, answer)| ((operation.to_owned(), about.to_owned()), Ok(answer))).collect(),
     }
@@ -240,9 +243,66 @@ const MAIL_EVENT_BREAKS: [Break; 4] = [
     ("mail events", "and the template says arn:aws:sns", "sam deploy", |it| answer(it, "get_configuration_set_event_destinations", "shop-set")["EventDestinations"][0]["SnsDestination"]["TopicArn"] = "arn:other".into()),
 ];
 
+/// A stack that may be deleted: its rule set rests, and its queues are empty.
+fn deletable() -> Found {
+    let mut it = found();
+    answer(&mut it, "describe_active_receipt_rule_set", "active")["Metadata"]["Name"] = "others".into();
+    for queue in ["Queue", "Undelivered"] {
+        answer(&mut it, "get_queue_attributes", queue)["Attributes"]["ApproximateNumberOfMessages"] = "0".into();
+    }
+    it
+}
+
+#[rustfmt::skip]
+const DELETION_BREAKS: [Break; 4] = [
+    ("termination", "shop is protected", "update-termination-protection --no-enable-termination-protection --stack-name shop --region eu-west-1", |it| it.protected = true),
+    ("rule set", "shop-rules is active", "aws ses set-active-receipt-rule-set --region eu-west-1", |it| answer(it, "describe_active_receipt_rule_set", "active")["Metadata"]["Name"] = "shop-rules".into()),
+    ("messages", "Queue: 3 messages would be lost", "smoke --stack shop --region eu-west-1 --before delete", |it| {
+        let attributes = &mut answer(it, "get_queue_attributes", "Queue")["Attributes"];
+        attributes["ApproximateNumberOfMessagesNotVisible"] = "1".into();
+        attributes["ApproximateNumberOfMessagesDelayed"] = "2".into();
+    }),
+    ("messages", "Undelivered: 1 message would be lost", "--before delete", |it| answer(it, "get_queue_attributes", "Undelivered")["Attributes"]["ApproximateNumberOfMessages"] = "1".into()),
+];
+
+#[test]
+fn what_stops_a_deletion_or_is_lost_by_it_is_named_before() {
+    for (name, outcome) in judge(&DELETE, &deletable()) {
+        assert!(matches!(outcome, Outcome::Pass(_)), "{name}: {outcome:?}");
+    }
+    for (name, wrong, command, break_it) in DELETION_BREAKS {
+        let mut broken = deletable();
+        break_it(&mut broken);
+        let outcome = judge(&DELETE, &broken).into_iter().find(|(check, _)| *check == name).unwrap().1;
+        let Outcome::Fail(faults) = outcome else { panic!("{name} does not notice: {wrong}") };
+        assert!(faults.iter().any(|it| it.wrong.contains(wrong) && it.command.contains(command)), "{name}: {faults:?}");
+    }
+}
+
+#[test]
+fn what_outlives_its_stack_is_named() {
+    let mut it = deletable();
+    it.template.body["Resources"]["Limits"]["DeletionPolicy"] = "Retain".into();
+    let told: String = judge(&DELETE, &it).iter().map(|(name, outcome)| text(name, outcome)).collect();
+    assert!(told.contains("delete by hand once nobody needs it: shop-Limits-1"), "{told}");
+}
+
+#[test]
+fn a_name_that_no_stack_can_have_is_refused_before_it_is_deployed() {
+    for fine in ["order-pipeline-staging".to_owned(), "s".repeat(STACK_NAME_MAX)] {
+        assert!(matches!(before::name(&fine), Outcome::Pass(_)), "{fine}");
+    }
+    for (refused, why) in
+        [("s".repeat(STACK_NAME_MAX + 2), "is 2 too long"), ("1st".to_owned(), "is no name"), ("my_shop".to_owned(), "is no name")]
+    {
+        let Outcome::Fail(faults) = before::name(&refused) else { panic!("{refused}") };
+        assert!(faults[0].wrong.contains(why), "{faults:?}");
+    }
+}
+
 #[test]
 fn a_stack_in_which_all_is_well_passes_every_check() {
-    for (name, outcome) in judge(&found()) {
+    for (name, outcome) in judge(&CHECKS, &found()) {
         assert!(matches!(outcome, Outcome::Pass(_)), "{name}: {outcome:?}");
     }
 }
@@ -310,7 +370,7 @@ fn a_key_is_never_printed() {
     for key in ["sk_test_hidden", "sk_live_hidden", "hidden"] {
         let mut it = found();
         answer(&mut it, "get_secret_value", "StripeKeySecret")["SecretString"] = key.into();
-        let told: String = judge(&it).iter().map(|(name, outcome)| text(name, outcome)).collect();
+        let told: String = judge(&CHECKS, &it).iter().map(|(name, outcome)| text(name, outcome)).collect();
         assert!(!told.contains("hidden"), "{told}");
     }
 }
