@@ -6,6 +6,7 @@ use crate::machine::{Repository, answers, missing, require_cargo};
 use crate::processes::{Group, cargo};
 use crate::progress::{Progress, log_of};
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::fs::File;
@@ -34,7 +35,7 @@ pub struct Options {
     keep: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 #[value(rename_all = "snake_case")]
 enum Target {
     /// The event envelope: any text as a message's body
@@ -55,14 +56,12 @@ enum Target {
 
 impl Target {
     fn name(self) -> String {
-        use clap::ValueEnum;
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
 /// Runs the chosen targets.
 pub async fn run(repository: &Repository, options: Options, progress: &mut Progress) -> Result<()> {
-    use clap::ValueEnum;
     require_cargo()?;
     if let Err(why) = compiler() {
         return missing(format!("{why}: install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++)."));
@@ -85,7 +84,6 @@ pub fn compiler() -> Result<(), String> {
 
 /// A few seconds of every target, for the list of checks; ask [`compiler`] first.
 pub async fn short(repository: &Repository, progress: &mut Progress) -> Result<()> {
-    use clap::ValueEnum;
     let fuzz = Fuzz::build(repository, progress).await?;
     for target in Target::value_variants() {
         fuzz.run(*target, SHORT, progress).await?;
@@ -99,7 +97,11 @@ struct Fuzz<'a> {
 
 impl<'a> Fuzz<'a> {
     async fn build(repository: &'a Repository, progress: &mut Progress) -> Result<Self> {
-        let mut cargo = cargo(&repository.root, &["build", "--package", "fuzz", "--features", "libfuzzer", "--bins"]);
+        // Of the whole workspace, as the tests are built: one package alone gets other features.
+        let mut cargo = cargo(&repository.root, &["build", "--workspace", "--features", "fuzz/libfuzzer"]);
+        for target in Target::value_variants() {
+            cargo.args(["--bin", &target.name()]);
+        }
         // In front of the compiler for this workspace's packages alone, and cargo keeps what comes of it apart from what the
         // tests built: nothing else is built twice.
         cargo.env("RUSTC_WORKSPACE_WRAPPER", repository.root.join("tests/fuzz/instrument.sh"));
