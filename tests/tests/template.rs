@@ -89,6 +89,19 @@ fn a_stack_receives_and_verifies_only_what_it_is_told_to() -> Result<()> {
 }
 
 #[test]
+fn every_function_is_in_the_picture_and_in_the_table() -> Result<()> {
+    let page = |name: &str| std::fs::read_to_string(workspace_root().join(name));
+    let (picture, readme) = (page("docs/pipeline.svg")?, page("README.md")?);
+    for entry in std::fs::read_dir(workspace_root().join("functions"))? {
+        let name = entry?.file_name();
+        let function = name.to_string_lossy();
+        assert!(picture.contains(&format!(">{function}</text>")), "docs/pipeline.svg lacks {function}");
+        assert!(readme.contains(&format!("[{function}](functions/{function}/src/lib.rs)")), "README.md lacks {function}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_readme_says_how_many_functions_the_queues_ask_for_at_once() -> Result<()> {
     let template = Template::read()?;
     let most = |source: Source<'_>| {
