@@ -272,6 +272,7 @@ async fn every_fault_is_named_at_once_and_nothing_is_written() {
         (json!([]), "# must be an object"),
         (with("name", json!("x".repeat(NAME_CHARS_MAX + 1))), "#/name must not be longer than 100 characters"),
         (with("name", json!("Ada\r\nBcc: x@example.com")), "#/name must not contain control characters or line breaks"),
+        (with("name", json!("\u{200b}\u{2060}")), "#/name must not be blank"),
         (with("email", json!(7)), "#/email must be text"),
         (with("marketing_consent", Value::Null), "#/marketing_consent must be true or false"),
     ] {

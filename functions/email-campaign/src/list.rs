@@ -12,7 +12,7 @@ mod header;
 
 use domain::{CustomerId, EmailAddress, Personal};
 use header::Header;
-use lambda_kit::Failure;
+use lambda_kit::{Failure, text::is_blank};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
 
@@ -132,8 +132,8 @@ fn read_line(number: u32, fields: Option<Fields>, columns: &[String], seen: &mut
     let Some(Fields { address, values }) = fields else {
         return Line { number, address: Personal(String::new()), entry: Entry::InvalidLine };
     };
-    // A line break in a value would be a line of its own in the subject; an empty one makes a mail that greets nobody.
-    let sound = |text: &String| !text.is_empty() && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    // A line break in a value would be a line of its own in the subject; a blank one makes a mail that greets nobody.
+    let sound = |text: &String| !is_blank(text) && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
     let complete = values.len() == columns.len() && values.values().all(sound);
     let entry = match address.parse::<EmailAddress>() {
         Err(_) => Entry::InvalidAddress,
@@ -217,6 +217,7 @@ mod tests {
             "d@example.com,Dora,extra\n",
             "not an address,Eve\n",
             "f@example.com,\n",
+            "g@example.com,\u{200b}\u{3164}\n",
             "h@example.com,Hal",
         ));
         let expected = [
@@ -226,7 +227,8 @@ mod tests {
             (5, "", "invalid line"),
             (6, "not an address", "invalid address"),
             (7, "f@example.com", "invalid line"),
-            (8, "h@example.com", "Hal"),
+            (8, "g@example.com", "invalid line"),
+            (9, "h@example.com", "Hal"),
         ];
         assert_eq!(shown(&list), expected);
     }

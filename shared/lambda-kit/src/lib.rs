@@ -17,6 +17,7 @@ pub mod sdk;
 #[cfg(feature = "secrets")]
 pub mod secrets;
 pub mod telemetry;
+pub mod text;
 pub mod trace;
 pub mod warm_up;
 

@@ -2,6 +2,8 @@
 //!
 //! Called where a mail is put together. It refuses to escape HTML: templates do that, by where the text stands.
 
+use lambda_kit::text::is_blank;
+
 /// Longest subject, in characters: with its name, the line stays below the 998 that RFC 5322 allows even where every
 /// character takes four bytes and the encoding's third on top. Readers show 40 to 70.
 pub const SUBJECT_CHARS_MAX: usize = 150;
@@ -32,8 +34,8 @@ pub fn greeting(name: &str) -> String {
     let name = one_line(name, usize::MAX);
     let link = |word: &str| word.trim_end_matches('.').contains(['.', '。', '．']);
     let dubious = name.contains(['/', '\\', '@', ':']) || name.chars().any(char::is_numeric) || name.split(' ').any(link);
-    let short = (1..=GREETING_CHARS_MAX).contains(&name.chars().count());
-    if short && !dubious { format!("Hello {name},") } else { "Hello,".to_owned() }
+    let short = name.chars().count() <= GREETING_CHARS_MAX;
+    if short && !dubious && !is_blank(&name) { format!("Hello {name},") } else { "Hello,".to_owned() }
 }
 
 /// A postal code that a mail may repeat; [`None`] where it is none.
@@ -94,8 +96,20 @@ mod tests {
     #[test]
     fn an_advertisement_is_no_name() {
         let long = "a".repeat(GREETING_CHARS_MAX + 1);
-        for bad in ["", " ", "pills.example", "www.pills.example now", "http://x", "me@x", "call 555", "a:b", "x\\y", "x。example", &long]
-        {
+        for bad in [
+            "",
+            " ",
+            "\u{2060}\u{3164}",
+            "pills.example",
+            "www.pills.example now",
+            "http://x",
+            "me@x",
+            "call 555",
+            "a:b",
+            "x\\y",
+            "x。example",
+            &long,
+        ] {
             assert_eq!(greeting(bad), "Hello,", "{bad:?}");
         }
     }

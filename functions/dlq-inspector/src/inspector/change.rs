@@ -28,7 +28,7 @@ use crate::{
 };
 use domain::Timestamp;
 use futures_util::future::join_all;
-use lambda_kit::{Failure, batch::Attribute};
+use lambda_kit::{Failure, batch::Attribute, text::is_blank};
 use pipeline::command::is_denied;
 use serde_json::json;
 use std::{
@@ -155,7 +155,7 @@ impl<P: Ports> Inspector<P> {
             return Err(Stop::refused("NoCondition", "discard takes a selection: say which messages with --where."));
         }
         let reason = discard.reason.trim();
-        if reason.is_empty() {
+        if is_blank(reason) {
             return Err(Stop::refused("NoReason", "discard takes a reason: say why with --reason."));
         }
         if discard.max == Some(0) {

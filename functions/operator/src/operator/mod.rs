@@ -13,7 +13,7 @@ use domain::{
     command::{Power, Refusal},
     uncollected::Settlement,
 };
-use lambda_kit::{Ambient, Failure, publish::Publisher, trace};
+use lambda_kit::{Ambient, Failure, publish::Publisher, text::is_blank, trace};
 use pipeline::{
     command::{Who, audit_record, sentence},
     publish_again,
@@ -216,7 +216,7 @@ impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P
 
 fn check(reason: &str) -> Result<(), Stop> {
     match reason.trim().len() {
-        0 => Err(refused("NoReason", "Say why, for the audit record: --reason.")),
+        _ if is_blank(reason) => Err(refused("NoReason", "Say why, for the audit record: --reason.")),
         1..=REASON_MAX => Ok(()),
         long => Err(refused("ReasonTooLong", format!("The reason has {long} bytes; {REASON_MAX} is the most."))),
     }

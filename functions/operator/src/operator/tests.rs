@@ -212,6 +212,7 @@ async fn nothing_is_changed_without_a_reason_or_an_audit_record() {
     world.never_collects();
     for command in ["settle", "nudge"] {
         assert_eq!(refusal(world.asks(json!({ command: act("  ") })).await), "NoReason");
+        assert_eq!(refusal(world.asks(json!({ command: act("\u{200b}") })).await), "NoReason");
         assert_eq!(refusal(world.asks(json!({ command: act(&"x".repeat(REASON_MAX + 1)) })).await), "ReasonTooLong");
         assert_eq!(refusal(world.asks(json!({ command: {"order_id": ID, "reason": "r", "dryrun": true} })).await), "InvalidRequest");
         assert_eq!(refusal(world.asks(json!({ command: {"order_id": "7", "reason": "r"} })).await), "InvalidRequest");

@@ -5,6 +5,7 @@
 //! be dropped in silence, and it never quotes a value, because the values may be a person's.
 
 use super::{Document, Fault, Faults, Pointer};
+use crate::text::is_blank;
 use serde_json::{Map, Value};
 use std::{fmt, str::FromStr};
 
@@ -74,11 +75,20 @@ impl Shape {
         }
     }
 
+    /// A text for people that may be absent, which is written in four ways: left out, null, empty, or showing nothing.
+    pub fn optional_text<'v>(&mut self, node: &Node<'v>, chars_max: usize) -> Option<Option<&'v str>> {
+        match node.value {
+            None | Some(Value::Null) => Some(None),
+            Some(Value::String(text)) if is_blank(text) => Some(None),
+            Some(_) => self.text(node, chars_max).map(Some),
+        }
+    }
+
     /// A text for people, without the white space around it: not blank, one line, at most `chars_max` characters, no web address.
     pub fn text<'v>(&mut self, node: &Node<'v>, chars_max: usize) -> Option<&'v str> {
         let text = self.string(node)?.trim();
         let before = self.faults.count();
-        if text.is_empty() {
+        if is_blank(text) {
             self.refuse::<()>(&node.at, "must not be blank");
         }
         if text.chars().count() > chars_max {
@@ -169,6 +179,33 @@ mod tests {
         assert_eq!(read("{}").unwrap_err(), ["#/name is required", "#/agreed is required", "#/host is required"]);
         assert_eq!(read("[]").unwrap_err(), ["# must be an object"]);
         assert_eq!(read(r#"{"name": " ", "agreed": null, "host": 1}"#).unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn a_text_that_shows_nothing_is_blank() {
+        for blank in ["", " ", "\u{200b}", "\u{3164}\u{2060}", "\u{2800}"] {
+            let document = Document { value: Value::String(blank.to_owned()) };
+            let faults = Shape::of(&document, |shape, node| shape.text(node, 100).map(str::to_owned)).unwrap_err();
+            assert_eq!(faults.named[0].detail, "must not be blank", "{}", blank.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn absent_has_all_its_spellings() {
+        let read = |text: &str| {
+            let document = Document::parse(text.as_bytes()).unwrap();
+            Shape::of(&document, |shape, node| {
+                let value = shape.object(node, &["x"])?.get("x");
+                shape.optional_text(&value, 5).map(|text| text.map(str::to_owned))
+            })
+            .map_err(|faults| faults.named.into_iter().map(|fault| fault.detail).collect::<Vec<_>>())
+        };
+        for absent in ["{}", r#"{"x":null}"#, r#"{"x":""}"#, r#"{"x":"  "}"#, r#"{"x":"\u200b"}"#] {
+            assert_eq!(read(absent), Ok(None), "{absent}");
+        }
+        assert_eq!(read(r#"{"x":" a "}"#), Ok(Some("a".into())));
+        assert_eq!(read(r#"{"x":0}"#), Err(vec!["must be text".into()]));
+        assert_eq!(read(r#"{"x":"123456"}"#), Err(vec!["must not be longer than 5 characters".into()]));
     }
 
     #[test]

@@ -116,6 +116,7 @@ async fn bad_input_is_answered_in_one_sentence_and_changes_nothing() {
         (json!({ "redrive": { "queue": "payment", "to": "shipping" } }), "UnknownHome", "but to payment"),
         (json!({ "discard": { "queue": "payment", "reason": "r" } }), "NoCondition", "--where"),
         (json!({ "discard": { "queue": "payment", "where": ["id=x"], "reason": " " } }), "NoReason", "--reason"),
+        (json!({ "discard": { "queue": "payment", "where": ["id=x"], "reason": "\u{2060}" } }), "NoReason", "--reason"),
         (json!({ "peek": { "queue": "payment", "limit": 1000 } }), "InvalidLimit", "between 1 and 100"),
         (json!({ "redo": {} }), "InvalidRequest", "redo"),
     ] {
