@@ -1372,6 +1372,29 @@ class Provider(unittest.TestCase):
         self.assertEqual(refunds, [[], [refund], []])
         self.assertEqual(self.ask(f"/charges/{charges[1]}")["amount_refunded"], 700)
 
+    def test_it_charges_what_stripe_charges(self):
+        for currency, amount, code in [
+            ("eur", 50, None),
+            ("eur", 49, "amount_too_small"),
+            ("eur", 0, "parameter_invalid_integer"),
+            ("eur", "1.5", "parameter_invalid_integer"),
+            ("idr", 100_000_000, None),
+            ("idr", 1_000_000_000_000, "amount_too_large"),
+            ("kwd", 1210, None),
+            ("kwd", 1205, "invalid_amount"),
+            ("isk", 500, None),
+            ("isk", 550, "invalid_amount"),
+            ("mga", 12, None),
+            ("bgn", 500, "invalid_currency"),
+        ]:
+            asked = {"amount": amount, "currency": currency, "payment_method": "pm_card_visa", "capture_method": "manual"}
+            try:
+                said = None if self.ask("/payment_intents", asked)["amount"] == amount else "another amount"
+            except urllib.error.HTTPError as refused:
+                error = json.load(refused)["error"]
+                said = error["code"] if refused.code == 400 and error["param"] in ("amount", "currency") else error
+            self.assertEqual(said, code, (currency, amount))
+
     def test_a_web_page_is_refused(self):
         for headers in FOREIGN:
             for method in ("GET", "POST", "OPTIONS"):
@@ -1388,7 +1411,9 @@ class LimitedProvider(Provider):
     """The same, with Stripe's limits: what is one too many is refused in Stripe's words, before anything is done."""
 
     OPTIONS = ("--calls-per-second", "5", "--endpoint-calls-per-second", "3")
-    test_lists_hold_what_was_made_in_its_order_and_a_charge_its_own_refunds = None  # more changes than these limits allow
+    # More changes than these limits allow.
+    test_lists_hold_what_was_made_in_its_order_and_a_charge_its_own_refunds = None
+    test_it_charges_what_stripe_charges = None
 
     def test_what_is_too_many_is_refused_with_its_reason(self):
         asked = {"amount": 700, "currency": "eur", "payment_method": "pm_card_visa", "capture_method": "manual"}

@@ -5,8 +5,9 @@ imported by anything that ships. Its command line knows a port but neither the l
 state, so this file gives it both before it runs; and it keeps the time for a payment the same however many there have been,
 or makes it longer, where it is to be as slow as a provider on a bad day.
 
-Stripe's limits hold here too: so many changes of payments a second, and what is more is answered with 429 as by Stripe. And it answers
-nobody but who has the key that the variable PROVIDER_KEY says.
+Stripe's limits hold here too: so many changes of payments a second, and what is more is answered with 429 as by Stripe; and of each
+currency the amounts that Stripe charges, which `charges.json` says. And it answers nobody but who has the key that the variable
+PROVIDER_KEY says.
 
     python payment_provider.py [--lifeline] [--latency-ms N] [--calls-per-second N] [--endpoint-calls-per-second N] PORT
 """
@@ -16,7 +17,9 @@ import asyncio
 import builtins
 import collections
 import hmac
+import json
 import os
+import pathlib
 import pickle
 import runpy
 import socket
@@ -112,6 +115,36 @@ class Limits:
         return None
 
 
+def charge_what_stripe_charges():
+    """Any amount above zero in any currency is good enough for it. Here a currency has a least, a most and a step, as at Stripe
+    (https://docs.stripe.com/currencies), in Stripe's own unit. The table is the shop's own: shared/domain/src/charge.rs holds it to be."""
+    from localstripe import resources
+
+    charges = json.loads(pathlib.Path(__file__).with_name("charges.json").read_text())
+    make = resources.PaymentIntent.__init__
+
+    def refuse(code, param, why):
+        # Its own refusals have no code and name no parameter; Stripe's do.
+        raise resources.UserError(400, why, {"code": code, "param": param})
+
+    def made(intent, amount=None, currency=None, **named):
+        number = resources.try_convert_to_int(amount)
+        if type(number) is not int or number <= 0:
+            refuse("parameter_invalid_integer", "amount", "This value must be greater than or equal to 1.")
+        if currency not in charges:
+            refuse("invalid_currency", "currency", "This currency is not supported.")
+        least, most, step = charges[currency]
+        if number < least:
+            refuse("amount_too_small", "amount", f"Amount must be at least {least}.")
+        if number > most:
+            refuse("amount_too_large", "amount", f"Amount must be no more than {most}.")
+        if number % step:
+            refuse("invalid_amount", "amount", f"Amount must be a multiple of {step}.")
+        make(intent, amount=number, currency=currency, **named)
+
+    resources.PaymentIntent.__init__ = made
+
+
 def stand_before_it(limits, latency, key):
     """What a web page sends, what comes without the key, and what is one too many, is refused before anything is done. Every change waits before it is made, and
     others pass meanwhile. What is only read, as by tests, is answered at once."""
@@ -155,5 +188,6 @@ pickle.dump = lambda *_, **__: None
 socket.socket = LoopbackSocket
 sys.argv = ["localstripe", "--port", asked.port, "--from-scratch"]
 keep_a_shelf_for_each_kind()
+charge_what_stripe_charges()
 stand_before_it(Limits(asked.calls_per_second, asked.endpoint_calls_per_second), asked.latency_ms / 1000, os.environ["PROVIDER_KEY"])
 runpy.run_module("localstripe", run_name="__main__", alter_sys=True)

@@ -743,9 +743,17 @@ fn the_openapi_description_has_the_routes_of_the_template_and_the_limits_of_the_
     assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["items"]["properties"]["quantity"]["maximum"], UNITS_MAX);
     assert_eq!(schemas["OrderRequest"]["properties"]["lines"]["maxItems"], line::LINES_MAX);
     assert_eq!(schemas["Money"]["properties"]["amount_minor"]["maximum"], domain::money::AMOUNT_MINOR_MAX);
+    assert_eq!(schemas["Line"]["properties"]["unit_price_minor"]["maximum"], domain::money::AMOUNT_MINOR_MAX);
     let known = [Status::Received, Status::Processing, Status::Cancelled, Status::Shipped, Status::Uncollected, Status::Completed];
     assert_eq!(schemas["Status"]["enum"], serde_json::to_value(known).unwrap());
     every_reference_resolves(&api, "docs/api/openapi.yaml");
+}
+
+#[test]
+fn the_openapi_description_enumerates_the_currencies_of_the_domain() {
+    let schemas = &read_yaml("docs/api/openapi.yaml")["components"]["schemas"];
+    let charged: Vec<_> = domain::charge::currencies().map(|currency| currency.code()).collect();
+    assert_eq!(schemas["ChargedCurrency"]["enum"], serde_json::json!(charged));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::catalogue::Price;
 pub use domain::email::EMAIL_BYTES_MAX;
 use domain::{
     Currency, EmailAddress, Item, Line, Money, Personal, Sku,
+    charge::{self, NotChargeable},
     line::LINES_MAX,
     order::{Address, Customer},
 };
@@ -131,7 +132,7 @@ impl PlaceOrder {
     /// The lines at the catalogue's prices, and their sum.
     ///
     /// # Errors
-    /// What is wrong: SKUs that are not in `prices` or have another currency, a sum that is too high.
+    /// What is wrong: SKUs that are not in `prices` or have another currency, a sum that the payment provider does not charge.
     pub fn price(&self, prices: &HashMap<Sku, Price>) -> Result<(Vec<Line>, Money), Faults> {
         let mut shape = Shape::default();
         let at = Pointer::default().member("lines");
@@ -144,10 +145,11 @@ impl PlaceOrder {
             }
         };
         let lines: Vec<_> = self.items.iter().enumerate().filter_map(line).collect();
-        let total = Money::total(self.currency, lines.iter().map(|line| (line.unit_price_minor, line.quantity)));
-        let priced = match total {
+        let priced = match charge::total(self.currency, lines.iter().map(|line| (line.unit_price_minor, line.quantity))) {
             Ok(total) => Some((lines, total)),
-            Err(too_much) => shape.refuse(&at, too_much.to_string()),
+            // What the lines without a price would add is not known.
+            Err(NotChargeable::TooLittle(_) | NotChargeable::NotInSteps(_)) if lines.len() < self.items.len() => None,
+            Err(why) => shape.refuse(&at, format!("the total {why}")),
         };
         shape.finish(priced)
     }
@@ -171,8 +173,14 @@ fn order(shape: &mut Shape, node: &Node<'_>) -> Option<PlaceOrder> {
 }
 
 fn currency(shape: &mut Shape, node: &Node<'_>) -> Option<Currency> {
-    let code = shape.string(node)?;
-    code.parse().ok().or_else(|| shape.refuse(&node.at, "must be an ISO 4217 currency code, such as EUR"))
+    let Ok(currency) = shape.string(node)?.parse() else {
+        return shape.refuse(&node.at, "must be an ISO 4217 currency code, such as EUR");
+    };
+    if charge::terms(currency).is_some() {
+        Some(currency)
+    } else {
+        shape.refuse(&node.at, "must be a currency that the payment provider charges, such as EUR")
+    }
 }
 
 fn customer(shape: &mut Shape, node: &Node<'_>) -> Option<Customer> {

@@ -1,6 +1,7 @@
 //! What intake does, told as facts. The tables and the topic are in memory and behave like the real ones: conditional
 //! writes with old images, and a pause inside every call, so that two requests can meet.
 
+mod amounts;
 mod bad_input;
 mod cancel;
 mod catalogue;
@@ -10,7 +11,7 @@ mod retries;
 
 use super::*;
 use crate::catalogue::Price;
-use domain::{Currency, EventType, Sku, tracking::Fact};
+use domain::{Currency, EventType, Sku, money::AMOUNT_MINOR_MAX, tracking::Fact};
 use jiff::SignedDuration;
 use lambda_kit::{http::answer, message::Outgoing, publish::PublishError};
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ impl World {
             ("MUG-BLUE", 1200, Currency::EUR),
             ("TEAPOT", 4500, Currency::EUR),
             ("POSTER-USD", 1500, Currency::USD),
-            ("GOLD-BAR", 99_999_999, Currency::EUR),
+            ("GOLD-BAR", AMOUNT_MINOR_MAX, Currency::EUR),
         ] {
             world.prices.borrow_mut().insert(sku.parse().unwrap(), Price { unit_price_minor, currency });
         }

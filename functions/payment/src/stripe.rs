@@ -22,7 +22,7 @@ use crate::{
 use ::http::StatusCode;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use domain::{
-    Currency, Money, OrderId, Timestamp,
+    OrderId, Timestamp, charge,
     event::{OrderPlaced, PaymentRef},
 };
 use http::{Answer, Http, NoAnswer};
@@ -259,7 +259,7 @@ impl<V: Vault> Stripe<V> {
 
 impl<V: Vault> Provider for Stripe<V> {
     async fn create(&self, order_id: OrderId, delivery: &Delivery, placed: &OrderPlaced) -> Result<Prepared, Failure> {
-        let Some(amount) = smallest_unit(placed.total) else {
+        let Some(amount) = charge::to_provider(placed.total) else {
             return Ok(Prepared::Declined { code: "invalid_amount".into() });
         };
         let (order, amount, currency) = (order_id.to_string(), amount.to_string(), placed.total.currency.code().to_ascii_lowercase());
@@ -397,18 +397,6 @@ fn contradiction(what: &str) -> Outcome {
 /// That only saves an orphan or a refusal: what keeps a hold from being confirmed twice is that the record names one.
 fn idempotency_key(subject: &str, verb: &str, delivery: &Delivery) -> String {
     format!("{subject}/{verb}/{}/{}", delivery.message_id, delivery.attempt)
-}
-
-/// The amount in Stripe's unit, which for three currencies is not that of ISO 4217
-/// (<https://docs.stripe.com/currencies#special-cases>). [`None`] if it has no such amount.
-fn smallest_unit(total: Money) -> Option<u64> {
-    match total.currency {
-        // Without decimals in ISO 4217, with two at Stripe, always `00`.
-        Currency::ISK | Currency::UGX => total.amount_minor.checked_mul(100),
-        // With decimals in ISO 4217, without at Stripe.
-        Currency::MGA => total.amount_minor.is_multiple_of(100).then_some(total.amount_minor / 100),
-        _ => Some(total.amount_minor),
-    }
 }
 
 /// Ids go into paths, and the ones in events come from outside: letters, digits and `_` cannot leave their segment.

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`id`], [`email`], [`money`], [`mod@line`], [`order`], [`customer`] | values that parse once and are then right |
+//! | [`charge`] | what the payment provider charges, by currency |
 //! | [`event`] | the CloudEvents envelope and every event |
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
 //! | [`uncollected`] | a payment that a person has to settle |
@@ -13,6 +14,7 @@
 //! | [`command`] | the document around what people command, and how it is refused |
 //! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
 
+pub mod charge;
 pub mod command;
 pub mod customer;
 pub mod deadline;

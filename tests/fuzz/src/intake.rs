@@ -1,7 +1,7 @@
 //! `order-intake` with its tables and its topic in memory, and what must hold of its answer to any request.
 
 use crate::{block_on, outside::Outside};
-use domain::{Currency, Order, OrderId, Sku, Timestamp};
+use domain::{Currency, Order, OrderId, Sku, Timestamp, money::AMOUNT_MINOR_MAX};
 use lambda_kit::{
     Failure,
     dynamodb::Created,
@@ -70,7 +70,7 @@ impl Shop {
 impl Catalogue for &Shop {
     async fn prices(&self, skus: &[Sku]) -> Result<HashMap<Sku, Price>, Failure> {
         // So dear that a large order is more than can be charged.
-        let price = Price { unit_price_minor: 99_999, currency: Currency::EUR };
+        let price = Price { unit_price_minor: AMOUNT_MINOR_MAX / 2, currency: Currency::EUR };
         Ok(skus.iter().map(|sku| (sku.clone(), price)).collect())
     }
 }

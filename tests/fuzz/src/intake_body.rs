@@ -1,7 +1,10 @@
 //! The body of `POST /orders`, as text and as the base64 that API Gateway makes of what is not text.
 
 use crate::{intake, outside::with_body};
-use domain::line::{LINES_MAX, QUANTITY_MAX};
+use domain::{
+    charge,
+    line::{LINES_MAX, QUANTITY_MAX},
+};
 use lambda_kit::{
     Real,
     http::{Document, FAULTS_MAX, Problem, Request, Response},
@@ -48,7 +51,8 @@ fn read(body: String, is_base64: bool) -> Result<Document, Problem> {
 }
 
 fn accepted(order: &PlaceOrder) {
-    let PlaceOrder { customer, shipping_address: address, items, payment_method, .. } = order;
+    let PlaceOrder { currency, customer, shipping_address: address, items, payment_method } = order;
+    assert!(charge::terms(*currency).is_some());
     let texts = [&customer.name, &address.line1, &address.city].into_iter().chain(&address.line2);
     for (text, chars_max) in texts.map(|text| (text, TEXT_CHARS_MAX)).chain([(&address.postal_code, POSTAL_CODE_CHARS_MAX)]) {
         assert!((1..=chars_max).contains(&text.0.chars().count()));

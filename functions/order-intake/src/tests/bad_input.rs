@@ -167,7 +167,7 @@ async fn an_unknown_sku_is_422() {
 async fn a_wrong_currency_is_422() {
     refused(&with("/lines/1/sku", json!("POSTER-USD")), &["#/lines/1/sku"]).await;
     refused(&with("/currency", json!("USD")), &["#/lines/0/sku", "#/lines/1/sku"]).await;
-    for bad in ["", "eur", "EURO", "€", "ZZZ"] {
+    for bad in ["", "eur", "EURO", "€", "ZZZ", "XAU", "BGN"] {
         refused(&with("/currency", json!(bad)), &["#/currency"]).await;
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     Payment,
     tests::ports::{Desk, Surroundings},
 };
-use domain::{CloudEvent, Event, Subject, event::OrderShipped};
+use domain::{CloudEvent, Currency, Event, Money, Subject, event::OrderShipped};
 use lambda_kit::{Kind, warm_up};
 use pipeline::Stage as _;
 use serde_json::json;
@@ -738,15 +738,16 @@ fn why_a_hold_is_gone_is_told() {
     assert_eq!(capture("\"a long story\""), "uncollected canceled");
 }
 
-#[test]
-fn amounts_are_in_the_unit_that_stripe_counts_in() {
-    let sent = |amount_minor, currency| smallest_unit(Money { amount_minor, currency });
-    assert_eq!(sent(1250, Currency::EUR), Some(1250));
-    assert_eq!(sent(500, Currency::JPY), Some(500));
-    assert_eq!(sent(5, Currency::ISK), Some(500));
-    assert_eq!(sent(5, Currency::UGX), Some(500));
-    assert_eq!(sent(500, Currency::MGA), Some(5));
-    assert_eq!(sent(550, Currency::MGA), None);
+/// An order that was accepted before such totals were refused: it ends, and no dead-letter queue holds it.
+#[tokio::test]
+async fn an_amount_that_is_no_charge_is_declined_without_a_call() {
+    let stub = Stub::start().await;
+    for (amount_minor, currency) in [(0, Currency::EUR), (1205, Currency::MGA)] {
+        let placed = OrderPlaced { total: Money { amount_minor, currency }, ..placed_with("pm_card_visa") };
+        let prepared = client(&stub.url).create(order_id(), &attempt(1), &placed).await.unwrap();
+        assert!(matches!(prepared, Prepared::Declined { code } if code == "invalid_amount"));
+    }
+    assert_eq!(stub.calls(), "");
 }
 
 fn event(event: impl Into<Event>, time: Timestamp) -> CloudEvent {

@@ -18,6 +18,10 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
+use domain::{
+    Currency,
+    charge::{self, NotChargeable},
+};
 use jiff::Timestamp;
 use lambda_kit::Ambient;
 use serde::Serialize;
@@ -61,8 +65,6 @@ const HOLD_S: i64 = 7 * 24 * 3600;
 const KEY_LIFE_S: i64 = 24 * 3600;
 /// How long a bank takes that takes its time, in seconds at most.
 const PROCESSING_MAX_S: u64 = 180;
-/// The largest amount: Stripe takes eight digits.
-const AMOUNT_MAX_MINOR: u64 = 99_999_999;
 
 /// <https://docs.stripe.com/payments/paymentintents/lifecycle>, as far as cards without questions to their owner go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -273,10 +275,9 @@ impl<'a> Form<'a> {
             match (operation, &*name, &*value) {
                 (_, "expand[]", "latest_charge") => form.expands = true,
                 (Create, "amount", amount) => match amount.parse() {
-                    Ok(0) => return Err(invalid("amount_too_small", "amount")),
-                    Ok(amount_minor) if amount_minor <= AMOUNT_MAX_MINOR => form.amount_minor = amount_minor,
-                    Ok(_) => return Err(invalid("amount_too_large", "amount")),
-                    Err(_) => return Err(invalid("parameter_invalid_integer", "amount")),
+                    Ok(amount_minor) if amount_minor > 0 => form.amount_minor = amount_minor,
+                    // "A positive integer" (<https://docs.stripe.com/api/payment_intents/create>).
+                    _ => return Err(invalid("parameter_invalid_integer", "amount")),
                 },
                 (Create, "currency", code) if code.len() == 3 && code.bytes().all(|b| b.is_ascii_lowercase()) => form.currency = value,
                 (Create | Confirm, "payment_method", _) => form.payment_method = value,
@@ -295,9 +296,28 @@ impl<'a> Form<'a> {
             // Without it, Stripe would take the money at once.
             Create if !form.manual => "capture_method",
             Create if form.order_id.is_empty() => "metadata[order_id]",
+            Create => return form.charged(),
             _ => return Ok(form),
         };
         Err(invalid("parameter_missing", missing))
+    }
+
+    /// Held to what Stripe charges in this currency.
+    fn charged(self) -> Result<Self, Answer> {
+        let Some(currency) = Currency::from_code(&self.currency.to_ascii_uppercase()) else {
+            return Err(invalid("invalid_currency", "currency"));
+        };
+        let amount = charge::from_provider(self.amount_minor, currency);
+        if charge::to_provider(amount) != Some(self.amount_minor) {
+            return Err(invalid("invalid_amount", "amount"));
+        }
+        match charge::check(amount) {
+            Ok(()) => Ok(self),
+            Err(NotChargeable::Currency(_)) => Err(invalid("invalid_currency", "currency")),
+            Err(NotChargeable::TooLittle(_)) => Err(invalid("amount_too_small", "amount")),
+            Err(NotChargeable::TooMuch(_)) => Err(invalid("amount_too_large", "amount")),
+            Err(NotChargeable::NotInSteps(_)) => Err(invalid("invalid_amount", "amount")),
+        }
     }
 }
 

@@ -314,8 +314,12 @@ async fn what_is_not_simulated_is_refused() {
         (good.replace("&currency=eur", ""), "parameter_missing", "currency"),
         (good.replace("currency=eur", "currency=EUR"), "parameter_unknown", "currency"),
         (good.replace("amount=2400", "amount=24.0"), "parameter_invalid_integer", "amount"),
-        (good.replace("amount=2400", "amount=0"), "amount_too_small", "amount"),
-        (good.replace("amount=2400", "amount=100000000"), "amount_too_large", "amount"),
+        (good.replace("amount=2400", "amount=0"), "parameter_invalid_integer", "amount"),
+        (good.replace("amount=2400", "amount=49"), "amount_too_small", "amount"),
+        (good.replace("amount=2400", "amount=1000000000000"), "amount_too_large", "amount"),
+        (good.replace("currency=eur", "currency=kwd").replace("=2400", "=2405"), "invalid_amount", "amount"),
+        (good.replace("currency=eur", "currency=isk").replace("=2400", "=2450"), "invalid_amount", "amount"),
+        (good.replace("currency=eur", "currency=bgn"), "invalid_currency", "currency"),
         (format!("{good}&customer=c"), "parameter_unknown", "customer"),
     ] {
         let world = World::new(1);
