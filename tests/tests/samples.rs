@@ -12,6 +12,7 @@ use aws_lambda_events::{
 use customer_signup::CustomerSignup;
 use domain::{
     CloudEvent, Currency, CustomerId, Event, EventType, IdempotencyKey, Order, OrderId, ParseError, Sku, Subject, Timestamp,
+    country::Country,
     customer::Customer,
     event::{OrderCancelRequested, OrderPlaced},
     line::{self, Item, Line, QUANTITY_MAX},
@@ -750,10 +751,40 @@ fn the_openapi_description_has_the_routes_of_the_template_and_the_limits_of_the_
 }
 
 #[test]
-fn the_openapi_description_enumerates_the_currencies_of_the_domain() {
+fn the_openapi_description_enumerates_the_currencies_and_countries_of_the_domain() {
     let schemas = &read_yaml("docs/api/openapi.yaml")["components"]["schemas"];
     let charged: Vec<_> = domain::charge::currencies().map(|currency| currency.code()).collect();
     assert_eq!(schemas["ChargedCurrency"]["enum"], serde_json::json!(charged));
+    let countries = |which: fn(&Country) -> bool| -> Value {
+        domain::country::all().iter().filter(|country| which(country)).map(|country| country.code).collect()
+    };
+    assert_eq!(schemas["Country"]["enum"], countries(|_| true));
+    let rules = &schemas["OrderRequest"]["properties"]["shipping_address"]["allOf"];
+    assert_eq!(rules[0]["if"]["properties"]["country"]["enum"], countries(|country| !country.needs_town));
+    assert_eq!(rules[1]["if"]["properties"]["country"]["enum"], countries(|country| country.postal_code.is_some()));
+}
+
+#[test]
+fn the_openapi_description_takes_the_addresses_that_are_taken() {
+    let api = read_yaml("docs/api/openapi.yaml");
+    let schema = serde_json::json!({ "$ref": "#/components/schemas/OrderRequest", "components": api["components"] });
+    let validator = jsonschema::options().offline().build(&schema).unwrap();
+    let mut order: Value = serde_json::from_str(&body(&sample("order-intake", "place-order").request())).unwrap();
+    for country in domain::country::all() {
+        let (needs_town, postal_code) = (country.needs_town, country.postal_code.map(|known| known.example));
+        for (city, code, good) in [
+            (Some("Town"), postal_code, true),
+            (Some("Town"), None, postal_code.is_none()),
+            (None, postal_code, !needs_town),
+            (Some("Town"), Some(""), postal_code.is_none()),
+        ] {
+            order["shipping_address"] =
+                serde_json::json!({"line1": "1 Sample Street", "line2": "", "city": city, "postal_code": code, "country": country.code});
+            assert_eq!(validator.is_valid(&order), good, "{}", order["shipping_address"]);
+            let document = lambda_kit::http::Document { value: order.clone() };
+            assert_eq!(order_intake::shape::PlaceOrder::parse(&document).is_ok(), good, "{}", order["shipping_address"]);
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub use domain::email::EMAIL_BYTES_MAX;
 use domain::{
     Currency, EmailAddress, Item, Line, Money, Personal, Sku,
     charge::{self, NotChargeable},
+    country::{self, Country},
     line::LINES_MAX,
     order::{Address, Customer},
 };
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, HashMap};
 /// Longest name, line of an address, and town, in characters. Carriers print 35 to 50 on a label and cut what is longer;
 /// twice that leaves room for long names and none for misuse.
 pub const TEXT_CHARS_MAX: usize = 100;
-/// Longest postal code, in characters. The longest in use have ten; the rest is for spaces.
+/// Longest postal code, in characters. The longest in use have ten; the rest is for blanks and a country's letters in front.
 pub const POSTAL_CODE_CHARS_MAX: usize = 16;
 /// Longest reference to a means of payment: the provider says to expect ids of up to 255
 /// (<https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backward-compatible>).
@@ -193,22 +194,40 @@ fn customer(shape: &mut Shape, node: &Node<'_>) -> Option<Customer> {
 fn address(shape: &mut Shape, node: &Node<'_>) -> Option<Address> {
     let address = shape.object(node, &["line1", "line2", "city", "postal_code", "country"])?;
     let line1 = personal(shape, &address.get("line1"), TEXT_CHARS_MAX);
-    let line2 = match address.get("line2") {
-        // Many clients write an absent field as null.
-        Node { value: None | Some(Value::Null), .. } => Some(None),
-        there => personal(shape, &there, TEXT_CHARS_MAX).map(Some),
-    };
-    let city = personal(shape, &address.get("city"), TEXT_CHARS_MAX);
-    let postal_code = personal(shape, &address.get("postal_code"), POSTAL_CODE_CHARS_MAX);
+    let line2 = optional(shape, &address.get("line2"), TEXT_CHARS_MAX);
+    let city = optional(shape, &address.get("city"), TEXT_CHARS_MAX);
+    let postal_code = optional(shape, &address.get("postal_code"), POSTAL_CODE_CHARS_MAX);
     let country = country(shape, &address.get("country"));
-    Some(Address { line1: line1?, line2: line2?, city: city?, postal_code: postal_code?, country: country? })
+    let rules = country.unwrap_or(&country::UNKNOWN);
+    let city = needed(shape, &address.get("city"), city, rules.needs_town);
+    let postal_code = needed(shape, &address.get("postal_code"), postal_code, rules.postal_code.is_some());
+    let postal_code = of_country(shape, &address.get("postal_code"), postal_code?, rules);
+    Some(Address { line1: line1?, line2: line2?, city: city?, postal_code: postal_code?, country: country?.code.to_owned() })
 }
 
-/// The shape alone: which countries exist, and where parcels go, is the carrier's to know.
-fn country(shape: &mut Shape, node: &Node<'_>) -> Option<String> {
-    let code = shape.string(node)?;
-    let two_letters = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
-    if two_letters { Some(code.to_owned()) } else { shape.refuse(&node.at, "must be an ISO 3166-1 alpha-2 country code, such as DE") }
+/// Whether parcels go there is the carrier's to know.
+fn country(shape: &mut Shape, node: &Node<'_>) -> Option<&'static Country> {
+    let found = country::find(shape.string(node)?);
+    found.or_else(|| shape.refuse(&node.at, "must be an ISO 3166-1 alpha-2 country code, such as DE"))
+}
+
+/// A text that the country may require; empty where it does not, and there is none. [`None`] where it was refused.
+fn needed(shape: &mut Shape, node: &Node<'_>, text: Option<Option<Personal<String>>>, needed: bool) -> Option<Personal<String>> {
+    match text? {
+        Some(text) => Some(text),
+        None if needed => shape.refuse(&node.at, "is required"),
+        None => Some(Personal(String::new())),
+    }
+}
+
+/// A postal code in the form that all of the country's have, where they all have one.
+fn of_country(shape: &mut Shape, node: &Node<'_>, code: Personal<String>, country: &Country) -> Option<Personal<String>> {
+    match country.postal_code {
+        Some(known) if !known.admits(&code.0) => {
+            shape.refuse(&node.at, format!("must be a postal code of {}, such as {}", country.code, known.example))
+        }
+        _ => Some(code),
+    }
 }
 
 fn lines(shape: &mut Shape, node: &Node<'_>) -> Option<Vec<Item>> {
@@ -258,4 +277,9 @@ fn payment_method(shape: &mut Shape, node: &Node<'_>) -> Option<String> {
 /// A text that says who somebody is, or where.
 fn personal(shape: &mut Shape, node: &Node<'_>, chars_max: usize) -> Option<Personal<String>> {
     shape.text(node, chars_max).map(|text| Personal(text.to_owned()))
+}
+
+/// The same, where it may be absent.
+fn optional(shape: &mut Shape, node: &Node<'_>, chars_max: usize) -> Option<Option<Personal<String>>> {
+    shape.optional_text(node, chars_max).map(|text| text.map(|text| Personal(text.to_owned())))
 }

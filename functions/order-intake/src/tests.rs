@@ -1,6 +1,7 @@
 //! What intake does, told as facts. The tables and the topic are in memory and behave like the real ones: conditional
 //! writes with old images, and a pause inside every call, so that two requests can meet.
 
+mod addresses;
 mod amounts;
 mod bad_input;
 mod cancel;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`id`], [`email`], [`money`], [`mod@line`], [`order`], [`customer`] | values that parse once and are then right |
 //! | [`charge`] | what the payment provider charges, by currency |
+//! | [`country`] | what an address needs, by country |
 //! | [`event`] | the CloudEvents envelope and every event |
 //! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
 //! | [`uncollected`] | a payment that a person has to settle |
@@ -16,6 +17,7 @@
 
 pub mod charge;
 pub mod command;
+pub mod country;
 pub mod customer;
 pub mod deadline;
 pub mod email;

@@ -21,9 +21,10 @@ pub struct Address {
     /// Flat, floor, care of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line2: Option<Personal<String>>,
-    /// Town.
+    /// Town. Empty where the country's addresses name none ([`country`](crate::country)): a field that is always there is read by builds
+    /// that know of no such countries.
     pub city: Personal<String>,
-    /// Postal code, in the country's own form.
+    /// Postal code, in the country's own form. Empty where the country has none.
     pub postal_code: Personal<String>,
     /// ISO 3166-1 alpha-2 code, upper case.
     pub country: String,

@@ -213,15 +213,20 @@ async fn a_bad_email_is_422() {
 
 #[tokio::test]
 async fn a_bad_name_or_address_is_422() {
+    for place in ["/customer/name", "/shipping_address/line1", "/shipping_address/city", "/shipping_address/postal_code"] {
+        for nothing in ["", "   ", "\u{200b}", "\u{2060}\u{3164}", "\u{2800}"] {
+            refused(&with(place, json!(nothing)), &[&format!("#{place}")]).await;
+        }
+    }
     for place in
         ["/customer/name", "/shipping_address/line1", "/shipping_address/line2", "/shipping_address/city", "/shipping_address/postal_code"]
     {
-        for bad in ["", "   ", "a\nb", "a\u{0}b", "a\u{7f}b", "a\u{85}b", "a\u{2028}b", &"ä".repeat(101)] {
+        for bad in ["a\nb", "a\u{0}b", "a\u{7f}b", "a\u{85}b", "a\u{2028}b", &"ä".repeat(101)] {
             refused(&with(place, json!(bad)), &[&format!("#{place}")]).await;
         }
     }
     refused(&with("/shipping_address/postal_code", json!("12345678901234567")), &["#/shipping_address/postal_code"]).await;
-    for bad in ["", "D", "DEU", "de", "D1", "Ä"] {
+    for bad in ["", "D", "DEU", "de", "D1", "Ä", "ZZ", "UK"] {
         refused(&with("/shipping_address/country", json!(bad)), &["#/shipping_address/country"]).await;
     }
     refused(&with("/customer/name", json!(format!("a\n{}", "b".repeat(100)))), &["#/customer/name", "#/customer/name"]).await;

@@ -66,13 +66,10 @@ async fn two_callers_who_take_the_same_key_have_two_orders() {
 }
 
 #[tokio::test]
-async fn white_space_around_texts_is_dropped_and_a_null_second_line_is_none() {
+async fn white_space_around_texts_is_dropped() {
     let world = World::new();
-    let mut wanted = with("/customer/name", json!("  Ada Lovelace\n"));
-    wanted["shipping_address"]["line2"] = Value::Null;
-    assert_eq!(world.place(KEY, &wanted).await.status(), 202);
-    let stored = world.orders.borrow()[&ORDER.parse().unwrap()].clone();
-    assert_eq!((stored.customer.name.0.as_str(), stored.shipping_address.line2), ("Ada Lovelace", None));
+    assert_eq!(world.place(KEY, &with("/customer/name", json!("  Ada Lovelace\n"))).await.status(), 202);
+    assert_eq!(world.orders.borrow()[&ORDER.parse().unwrap()].customer.name.0, "Ada Lovelace");
 }
 
 #[tokio::test]
@@ -86,6 +83,7 @@ async fn limits_are_inclusive() {
     let mut wanted = with("/lines", json!(lines));
     wanted["customer"]["name"] = json!("Zoë".repeat(33) + "!");
     wanted["shipping_address"]["postal_code"] = json!("1234567890123456");
+    wanted["shipping_address"]["country"] = json!("IE");
     wanted["payment_method"] = json!(format!("pm_{}", "x".repeat(252)));
     let response = world.place(KEY, &wanted).await;
     assert_eq!(response.status(), 202, "{}", response.body());
