@@ -9,7 +9,7 @@ use crate::progress::{Progress, bold, dim, green, red, shown};
 use crate::seed::{self, CatalogueItem};
 use crate::stack;
 use crate::state;
-use crate::story::{self, Expected, Seen, Teller, basket, judge, money};
+use crate::story::{self, CURRENCY, Expected, Seen, Teller, basket, judge, money, money_of_provider};
 use crate::{build, deploy, setup};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -232,9 +232,9 @@ async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<
 async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[CatalogueItem]) -> Result<String> {
     let lines: Vec<(String, u32)> = story.lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect();
     let key = testkit::shop::new_key();
-    let order = story::order(&key, &lines, "EUR", story.payment_method);
+    let order = story::order(&key, &lines, CURRENCY, story.payment_method);
     let placed = story::place(&state.api_url, &key, &order).await?;
-    let total = money(placed.body["total"]["amount_minor"].as_i64().unwrap_or_default(), "EUR");
+    let total = money(placed.body["total"]["amount_minor"].as_i64().unwrap_or_default(), CURRENCY);
     teller.say(&format!("POST /orders → 202  {}, {total}  {}", basket(&lines, catalogue), dim(&placed.order_id)));
     if story.twist == Twist::SentTwice {
         let again = story::place(&state.api_url, &key, &order).await?;
@@ -327,7 +327,7 @@ async fn verdict(
             }
         }
         let mark = if faults.is_empty() { green("✓") } else { red("✗") };
-        let (charged, due) = (money(charged_minor, "EUR"), money(expected.charged_minor, "EUR"));
+        let (charged, due) = (money_of_provider(charged_minor, CURRENCY), money(expected.charged_minor, CURRENCY));
         println!("{mark} {:<20}{:<12}{got:<12}{charged:>12}{due:>14}", story.title, expected.status);
         wrong += usize::from(!faults.is_empty());
         for fault in &faults {

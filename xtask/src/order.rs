@@ -3,7 +3,7 @@
 use crate::machine::Repository;
 use crate::progress::bold;
 use crate::state;
-use crate::story::{self, Seen, Teller, basket, money};
+use crate::story::{self, Seen, Teller, basket, money, money_of_provider};
 use crate::{demo, seed};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -66,7 +66,7 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     }
     let limit = Duration::from_secs(options.follow);
     let seen = story::follow(&state.api_url, &placed.order_id, &mut teller, limit, Seen::has_ended).await?;
-    let charged = money(demo::charged(&state, &placed.order_id).await?, order["currency"].as_str().unwrap_or_default());
+    let charged = money_of_provider(demo::charged(&state, &placed.order_id).await?, order["currency"].as_str().unwrap_or_default());
     teller.say(&bold(&format!("{}, charged {charged}", seen.status)));
     if !seen.has_ended() {
         bail!("the order has not ended within {} s; look with: cargo xtask status, cargo xtask logs shipping", options.follow);

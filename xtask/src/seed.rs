@@ -2,7 +2,8 @@
 //! back that was sold.
 
 use crate::machine::Repository;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use domain::{Money, Sku, charge};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::engine::Engine;
@@ -12,7 +13,7 @@ use testkit::stack::State;
 pub struct CatalogueItem {
     pub sku: String,
     pub name: String,
-    pub unit_price_minor: i64,
+    pub unit_price_minor: u64,
     pub currency: String,
 }
 
@@ -22,8 +23,21 @@ pub struct StockItem {
     pub available: i64,
 }
 
+/// The catalogue's seed. A price that cannot be charged is refused here, before an order meets it.
 pub fn catalogue(repository: &Repository) -> Result<Vec<CatalogueItem>> {
-    read(repository, "catalogue.json")
+    let items: Vec<CatalogueItem> = read(repository, "catalogue.json")?;
+    items.iter().try_for_each(|item| sellable(item).map_err(|why| anyhow!("local/seed/catalogue.json: {}: {why}", item.sku)))?;
+    Ok(items)
+}
+
+/// Whether order-intake could sell it: it has a name to show, and a price in steps that the payment provider charges.
+fn sellable(item: &CatalogueItem) -> Result<(), String> {
+    item.sku.parse::<Sku>().map_err(|why| format!("the SKU {why}"))?;
+    if !item.name.contains(char::is_alphanumeric) {
+        return Err("the name must have letters or digits".to_owned());
+    }
+    let currency = item.currency.parse().map_err(|_| format!("{} is no ISO 4217 currency code", item.currency))?;
+    charge::check_price(Money { amount_minor: item.unit_price_minor, currency }).map_err(|why| format!("the price {why}"))
 }
 
 pub async fn run(repository: &Repository, state: &State) -> Result<()> {
@@ -60,4 +74,29 @@ fn read<T: serde::de::DeserializeOwned>(repository: &Repository, name: &str) -> 
     let path = repository.root.join("local/seed").join(name);
     let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is not what it should be", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, unit_price_minor: u64, currency: &str) -> String {
+        let item = CatalogueItem { sku: "THING".into(), name: name.into(), unit_price_minor, currency: currency.into() };
+        sellable(&item).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_cannot_be_sold_is_no_seed() {
+        assert_eq!(refusal("Thing", 0, "EUR"), "", "free, with something else");
+        assert_eq!(refusal("Thing", 1205, "KWD"), "the price is not a multiple of 0.010 KWD, in whose steps the payment provider charges");
+        assert_eq!(refusal("Thing", 100, "BGN"), "the price is in BGN, which the payment provider does not charge");
+        assert_eq!(refusal("Thing", 100, "euro"), "euro is no ISO 4217 currency code");
+        assert_eq!(refusal("\u{200b}", 100, "EUR"), "the name must have letters or digits");
+    }
+
+    #[test]
+    fn everything_in_the_seed_can_be_sold() {
+        let repository = Repository::find().unwrap();
+        assert!(catalogue(&repository).unwrap().len() > 5);
+    }
 }

@@ -4,6 +4,7 @@
 use crate::progress::{dim, nth_colour};
 use crate::seed::CatalogueItem;
 use anyhow::{Context, Result, bail};
+use domain::{Currency, Money, charge};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use testkit::shop;
 
 /// How often an order is asked for while it moves: no fact is late by more than the eye sees.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
+/// What the demo's stories are paid in.
+pub const CURRENCY: &str = "EUR";
 /// How long the front door may answer that it is busy or starting.
 const DOOR_LIMIT: Duration = Duration::from_secs(30);
 
@@ -188,15 +191,28 @@ pub fn judge(expected: &Expected, seen: &Seen, charged_minor: i64) -> Vec<String
         faults.push("it has not ended: some stage has not done its part".into());
     }
     if charged_minor != expected.charged_minor {
-        faults
-            .push(format!("expected {} to be charged, and the provider's book says {charged_minor} (minor units)", expected.charged_minor));
+        let (due, charged) = (money(expected.charged_minor, CURRENCY), money_of_provider(charged_minor, CURRENCY));
+        faults.push(format!("expected {due} to be charged, and the provider's book says {charged}"));
     }
     faults
 }
 
-/// `69.00 EUR`. Every currency of the seed has two decimals.
+/// `69.00 EUR`, `500 JPY`: with the decimals of the currency.
 pub fn money(minor: i64, currency: &str) -> String {
-    format!("{}.{:02} {currency}", minor / 100, minor % 100)
+    amount(minor, currency, |amount_minor, currency| Money { amount_minor, currency })
+}
+
+/// The same of an amount in the payment provider's book, which is not always counted in minor units.
+pub fn money_of_provider(counted: i64, currency: &str) -> String {
+    amount(counted, currency, charge::from_provider)
+}
+
+fn amount(number: i64, currency: &str, read: impl Fn(u64, Currency) -> Money) -> String {
+    match (u64::try_from(number), Currency::from_code(currency)) {
+        (Ok(number), Some(currency)) => read(number, currency).to_string(),
+        // Neither is an amount of this shop; what it is stays visible.
+        _ => format!("{number} units of {currency:?}"),
+    }
 }
 
 /// `2 × Blue mug, 1 × Teapot`.
@@ -259,7 +275,10 @@ mod tests {
 
     #[test]
     fn money_and_baskets_read_well() {
-        assert_eq!(money(6905, "EUR"), "69.05 EUR");
+        assert_eq!((money(6905, "EUR"), money(500, "JPY"), money(1210, "KWD")), ("69.05 EUR".into(), "500 JPY".into(), "1.210 KWD".into()));
+        let booked = (money_of_provider(500, "ISK"), money_of_provider(12, "MGA"), money_of_provider(6905, "EUR"));
+        assert_eq!(booked, ("5 ISK".into(), "12.00 MGA".into(), "69.05 EUR".into()));
+        assert_eq!((money(-1, "EUR"), money(1, "")), ("-1 units of \"EUR\"".into(), "1 units of \"\"".into()));
         let catalogue = [CatalogueItem { sku: "TEAPOT".into(), name: "Teapot".into(), unit_price_minor: 1, currency: "EUR".into() }];
         assert_eq!(basket(&[("TEAPOT".into(), 2), ("X".into(), 1)], &catalogue), "2 × Teapot, 1 × X");
     }

@@ -143,7 +143,8 @@ fn never(id: &OrderId, said: impl Fn(EventType) -> bool, order: &Order, holds: &
     found.must(captured <= 1, || format!("{id} was captured {captured} times"));
     found.must(captured == 0 || shipped, || format!("{id} was captured and not shipped"));
     let sum: u64 = holds.iter().map(|hold| hold.captured_minor).sum();
-    found.must(captured == 0 || sum == order.total.amount_minor, || format!("{id}: {sum} was captured of {}", order.total.amount_minor));
+    let sum = domain::Money { amount_minor: sum, ..order.total };
+    found.must(captured == 0 || sum == order.total, || format!("{id}: {sum} was captured of {}", order.total));
 }
 
 /// A refusal for now gives up neither a sale at its first tries nor a hold before its margin.
