@@ -17,6 +17,7 @@ use bench::{
     wiring::{Wiring, Wirings, table_keys},
 };
 use clap::Parser;
+use command_line::options;
 use lambda_kit::{Ambient as _, Real};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -30,43 +31,8 @@ struct Cli {
     /// Where logs and certificates go, and the report unless --json says otherwise (set by cargo xtask bench)
     #[arg(long, value_name = "FOLDER")]
     work: PathBuf,
-    /// Only these functions, and the floor
-    #[arg(long, value_name = "NAME")]
-    function: Vec<String>,
-    /// Memory sizes, in MB: each has its share of the processor
-    #[arg(long, value_delimiter = ',', default_values_t = [128, 256, 512], value_parser = clap::value_parser!(u64).range(128..=10_240))]
-    memory: Vec<u64>,
-    /// Messages in an invocation
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 10], value_parser = clap::value_parser!(u64).range(1..=10))]
-    batch: Vec<u64>,
-    /// How long every call to AWS and to the payment provider takes, beside the stub's own time
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000))]
-    latency_ms: u64,
-    /// Cold starts of each case; the median counts
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    starts: u64,
-    /// Warm invocations of each case
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    warm: u64,
-    /// How long a warm function rests between two invocations: by default longer than a period of its share, so that each
-    /// finds its share whole, as one that comes alone does. 0 is for a function that is never idle
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(..=1_000))]
-    pause_ms: u64,
-    /// Have functions trust the stub's root certificate alone, instead of the system's as well: what fewer roots save
-    #[arg(long)]
-    lean_roots: bool,
-    /// Offer HTTP/2 too. Most of AWS speaks HTTP/1.1 alone
-    #[arg(long)]
-    h2: bool,
-    /// Run at full speed, not at the share that the memory size has
-    #[arg(long)]
-    no_share: bool,
-    /// Write the report there
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Show the ratios to an earlier report
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
+    #[command(flatten)]
+    options: options::Bench,
 }
 
 fn main() -> ExitCode {
@@ -81,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<()> {
+async fn run(Cli { bootstraps, work: work_folder, options: cli }: Cli) -> Result<()> {
     // Before hours of measuring for nothing.
     let earlier = cli.compare.as_deref().map(Report::read).transpose()?;
     if let Some(unknown) = cli.function.iter().find(|name| CASES.iter().all(|case| case.function != **name)) {
@@ -89,7 +55,7 @@ async fn run(cli: Cli) -> Result<()> {
         known.dedup();
         bail!("{unknown} is not measured; these are: {}", known.join(", "));
     }
-    let work = folder(&cli.work)?;
+    let work = folder(&work_folder)?;
     let protocols: &[&str] = if cli.h2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
     let authority = Authority::new(protocols)?;
     let roots_file = work.join("roots.pem");
@@ -109,7 +75,7 @@ async fn run(cli: Cli) -> Result<()> {
     {
         let wiring =
             if *case == FLOOR { Wiring { timeout: Duration::from_secs(10), ..Wiring::default() } } else { wirings.of(case.function)? };
-        let program = cli.bootstraps.join(case.function).join("bootstrap");
+        let program = bootstraps.join(case.function).join("bootstrap");
         if !program.is_file() {
             bail!("there is no {}", program.display());
         }
@@ -135,7 +101,7 @@ async fn run(cli: Cli) -> Result<()> {
     if let Some(earlier) = earlier {
         println!("{}", report.compared(&earlier));
     }
-    let json = cli.json.unwrap_or_else(|| cli.work.join("report.json"));
+    let json = cli.json.unwrap_or_else(|| work_folder.join("report.json"));
     report.write(&json)?;
     println!("{}", json.display());
     Ok(())

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use bench::{
-    cost::{Question, answer, bill::COLD_STARTS_PER_THOUSAND, way::Way},
+    cost::{Question, answer, way::Way},
     report::Report,
 };
 use std::path::Path;

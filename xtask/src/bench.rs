@@ -4,7 +4,7 @@
 
 use crate::build::{architecture_override, tool};
 use crate::machine::Repository;
-use crate::processes::{Group, cargo};
+use crate::processes::{Group, arguments, program};
 use crate::progress::{Progress, log_of};
 use crate::setup;
 use anyhow::{Result, bail};
@@ -13,22 +13,12 @@ use std::path::PathBuf;
 /// The binary that is measured beside the functions.
 const FLOOR: &str = "floor";
 
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// Arguments of the bench; `--help` tells them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
-}
-
 /// Builds, measures and reports.
-pub async fn run(repository: &Repository, arguments: &Arguments, progress: &mut Progress) -> Result<()> {
+pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<()> {
     // Optimized, or the stub would be what is measured; the profile of the proofs, because it is built in a minute.
-    let mut command = cargo(&repository.root, &["run", "--quiet", "--profile", "proof", "--package", "bench", "--bin", "bench", "--"]);
-    // Whoever only asks what it can do does not wait for a build of everything.
-    if !arguments.arguments.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
-        command.arg("--bootstraps").arg(deployable(repository, progress).await?).arg("--work").arg(repository.local().join("bench"));
-    }
-    command.args(&arguments.arguments);
+    let mut command = program(&repository.root, &["--profile", "proof", "--package", "bench", "--bin", "bench"]);
+    command.arg("--bootstraps").arg(deployable(repository, progress).await?).arg("--work").arg(repository.local().join("bench"));
+    command.args(arguments());
     let status = Group::start(command)?.wait().await?;
     if status.success() { Ok(()) } else { bail!("the bench ended with {status}") }
 }

@@ -10,8 +10,9 @@ use crate::seed::{self, CatalogueItem};
 use crate::stack;
 use crate::state;
 use crate::story::{self, CURRENCY, Expected, Seen, Teller, basket, judge, money, money_of_provider};
-use crate::{build, deploy, setup};
+use crate::{build, deploy, setup, unless_interrupted};
 use anyhow::{Result, bail};
+use command_line::screen::{Layout, columns, command, sentences, table, width, wrapped};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use testkit::calls::{Calls, Kind, Made};
@@ -194,7 +195,7 @@ async fn live(story: &Story, colour: usize, state: &State, catalogue: &[Catalogu
     let mut teller = Teller::new(story.title, colour);
     let order_id = place(story, &teller, state, catalogue).await?;
     let seen = story::follow(&state.api_url, &order_id, &mut teller, USUAL_LIMIT, Seen::has_ended).await?;
-    teller.say(&bold(&seen.status));
+    teller.say(&[&bold(&seen.status)]);
     Ok(Outcome { order_id, seen, teller })
 }
 
@@ -204,9 +205,9 @@ async fn live_held_back(story: &Story, colour: usize, state: &State, catalogue: 
     let order_id = place(story, &teller, state, catalogue).await?;
     if story.twist == Twist::Cancelled {
         story::cancel(&state.api_url, &order_id).await?;
-        teller.say("POST /orders/{order_id}/cancel → asked");
+        teller.say(&["POST /orders/{order_id}/cancel → asked"]);
     } else {
-        teller.say(&dim("(waiting for the order's deadline)"));
+        teller.say(&[&dim("(waiting for the order's deadline)")]);
     }
     let seen = story::follow(&state.api_url, &order_id, &mut teller, TIMED_OUT_LIMIT, |seen| seen.has("order.cancelled")).await?;
     Ok(Outcome { order_id, seen, teller })
@@ -216,17 +217,19 @@ async fn live_held_back(story: &Story, colour: usize, state: &State, catalogue: 
 async fn finish(decided: Result<Outcome>, state: &State) -> Result<Outcome> {
     let Outcome { order_id, mut teller, .. } = decided?;
     let seen = story::follow(&state.api_url, &order_id, &mut teller, USUAL_LIMIT, Seen::has_ended).await?;
-    teller.say(&bold(&seen.status));
+    teller.say(&[&bold(&seen.status)]);
     Ok(Outcome { order_id, seen, teller })
 }
 
-/// Runs `work` while no message reaches the payment function, and lets them through again however it went.
+/// Runs `work` while no message reaches the payment function, and lets them through again however it went: after a signal too, because
+/// a stack of `up` goes on.
 async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T> {
     engine.set_event_source(PAYMENT, false).await?;
-    let result = work.await;
+    let meaning = || "the payment messages are let through again; a stack that ran before still runs, and its orders go on".to_owned();
+    let result = unless_interrupted(async { Ok(work.await) }, meaning).await;
     engine.set_event_source(PAYMENT, true).await?;
     println!("  {}", dim("(the payment messages are let through)"));
-    Ok(result)
+    result
 }
 
 async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[CatalogueItem]) -> Result<String> {
@@ -235,13 +238,13 @@ async fn place(story: &Story, teller: &Teller, state: &State, catalogue: &[Catal
     let order = story::order(&key, &lines, CURRENCY, story.payment_method);
     let placed = story::place(&state.api_url, &key, &order).await?;
     let total = money(placed.body["total"]["amount_minor"].as_i64().unwrap_or_default(), CURRENCY);
-    teller.say(&format!("POST /orders → 202  {}, {total}  {}", basket(&lines, catalogue), dim(&placed.order_id)));
+    teller.say(&["POST /orders → 202", &basket(&lines, catalogue), &total, &dim(&placed.order_id)]);
     if story.twist == Twist::SentTwice {
         let again = story::place(&state.api_url, &key, &order).await?;
         if again.order_id != placed.order_id || !again.replayed {
             bail!("the same request sent again was not answered as a replay: order {} instead of {}", again.order_id, placed.order_id);
         }
-        teller.say("POST /orders → 202  the same order, replayed");
+        teller.say(&["POST /orders → 202", "the same order, replayed"]);
     }
     Ok(placed.order_id)
 }
@@ -261,29 +264,35 @@ async fn calls_of_one_order(state: &State, catalogue: &[CatalogueItem]) -> Resul
 /// A line a function. What the customer's own looks take is left out: it is as much as they like.
 fn print_calls(calls: &Calls) {
     const LOOKS: &str = "order-status";
-    let heads = ["invoked", "writes", "reads", "publishes", "sends", "mails", "other", "receives", "deletes"];
-    let line = |name: &str, figures: [u64; 9]| {
-        let cells: String = heads.iter().zip(figures).map(|(head, figure)| format!("{figure:>width$}", width = head.len() + 2)).collect();
-        format!("  {name:<20}{cells}")
-    };
-    println!("\n{}", bold(&format!("  {:<20}  {}", "function", heads.join("  "))));
     let calls = Calls(calls.0.iter().filter(|(function, _)| *function != LOOKS).map(|(f, made)| (f.clone(), made.clone())).collect());
-    let figures = |made: &Made| {
-        let [writes, reads, publishes, sends, mails, other] = Kind::ALL.map(|kind| made.of_kind(kind));
-        [made.invocations, writes, reads, publishes, sends, mails, other, made.batches.receives, made.batches.deletes]
-    };
-    for (function, made) in &calls.0 {
-        println!("{}", line(function, figures(made)));
+    println!();
+    for (at, line) in call_lines(&calls, width(&std::io::stdout())).iter().enumerate() {
+        println!("{}", if at == 0 { bold(line) } else { line.clone() });
     }
-    let sum = figures(&calls.sum());
-    println!("{}", line("in all", sum));
-    let [_, requests @ .., receives, deletes] = sum;
+    let [_, requests @ .., receives, deletes] = figures(&calls.sum());
     let requests: u64 = requests.iter().sum();
-    println!("  {} calls by functions, and {} to take their messages from queues", bold(&requests.to_string()), receives + deletes);
-    println!(
-        "  {}",
-        dim("(alone, so that batches are of one message, here and there of two; ten in a batch share publish, receive and delete)")
-    );
+    println!("{} calls by functions, and {} to take their messages from queues", bold(&requests.to_string()), receives + deletes);
+    let remark = "(alone, so that batches are of one message, here and there of two; ten in a batch share publish, receive and delete)";
+    println!("{}", dim(&sentences(remark, "", width(&std::io::stdout()))));
+}
+
+fn figures(made: &Made) -> [u64; 9] {
+    let [writes, reads, publishes, sends, mails, other] = Kind::ALL.map(|kind| made.of_kind(kind));
+    [made.invocations, writes, reads, publishes, sends, mails, other, made.batches.receives, made.batches.deletes]
+}
+
+/// The table, without colours.
+fn call_lines(calls: &Calls, width: Option<usize>) -> Vec<String> {
+    // Short, because ten columns stand side by side.
+    let head = ["function", "runs", "write", "read", "publ", "send", "mail", "other", "recv", "del"].map(str::to_owned);
+    let row = |name: &str, made: &Made| {
+        let mut cells = figures(made).into_iter().map(|figure| figure.to_string());
+        std::array::from_fn(|at| if at == 0 { name.to_owned() } else { cells.next().unwrap_or_default() })
+    };
+    let mut rows: Vec<[String; 10]> = vec![head];
+    rows.extend(calls.0.iter().map(|(function, made)| row(function, made)));
+    rows.push(row("in all", &calls.sum()));
+    table(&rows, Layout { numbers: &[1, 2, 3, 4, 5, 6, 7, 8, 9], flexible: &[0], width })
 }
 
 /// How many are available of every SKU that the stories touch.
@@ -331,13 +340,11 @@ async fn verdict(
         println!("{mark} {:<20}{:<12}{got:<12}{charged:>12}{due:>14}", story.title, expected.status);
         wrong += usize::from(!faults.is_empty());
         for fault in &faults {
-            println!("    {}", red(fault));
+            println!("{}", red(&sentences(fault, "    ", width(&std::io::stdout()))));
         }
         if !faults.is_empty() {
-            println!(
-                "    {}",
-                dim(&format!("order {order_id}: GET {}/orders/{order_id} · functions' logs: {}", state.api_url, "target/local/engine.log"))
-            );
+            println!("    {}", dim("functions' logs: target/local/engine.log; while the stack of `up` runs:"));
+            println!("{}", command(&format!("cargo xtask show {order_id}"), "    ", width(&std::io::stdout())));
         }
     }
     println!("\n{}", bold(&format!("  {:<32}{:>10}{:>10}{:>12}", "in stock", "before", "now", "expected")));
@@ -361,8 +368,7 @@ async fn mails(outcomes: &[(&Story, Result<Outcome>)], state: &State) -> Result<
         let last = if story.expected.status == "completed" { "shipped" } else { "cancelled" };
         let deadline = Instant::now() + MAIL_LIMIT;
         let mails = loop {
-            let to_order = |mail: &Mail| mail.reply_to.iter().any(|address| address.contains(order_id.as_str()));
-            let mails: Vec<_> = stack.inbox().await?.into_iter().filter(to_order).collect();
+            let mails: Vec<_> = stack.inbox().await?.into_iter().filter(|mail| mail.is_about(order_id)).collect();
             if mails.iter().any(|mail| mail.template() == last) || Instant::now() > deadline {
                 break mails;
             }
@@ -371,8 +377,22 @@ async fn mails(outcomes: &[(&Story, Result<Outcome>)], state: &State) -> Result<
         let kinds: Vec<_> = mails.iter().map(Mail::template).filter(|kind| *kind != "received").collect();
         let good = kinds == [last] && mails.len() <= 2;
         wrong += usize::from(!good);
-        let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
-        println!("{} {:<20}{}", if good { green("✓") } else { red("✗") }, story.title, subjects.join(" · "));
+        let first = format!("{} {:<20}", if good { green("✓") } else { red("✗") }, story.title);
+        let subjects = mails.iter().map(|mail| mail.subject.as_str());
+        println!("{}", wrapped(subjects, " · ", [&first, &" ".repeat(columns(&first))], width(&std::io::stdout())));
     }
     Ok(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_calls_fits_80_columns() {
+        let functions = ["order-intake", "customer-signup", "order-tracking"].map(|name| (name.to_owned(), Made::default()));
+        let lines = call_lines(&Calls(functions.into()), Some(80));
+        assert!(lines.iter().all(|line| columns(line) <= 80 && !line.contains('…')), "{lines:#?}");
+        assert_eq!(lines.len(), 5);
+    }
 }

@@ -2,6 +2,7 @@
 //! finds the function of a stack on AWS and signs with the caller's own credentials, whatever kind they are.
 //! It takes no credentials of its own anywhere, and hands on none but what is in the environment.
 
+use crate::cli::Usage;
 use crate::machine::{Repository, answers, missing};
 use crate::state;
 use anyhow::{Context, Result, bail};
@@ -55,11 +56,10 @@ struct Sam {
 
 impl Deployed {
     pub fn find(repository: &Repository, target: &Target, function: &'static str) -> Result<Self> {
-        let place = match (&target.stack, &target.region, &target.profile) {
-            (Some(_), ..) => Place::OnAws(Sam::find(repository, target, function)?),
-            (None, None, None) => Place::Here(Box::new(Stack::of(state::require(repository)?))),
-            // Meant for AWS, and about to change something here.
-            (None, ..) => bail!("--region and --profile are for a stack on AWS: say which with --stack NAME"),
+        let place = if target.is_on_aws()? {
+            Place::OnAws(Sam::find(repository, target, function)?)
+        } else {
+            Place::Here(Box::new(Stack::of(state::require(repository)?)))
         };
         Ok(Self { function, place })
     }
@@ -78,6 +78,15 @@ impl Deployed {
 }
 
 impl Target {
+    /// Whether a stack on AWS is meant, and not the one that runs here.
+    pub fn is_on_aws(&self) -> Result<bool> {
+        match (&self.stack, &self.region, &self.profile) {
+            (Some(_), ..) => Ok(true),
+            (None, None, None) => Ok(false),
+            // Meant for AWS, and about to change something here.
+            (None, ..) => Err(Usage("--region and --profile are for a stack on AWS: say which with --stack NAME".to_owned()).into()),
+        }
+    }
     /// The same flags again, for commands that are proposed.
     pub fn flags(&self) -> String {
         let given = [("--stack", &self.stack), ("--region", &self.region), ("--profile", &self.profile)];

@@ -6,9 +6,9 @@
 //! and all else that stands there would be the template's defaults
 //! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html>, on precedence).
 
-use crate::Cli;
+use crate::cli;
 use crate::machine::Repository;
-use clap::{CommandFactory as _, Parser as _};
+use command_line::screen::USUAL_WIDTH;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -119,19 +119,13 @@ fn is_placeholder(word: &str) -> bool {
 // ── cargo xtask ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Why clap would not take the words behind `cargo xtask`.
-fn xtask_refuses(said: &Said, root: &Path) -> Option<String> {
-    let command = Cli::command();
+fn xtask_refuses(said: &Said) -> Option<String> {
+    let command = cli::command(USUAL_WIDTH);
     let mut here = &command;
     let mut inherited: Vec<&clap::Arg> = Vec::new();
     let mut words = said.words.iter().skip(2);
     while let Some(word) = words.next() {
-        if here.get_arguments().any(clap::Arg::is_trailing_var_arg_set) {
-            let known = flags_of_program(here.get_name(), root);
-            let flag = word.split('=').next().unwrap_or_default();
-            if flag.starts_with("--") && !known.contains(flag) {
-                return Some(format!("{} has no {flag}", here.get_name()));
-            }
-        } else if word.starts_with('-') && word.len() > 1 {
+        if word.starts_with('-') && word.len() > 1 {
             let (flag, value) = word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
             let of = |arg: &&clap::Arg| {
                 arg.get_long().is_some_and(|long| flag == format!("--{long}"))
@@ -153,27 +147,8 @@ fn xtask_refuses(said: &Said, root: &Path) -> Option<String> {
             }
         }
     }
-    let refused = Cli::try_parse_from(said.words.iter().skip(1)).err().filter(|_| said.typed)?;
+    let refused = command.clone().try_get_matches_from(said.words.iter().skip(1)).err().filter(|_| said.typed)?;
     Some(refused.to_string())
-}
-
-/// The flags of a program that one of our commands hands its arguments to, by its source.
-fn flags_of_program(name: &str, root: &Path) -> BTreeSet<String> {
-    let source = match name {
-        "model" | "simulate" => format!("shared/proof/src/bin/{name}.rs"),
-        "cost" => "bench/src/bin/cost.rs".to_owned(),
-        other => format!("{other}/src/main.rs"),
-    };
-    let source = std::fs::read_to_string(root.join(&source)).unwrap_or_else(|error| panic!("{source}: {error}"));
-    let mut lines = source.lines().map(str::trim);
-    let mut flags = BTreeSet::from(["--help".to_owned()]);
-    while let Some(line) = lines.next() {
-        if line.starts_with("#[arg(long") {
-            let field = lines.next().and_then(|line| line.split(':').next()).unwrap_or_default();
-            flags.insert(format!("--{}", field.trim_start_matches("pub ").replace('_', "-")));
-        }
-    }
-    flags
 }
 
 // ── sam ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -258,8 +233,7 @@ fn all(program: &[&str]) -> Vec<Said> {
 
 #[test]
 fn every_xtask_command_of_the_pages_exists() {
-    let root = Repository::find().unwrap().root;
-    let refused = |said: &Said| xtask_refuses(said, &root).map(|why| format!("{}\n  {why}", said.line()));
+    let refused = |said: &Said| xtask_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
     let wrong: Vec<_> = all(&["cargo", "xtask"]).iter().filter_map(refused).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -289,7 +263,7 @@ fn no_page_replaces_the_parameters_of_a_stage() {
 #[test]
 fn commands_that_do_not_exist_are_found() {
     let root = Repository::find().unwrap().root;
-    let refused = |line: &str, typed| xtask_refuses(&each("page", line, typed)[0], &root);
+    let refused = |line: &str, typed| xtask_refuses(&each("page", line, typed)[0]);
     assert_eq!(refused("cargo xtask dlq list --json # all", true), None);
     assert_eq!(refused("cargo xtask nudge ORDER", false), None);
     assert_eq!(refused("cargo xtask <command> --port 5566", false), None);

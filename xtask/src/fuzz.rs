@@ -22,13 +22,16 @@ const INPUT_LIMIT_S: u64 = 10;
 /// Largest input, in bytes: past the 64 KiB that intake reads of a body.
 const INPUT_BYTES_MAX: usize = 100_000;
 
+/// A week of each target; what it found is kept, so that the next run goes on.
+const SECONDS_MAX: u64 = 7 * 86_400;
+
 #[derive(clap::Args)]
 pub struct Options {
     /// These targets alone; all of them if none is named
     #[arg(value_enum)]
     targets: Vec<Target>,
     /// How long each target runs
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
     /// Add what covers more than the committed corpus does to it
     #[arg(long)]

@@ -28,14 +28,20 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// The checkout in which this command was called, wherever the program was compiled: the nearest one above the current folder,
+    /// or else the one that cargo was told by `--manifest-path`.
     pub fn find() -> Result<Self> {
-        // The folder above this package, unless the binary was moved to another checkout.
-        let root = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = root.parent().map(Path::to_path_buf).context("this package has no folder above it")?;
-        if !root.join("template.yaml").is_file() {
-            return missing(format!("there is no template.yaml in {}: run this command inside the repository, by cargo.", root.display()));
+        let here = std::env::current_dir().context("the current folder is not there any more")?;
+        let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        match Self::above(&here).or_else(|| Self::above(&by_cargo?)) {
+            Some(root) => Ok(Self { root }),
+            None => missing(format!("{} is in no checkout of this repository: call the command inside one.", here.display())),
         }
-        Ok(Self { root })
+    }
+    /// The nearest checkout at or above a folder.
+    fn above(folder: &Path) -> Option<PathBuf> {
+        let is_checkout = |folder: &&Path| folder.join("template.yaml").is_file() && folder.join("xtask/Cargo.toml").is_file();
+        folder.ancestors().find(is_checkout).map(Path::to_path_buf)
     }
     /// Makes the folder of local runs, for its owner alone: state, logs, mails and an engine's data are nothing for others who use the
     /// machine.
@@ -186,6 +192,20 @@ pub fn command_line(pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_acts_on_the_nearest_checkout_above_it() {
+        let root = std::env::temp_dir().join(format!("xtask-checkout-{}", std::process::id()));
+        let inner = root.join("functions/payment/src");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::create_dir_all(root.join("xtask")).unwrap();
+        assert_eq!(Repository::above(&inner), None);
+        for file in ["template.yaml", "xtask/Cargo.toml"] {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        assert_eq!((Repository::above(&inner), Repository::above(&root)), (Some(root.clone()), Some(root.clone())));
+        std::fs::remove_dir_all(root).unwrap();
+    }
 
     #[test]
     fn a_folder_names_its_logical_id() {

@@ -9,9 +9,12 @@
 mod bench;
 mod breakages;
 mod build;
+mod catalogue;
 mod chaos;
 mod checkov;
 mod checks;
+mod cli;
+mod completions;
 mod cost;
 mod demo;
 mod deploy;
@@ -22,6 +25,7 @@ mod docs_commands;
 mod fuzz;
 mod inbox;
 mod load;
+mod logs;
 mod machine;
 mod mutants;
 mod operator;
@@ -30,117 +34,37 @@ mod processes;
 mod progress;
 mod proof;
 mod proxy;
+mod rows;
 mod sam_env;
 mod sam_local;
 mod seed;
 mod setup;
+mod show;
+mod signup;
 mod smoke;
 mod stack;
 mod state;
+mod stock;
 mod story;
 mod tests_ran;
+mod watch;
 
-use clap::{Args, Parser, Subcommand};
+use anyhow::Result;
+use cli::{Cli, Command, Daily, Measure, Operate, Port, Prove, Up, Usage};
+use command_line::screen::{sentences, width};
 use machine::Missing;
 use progress::Progress;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Where the engine answers unless told otherwise; the payment provider answers on the port above it.
-const DEFAULT_PORT: u16 = 4566;
+/// Exit status: wrong usage, as clap has it.
+const WRONG_USAGE: u8 = 2;
+/// Exit status: something is missing on this machine, or nothing is running.
+const MISSING: u8 = 3;
+/// Exit status: a signal ended it, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
-/// Runs the order pipeline on this machine: no account, no Docker, no token.
-#[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    after_help = "Exit status: 0 all well · 1 a step, a story or a check failed · 2 wrong usage · 3 something is missing on this machine, \
-                  or nothing is running · 130 interrupted. `dlq`, `uncollected` and `nudge` have their own: see their --help."
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Set up, build, start and deploy everything, place six orders, tell their stories, and stop everything again
-    Demo(Port),
-    /// Start the engine and the payment provider, deploy the pipeline and leave it running; after an edit, deploy what changed
-    Up(Port),
-    /// Stop what `up` left running
-    Down,
-    /// Place one order at the running stack and follow it to its end
-    Order(order::Options),
-    /// List the mails that the running stack has sent, or show one
-    Inbox(inbox::Options),
-    /// Write every mail that the pipeline can send, with sample data, as HTML pages to look at
-    MailPreview,
-    /// Say what is running, and what its queues hold
-    Status,
-    /// Print the log of a function
-    Logs {
-        /// Its folder under functions/, for instance `payment`
-        function: String,
-        /// Keep printing as it logs, until Ctrl-C
-        #[arg(short, long)]
-        follow: bool,
-    },
-    /// See what lies in the dead-letter queues and why, and send it on: here, or on AWS with --stack
-    Dlq(dlq::Options),
-    /// See which orders were shipped and not collected, and note that you have settled one: here, or on AWS with --stack
-    Uncollected(operator::Uncollected),
-    /// Publish an order's `order.placed` again, which brings it to its end if messages of it were lost: here, or on AWS with --stack
-    Nudge(operator::Nudge),
-    /// See whether a deployed stack is what its template says, and ships an order: here, or on AWS with --stack
-    Smoke(smoke::Options),
-    /// Let functions that `sam local invoke`, `start-api` and `start-lambda` run in containers work on the running stack, until Ctrl-C
-    SamEnv(sam_env::Options),
-    /// Run every check and test, unit to end to end, with IAM enforced: the list that CI runs
-    Test(checks::Options),
-    /// Explore every order of deliveries, crashes and duplicates that the saga can meet, under its deployed handlers
-    #[command(disable_help_flag = true)]
-    Model(proof::Arguments),
-    /// Run the deployed handlers through thousands of bad days on a simulated cloud, or through one again, by its seed
-    #[command(disable_help_flag = true)]
-    Simulate(proof::Arguments),
-    /// Break the code on purpose, one way at a time, and see that the model and the simulation notice
-    Breakages(breakages::Options),
-    /// Place hundreds of orders at a stack of its own while its functions are killed, its consumers paused, its tables and its
-    /// topic refused and its messages delivered twice; then hold every order against the records and the provider's book
-    Chaos(chaos::Options),
-    /// Place orders at a stack of its own at a steady rate, or all at once, and say how long each took, how fast the queues
-    /// drained, and that none was lost; with a picture
-    Load(load::Options),
-    /// Throw made-up input at everything that reads what comes from outside, steered by the code that it reaches
-    Fuzz(fuzz::Options),
-    /// Break the decisions and the batch core in every way a tool can think of, one by one, and see whether a test notices
-    Mutants(mutants::Options),
-    /// Look the template over by checkov; what it finds is accepted with a reason, or fails
-    Checkov,
-    /// Measure each function as Lambda would run it: cold start, warm, batches, processor, memory, bytes, AWS calls
-    #[command(disable_help_flag = true)]
-    Bench(bench::Arguments),
-    /// Say what an order costs on AWS, by service, from the bench's figures and the price table
-    #[command(disable_help_flag = true)]
-    Cost(cost::Arguments),
-    /// Invoke every sample event by `sam local invoke`, and place an order by `start-api` (a step of `test`, which calls it where containers can run)
-    #[command(hide = true)]
-    SamLocal {
-        /// The state file of the stack whose tables and queues the functions shall use
-        state: PathBuf,
-    },
-}
-
-#[derive(Args)]
-struct Port {
-    /// Port of the engine; the payment provider takes the one above it
-    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1024..65535))]
-    port: u16,
-}
-
-/// Why a command ended early without anything being wrong: what that means, for whoever interrupted it.
+/// Why a command ended early without anything being wrong: what is true now, for the person who interrupted it.
 #[derive(Debug)]
 struct Interrupted(String);
 
@@ -153,24 +77,29 @@ impl std::error::Error for Interrupted {}
 
 fn main() -> ExitCode {
     end_quietly_when_nobody_reads();
-    let cli = Cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
     if let Err(error) = proxy::except_loopback() {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
     // As grep has it: no error may be taken for an answer.
-    let asks_a_function = matches!(cli.command, Command::Dlq(_) | Command::Uncollected(_) | Command::Nudge(_));
-    match until_interrupted(cli.command) {
+    let asks_a_function = matches!(cli.command, Command::Operate(Operate::Dlq(_) | Operate::Uncollected(_) | Operate::Nudge(_)));
+    match until_interrupted(cli) {
         Ok(status) => status,
         Err(error) => {
             progress::clear_line();
-            eprintln!("\nerror: {error:#}");
+            eprintln!("\n{}", sentences(&format!("error: {error:#}"), "", width(&std::io::stderr())));
             ExitCode::from(if error.is::<Interrupted>() {
-                130
+                INTERRUPTED
             } else if asks_a_function {
                 dlq::ERROR
+            } else if error.is::<Usage>() {
+                WRONG_USAGE
             } else if error.is::<Missing>() {
-                3
+                MISSING
             } else {
                 1
             })
@@ -178,53 +107,87 @@ fn main() -> ExitCode {
     }
 }
 
-fn until_interrupted(command: Command) -> anyhow::Result<ExitCode> {
+fn until_interrupted(cli: Cli) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let meaning = cli.command.if_interrupted();
     // Dropping the command's future drops its guards, and those stop what it started. A command that hears the signal itself
     // answers to it: it is asked first.
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
-            result = run(command) => result,
-            signal = interrupted() => signal.and(Err(Interrupted("everything this command started has been stopped".into()).into())),
+            result = run(cli.command) => result,
+            signal = interrupted() => signal.and_then(|()| match meaning {
+                Some(sentence) => Err(Interrupted(sentence.into()).into()),
+                None => Ok(ExitCode::SUCCESS),
+            }),
         }
     });
-    // Calls run in threads of their own: whoever interrupts does not wait for the answer of one.
+    // Calls run in threads of their own: a person who interrupts does not wait for the answer of one.
     runtime.shutdown_background();
     result
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+/// Does `work`, unless a signal comes: then `meaning` says what is true at that moment.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>, meaning: impl FnOnce() -> String) -> Result<T> {
+    tokio::select! {
+        biased;
+        result = work => result,
+        signal = interrupted() => signal.and_then(|()| Err(Interrupted(meaning()).into())),
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    if let Command::Daily(Daily::Completions(options)) = &command {
+        return completions::print(options).map(|()| ExitCode::SUCCESS);
+    }
     let repository = machine::Repository::find()?;
     repository.keep_local_private()?;
-    let done = match command {
-        Command::Demo(Port { port }) => demo::run(&repository, port).await,
-        Command::Up(Port { port }) => stack::up(&repository, port).await,
-        Command::Down => stack::down(&repository).await,
-        Command::Order(options) => order::run(&repository, options).await,
-        Command::Inbox(options) => inbox::run(&repository, &options).await,
-        Command::MailPreview => proof::mail_preview(&repository).await,
-        Command::Status => stack::status(&repository).await,
-        Command::Logs { function, follow } => stack::logs(&repository, &function, follow).await,
-        Command::Dlq(options) => return dlq::run(&repository, options).await,
-        Command::Uncollected(options) => return operator::uncollected(&repository, options).await,
-        Command::Nudge(options) => return operator::nudge(&repository, options).await,
-        Command::Smoke(options) => return smoke::run(&repository, options).await,
-        Command::SamEnv(options) => sam_env::run(&repository, &options).await,
-        Command::Test(options) => checks::run(&repository, options, &mut Progress::new()).await,
-        Command::Model(arguments) => proof::run(&repository, "model", &arguments).await,
-        Command::Simulate(arguments) => proof::run(&repository, "simulate", &arguments).await,
-        Command::Breakages(options) => breakages::run(&repository, &options).await,
-        Command::Chaos(options) => chaos::run(&repository, options).await,
-        Command::Load(options) => load::run(&repository, options).await,
-        Command::Fuzz(options) => fuzz::run(&repository, options, &mut Progress::new()).await,
-        Command::Mutants(options) => mutants::run(&repository, options, &mut Progress::new()).await,
-        Command::Checkov => checkov::run(&repository, &mut Progress::new()).await,
-        Command::Bench(arguments) => bench::run(&repository, &arguments, &mut Progress::new()).await,
-        Command::Cost(arguments) => cost::run(&repository, &arguments).await,
-        Command::SamLocal { state } => sam_local::run(&repository, &state).await,
-    };
-    done.map(|()| ExitCode::SUCCESS)
+    let mut progress = Progress::new();
+    match command {
+        Command::Operate(Operate::Dlq(options)) => return dlq::run(&repository, options).await,
+        Command::Operate(Operate::Uncollected(options)) => return operator::uncollected(&repository, options).await,
+        Command::Operate(Operate::Nudge(options)) => return operator::nudge(&repository, options).await,
+        Command::Operate(Operate::Smoke(options)) => return smoke::run(&repository, options).await,
+        Command::Operate(Operate::SamEnv(options)) => sam_env::run(&repository, &options).await,
+        Command::Daily(daily) => run_daily(&repository, daily).await,
+        Command::Prove(prove) => run_proof(&repository, prove, &mut progress).await,
+        Command::Measure(Measure::Load(options)) => load::run(&repository, options).await,
+        Command::Measure(Measure::Bench(_)) => bench::run(&repository, &mut progress).await,
+        Command::Measure(Measure::Cost(_)) => cost::run(&repository).await,
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_daily(repository: &machine::Repository, command: Daily) -> Result<()> {
+    match command {
+        Daily::Demo(Port { port }) => demo::run(repository, port).await,
+        Daily::Up(Up { port: Port { port }, watch }) => stack::up(repository, port, watch).await,
+        Daily::Down => stack::down(repository).await,
+        Daily::Order(options) => order::run(repository, options).await,
+        Daily::Show(options) => show::run(repository, &options).await,
+        Daily::Catalogue(options) => catalogue::run(repository, &options).await,
+        Daily::Stock(options) => stock::run(repository, &options).await,
+        Daily::Signup(options) => signup::run(repository, &options).await,
+        Daily::Inbox(options) => inbox::run(repository, &options).await,
+        Daily::Status => stack::status(repository).await,
+        Daily::Logs(options) => logs::run(repository, &options).await,
+        Daily::MailPreview => proof::mail_preview(repository).await,
+        Daily::Completions(options) => completions::print(&options),
+    }
+}
+
+async fn run_proof(repository: &machine::Repository, command: Prove, progress: &mut Progress) -> Result<()> {
+    match command {
+        Prove::Test(options) => checks::run(repository, options, progress).await,
+        Prove::Model(_) => proof::run(repository, "model").await,
+        Prove::Simulate(_) => proof::run(repository, "simulate").await,
+        Prove::Breakages(options) => breakages::run(repository, &options).await,
+        Prove::Chaos(options) => chaos::run(repository, options).await,
+        Prove::Fuzz(options) => fuzz::run(repository, options, progress).await,
+        Prove::Mutants(options) => mutants::run(repository, options, progress).await,
+        Prove::Checkov => checkov::run(repository, progress).await,
+        Prove::SamLocal { state } => sam_local::run(repository, &state).await,
+    }
 }
 
 /// `cargo xtask logs payment | head` closes the pipe. `println!` panics then, which stops everything as it should; only the
@@ -239,7 +202,7 @@ fn end_quietly_when_nobody_reads() {
 }
 
 /// Ends with the first signal that asks this program to stop.
-async fn interrupted() -> anyhow::Result<()> {
+async fn interrupted() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     tokio::select! {

@@ -7,7 +7,8 @@ use crate::machine::Repository;
 use crate::progress::{bold, dim};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use dlq_inspector::table::{aligned, to_the_second};
+use command_line::screen::{Layout, command, sentences, table, width, wrapped};
+use dlq_inspector::table::to_the_second;
 use domain::{OrderId, Timestamp, command::Nothing, uncollected::Uncollected as Payment};
 use operator::answer::{Answer, Listed, Nudged, Settled};
 use operator::request::{self, Act, Request};
@@ -71,6 +72,20 @@ impl Doing {
     }
 }
 
+impl Uncollected {
+    /// Whether it changes something.
+    pub fn changes(&self) -> bool {
+        matches!(&self.command, Command::Settle(doing) if !doing.dry_run)
+    }
+}
+
+impl Nudge {
+    /// Whether it changes something.
+    pub fn changes(&self) -> bool {
+        !self.doing.dry_run
+    }
+}
+
 impl Command {
     fn question(self) -> request::Command {
         match self {
@@ -92,7 +107,7 @@ async fn ask(repository: &Repository, command: request::Command, target: &Target
     let operator = Deployed::find(repository, target, OPERATOR)?;
     let answer: Answer = operator.ask(command.needs(), &Request { by: by(), command }).await?;
     let status = status(&answer)?;
-    print(&if json { document(&answer)? + "\n" } else { text(&answer, &target.flags(), now()) })?;
+    print(&if json { document(&answer)? + "\n" } else { text(&answer, &target.flags(), now(), width(&std::io::stdout())) })?;
     Ok(ExitCode::from(status))
 }
 
@@ -117,33 +132,40 @@ fn document(answer: &Answer) -> Result<String> {
 }
 
 /// The answer to people; `flags` are those that proposed commands need to mean the same stack.
-fn text(answer: &Answer, flags: &str, now: Timestamp) -> String {
+fn text(answer: &Answer, flags: &str, now: Timestamp, width: Option<usize>) -> String {
     match answer {
-        Answer::Uncollected(listed) => list(listed, flags),
-        Answer::Settled(answer) => settled(answer),
-        Answer::Nudged(answer) => nudged(answer, now),
+        Answer::Uncollected(listed) => list(listed, flags, width),
+        Answer::Settled(answer) => sentences(&settled(answer), "", width) + "\n",
+        Answer::Nudged(answer) => sentences(&nudged(answer, now), "", width) + "\n",
         // Errors, which have no place here.
         Answer::Refused(_) | Answer::Failed(_) => String::new(),
     }
 }
 
-fn list(listed: &Listed, flags: &str) -> String {
+fn list(listed: &Listed, flags: &str, width: Option<usize>) -> String {
     if listed.payments.is_empty() {
         return "Nothing that was shipped waits for its money.\n".to_owned();
     }
-    let head = ["ORDER", "AMOUNT", "PAYMENT", "CODE", "SINCE"].map(str::to_owned);
-    let row = |it: &Payment| {
-        let since = to_the_second(it.uncollected_at);
-        [it.order_id.to_string(), it.amount.to_string(), plain(&it.payment.0), plain(&it.capture_code), since]
-    };
-    let table = aligned(&std::iter::once(head).chain(listed.payments.iter().map(row)).collect::<Vec<_>>(), &[1]);
-    let mut text: String =
-        table.lines().enumerate().map(|(at, line)| (if at == 0 { bold(line) } else { line.to_owned() }) + "\n").collect();
+    let head = ["ORDER", "AMOUNT", "SINCE"].map(str::to_owned);
+    let row = |it: &Payment| [it.order_id.to_string(), it.amount.to_string(), to_the_second(it.uncollected_at)];
+    let rows: Vec<_> = std::iter::once(head).chain(listed.payments.iter().map(row)).collect();
+    let lines = table(&rows, Layout { numbers: &[1], flexible: &[0], width });
+    let mut text = String::new();
+    for (line, payment) in lines.iter().zip(std::iter::once(None).chain(listed.payments.iter().map(Some))) {
+        text.push_str(&payment.map_or_else(|| bold(line), |_| line.clone()));
+        text.push('\n');
+        // Ids of the provider's are long: below, so that a line is an order's.
+        if let Some(payment) = payment {
+            let why = [plain(&payment.payment.0), plain(&payment.capture_code)];
+            text.push_str(&(wrapped(why, "  ", ["  ", "  "], width) + "\n"));
+        }
+    }
     if !listed.complete {
         text.push_str(&format!("and more: these are the {} oldest\n", listed.payments.len()));
     }
     let order = listed.payments.first().map(|it| it.order_id.to_string()).unwrap_or_default();
-    text + "\n" + &dim(&format!("settled with the customer? cargo xtask uncollected settle {order} --reason \"…\" --dry-run{flags}")) + "\n"
+    let settle = command(&format!("cargo xtask uncollected settle {order} --reason \"…\" --dry-run{flags}"), "  ", width);
+    text + "\n" + &dim("settled with the customer?") + "\n" + &dim(&settle) + "\n"
 }
 
 fn settled(answer: &Settled) -> String {
@@ -228,9 +250,11 @@ mod tests {
         let some = Answer::Uncollected(Listed { payments: vec![payment()], complete: false });
         let none = Answer::Uncollected(Listed { payments: vec![], complete: true });
         assert_eq!((status(&some).unwrap(), status(&none).unwrap()), (0, NOTHING));
-        let told = text(&some, " --stack prod", Timestamp::UNIX_EPOCH);
-        assert!(told.contains(&format!("{ID}  24.00 EUR  pi_1     expired  2026-05-09T08:00:00Z\n")), "{told}");
+        let told = text(&some, " --stack prod", Timestamp::UNIX_EPOCH, None);
+        assert!(told.contains(&format!("{ID}  24.00 EUR  2026-05-09T08:00:00Z\n  pi_1  expired\n")), "{told}");
         assert!(told.contains("these are the 1 oldest") && told.contains("--dry-run --stack prod"), "{told}");
+        let narrow = text(&some, " --stack prod", Timestamp::UNIX_EPOCH, Some(80));
+        assert!(narrow.lines().all(|line| command_line::screen::columns(line) <= 80), "{narrow}");
         let refused = Answer::Refused(Refusal::new("OrderHasEnded", "It has ended."));
         assert_eq!(status(&refused).unwrap_err().to_string(), "It has ended.");
     }

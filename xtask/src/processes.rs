@@ -85,6 +85,19 @@ pub fn cargo(root: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A program of the workspace, which cargo builds first, and is seen to: what takes a minute in silence looks as if it hung. Its own
+/// arguments follow.
+pub fn program(root: &Path, which: &[&str]) -> Command {
+    let mut command = cargo(root, &["run"]);
+    command.args(which).arg("--");
+    command
+}
+
+/// What was typed behind this program's command, for a program that reads the same options.
+pub fn arguments() -> impl Iterator<Item = std::ffi::OsString> {
+    std::env::args_os().skip(2)
+}
+
 /// Asks a group to end, and makes it.
 #[expect(clippy::disallowed_methods, reason = "it polls with a deadline, where a destructor cannot await")]
 fn end_group(pid: Pid, mut collect: impl FnMut()) {

@@ -1,10 +1,11 @@
 //! Shows that a long step is alive, how long it took, and, when it failed, the end of what it said.
-//! On a terminal one line that is rewritten; in a pipe or in CI plain lines at intervals.
+//! On a terminal one line that is rewritten, and so is never wider than the terminal; in a pipe or in CI plain lines at intervals.
 //! It never prints more of a program than its last lines: all of it lies in a file.
 
 use crate::machine::Repository;
 use crate::processes::Group;
 use anyhow::{Result, bail};
+use command_line::screen::{USUAL_WIDTH, columns, cut, sentences, width};
 use std::fs::File;
 use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ pub const TERMINAL_TICK: Duration = Duration::from_millis(200);
 pub const PIPE_TICK: Duration = Duration::from_secs(15);
 /// How much of a failed program's output is shown.
 const SHOWN_LINES: usize = 30;
+/// How far the names of steps are filled up, so that their times stand below each other.
+const TITLE_COLUMNS: usize = 44;
+/// A terminal that is narrower has no room for filling while a step is under way: its remark is worth more.
+const ROOMY: usize = 100;
 
 /// The steps of a command and what each took.
 pub struct Progress {
@@ -58,12 +63,12 @@ impl Progress {
     pub fn done(&mut self, title: &str, started: Instant, remark: &str) {
         let took = started.elapsed();
         clear_line();
-        println!("{} {title:<44} {:>10}{}{remark}", green("✓"), shown(took), if remark.is_empty() { "" } else { "  " });
+        println!("{} {}", green("✓"), step(title, &shown(took), remark, width(&std::io::stdout())));
         self.steps.push((title.to_owned(), took));
     }
 
     pub fn skipped(&self, title: &str, why: &str) {
-        println!("{} {title:<44} {:>10}  {why}", dim("–"), "");
+        println!("{} {}", dim("–"), step(title, "", why, width(&std::io::stdout())));
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -101,6 +106,31 @@ async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &
     Ok(output)
 }
 
+/// A step that is over, behind its mark: a remark that has no room beside it stands below.
+fn step(title: &str, took: &str, remark: &str, width: Option<usize>) -> String {
+    /// The mark's.
+    const INDENT: &str = "  ";
+    let line = format!("{title:<TITLE_COLUMNS$} {took:>10}");
+    let fits = width.is_none_or(|width| INDENT.len() + columns(&line) + 2 + columns(remark) <= width);
+    match (remark, fits) {
+        ("", _) => line.trim_end().to_owned(),
+        (_, true) => format!("{line}  {remark}"),
+        (_, false) => format!("{}\n{}", line.trim_end(), sentences(remark, "    ", width)),
+    }
+}
+
+/// A step that is under way, in one line of the terminal: what it is, for how long, and as much of the remark as there is room for.
+pub fn under_way(title: &str, took: &str, remark: &str, width: usize) -> String {
+    // The last column stays free: on some terminals a character in it begins the next line.
+    let room = width.saturating_sub(1);
+    let filled = if room < ROOMY { 0 } else { TITLE_COLUMNS };
+    let head = cut(&format!("… {title:<filled$}  {took}"), Some(room));
+    match room.checked_sub(columns(&head) + 2).filter(|room| *room > 0 && !remark.is_empty()) {
+        Some(room) => format!("{head}  {}", dim(&cut(remark, Some(room)))),
+        None => head,
+    }
+}
+
 /// Awaits `work` and says meanwhile that it is alive, with a `remark`.
 async fn alive<T>(title: &str, started: Instant, remark: impl Fn() -> String, work: impl Future<Output = Result<T>>) -> Result<T> {
     let terminal = std::io::stdout().is_terminal();
@@ -114,12 +144,11 @@ async fn alive<T>(title: &str, started: Instant, remark: impl Fn() -> String, wo
                 return result;
             }
             _ = ticks.tick() => {
-                let remark = remark();
                 let took = shown(started.elapsed());
-                if terminal {
-                    print!("\r\x1b[2K{} {title:<44} {took:>10}  {}", dim("…"), dim(&cut(&remark, 60)));
-                } else {
-                    println!("… {title:<44} {took:>10}  {}", cut(&remark, 100));
+                // Asked each time: a window changes its size.
+                match width(&std::io::stdout()) {
+                    Some(width) => print!("\r\x1b[2K{}", under_way(title, &took, &remark(), width)),
+                    None => println!("{}", under_way(title, &took, &remark(), USUAL_WIDTH)),
                 }
                 std::io::stdout().flush()?;
             }
@@ -148,10 +177,6 @@ fn last_line(path: &Path) -> String {
     };
     let tail = read().unwrap_or_default();
     String::from_utf8_lossy(&tail).lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
-}
-
-fn cut(text: &str, length: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(length).collect()
 }
 
 /// `1 min 05 s`, `12.3 s`, `80 ms`.
@@ -198,6 +223,26 @@ pub fn log_of(folder: &Path, step: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A line that is wider than the terminal goes on in the next, and each rewriting leaves that behind.
+    #[test]
+    fn a_step_under_way_never_takes_more_than_a_line() {
+        let remark = "   Compiling aws-sdk-cloudformation v1.136.0 (/a/long/path/to/it)";
+        for width in [1, 20, 40, 80, 100, 101, 200] {
+            let line = under_way("Build 16 functions", "1 min 05 s", remark, width);
+            assert!(columns(&line) < width.max(2) && !line.contains('\n'), "{width}: {line}");
+        }
+        assert_eq!(under_way("Build", "1.0 s", "Compiling domain v0.1.0", 40), "… Build  1.0 s  Compiling domain v0.1.0");
+        assert_eq!(under_way("Build", "1.0 s", "a\x1b[2J\nb", 40), "… Build  1.0 s  a[2Jb");
+    }
+
+    #[test]
+    fn a_remark_without_room_stands_below_its_step() {
+        assert_eq!(step("Build", "1.0 s", "unchanged", Some(80)), format!("{:<44} {:>10}  unchanged", "Build", "1.0 s"));
+        let long = "300 of 300 accepted, 300 ended, 12 faults";
+        assert_eq!(step("Build", "1.0 s", long, Some(80)), format!("{:<44} {:>10}\n    {long}", "Build", "1.0 s"));
+        assert!(step("Build", "1.0 s", long, None).ends_with(&format!("  {long}")));
+    }
 
     #[test]
     fn durations_read_well() {

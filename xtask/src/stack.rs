@@ -1,28 +1,29 @@
-//! The stack of daily work: `up`, `down`, `status` and `logs`, and the start of a stack that `demo` and `test` share.
+//! The stack of daily work: `up`, `down` and `status`, and the start of a stack that `demo` and `test` share.
 //! At most one stack of `up` runs per checkout; `test` starts another beside it.
 
-use crate::machine::{Repository, logical_id, missing};
+use crate::machine::{Repository, missing};
 use crate::processes::{SANDBOX_CALLS_PER_SECOND, Service, Services, Start, remove_traces};
-use crate::progress::{Progress, bold, dim, green, red, shown};
+use crate::progress::{Progress, bold, green, red, shown};
+use crate::sam_env::port_of;
 use crate::state;
-use crate::{build, deploy, setup};
-use anyhow::{Result, bail};
+use crate::{build, deploy, setup, watch};
+use anyhow::Result;
+use command_line::screen::{Layout, table, width, wrapped};
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use testkit::engine::{self, deployed};
+use testkit::engine::{self, Engine};
 use testkit::stack::State;
 
-pub async fn up(repository: &Repository, port: u16) -> Result<()> {
+pub async fn up(repository: &Repository, port: u16, watch: bool) -> Result<()> {
     let mut progress = Progress::new();
     setup::run(repository, &mut progress).await?;
+    // What is edited from here on is not in the build that begins now.
+    let mut built_from = watch::Sources::look(repository)?;
     let built = build::run(repository, &mut progress).await?;
     let folder = repository.local();
     let state = if let Some(running) = state::of_running(repository, &folder)? {
         require_port(&running, port)?;
-        let target =
-            deploy::Target { port, pids: (running.engine_pid, running.stripe_pid), keys: running.keys, folder: &folder, parameters: &[] };
-        deploy::run(repository, &built, target, &mut progress).await?
+        redeploy(repository, running, &built, &mut progress).await?
     } else {
         let start = Start {
             port,
@@ -39,11 +40,28 @@ pub async fn up(repository: &Repository, port: u16) -> Result<()> {
         services.stay();
         state
     };
-    println!("\nUp in {}. Orders go to {}", shown(progress.elapsed()), bold(&format!("{}/orders", state.api_url)));
-    println!(
-        "  place one    cargo xtask order --line MUG-BLUE=2\n  see inside   cargo xtask status · cargo xtask logs payment\n  stop it      cargo xtask down"
-    );
-    Ok(())
+    let width = width(&std::io::stdout());
+    println!("\nUp in {}.", shown(progress.elapsed()));
+    println!("{}", wrapped(["orders go to", &bold(&format!("{}/orders", state.api_url))], " ", ["  ", "    "], width));
+    println!("  place one    cargo xtask order --line MUG-BLUE=2");
+    println!("  see inside   cargo xtask status · cargo xtask logs payment");
+    println!("  stop it      cargo xtask down");
+    if watch { watch::run(repository, &mut built_from).await } else { Ok(()) }
+}
+
+/// Builds and deploys what changed into the stack that runs.
+pub async fn update(repository: &Repository) -> Result<()> {
+    let mut progress = Progress::new();
+    let built = build::run(repository, &mut progress).await?;
+    let running = state::require(repository)?;
+    redeploy(repository, running, &built, &mut progress).await.map(drop)
+}
+
+async fn redeploy(repository: &Repository, running: State, built: &build::Built, progress: &mut Progress) -> Result<State> {
+    let (pids, folder) = ((running.engine_pid, running.stripe_pid), repository.local());
+    let port = port_of(&running)?;
+    let target = deploy::Target { port, pids, keys: running.keys, folder: &folder, parameters: &[] };
+    deploy::run(repository, built, target, progress).await
 }
 
 /// A fresh stack that ends with its [`Services`]; `parameters` stand in place of those of samconfig.toml.
@@ -89,83 +107,114 @@ pub fn require_port(running: &State, port: u16) -> Result<()> {
 
 pub async fn status(repository: &Repository) -> Result<()> {
     let state = state::require(repository)?;
-    let engine = state.engine();
+    let width = width(&std::io::stdout());
     println!("{} the engine            {}  process {}", green("●"), state.endpoint_url, state.engine_pid);
     println!("{} the payment provider  {}  process {}", green("●"), state.stripe_url, state.stripe_pid);
-    println!("  orders go to          {}/orders\n", state.api_url);
-    println!("{}", bold(&format!("{:<28}{:>10}{:>12}{:>10}", "queue", "waiting", "in flight", "hidden")));
-    let mut dead = 0;
-    for (key, url) in state.outputs.iter().filter(|(key, _)| key.ends_with("QueueUrl")) {
-        let input = json!({ "QueueUrl": url, "AttributeNames": ["All"] });
-        let attributes = engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
-        let number = |name: &str| attributes["Attributes"][name].as_str().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        let waiting = number("ApproximateNumberOfMessages");
-        let name = key.trim_end_matches("QueueUrl");
-        let line = format!(
-            "{name:<28}{waiting:>10}{:>12}{:>10}",
-            number("ApproximateNumberOfMessagesNotVisible"),
-            number("ApproximateNumberOfMessagesDelayed")
-        );
-        let is_for_people = key.contains("DeadLetter") || key.contains("Undelivered");
-        if is_for_people && waiting > 0 {
-            dead += waiting;
-            println!("{}", red(&line));
-        } else {
-            println!("{line}");
-        }
+    println!("{}\n", wrapped(["orders go to", &format!("{}/orders", state.api_url)], "          ", ["  ", "    "], width));
+    let depths = depths(&state).await?;
+    for (depth, line) in std::iter::once(None).chain(depths.iter().map(Some)).zip(status_lines(&depths, width)) {
+        println!("{}", depth.map_or_else(|| bold(&line), |depth| if depth.waits_for_people() { red(&line) } else { line.clone() }));
     }
+    let dead: u64 = depths.iter().filter(|depth| depth.waits_for_people()).map(|depth| depth.waiting).sum();
     if dead > 0 {
-        println!("\n{} wait for a person: see what they are with `cargo xtask dlq list`.", red(&format!("{dead} messages")));
+        let messages = if dead == 1 { "1 message waits".to_owned() } else { format!("{dead} messages wait") };
+        println!("\n{} for a person: see why with `cargo xtask dlq list`.", red(&messages));
     }
     Ok(())
 }
 
-pub async fn logs(repository: &Repository, function: &str, follow: bool) -> Result<()> {
-    /// Soon enough to feel live, seldom enough for one machine.
-    const LOOK_AGAIN: Duration = Duration::from_millis(500);
-    let known = repository.functions()?;
-    let Some(folder) = known.iter().find(|name| *name == function || logical_id(name) == function) else {
-        bail!("there is no function {function}; there are {}", known.join(", "));
-    };
-    let state = state::require(repository)?;
-    let engine = state.engine();
-    let functions = engine.functions().await?;
-    let deployed = deployed(&functions, &logical_id(folder))?;
-    let default_group = format!("/aws/lambda/{}", deployed["FunctionName"].as_str().unwrap_or_default());
-    let group = deployed["LoggingConfig"]["LogGroup"].as_str().unwrap_or(&default_group).to_owned();
+/// How much lies in a queue.
+struct Depth {
+    queue: String,
+    waiting: u64,
+    in_flight: u64,
+    hidden: u64,
+}
 
-    let mut printed = HashSet::new();
-    loop {
-        let mut token = None;
-        // The engine's events have no id: an event is what it says, when, and how often that was said before.
-        let mut said: HashMap<String, u32> = HashMap::new();
-        loop {
-            let mut input = json!({ "logGroupName": group });
-            if let Some(token) = token {
-                input["nextToken"] = token;
-            }
-            let page = match engine.call("logs", "Logs_20140328.FilterLogEvents", &input).await {
-                Err(error) if format!("{error:#}").contains("ResourceNotFound") => serde_json::Value::Null,
-                page => page?,
-            };
-            for event in page["events"].as_array().into_iter().flatten() {
-                let times = said.entry(event.to_string()).and_modify(|times| *times += 1).or_default();
-                if printed.insert((event.to_string(), *times)) {
-                    println!("{}", event["message"].as_str().unwrap_or_default().trim_end());
-                }
-            }
-            token = page.get("nextToken").filter(|token| token.is_string()).cloned();
-            if token.is_none() {
-                break;
-            }
-        }
-        if !follow {
-            break;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
+impl Depth {
+    fn waits_for_people(&self) -> bool {
+        self.waiting > 0 && (self.queue.contains("DeadLetter") || self.queue.contains("Undelivered"))
     }
-    if printed.is_empty() {
-        println!("{}", dim(&format!("{folder} has logged nothing yet.")));
+}
+
+/// Of every queue, asked side by side: one after the other they are thirty calls.
+async fn depths(state: &State) -> Result<Vec<Depth>> {
+    let queues = state.outputs.iter().filter(|(key, _)| key.ends_with("QueueUrl"));
+    let asked: Vec<_> = queues.map(|(key, url)| tokio::spawn(depth(state.engine(), key.clone(), url.clone()))).collect();
+    let mut depths = Vec::with_capacity(asked.len());
+    for answer in asked {
+        depths.push(answer.await??);
     }
-    Ok(())
+    Ok(depths)
+}
+
+async fn depth(engine: Engine, key: String, url: String) -> Result<Depth> {
+    let input = json!({ "QueueUrl": url, "AttributeNames": ["All"] });
+    let attributes = engine.call("sqs", "AmazonSQS.GetQueueAttributes", &input).await?;
+    let number = |name: &str| attributes["Attributes"][name].as_str().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    Ok(Depth {
+        queue: key.trim_end_matches("QueueUrl").to_owned(),
+        waiting: number("ApproximateNumberOfMessages"),
+        in_flight: number("ApproximateNumberOfMessagesNotVisible"),
+        hidden: number("ApproximateNumberOfMessagesDelayed"),
+    })
+}
+
+fn status_lines(depths: &[Depth], width: Option<usize>) -> Vec<String> {
+    let head = ["queue", "waiting", "in flight", "hidden"].map(str::to_owned);
+    let row = |it: &Depth| [it.queue.clone(), it.waiting.to_string(), it.in_flight.to_string(), it.hidden.to_string()];
+    let rows: Vec<_> = std::iter::once(head).chain(depths.iter().map(row)).collect();
+    table(&rows, Layout { numbers: &[1, 2, 3], flexible: &[0], width })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use command_line::screen::columns;
+    use std::time::Instant;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[test]
+    fn the_queues_fit_the_terminal() {
+        let depth = Depth { queue: "EmailCampaignDeadLetter".into(), waiting: 1, in_flight: 100_000, hidden: 0 };
+        assert!(depth.waits_for_people());
+        for width in [40, 80] {
+            assert!(status_lines(std::slice::from_ref(&depth), Some(width)).iter().all(|line| columns(line) <= width));
+        }
+    }
+
+    /// An engine that takes its time for each answer: one after the other, twenty queues would take twenty times as long.
+    #[tokio::test]
+    async fn queues_are_asked_side_by_side() {
+        const EACH: Duration = Duration::from_millis(300);
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    assert!(connection.read(&mut [0; 4096]).await.unwrap() > 0);
+                    tokio::time::sleep(EACH).await;
+                    let body = r#"{"Attributes":{"ApproximateNumberOfMessages":"7"}}"#;
+                    let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    connection.write_all(answer.as_bytes()).await.unwrap();
+                });
+            }
+        });
+        let state = State {
+            endpoint_url: engine::url(port),
+            region: engine::REGION.into(),
+            stack_name: "order-pipeline".into(),
+            api_url: String::new(),
+            stripe_url: String::new(),
+            outputs: (0..20).map(|n| (format!("Q{n}QueueUrl"), format!("http://q/{n}"))).collect(),
+            engine_pid: 0,
+            stripe_pid: 0,
+            keys: engine::Keys::draw().unwrap(),
+        };
+        let began = Instant::now();
+        let depths = depths(&state).await.unwrap();
+        assert!(depths.len() == 20 && depths.iter().all(|depth| depth.waiting == 7));
+        assert!(began.elapsed() < EACH * 10, "{:?}", began.elapsed());
+    }
 }

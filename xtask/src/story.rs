@@ -4,6 +4,7 @@
 use crate::progress::{dim, nth_colour};
 use crate::seed::CatalogueItem;
 use anyhow::{Context, Result, bail};
+use command_line::screen::{columns, width, wrapped};
 use domain::{Currency, Money, charge};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,6 +16,8 @@ use testkit::shop;
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// What the demo's stories are paid in.
 pub const CURRENCY: &str = "EUR";
+/// As wide as the longest title of the demo.
+const TITLE_COLUMNS: usize = 17;
 /// How long the front door may answer that it is busy or starting.
 const DOOR_LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,21 +33,31 @@ impl Teller {
     pub fn new(title: &str, colour: usize) -> Self {
         Self { title: title.to_owned(), colour, began: Instant::now(), told: Vec::new() }
     }
-    pub fn say(&self, what: &str) {
+    /// Prints parts that stay whole; those that have no room beside the others go on below.
+    pub fn say(&self, parts: &[&str]) {
         let took = self.began.elapsed().as_millis();
         let clock = format!("{:>4}.{:02} s", took / 1000, took % 1000 / 10);
-        println!("  {} {} {what}", nth_colour(self.colour, &format!("{:<20}", self.title)), dim(&clock));
+        let title = nth_colour(self.colour, &format!("{:<TITLE_COLUMNS$}", self.title));
+        println!("{}", told(&title, &dim(&clock), parts, width(&std::io::stdout())));
     }
     /// Tells the facts that are new.
     fn tell(&mut self, seen: &Seen) {
         for event in &seen.events {
             if !self.told.contains(&event.name) {
                 self.told.push(event.name.clone());
-                let remark = if event.remark.is_empty() { String::new() } else { dim(&format!("  {}", event.remark)) };
-                self.say(&format!("{}{remark}", event.name));
+                let remark = dim(&event.remark);
+                let parts = [event.name.as_str(), &remark];
+                self.say(if event.remark.is_empty() { &parts[..1] } else { &parts });
             }
         }
     }
+}
+
+/// A line of a story; where it is too long for the terminal it goes on below its own beginning.
+fn told(title: &str, clock: &str, parts: &[&str], width: Option<usize>) -> String {
+    let first = format!("{title} {clock}  ");
+    let rest = " ".repeat(columns(&first));
+    wrapped(parts, "  ", [&first, &rest], width)
 }
 
 /// A request body as a shop would send it with the idempotency key `key`, to be paid in `currency`. `lines` are SKUs and
@@ -75,7 +88,7 @@ pub async fn place(api_url: &str, key: &str, order: &Value) -> Result<Placed> {
         tokio::time::sleep(LOOK_AGAIN).await;
     };
     if answer.status != 202 {
-        bail!("POST /orders was answered with {}: {}", answer.status, problem(&answer));
+        bail!("POST /orders was answered with {}: {}", answer.status, problem(&answer, order));
     }
     let body = answer.json()?;
     let order_id = body["order_id"].as_str().context("the answer to POST /orders has no order_id")?.to_owned();
@@ -88,19 +101,27 @@ pub async fn cancel(api_url: &str, order_id: &str) -> Result<()> {
     let headers = [("Content-Type", "application/json")];
     let answer = request("POST", &format!("{api_url}/orders/{order_id}/cancel"), &headers, String::new()).await?;
     if answer.status != 202 {
-        bail!("the cancel request was answered with {}: {}", answer.status, problem(&answer));
+        bail!("the cancel request was answered with {}: {}", answer.status, problem(&answer, &Value::Null));
     }
     Ok(())
 }
 
-/// The sentence of a problem+json, with its pointers.
-fn problem(answer: &Answer) -> String {
+/// The sentence of a problem+json, with its pointers, and what stands there in the body that was `sent`.
+pub fn problem(answer: &Answer, sent: &Value) -> String {
     let Ok(body) = answer.json() else { return answer.body.clone() };
     let title = body["detail"].as_str().or(body["title"].as_str()).unwrap_or(&answer.body).to_owned();
-    let faults = body["errors"].as_array().into_iter().flatten();
-    let faults: String =
-        faults.map(|f| format!("\n  {} {}", f["pointer"].as_str().unwrap_or_default(), f["detail"].as_str().unwrap_or_default())).collect();
-    title + &faults
+    let fault = |fault: &Value| {
+        let pointer = fault["pointer"].as_str().unwrap_or_default();
+        let value = sent.pointer(pointer).filter(|value| !value.is_object() && !value.is_array());
+        let value = value.map(|value| format!(" ({value})")).unwrap_or_default();
+        format!("\n  {pointer}{value} {}", fault["detail"].as_str().unwrap_or_default())
+    };
+    title + &body["errors"].as_array().into_iter().flatten().map(fault).collect::<String>()
+}
+
+/// SKU and quantity of a line of an order.
+pub fn ordered(line: &Value) -> Option<(String, u32)> {
+    Some((line["sku"].as_str()?.to_owned(), line["quantity"].as_u64()?.try_into().ok()?))
 }
 
 /// What is known of an order.
@@ -149,7 +170,7 @@ pub async fn follow(api_url: &str, order_id: &str, teller: &mut Teller, limit: D
         if answer.status == 200 {
             seen = Seen::read(&answer.json()?)?;
         } else if answer.status < 500 {
-            bail!("GET /orders/{order_id} was answered with {}: {}", answer.status, problem(&answer));
+            bail!("GET /orders/{order_id} was answered with {}: {}", answer.status, problem(&answer, &Value::Null));
         }
         teller.tell(&seen);
         if enough(&seen) || Instant::now() > deadline {
@@ -271,6 +292,21 @@ mod tests {
         let seen = Seen::read(&body).unwrap();
         assert_eq!(seen.events[0].remark, "reason: timed_out");
         assert!(!seen.has_ended());
+    }
+
+    #[test]
+    fn a_refused_order_names_what_was_refused() {
+        let body = json!({"detail": "Wrong.", "errors": [{"pointer": "/lines/0/sku", "detail": "is not in the catalogue"}]});
+        let answer = Answer { status: 422, headers: vec![], body: body.to_string() };
+        let sent = json!({"lines": [{"sku": "NO-SUCH"}]});
+        assert_eq!(problem(&answer, &sent), "Wrong.\n  /lines/0/sku (\"NO-SUCH\") is not in the catalogue");
+    }
+
+    #[test]
+    fn a_line_of_a_story_fits_80_columns() {
+        let id = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
+        let line = told("payment held back", "  30.52 s", &["POST /orders → 202", "2 × Blue mug, 1 × Teapot", "69.00 EUR", id], Some(80));
+        assert!(line.lines().count() == 2 && line.lines().all(|line| columns(line) <= 80) && line.ends_with(id), "{line}");
     }
 
     #[test]

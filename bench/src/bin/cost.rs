@@ -5,31 +5,19 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bench::{
-    cost::{Question, answer, bill::COLD_STARTS_PER_THOUSAND, way::Way},
+    cost::{Question, answer, way::Way},
     report::Report,
 };
 use clap::Parser;
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use command_line::options;
+use std::{path::Path, process::ExitCode};
 
 /// What an order that ships costs on AWS, by service: calls and billed milliseconds as measured, times the price table.
 #[derive(Parser)]
 #[command(name = "cargo xtask cost", bin_name = "cargo xtask cost")]
 struct Cli {
-    /// Orders in a month
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    orders_per_month: u64,
-    /// Whose prices; bench/prices.toml says for which regions there are any
-    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
-    region: String,
-    /// The figures: what `cargo xtask bench --json FILE` wrote [default: bench/reference/5-ms.json]
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// How many of a thousand invocations are taken for cold starts, whose init is billed too
-    #[arg(long, value_name = "N", default_value_t = COLD_STARTS_PER_THOUSAND, value_parser = clap::value_parser!(u64).range(..=1_000))]
-    cold_starts_per_thousand: u64,
+    #[command(flatten)]
+    options: options::Cost,
 }
 
 fn main() -> ExitCode {
@@ -45,12 +33,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<String> {
+fn run(Cli { options }: Cli) -> Result<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = cli.report.unwrap_or_else(|| here.join("reference/5-ms.json"));
+    let file = options.report.unwrap_or_else(|| here.join("reference/5-ms.json"));
     ensure!(file.is_file(), "there is no {}: measure with cargo xtask bench --json FILE, then say --report FILE", file.display());
     let table = here.join("prices.toml");
     let table = std::fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
-    let Cli { orders_per_month, region, cold_starts_per_thousand: cold_per_thousand, .. } = cli;
+    let options::Cost { orders_per_month, region, cold_starts_per_thousand: cold_per_thousand, .. } = options;
     answer(&Report::read(&file)?, &Way::read()?, &table, &Question { orders_per_month, region, cold_per_thousand })
 }

@@ -26,10 +26,6 @@ const ACCESS_LOG_BYTES: u128 = 300;
 /// A queue that is polled is received from and deleted from, once a batch.
 const REQUESTS_A_BATCH: u128 = 2;
 
-/// How many of a thousand invocations are cold starts, unless told otherwise. An assumption of ours: an environment is kept for
-/// minutes after its last event, so that under steady traffic few are; whoever has orders by the hour should say more.
-pub const COLD_STARTS_PER_THOUSAND: u64 = 10;
-
 /// How work comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traffic {

@@ -69,7 +69,8 @@ pub struct Peeked {
     pub subject: String,
     /// The trace, where the event has one.
     pub trace_id: Option<String>,
-    /// How often it was received, which reading it here counts too.
+    /// How often it was received, by its consumer and by every look at it since: SQS tells them not apart
+    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>, `ApproximateReceiveCount`).
     pub receives: u32,
     /// How often it was redriven.
     pub redrives: u32,

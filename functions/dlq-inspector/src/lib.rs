@@ -14,6 +14,7 @@
 
 // What the command shares with the function: questions, answers, and how they are shown.
 pub mod answer;
+pub mod nearest;
 pub mod request;
 pub mod seen;
 pub mod table;

@@ -10,6 +10,9 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Most messages that `peek` shows.
+pub const PEEK_MAX: usize = 100;
+
 /// An invocation's document.
 pub type Request = domain::command::Request<Command>;
 

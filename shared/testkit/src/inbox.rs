@@ -58,6 +58,10 @@ impl Mail {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
     }
+    /// Whether it is about this order: a reply goes to an address with its id in it.
+    pub fn is_about(&self, order_id: &str) -> bool {
+        self.reply_to.iter().any(|address| address.contains(order_id))
+    }
     /// Which of our mails it is: the tag `template`.
     pub fn template(&self) -> &str {
         self.tags.iter().find(|tag| tag.name == "template").map_or("", |tag| tag.value.as_str())

@@ -577,7 +577,7 @@ impl Letter {
 }
 
 /// DynamoDB's JSON as plain JSON.
-fn plain(attribute: &Value) -> Value {
+pub fn plain(attribute: &Value) -> Value {
     let Some((kind, value)) = attribute.as_object().and_then(|object| object.iter().next()) else { return Value::Null };
     match (kind.as_str(), value) {
         ("M", Value::Object(map)) => map.iter().map(|(name, value)| (name.clone(), plain(value))).collect::<serde_json::Map<_, _>>().into(),

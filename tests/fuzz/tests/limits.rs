@@ -1,9 +1,9 @@
 //! What the largest inputs cost: memory, and answers where there are any, over inputs made to cost as much as they can.
 #![allow(clippy::unwrap_used, reason = "what is not as these tests expect fails them")]
 
-use dlq_inspector::inspector::{
-    look::{PEEK_MAX, SHOWN_BYTES_MAX},
-    mask,
+use dlq_inspector::{
+    inspector::{look::SHOWN_BYTES_MAX, mask},
+    request::PEEK_MAX,
 };
 use email_campaign::list::{self, Format, LINE_BYTES_MAX, LIST_BYTES_MAX, LIST_LINES_MAX};
 use email_feedback::event::MailEvent;

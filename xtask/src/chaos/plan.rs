@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_smallest_run_has_a_customer_of_each_kind_and_lasts_long_enough_for_faults() {
-        let Plan { orders, goods } = Plan::of(7, super::super::ORDERS_MIN);
+        let Plan { orders, goods } = Plan::of(7, usize::try_from(super::super::ORDERS_MIN).unwrap());
         for index in 0..6 {
             let same = |twist: &Twist| std::mem::discriminant(twist) == std::mem::discriminant(&orders[index].twist);
             assert_eq!(orders[..6].iter().filter(|order| same(&order.twist)).count(), 1);

@@ -1,8 +1,9 @@
 //! What is said while the inspector works, on standard error: how far it is, what it noted, and, if it ends early, what was done.
 //! On a terminal one line that is rewritten; in a pipe or in CI plain lines at intervals.
 
-use crate::progress::{self, PIPE_TICK, TERMINAL_TICK};
+use crate::progress::{self, PIPE_TICK, TERMINAL_TICK, under_way};
 use anyhow::Result;
+use command_line::screen::{USUAL_WIDTH, width};
 use dlq_inspector::answer::Answer;
 use dlq_inspector::request::{Command, Counts};
 use std::collections::HashSet;
@@ -64,21 +65,19 @@ impl Meanwhile {
     }
 
     fn show(&self) {
-        let line = self.line(&progress::shown(self.started.elapsed()));
-        if self.on_terminal {
-            eprint!("\r\x1b[2K… {line}");
-            // It is a line of progress: where it cannot be shown, nothing is lost.
-            drop(std::io::stderr().flush());
-        } else {
-            eprintln!("… {line}");
+        let took = progress::shown(self.started.elapsed());
+        match width(&std::io::stderr()) {
+            Some(width) => {
+                eprint!("\r\x1b[2K{}", under_way(&self.title, &took, &self.remark(), width));
+                // It is a line of progress: where it cannot be shown, nothing is lost.
+                drop(std::io::stderr().flush());
+            }
+            None => eprintln!("{}", under_way(&self.title, &took, &self.remark(), USUAL_WIDTH)),
         }
     }
 
-    fn line(&self, elapsed: &str) -> String {
-        match self.so_far {
-            Some(SoFar { counts, depth, .. }) => format!("{}: {} of {depth} read, {elapsed}", self.title, counts.read),
-            None => format!("{}, {elapsed}", self.title),
-        }
+    fn remark(&self) -> String {
+        self.so_far.map(|SoFar { counts, depth, .. }| format!("{} of {depth} read", counts.read)).unwrap_or_default()
     }
 
     /// Removes the unfinished line.
@@ -192,8 +191,8 @@ mod tests {
     #[tokio::test]
     async fn progress_is_what_was_read_of_all() {
         let meanwhile = after(false, Counts { read: 120, done: 118, refused: 2, ..Counts::default() });
-        assert_eq!(meanwhile.line("15.2 s"), "redrive payment: 120 of 500 read, 15.2 s");
-        assert_eq!(Meanwhile::new(&Command::List(Default::default())).line("3.1 s"), "list, 3.1 s");
+        assert_eq!((meanwhile.title.as_str(), meanwhile.remark().as_str()), ("redrive payment", "120 of 500 read"));
+        assert_eq!(Meanwhile::new(&Command::List(Default::default())).remark(), "");
         assert_eq!(meanwhile.said.len(), 1, "a note is said once");
     }
 

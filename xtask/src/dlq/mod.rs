@@ -10,11 +10,15 @@ use crate::deployed::{Deployed, Target, by, now, print};
 use crate::machine::Repository;
 use crate::{Interrupted, interrupted};
 use anyhow::{Context, Result, bail};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
+use command_line::screen::width;
 use dlq_inspector::answer::{Answer, Changed};
 use dlq_inspector::request::{self, Cursor, Request};
 use domain::command::Nothing;
 use meanwhile::Meanwhile;
+use shown::Style;
+pub use shown::age;
 use std::process::ExitCode;
 use std::time::Duration;
 use testkit::stack::INSPECTOR;
@@ -24,6 +28,12 @@ use tokio::time::{Instant, sleep_until};
 const NOT_ALL: u8 = 1;
 /// Exit status: there is no answer.
 pub const ERROR: u8 = 2;
+
+/// Most messages that `--max` takes: a queue that holds more goes whole, without it.
+const MESSAGES_MAX: u64 = 10_000_000;
+/// The highest rate. SQS's own move task, which takes large queues, knows no higher one
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html>).
+const RATE_MAX: u32 = 500;
 
 /// From one invocation to the next at least. They work for many seconds; one that returns at once must not be asked in a circle.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -62,7 +72,7 @@ enum Command {
         /// A dead-letter queue, as `list` calls it
         queue: String,
         /// How many messages; ten unless told otherwise
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=request::PEEK_MAX as u64))]
         limit: Option<usize>,
         /// Show bodies as they are, personal data and all; that you did is recorded
         #[arg(long)]
@@ -74,7 +84,7 @@ enum Command {
         /// A dead-letter queue, as `list` calls it
         queue: String,
     },
-    /// Send messages back to where they came from, once the cause is mended
+    /// Send messages back to where they came from, once the cause is fixed
     #[command(after_help = CHANGE_STATUS)]
     Redrive {
         /// A dead-letter queue, as `list` calls it
@@ -88,7 +98,7 @@ enum Command {
         #[arg(long)]
         force: bool,
         /// Where messages go that do not say where they belong, in a queue that serves several
-        #[arg(long, value_name = "HOME")]
+        #[arg(long, value_name = "SOURCE")]
         to: Option<String>,
         /// Why, for the audit record
         #[arg(long, value_name = "TEXT")]
@@ -117,7 +127,7 @@ struct Selection {
     #[arg(long = "where", value_name = "NAME=VALUE")]
     conditions: Vec<String>,
     /// Most messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MESSAGES_MAX))]
     max: Option<u64>,
     /// Only count what would go; change nothing
     #[arg(long)]
@@ -127,8 +137,8 @@ struct Selection {
 /// `20/s`, or `20`.
 fn rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
-    let rate = number.parse().ok().filter(|rate| *rate > 0);
-    rate.ok_or_else(|| format!("{text} is not a rate: write for instance 20/s"))
+    let rate = number.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+    rate.ok_or_else(|| format!("{text} is not in 1..={RATE_MAX}: write for instance 20/s"))
 }
 
 impl Command {
@@ -159,7 +169,9 @@ pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> 
     meanwhile.clear();
     let answer = answer?;
     let status = status(&answer).map_err(|error| meanwhile.with_what_was_done(error))?;
-    let text = if json { document(answer)? + "\n" } else { shown::text(&answer, &request.command, &target.flags(), now()) };
+    let flags = target.flags();
+    let style = Style { flags: &flags, now: now(), width: width(&std::io::stdout()) };
+    let text = if json { document(answer)? + "\n" } else { shown::text(&answer, &request.command, style) };
     print(&text)?;
     Ok(ExitCode::from(status))
 }
@@ -281,7 +293,7 @@ mod tests {
         assert_eq!(asked("peek payment --limit 3").unwrap(), json!({"peek": {"queue": "payment", "limit": 3, "reveal": false}}));
         assert_eq!(asked("discard payment --where id=m --reason why").unwrap()["discard"]["reason"], "why");
         assert!(asked("discard payment --where id=m").is_err(), "without a reason");
-        assert!(asked("redrive payment --max 0").is_err());
+        assert!(asked("redrive payment --max 0").is_err() && asked("peek payment --limit 101").is_err());
     }
 
     #[test]
@@ -299,7 +311,7 @@ mod tests {
     #[test]
     fn a_rate_is_a_number_a_second() {
         assert_eq!((rate("20/s"), rate("20")), (Ok(20), Ok(20)));
-        for bad in ["0", "0/s", "-1", "20/m", "", "/s", "4294967296", "2.5"] {
+        for bad in ["0", "0/s", "-1", "20/m", "", "/s", "501", "4294967296", "2.5"] {
             assert!(rate(bad).unwrap_err().contains("write for instance 20/s"), "{bad}");
         }
     }

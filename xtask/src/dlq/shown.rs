@@ -4,6 +4,7 @@
 //! out of a queue: control characters would be the terminal's.
 
 use crate::progress::{bold, dim, red};
+use command_line::screen::{self, Layout, command, sentences, wrapped};
 use dlq_inspector::answer::{Answer, Changed, Digested, Explained, Listed, MASK, Peeked};
 use dlq_inspector::request::Command;
 use dlq_inspector::table::{Group, aligned, to_the_second};
@@ -16,12 +17,23 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// An answer to what was asked, in lines; `flags` are those that proposed commands need to mean the same stack.
-pub fn text(answer: &Answer, asked: &Command, flags: &str, now: Timestamp) -> String {
+/// How an answer is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Style<'s> {
+    /// The flags that proposed commands need to mean the same stack.
+    pub flags: &'s str,
+    /// When it is read.
+    pub now: Timestamp,
+    /// How wide the terminal is; [`None`] without one.
+    pub width: Option<usize>,
+}
+
+/// An answer to what was asked, in lines.
+pub fn text(answer: &Answer, asked: &Command, style: Style<'_>) -> String {
     match answer {
-        Answer::List(listed) => list(listed, flags, now),
-        Answer::Peek(peeked) => peek(peeked, asked, now),
-        Answer::Explain(explained) => explanation(explained, flags),
+        Answer::List(listed) => list(listed, style),
+        Answer::Peek(peeked) => peek(peeked, asked, style),
+        Answer::Explain(explained) => explanation(explained, style),
         Answer::Changed(changed) => change(changed, matches!(asked, Command::Discard(_))),
         Answer::Digest(digested) => digest(*digested).to_owned() + "\n",
         // Errors, which have no place here.
@@ -29,10 +41,10 @@ pub fn text(answer: &Answer, asked: &Command, flags: &str, now: Timestamp) -> St
     }
 }
 
-fn list(listed: &[Listed], flags: &str, now: Timestamp) -> String {
-    let table = table(listed, now);
+fn list(listed: &[Listed], style: Style<'_>) -> String {
+    let table = table(listed, style);
     let mut text = String::new();
-    for (line, queue) in table.lines().zip(std::iter::once(None).chain(listed.iter().map(Some))) {
+    for (line, queue) in table.iter().zip(std::iter::once(None).chain(listed.iter().map(Some))) {
         let line = match queue {
             None => bold(line),
             Some(queue) if queue.held() > 0 => red(line),
@@ -43,13 +55,13 @@ fn list(listed: &[Listed], flags: &str, now: Timestamp) -> String {
     text.push_str(&format!("\n{}\n", sum(listed)));
     // Where there is one to fill in, the fullest.
     if let Some(fullest) = listed.iter().filter(|queue| queue.held() > 0).max_by_key(|queue| queue.held()) {
-        text.push_str(&(dim(&format!("why: cargo xtask dlq explain {}{flags}", fullest.queue)) + "\n"));
+        text.push_str(&(dim(&command(&format!("why: cargo xtask dlq explain {}{}", fullest.queue, style.flags), "", style.width)) + "\n"));
     }
     text
 }
 
 /// The queues as a table, without colours.
-fn table(listed: &[Listed], now: Timestamp) -> String {
+fn table(listed: &[Listed], Style { now, width, .. }: Style<'_>) -> Vec<String> {
     let head = ["QUEUE", "DEPTH", "IN FLIGHT", "OLDEST", "LAST HOUR", "FROM"].map(str::to_owned);
     let row = |queue: &Listed| {
         let oldest = queue.oldest_sent_at.map_or_else(|| "-".to_owned(), |at| age(now.as_second() - at.as_second()));
@@ -58,7 +70,8 @@ fn table(listed: &[Listed], now: Timestamp) -> String {
         let arrived = queue.arrived_last_hour.map_or_else(|| "?".to_owned(), |count| count.to_string());
         [queue.queue.clone(), queue.depth.to_string(), queue.in_flight.to_string(), oldest, arrived, queue.sources.join(", ")]
     };
-    aligned(&std::iter::once(head).chain(listed.iter().map(row)).collect::<Vec<_>>(), &[1, 2, 4])
+    let rows: Vec<_> = std::iter::once(head).chain(listed.iter().map(row)).collect();
+    screen::table(&rows, Layout { numbers: &[1, 2, 4], flexible: &[0, 5], width })
 }
 
 fn sum(listed: &[Listed]) -> String {
@@ -71,7 +84,7 @@ fn sum(listed: &[Listed]) -> String {
     }
 }
 
-fn peek(peeked: &[Peeked], asked: &Command, now: Timestamp) -> String {
+fn peek(peeked: &[Peeked], asked: &Command, style: Style<'_>) -> String {
     let (queue, is_revealed) = match asked {
         Command::Peek(peek) => (peek.queue.as_str(), peek.reveal),
         _ => ("the queue", false),
@@ -81,7 +94,7 @@ fn peek(peeked: &[Peeked], asked: &Command, now: Timestamp) -> String {
     }
     let mut text = String::new();
     for message in peeked {
-        let [head, rest] = block(message, now);
+        let [head, rest] = block(message, style);
         text.push_str(&format!("{}\n{rest}\n", bold(&head)));
     }
     let masked = if is_revealed {
@@ -89,23 +102,39 @@ fn peek(peeked: &[Peeked], asked: &Command, now: Timestamp) -> String {
     } else {
         "*** stands for what may be personal: --reveal shows it, and that you did is recorded."
     };
-    text + &dim(masked) + "\n"
+    text + &dim(&sentences(masked, "", style.width)) + "\n"
 }
 
 /// A message: what it is, and in lines what is known of it.
-fn block(message: &Peeked, now: Timestamp) -> [String; 2] {
+fn block(message: &Peeked, Style { now, width, .. }: Style<'_>) -> [String; 2] {
+    const INDENT: &str = "  ";
     let when = |at: Timestamp| format!("{} ({} ago)", to_the_second(at), age(now.as_second() - at.as_second()));
     let mut lines = vec![format!("{}: {}", message.cause, message.detail), format!("first seen {}", when(message.first_seen))];
     if let Some(last) = message.last_seen {
         lines.push(format!("last failed {}", when(last)));
     }
-    lines.push(format!("received {}, redriven {}", times(message.receives), times(message.redrives)));
+    lines.push(received(message));
     if let Some(trace) = &message.trace_id {
         lines.push(format!("trace {trace}"));
     }
-    lines.extend(body(&message.body).lines().map(str::to_owned));
-    let rest = lines.iter().map(|line| format!("  {}\n", plain(line))).collect();
-    [plain(&format!("{}  {}  {}", message.message_id, message.event_type, message.subject)), rest]
+    let known = lines.iter().map(|line| sentences(&plain(line), INDENT, width) + "\n");
+    // As it is: one that is wrapped could not be copied.
+    let body = body(&message.body);
+    let body = body.lines().map(|line| format!("{INDENT}{}\n", plain(line)));
+    let rest = known.chain(body).collect();
+    let head = [&message.message_id, &message.event_type, &message.subject].map(|text| plain(text));
+    [wrapped(head, "  ", ["", INDENT], width), rest]
+}
+
+/// SQS counts each receive of a message, of every queue that it lay in, until it is deleted: the inspector's own too
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>, `ApproximateReceiveCount`). Which of
+/// them were the consumer's nobody says.
+fn received(message: &Peeked) -> String {
+    format!(
+        "redriven {}, received {}: looks by these commands and by the digest count too",
+        times(message.redrives),
+        times(message.receives)
+    )
 }
 
 /// A body in lines: a document with its fields each in one, and all else as it is.
@@ -126,24 +155,40 @@ fn pretty(document: &Value) -> String {
     serde_json::to_string_pretty(document).unwrap_or_else(|_| document.to_string())
 }
 
-fn explanation(explained: &Explained, flags: &str) -> String {
+fn explanation(explained: &Explained, style: Style<'_>) -> String {
     let Explained { queue, table, .. } = explained;
     if table.total() == 0 && explained.depth == 0 {
         return format!("{queue} is empty: there is nothing to explain.\n");
     }
-    let mut text = format!("{}\n", read_of(explained));
+    let mut text = format!("{}\n", sentences(&read_of(explained), "", style.width));
     if table.groups.is_empty() {
         return text;
     }
     text.push('\n');
-    for (at, line) in table.text().lines().enumerate() {
+    for (at, line) in causes(&table.groups, style).iter().enumerate() {
         text.push_str(&(if at == 0 { bold(line) } else { line.to_owned() } + "\n"));
     }
-    text.push_str(&format!("\n{}\n{}", bold("One of each"), examples(&table.groups)));
-    if table.not_looked_up > 0 {
-        text.push_str(&format!("\nOf {} the error was not looked up in the consumer's log.\n", counted(table.not_looked_up, "message")));
+    if table.other > 0 {
+        text.push_str(&format!("and {} of further groups\n", table.other));
     }
-    text + &format!("\n{}\n{}", bold("What next"), next(queue, table.groups.first(), flags))
+    text.push_str(&format!("\n{}\n{}", bold("One of each"), examples(&table.groups, style.width)));
+    if table.not_looked_up > 0 {
+        let unknown = format!("Of {} the error was not looked up in the consumer's log.", counted(table.not_looked_up, "message"));
+        text.push_str(&format!("\n{}\n", sentences(&unknown, "", style.width)));
+    }
+    text + &format!("\n{}\n{}", bold("What next"), next(queue, table.groups.first(), style))
+}
+
+/// The groups as a table, without colours. Times are ages: what matters is whether it still goes on.
+fn causes(groups: &[Group], Style { now, width, .. }: Style<'_>) -> Vec<String> {
+    let head = ["COUNT", "CAUSE", "TYPE", "FUNCTION", "OLDEST", "NEWEST"].map(str::to_owned);
+    let ago = |at: Timestamp| age(now.as_second() - at.as_second());
+    let row = |group: &Group| {
+        let [cause, event_type, function] = [&group.cause, &group.event_type, &group.function].map(|text| plain(text));
+        [group.count.to_string(), cause, event_type, function, ago(group.first), ago(group.last)]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(groups.iter().map(row)).collect();
+    screen::table(&rows, Layout { numbers: &[0, 4, 5], flexible: &[1, 2, 3], width })
 }
 
 /// How much of a queue the table tells of.
@@ -157,9 +202,15 @@ fn read_of(explained: &Explained) -> String {
     })
 }
 
-fn examples(groups: &[Group]) -> String {
-    let row = |group: &Group| [&group.cause, &group.event_type, &group.example.subject, &group.example.detail].map(|text| plain(text));
-    let mut text = aligned(&groups.iter().take(EXAMPLES_MAX).map(row).collect::<Vec<_>>(), &[]);
+fn examples(groups: &[Group], width: Option<usize>) -> String {
+    const INDENT: &str = "  ";
+    let example = |group: &Group| {
+        let about = [&group.cause, &group.event_type].map(|text| plain(text));
+        let which = [format!("message {}", group.example.message_id), format!("about {}", group.example.subject)].map(|text| plain(&text));
+        let [about, which] = [wrapped(about, "  ", ["", INDENT], width), wrapped(which, ", ", [INDENT; 2], width)];
+        format!("{about}\n{which}\n{}\n", sentences(&plain(&group.example.detail), INDENT, width))
+    };
+    let mut text: String = groups.iter().take(EXAMPLES_MAX).map(example).collect();
     if groups.len() > EXAMPLES_MAX {
         text.push_str(&format!("and {} more: --json has them all\n", groups.len() - EXAMPLES_MAX));
     }
@@ -167,18 +218,19 @@ fn examples(groups: &[Group]) -> String {
 }
 
 /// What an operator does once they know why: for the largest group, or for all where its cause cannot be named.
-fn next(queue: &str, largest: Option<&Group>, flags: &str) -> String {
+fn next(queue: &str, largest: Option<&Group>, Style { flags, width, .. }: Style<'_>) -> String {
     let cause = largest.map(|group| group.cause.as_str()).filter(|cause| *cause != MASK && !cause.is_empty());
     let select = cause.map(|cause| format!(" --where cause={cause}")).unwrap_or_default();
     let mut rows = vec![
-        ["see messages".to_owned(), format!("cargo xtask dlq peek {queue}{flags}")],
-        ["try it out".to_owned(), format!("cargo xtask dlq redrive {queue}{select} --dry-run{flags}")],
-        ["send them back, once it is mended".to_owned(), format!("cargo xtask dlq redrive {queue}{select}{flags}")],
+        ("see messages", format!("cargo xtask dlq peek {queue}{flags}")),
+        ("try it out", format!("cargo xtask dlq redrive {queue}{select} --dry-run{flags}")),
+        ("send them back, once the cause is fixed", format!("cargo xtask dlq redrive {queue}{select}{flags}")),
     ];
     if cause.is_some() {
-        rows.push(["give them up".to_owned(), format!("cargo xtask dlq discard {queue}{select} --reason \"…\" --dry-run{flags}")]);
+        rows.push(("archive and delete them", format!("cargo xtask dlq discard {queue}{select} --reason \"…\" --dry-run{flags}")));
     }
-    aligned(&rows, &[])
+    // Below each other, so that the commands are as narrow as they can be.
+    rows.into_iter().map(|(why, line)| format!("{why}\n{}\n", command(&line, "  ", width))).collect()
 }
 
 /// What became of a queue's messages.
@@ -219,7 +271,7 @@ fn digest(digested: Digested) -> &'static str {
 }
 
 /// How long ago, in the two units that matter: `3 h 12 min`.
-fn age(seconds: i64) -> String {
+pub fn age(seconds: i64) -> String {
     match seconds {
         // The clocks of two machines differ.
         ..0 => "0 s".to_owned(),
@@ -253,6 +305,10 @@ mod tests {
     use dlq_inspector::request::Counts;
     use dlq_inspector::table::{Example, Table};
     use serde_json::json;
+
+    fn style(now: i64, width: Option<usize>) -> Style<'static> {
+        Style { flags: "", now: at(now), width }
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -293,8 +349,8 @@ mod tests {
 
     #[test]
     fn a_list_is_aligned_and_says_what_it_does_not_know() {
-        let table = table(&[listed("payment", 12, Some(1_000), true), listed("email-campaign", 900, Some(1_000), false)], at(1_000 + HOUR));
-        let lines: Vec<_> = table.lines().collect();
+        let queues = [listed("payment", 12, Some(1_000), true), listed("email-campaign", 900, Some(1_000), false)];
+        let lines = table(&queues, style(1_000 + HOUR, Some(80)));
         assert_eq!(lines[0], "QUEUE           DEPTH  IN FLIGHT  OLDEST          LAST HOUR  FROM");
         assert_eq!(lines[1], "payment            12          0  1 h 0 min              12  payment");
         assert_eq!(lines[2], "email-campaign    900          0  over 1 h 0 min          ?  email-campaign");
@@ -325,13 +381,15 @@ mod tests {
             detail: "expected value".into(),
             body: json!("{\"broken\x1b]0;title\x07\u{9b}2J"),
         };
-        let [head, rest] = block(&message, at(90));
+        let [head, rest] = block(&message, style(90, Some(80)));
         assert_eq!(head, "m-1  order.placed.v1  -");
         let lines: Vec<_> = rest.lines().collect();
         assert_eq!(lines[0], "  MalformedEvent: expected value");
         assert_eq!(lines[1], "  first seen 1970-01-01T00:00:00Z (1 min ago)");
-        assert_eq!(lines[2], "  received once, redriven 2 times");
-        assert!(lines[3].starts_with("  {\"broken") && !rest.contains(['\x1b', '\x07', '\u{9b}']), "{rest:?}");
+        // The count is not the consumer's alone.
+        let received = "  redriven 2 times, received once: looks by these commands and by the digest\n  count too";
+        assert_eq!(lines[2..4].join("\n"), received);
+        assert!(lines[4].starts_with("  {\"broken") && !rest.contains(['\x1b', '\x07', '\u{9b}']), "{rest:?}");
     }
 
     #[test]
@@ -343,11 +401,29 @@ mod tests {
 
     #[test]
     fn an_explanation_ends_with_commands_that_can_be_pasted() {
-        let told = next("payment", Some(&group("CardDeclined")), " --stack prod");
-        assert!(told.contains("  cargo xtask dlq redrive payment --where cause=CardDeclined --dry-run --stack prod\n"), "{told}");
-        assert!(told.contains("  cargo xtask dlq discard payment --where cause=CardDeclined --reason"), "{told}");
-        let told = next("payment", Some(&group(MASK)), "");
+        let flags = Style { flags: " --stack prod", ..style(0, None) };
+        let told = next("payment", Some(&group("CardDeclined")), flags);
+        assert!(told.contains("\n  cargo xtask dlq redrive payment --where cause=CardDeclined --dry-run --stack prod\n"), "{told}");
+        assert!(told.contains("\n  cargo xtask dlq discard payment --where cause=CardDeclined --reason"), "{told}");
+        let told = next("payment", Some(&group(MASK)), style(0, None));
         assert!(!told.contains("--where") && !told.contains("discard"), "what is masked cannot be selected by: {told}");
+    }
+
+    #[test]
+    fn an_explanation_fits_80_columns() {
+        let mut group = group("ProvisionedThroughputExceededException");
+        group.event_type = "order.cancel_requested.v1".into();
+        group.function = "order-tracking".into();
+        group.example.subject = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9".into();
+        group.example.message_id = group.example.subject.clone();
+        group.example.detail = "a word ".repeat(40);
+        let table = Table { groups: vec![group], ..Table::default() };
+        let explained = Explained { queue: "order-tracking".into(), table, read: 2, depth: 2, lease_seconds: 30, cursor: None };
+        let told = explanation(&explained, Style { flags: " --stack order-pipeline-prod --region eu-central-1", ..style(9, Some(80)) });
+        let wide: Vec<_> = told.lines().filter(|line| screen::columns(line) > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        // Cut in the table, where it has no room, and whole in what can be pasted.
+        assert!(told.contains("ProvisionedThroughp…") && told.contains("--where cause=ProvisionedThroughputExceededException"), "{told}");
     }
 
     #[test]
@@ -357,7 +433,8 @@ mod tests {
         assert_eq!(read_of(&explained(4)), "shipping: 4 messages");
         assert!(read_of(&explained(1)).starts_with("shipping: 1 of about 4 messages were read;"));
         let many: Vec<_> = (0..12).map(|n| group(&n.to_string())).collect();
-        assert!(examples(&many).ends_with("and 2 more: --json has them all\n") && !examples(&many).contains('\x1b'));
+        let told = examples(&many, Some(80));
+        assert!(told.ends_with("and 2 more: --json has them all\n") && !told.contains('\x1b'), "{told}");
     }
 
     #[test]

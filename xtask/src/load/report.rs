@@ -6,6 +6,7 @@ use crate::load::usage::{Usage, load_average};
 use crate::load::{Options, Timeline, latency};
 use crate::progress::{bold, dim, green, red, shown};
 use anyhow::Result;
+use command_line::screen::{sentences, width};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::calls::{Calls, Kind};
@@ -43,10 +44,11 @@ impl Report<'_> {
 
     pub fn print(&self, asked_again: usize) -> Result<()> {
         let orders = self.orders();
-        println!("\n{}", bold(&format!("  {:<32}{:>12}{:>12}{:>12}{:>12}", self.title(), "p50", "p90", "p99", "max")));
+        println!("\n{}", bold(&sentences(&self.title(), "  ", width(&std::io::stdout()))));
+        println!("{}", bold(&format!("  {:<30}{:>12}{:>12}{:>12}{:>12}", "", "p50", "p90", "p99", "max")));
         for (title, percentiles) in latency::table(&orders)? {
             let figures = percentiles.map_or([None; 4], |p| [p.p50, p.p90, p.p99, p.max].map(Some));
-            println!("  {title:<32}{}", figures.map(|figure| format!("{:>12}", figure.map_or("–".into(), shown))).concat());
+            println!("  {title:<30}{}", figures.map(|figure| format!("{:>12}", figure.map_or("–".into(), shown))).concat());
         }
         self.print_milestones(&orders, asked_again);
         self.print_queues();
@@ -72,7 +74,7 @@ impl Report<'_> {
     fn print_queues(&self) {
         println!(
             "\n{}",
-            bold(&format!("  {:<32}{:>12}{:>12}{:>12}{:>12}{:>12}", "queue", "peak", "empty after", "filled for", "messages/s", "a batch"))
+            bold(&format!("  {:<18}{:>12}{:>12}{:>12}{:>12}{:>12}", "queue", "peak", "empty after", "filled for", "messages/s", "a batch"))
         );
         for (place, queue) in QUEUES.iter().enumerate() {
             let drain = self.depths.drain(place);
@@ -80,7 +82,7 @@ impl Report<'_> {
             let batches = self.calls.0.get(*queue).map(|made| made.batches).unwrap_or_default();
             let rate = drain.tenths_per_second(batches.deleted).map_or("–".into(), tenths);
             let size = in_tenths(batches.received, batches.receives);
-            println!("  {queue:<32}{:>12}{empty:>12}{:>12}{rate:>12}{size:>12}", drain.peak, shown(drain.filled));
+            println!("  {queue:<18}{:>12}{empty:>12}{:>12}{rate:>12}{size:>12}", drain.peak, shown(drain.filled));
         }
         if self.depths.missed() > 0 {
             println!("  {} looks at the queues were missed: the engine was too busy to answer", self.depths.missed());
@@ -92,11 +94,12 @@ impl Report<'_> {
     fn print_calls(&self, orders: &[(Times, Timeline)]) {
         let made = self.calls.sum();
         let each = |count| in_tenths(count, orders.len() as u64);
-        let heads = ["invocations", "writes", "reads", "publishes", "sends", "mails", "other", "receives", "deletes"];
+        // Short, because nine columns stand side by side, as in the demo.
+        let heads = ["runs", "write", "read", "publ", "send", "mail", "other", "recv", "del"];
         let [writes, reads, publishes, sends, mails, other] = Kind::ALL.map(|kind| made.of_kind(kind));
         let counts = [made.invocations, writes, reads, publishes, sends, mails, other, made.batches.receives, made.batches.deletes];
-        println!("\n{}", bold(&format!("  {:<22}{}", "AWS calls an order", heads.map(|head| format!("{head:>13}")).concat())));
-        println!("  {:<22}{}", "", counts.map(|count| format!("{:>13}", each(count))).concat());
+        println!("\n{}", bold(&format!("  {:<18}{}", "AWS calls an order", heads.map(|head| format!("{head:>6}")).concat())));
+        println!("  {:<18}{}", "", counts.map(|count| format!("{:>6}", each(count))).concat());
     }
 
     fn print_usage(&self, orders: &[(Times, Timeline)]) {
@@ -113,7 +116,7 @@ impl Report<'_> {
     fn print_wrong(&self, orders: &[(Times, Timeline)]) {
         println!();
         for wrong in self.wrong.iter().take(SHOWN_WRONG) {
-            println!("{} {wrong}", red("✗"));
+            println!("{} {}", red("✗"), sentences(wrong, "  ", width(&std::io::stdout())).trim_start());
         }
         let more = self.wrong.len().saturating_sub(SHOWN_WRONG);
         if more > 0 {
@@ -122,7 +125,8 @@ impl Report<'_> {
         let ended = orders.iter().filter(|(_, timeline)| timeline.ended.is_some()).count();
         let sum = format!("{ended} of {} orders have ended; {} were accepted.", self.options.orders, orders.len());
         if self.wrong.is_empty() {
-            println!("{}", green(&format!("{sum} None lost, each charged once, and the stock adds up.")));
+            let sum = format!("{sum} None lost, each charged once, and the stock adds up.");
+            println!("{}", green(&sentences(&sum, "", width(&std::io::stdout()))));
         } else {
             println!("{}", red(&sum));
         }

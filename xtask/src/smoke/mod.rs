@@ -5,7 +5,7 @@
 //! It changes nothing but that it places this order. It speaks to AWS with the caller's credentials; what these may not see is
 //! skipped, with the reason.
 
-mod aws;
+pub mod aws;
 mod before;
 mod checks;
 mod found;
@@ -24,6 +24,7 @@ use aws::Aws;
 use before::Change;
 use checks::{CHECKS, Check, Outcome};
 use clap::Args;
+use command_line::screen::{command, width, wrapped};
 use found::Found;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "CHANGE", conflicts_with_all = ["line", "no_order", "follow"])]
     before: Option<Change>,
     /// How long to follow the order
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=crate::order::FOLLOW_SECONDS_MAX))]
     follow: u64,
 }
 
@@ -56,14 +57,13 @@ pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> 
         let Some(stack) = &target.stack else { bail!("say the name that the stack is to have: --stack NAME") };
         return Ok(conclude(print_all(&[("name", before::name(stack))])));
     }
-    let (mut aws, stack, state) = match (&target.stack, &target.region, &target.profile) {
-        (Some(stack), ..) => (Aws::on_aws(repository, target).await?, stack.clone(), None),
-        (None, None, None) => {
+    let is_on_aws = target.is_on_aws()?;
+    let (mut aws, stack, state) = match &target.stack {
+        Some(stack) if is_on_aws => (Aws::on_aws(repository, target).await?, stack.clone(), None),
+        _ => {
             let state = state::require(repository)?;
             (Aws::here(repository, &state)?, state.stack_name.clone(), Some(state))
         }
-        // Meant for AWS, and about to look at something here.
-        (None, ..) => bail!("--region and --profile are for a stack on AWS: say which with --stack NAME"),
     };
     let found = found::find(&mut aws, &stack, state.is_some(), aws_flags(target)).await?;
     println!("{}\n", bold(&format!("{stack}, in account {}", found.template.account())));
@@ -113,12 +113,14 @@ fn print_all(outcomes: &[(&str, Outcome)]) -> usize {
 }
 
 fn text(name: &str, outcome: &Outcome) -> String {
+    let width = width(&std::io::stdout());
+    let line = |mark: &str, what: &str| wrapped(what.split(' '), " ", [&format!("{mark} {name}: "), "    "], width) + "\n";
     match outcome {
-        Outcome::Pass(what) => format!("{} {name}: {what}\n", green("✓")),
-        Outcome::Skip(why) => format!("{} {name}: {}\n", dim("–"), dim(why)),
+        Outcome::Pass(what) => line(&green("✓"), what),
+        Outcome::Skip(why) => line(&dim("–"), why),
         Outcome::Fail(faults) => {
-            let lines = faults.iter().map(|fault| format!("{} {name}: {}\n    {}\n", red("✗"), fault.wrong, bold(&fault.command)));
-            lines.collect()
+            let fault = |fault: &checks::Fault| line(&red("✗"), &fault.wrong) + &bold(&command(&fault.command, "    ", width)) + "\n";
+            faults.iter().map(fault).collect()
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Conditions of different names must all hold; of several with one name, one must. A `*` at the end stands for anything. It
 //! refuses to guess: what it does not understand selects nothing and says so.
 
-use super::{message::Facts, nearest::did_you_mean};
+use super::message::Facts;
+use crate::nearest::did_you_mean;
 
 const NAMES: [&str; 4] = ["cause", "type", "subject", "id"];
 const FORM: &str = "a condition is name=value, with cause, type, subject or id as its name";

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     answer::{Listed, Peeked},
-    request::Peek,
+    request::{PEEK_MAX, Peek},
 };
 use domain::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
@@ -22,8 +22,6 @@ use lambda_kit::Failure;
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
 
-/// Most messages that `peek` shows.
-pub const PEEK_MAX: usize = 100;
 /// Most of bodies that one answer shows, as JSON: Lambda takes no answer above 6 MB
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>), and a body within one is escaped once more.
 pub const SHOWN_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -10,7 +10,6 @@ pub mod look;
 pub mod mask;
 pub mod message;
 pub mod move_task;
-pub mod nearest;
 pub mod ports;
 pub mod stack;
 pub mod stop;

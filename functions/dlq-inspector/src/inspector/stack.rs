@@ -5,10 +5,10 @@
 
 use super::{
     message::Facts,
-    nearest::did_you_mean,
     ports::{Letter, QueueFacts, Resource, Route},
     stop::Stop,
 };
+use crate::nearest::did_you_mean;
 
 /// Where messages go home to.
 #[derive(Debug, Clone, PartialEq, Eq)]

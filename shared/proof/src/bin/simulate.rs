@@ -3,6 +3,10 @@
 
 use anyhow::Result;
 use clap::Parser;
+use command_line::{
+    options::Simulate,
+    screen::{width, wrapped},
+};
 use proof::simulation::{Wiring, many, run};
 use std::{
     fmt::Display,
@@ -16,28 +20,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the functions' own handlers on a simulated cloud in which everything goes wrong, and checks every promise.
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask simulate",
-    bin_name = "cargo xtask simulate",
-    after_help = "Exit status: 0 every promise held · 1 one was broken, its seed and story are printed · 2 wrong usage."
-)]
-struct Options {
-    /// How many runs
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
-    runs: u64,
-    /// The seed of the first run; the next ones count up from it
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// Run this seed alone, and tell its story
-    #[arg(long, conflicts_with_all = ["runs", "from"])]
-    seed: Option<u64>,
+#[command(name = "cargo xtask simulate", bin_name = "cargo xtask simulate")]
+struct Cli {
+    #[command(flatten)]
+    options: Simulate,
 }
 
 /// How many lines tell of the progress where standard output is no terminal.
 const LINES: u64 = 20;
 
 fn main() -> Result<ExitCode> {
-    let Options { runs, from, seed } = Options::parse();
+    let Cli { options: Simulate { runs, from, seed } } = Cli::parse();
     let wiring = Wiring::read()?;
     if let Some(seed) = seed {
         return tell(&wiring, seed);
@@ -58,8 +51,8 @@ fn main() -> Result<ExitCode> {
     print!("{}", if stdout().is_terminal() { "\r\x1b[K" } else { "" });
     println!("{}", bar(sum.runs, runs, begin.elapsed()));
     println!("{} orders, {} invocations", sum.orders, sum.invocations);
-    println!("ends: {}", listed(sum.ends.iter()));
-    println!("faults: {}", listed(sum.faults.iter()));
+    println!("{}", listed("ends: ", sum.ends.iter()));
+    println!("{}", listed("faults: ", sum.faults.iter()));
     let Some(seed) = sum.broken else {
         println!("every promise held");
         return Ok(ExitCode::SUCCESS);
@@ -88,6 +81,7 @@ fn bar(done: u64, runs: u64, elapsed: Duration) -> String {
     format!("{}{} {done} of {runs} runs, {per_second} a second", "█".repeat(full), "░".repeat(WIDTH - full))
 }
 
-fn listed<'a>(counts: impl Iterator<Item = (impl Display, &'a u64)>) -> String {
-    counts.map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
+fn listed<'a>(title: &str, counts: impl Iterator<Item = (impl Display, &'a u64)>) -> String {
+    let counts = counts.map(|(what, count)| format!("{what} {count}"));
+    wrapped(counts, ", ", [title, "  "], width(&stdout()))
 }

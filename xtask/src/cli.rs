@@ -1,0 +1,425 @@
+//! What can be typed: the commands in their groups, how their help fits the terminal, and what an interruption of each means.
+//! Names and ranges are clap's to check, so that wrong usage ends with status 2 before anything is started.
+
+use crate::{
+    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, machine, mutants, operator, order, sam_env, show, signup, smoke,
+    stock,
+};
+use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use command_line::options;
+use command_line::screen::{USUAL_WIDTH, sentences, width, wrapped};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where the engine answers unless told otherwise; the payment provider answers on the port above it.
+const DEFAULT_PORT: u16 = 4566;
+/// Lines of help that are longer are hard to read, however wide the terminal is.
+const HELP_WIDTH_MAX: usize = 100;
+
+const STATUS: &str = "Exit status: 0 all well · 1 a step, a story or a check failed · 2 wrong usage · 3 something is missing on this \
+                      machine, or nothing is running · 130 interrupted. `dlq`, `uncollected` and `nudge` have their own: see their \
+                      --help.";
+
+/// Runs the order pipeline on this machine: no account, no Docker, no token.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = STATUS)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    #[command(flatten)]
+    Daily(Daily),
+    #[command(flatten)]
+    Operate(Operate),
+    #[command(flatten)]
+    Prove(Prove),
+    #[command(flatten)]
+    Measure(Measure),
+}
+
+/// Day by day.
+#[derive(Subcommand)]
+pub enum Daily {
+    /// Set up, build, deploy, place six orders, tell their stories, stop
+    ///
+    /// A stack that `up` left running is used, and left running.
+    Demo(Port),
+    /// Start the engine and the provider, deploy the pipeline, stay up
+    ///
+    /// It leaves the engine and the payment provider running. Called again after an edit it deploys what changed.
+    Up(Up),
+    /// Stop what `up` left running
+    Down,
+    /// Place one order and follow it to its end
+    Order(order::Options),
+    /// Show an order: what became of it, what was charged, its mails
+    Show(show::Options),
+    /// List the products, or add or change one
+    Catalogue(catalogue::Options),
+    /// List what is in stock, or put something there
+    Stock(stock::Options),
+    /// Sign a customer up, or list who has signed up
+    Signup(signup::Options),
+    /// List the mails that went out, or show one
+    Inbox(inbox::Options),
+    /// Say what is running, and what its queues hold
+    Status,
+    /// Print what functions logged
+    Logs(logs::Options),
+    /// Write every mail, with sample data, as HTML pages to look at
+    MailPreview,
+    /// Print a script by which the shell completes these commands
+    Completions(crate::completions::Options),
+}
+
+/// What people do about a stack, here or on AWS.
+#[derive(Subcommand)]
+pub enum Operate {
+    /// See what lies in the dead-letter queues and why, and send it back
+    ///
+    /// Of the stack that runs here, or with --stack of one on AWS.
+    Dlq(dlq::Options),
+    /// List what was shipped and not collected, and settle it
+    ///
+    /// Of the stack that runs here, or with --stack of one on AWS.
+    Uncollected(operator::Uncollected),
+    /// Publish an order's `order.placed` again, so that it ends
+    ///
+    /// That brings it to its end if messages of it were lost. Here, or with --stack on AWS.
+    Nudge(operator::Nudge),
+    /// See whether a deployed stack is as its template says, and works
+    ///
+    /// The stack that runs here, or with --stack one on AWS. It places an order, and follows it to its end.
+    Smoke(smoke::Options),
+    /// Let `sam local` work on the running stack, until Ctrl-C
+    ///
+    /// For the containers of `sam local invoke`, `start-api` and `start-lambda`.
+    SamEnv(sam_env::Options),
+}
+
+/// Whether it keeps its promises.
+#[derive(Subcommand)]
+pub enum Prove {
+    /// Run every check and test, unit to end to end: what CI runs
+    ///
+    /// The tests against a deployed stack run with IAM enforced.
+    Test(checks::Options),
+    /// Explore every order of deliveries, crashes and duplicates
+    ///
+    /// All that the saga can meet, under the handlers that are deployed. A broken promise is told as its shortest story.
+    Model(options::Model),
+    /// Run the handlers through thousands of bad days, simulated
+    ///
+    /// On a simulated cloud everything goes wrong that can, and every promise is checked. --seed tells one of them again.
+    Simulate(options::Simulate),
+    /// Break the code on purpose, and see that the proof notices
+    ///
+    /// One way at a time, by the model, by the simulation or by a test.
+    Breakages(breakages::Options),
+    /// Place orders while functions are killed and tables refused
+    ///
+    /// Hundreds of them, at a stack of its own, whose consumers are paused, whose tables and topic are refused and whose messages are delivered twice.
+    /// Then every order is held against the records and the provider's book.
+    Chaos(chaos::Options),
+    /// Throw made-up input at everything that reads from outside
+    ///
+    /// Steered by the code that it reaches.
+    Fuzz(fuzz::Options),
+    /// Change the decisions by machine, and see that a test notices
+    ///
+    /// The batch core too; in every way that cargo-mutants knows, one by one.
+    Mutants(mutants::Options),
+    /// Look the template over by checkov
+    ///
+    /// What it finds is accepted with a reason, or fails.
+    Checkov,
+    /// Invoke every sample event by `sam local invoke`, and place an order by `start-api` (a step of `test`, which calls it where
+    /// containers can run)
+    #[command(hide = true)]
+    SamLocal {
+        /// The state file of the stack whose tables and queues the functions shall use
+        state: PathBuf,
+    },
+}
+
+/// How fast it is, and what it costs.
+#[derive(Subcommand)]
+pub enum Measure {
+    /// Measure each function as Lambda would run it
+    ///
+    /// Cold start, warm, batches, processor, memory, bytes, AWS calls. It builds the functions as they are deployed, and starts each with AWS played by a stub over TLS.
+    Bench(options::Bench),
+    /// Say what an order costs on AWS, by service
+    ///
+    /// Calls and billed milliseconds as the bench measured them, times the price table.
+    Cost(options::Cost),
+    /// Place many orders, and say how long each took
+    ///
+    /// At a steady rate or all at once, at a stack of its own: how fast the queues drained, and that no order was lost; with a picture.
+    Load(load::Options),
+}
+
+#[derive(Args)]
+pub struct Port {
+    /// Port of the engine; the payment provider takes the one above it
+    #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1024..=65534))]
+    pub port: u16,
+}
+
+#[derive(Args)]
+pub struct Up {
+    #[command(flatten)]
+    pub port: Port,
+    /// Stay, and after every edit build and deploy what changed, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Wrong usage that only the checkout or the stack can tell. Exit status 2, as clap's own.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl std::error::Error for Usage {}
+
+/// What was typed; or the status after help was printed, or what is wrong with it.
+pub fn parse() -> Result<Cli, ExitCode> {
+    let width = width(&std::io::stdout()).unwrap_or(USUAL_WIDTH);
+    let parsed = command(width).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        if error.use_stderr() {
+            complain(&error.render());
+        } else if let Err(unread) = error.print().or_else(when_nobody_reads) {
+            complain(&unread);
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// `cargo xtask --help | head` closes the pipe: enough was read.
+fn when_nobody_reads(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
+
+/// Prints an error of clap's to standard error, which it would print wider than the terminal.
+fn complain(error: &impl std::fmt::Display) {
+    let text = sentences(error.to_string().trim_end(), "", width(&std::io::stderr()));
+    // Where nobody can be told there is nothing left to do.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Clap's definition of all of it, with help for a terminal of `width` columns.
+pub fn command(width: usize) -> clap::Command {
+    let width = width.min(HELP_WIDTH_MAX);
+    let groups: String = groups().iter().map(|(title, commands)| group(title, commands, width)).collect();
+    let template = format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}\n");
+    Cli::command().term_width(width).help_template(template).mut_subcommand("bench", |bench| {
+        // The options' own crate knows no checkout.
+        bench.mut_arg("function", |function| function.value_parser(function_names()))
+    })
+}
+
+/// The commands as help lists them.
+pub fn groups() -> Vec<(&'static str, Vec<clap::Command>)> {
+    let of = |group: clap::Command| group.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    let empty = clap::Command::new;
+    vec![
+        ("Day by day", of(Daily::augment_subcommands(empty("daily")))),
+        ("Operate, here or on AWS", of(Operate::augment_subcommands(empty("operate")))),
+        ("Prove", of(Prove::augment_subcommands(empty("prove")))),
+        ("Measure", of(Measure::augment_subcommands(empty("measure")))),
+    ]
+}
+
+fn group(title: &str, commands: &[clap::Command], width: usize) -> String {
+    /// As wide as the longest name.
+    const NAME: usize = 12;
+    let line = |command: &clap::Command| {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let name = format!("  {:<NAME$} ", command.get_name());
+        wrapped(about.split(' '), " ", [&name, &" ".repeat(name.len())], Some(width)) + "\n"
+    };
+    format!("{title}:\n{}\n", commands.iter().map(line).collect::<String>())
+}
+
+/// The functions of this checkout, by their folders or their logical ids. Outside of one any name will do: the command says so itself.
+pub fn function_names() -> ValueParser {
+    match machine::Repository::find().and_then(|repository| repository.functions()) {
+        Ok(names) => PossibleValuesParser::new(names.into_iter().map(|name| {
+            let logical_id = machine::logical_id(&name);
+            PossibleValue::new(name).alias(logical_id)
+        }))
+        .into(),
+        Err(_) => ValueParser::string(),
+    }
+}
+
+/// What is true once everything that a command has started ended with it.
+const STOPPED: &str = "what this command started has been stopped";
+/// The same where there may be a stack of `up`.
+const STOPPED_BUT_UP: &str = "what this command started has been stopped; a stack that ran before still runs, and its orders go on";
+/// What is true of a command that only looks.
+const NOTHING: &str = "nothing was changed";
+/// What is true of a change that is one call.
+const UNKNOWN: &str = "whether it was done is not known; the same command again does no harm";
+
+impl Command {
+    /// What is true when a signal ends the command; [`None`] where that is its ordinary end. A command that hears signals itself, because
+    /// what is true changes on its way, is asked first.
+    pub fn if_interrupted(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Daily(Daily::Demo(_) | Daily::Up(_)) => STOPPED_BUT_UP,
+            Self::Daily(Daily::MailPreview) => STOPPED,
+            Self::Daily(Daily::Down) => "what was not stopped yet still runs; the same command again stops it",
+            // It says itself what is true once it has placed the order.
+            Self::Daily(Daily::Order(_)) => "no order was placed",
+            Self::Daily(Daily::Logs(options)) if options.follows() => return None,
+            Self::Daily(Daily::Catalogue(options)) if options.writes() => UNKNOWN,
+            Self::Daily(Daily::Stock(options)) if options.writes() => "whether it was done is not known: `cargo xtask stock` shows it",
+            Self::Daily(Daily::Signup(options)) if options.writes() => UNKNOWN,
+            Self::Daily(_) => NOTHING,
+            // It says itself how far it came.
+            Self::Operate(Operate::Dlq(_)) => "the invocation under way ends by itself within a minute",
+            Self::Operate(Operate::Uncollected(options)) if options.changes() => UNKNOWN,
+            Self::Operate(Operate::Nudge(options)) if options.changes() => UNKNOWN,
+            Self::Operate(Operate::Uncollected(_) | Operate::Nudge(_)) => NOTHING,
+            Self::Operate(Operate::Smoke(_)) => "nothing was changed; an order that it placed goes on",
+            Self::Operate(Operate::SamEnv(_)) => return None,
+            Self::Prove(_) | Self::Measure(_) => STOPPED,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+    use command_line::screen::columns;
+    use std::any::TypeId;
+
+    /// Every command and subcommand, by its words.
+    fn all(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        found.push((path.to_owned(), command.clone()));
+        for next in command.get_subcommands().filter(|next| next.get_name() != "help") {
+            all(next, &format!("{path} {}", next.get_name()), found);
+        }
+    }
+
+    fn built(width: usize) -> Vec<(String, clap::Command)> {
+        let (mut command, mut found) = (command(width), Vec::new());
+        command.build();
+        all(&command, "cargo xtask", &mut found);
+        assert!(found.len() > 30, "{}", found.len());
+        found
+    }
+
+    /// The words of a text, without what lays them out.
+    fn words(text: &str) -> Vec<&str> {
+        text.split_whitespace().collect()
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_breaks_no_word() {
+        for ((path, mut narrow), (_, mut wide)) in built(USUAL_WIDTH).into_iter().zip(built(HELP_WIDTH_MAX)) {
+            for (narrow, wide) in [
+                (narrow.render_help().to_string(), wide.render_help().to_string()),
+                (narrow.render_long_help().to_string(), wide.render_long_help().to_string()),
+            ] {
+                let too_wide: Vec<_> = narrow.lines().filter(|line| columns(line) > USUAL_WIDTH).collect();
+                assert!(too_wide.is_empty(), "{path}: {too_wide:#?}");
+                assert_eq!(words(&narrow), words(&wide), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_lists_every_command_in_one_group() {
+        let mut grouped: Vec<String> =
+            groups().into_iter().flat_map(|(_, commands)| commands).map(|command| command.get_name().to_owned()).collect();
+        let help = command(USUAL_WIDTH).render_help().to_string();
+        for name in &grouped {
+            assert_eq!(help.lines().filter(|line| line.starts_with(&format!("  {name} "))).count(), 1, "{name}\n{help}");
+            // One that takes two lines makes the list twice as long as it needs to be.
+            let line = help.lines().position(|line| line.starts_with(&format!("  {name} "))).unwrap();
+            assert!(help.lines().nth(line + 1).is_none_or(|next| !next.starts_with("     ")), "{name}\n{help}");
+        }
+        let mut known: Vec<String> =
+            Cli::command().get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name().to_owned()).collect();
+        grouped.sort();
+        known.sort();
+        assert_eq!(grouped, known);
+    }
+
+    /// `1..=18446744073709551615` tells nobody what is allowed. A seed may be any number there is.
+    #[test]
+    fn every_number_has_a_range_that_means_something() {
+        let whole = ["seed", "from"];
+        let numbers = [TypeId::of::<u64>(), TypeId::of::<u32>(), TypeId::of::<u16>(), TypeId::of::<usize>()];
+        let mut seen = 0;
+        for (path, command) in built(USUAL_WIDTH) {
+            let is_number = |arg: &&clap::Arg| numbers.iter().any(|number| arg.get_value_parser().type_id() == *number);
+            for arg in command.get_arguments().filter(is_number).filter(|arg| !whole.contains(&arg.get_id().as_str())) {
+                seen += 1;
+                // As if it stood alone: others that it requires are not asked about.
+                let (id, parser) = (arg.get_id().clone(), arg.get_value_parser().clone());
+                let alone = clap::Command::new("x").arg(clap::Arg::new(id).long("it").value_parser(parser));
+                // Just below what the type holds, which a range that was made for people does not reach.
+                let huge = match arg.get_value_parser().type_id() {
+                    of if of == TypeId::of::<u16>() => u64::from(u16::MAX),
+                    of if of == TypeId::of::<u32>() => u64::from(u32::MAX) - 1,
+                    _ => u64::MAX - 1,
+                };
+                let error = alone.try_get_matches_from(["x", &format!("--it={huge}")]).unwrap_err();
+                let said = error.to_string();
+                assert!(error.kind() == ErrorKind::ValueValidation && said.contains("is not in "), "{path} {}: {said}", arg.get_id());
+                let range = said.rsplit("is not in ").next().unwrap().lines().next().unwrap().to_owned();
+                assert!(!range.contains(&u64::MAX.to_string()), "{path} {}: {range}", arg.get_id());
+            }
+        }
+        assert!(seen > 15, "{seen}");
+    }
+
+    #[test]
+    fn wrong_names_are_status_2_with_the_nearest_one() {
+        for (line, near) in [
+            ("logs paymnt", "payment"),
+            ("statsu", "status"),
+            ("bench --function paymet", "payment"),
+            ("fuzz mial", "mail"),
+            ("chaos --orders 1001", "10..=1000"),
+        ] {
+            let words = ["cargo xtask"].into_iter().chain(line.split(' '));
+            let error = command(USUAL_WIDTH).try_get_matches_from(words).unwrap_err();
+            let said = error.to_string();
+            assert!(error.exit_code() == 2 && said.contains(near), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_signal_says_what_is_true_of_each_command() {
+        let meaning = |line: &str| {
+            let matches = command(USUAL_WIDTH).try_get_matches_from(["cargo xtask"].into_iter().chain(line.split(' '))).unwrap();
+            Cli::from_arg_matches(&matches).unwrap().command.if_interrupted()
+        };
+        assert_eq!((meaning("logs payment --follow"), meaning("sam-env")), (None, None), "its ordinary end");
+        assert_eq!((meaning("logs payment"), meaning("status"), meaning("inbox")), (Some(NOTHING), Some(NOTHING), Some(NOTHING)));
+        assert_eq!(meaning("test"), Some(STOPPED));
+        let id = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
+        for goes_on in
+            [&format!("nudge {id} --reason lost"), &format!("uncollected settle {id} --reason paid"), "smoke", "order -l A", "up"]
+        {
+            let said = meaning(goes_on).unwrap();
+            assert!(said != STOPPED && said != NOTHING, "{goes_on}: {said}");
+        }
+        assert_eq!(meaning(&format!("nudge {id} --reason lost --dry-run")), Some(NOTHING));
+    }
+}
