@@ -5,6 +5,7 @@ use bench::{
     cost::{Question, answer, way::Way},
     report::Report,
 };
+use command_line::options::COLD_STARTS_PER_THOUSAND;
 use std::path::Path;
 
 fn here(file: &str) -> std::path::PathBuf {

@@ -6,7 +6,7 @@
 
 use crate::machine::{Repository, require_cargo, require_compiler};
 use crate::processes::cargo;
-use crate::progress::{bold, dim, green, red, shown};
+use crate::progress::{behind, bold, dim, green, lines, red, shown};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::fs;
@@ -143,7 +143,7 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
     }
     let mut missed = Vec::new();
     for breakage in &breakages {
-        println!("{} {}", bold(&breakage.name), dim(&format!("({})", breakage.why)));
+        println!("{}\n{}", bold(&breakage.name), dim(&lines(&format!("({})", breakage.why), "  ")));
         let file = copy.join(&breakage.file);
         let sound = fs::read_to_string(&file)?;
         fs::write(&file, breakage.broken(&copy)?)?;
@@ -160,7 +160,7 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
     if !missed.is_empty() {
         bail!("not noticed: {}", missed.join("; "));
     }
-    println!("{} breakages, each noticed by whoever has to, in {}.", breakages.len(), shown(begun.elapsed()));
+    println!("{} breakages, each noticed by the programs and tests that have to, in {}.", breakages.len(), shown(begun.elapsed()));
     Ok(())
 }
 
@@ -179,7 +179,7 @@ async fn notice(repository: &Repository, proof: Proof) -> Result<Vec<String>> {
             Some(1) => {
                 let said = text.lines().rev().find_map(|line| line.strip_prefix("✗ ")).unwrap_or("a promise was broken");
                 let said: String = said.chars().take(160).collect();
-                println!("  {} {}", green(&format!("✓ {program}, {}:", shown(begun.elapsed()))), said);
+                println!("{}", behind(&green(&format!("  ✓ {program}, {}: ", shown(begun.elapsed()))), &said));
             }
             _ => bail!("{program} ended with {status}: {}", String::from_utf8_lossy(&stderr)),
         }
@@ -196,7 +196,7 @@ async fn notice_by_test(repository: &Repository, copy: &Path, test: &Test) -> Re
         println!("  {}", red(&format!("✗ {} noticed nothing in {took}", test.test)));
         return Ok(vec![test.test.clone()]);
     }
-    println!("  {} {}", green(&format!("✓ {}, {took}:", test.package)), test.test);
+    println!("{}", behind(&green(&format!("  ✓ {}, {took}: ", test.package)), &test.test));
     Ok(Vec::new())
 }
 

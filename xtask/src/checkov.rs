@@ -4,7 +4,7 @@
 
 use crate::build;
 use crate::machine::Repository;
-use crate::progress::{Progress, dim};
+use crate::progress::{Progress, dim, lines};
 use crate::setup;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -75,7 +75,7 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<()>
     }
     for (check, reason) in &accepted.accepted {
         let count = report.results.failed_checks.iter().filter(|finding| finding.check_id == *check).count();
-        println!("{check}, {count} times\n  {}", dim(reason));
+        println!("{check}, {count} times\n{}", dim(&lines(reason, "  ")));
     }
     println!(
         "\ncheckov finds nothing that is not accepted: {} findings of {} checks.",

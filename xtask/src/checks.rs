@@ -4,7 +4,7 @@
 
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
 use crate::processes::{Group, SANDBOX_CALLS_PER_SECOND, Services, Start, cargo};
-use crate::progress::{Progress, bold, dim, log_of, red, shown};
+use crate::progress::{Progress, behind, bold, dim, lines, log_of, red, shown};
 use crate::smoke;
 use crate::stack;
 use crate::tests_ran;
@@ -116,7 +116,7 @@ const ALL: [Step; 17] = [
 pub async fn run(repository: &Repository, options: Options, progress: &mut Progress) -> Result<()> {
     if options.list {
         for step in ALL {
-            println!("{:<18} {}", step.name(), step.what());
+            println!("{}", behind(&format!("{:<18} ", step.name()), step.what()));
         }
         return Ok(());
     }
@@ -128,7 +128,7 @@ pub async fn run(repository: &Repository, options: Options, progress: &mut Progr
     let count = steps.len();
     for step in steps {
         if let Err(error) = checks.step(step).await {
-            println!("\n{}", red(&format!("✗ {}", step.what())));
+            println!("\n{}", red(&behind("✗ ", step.what())));
             return Err(error.context(format!("the step {0} failed; run it alone with: cargo xtask test --only {0}", step.name())));
         }
     }
@@ -136,7 +136,7 @@ pub async fn run(repository: &Repository, options: Options, progress: &mut Progr
     checks.stack = None;
     let skipped = std::mem::take(&mut checks.skipped);
     for (step, why) in &skipped {
-        println!("{}", dim(&format!("skipped: {} ({why})", step.what())));
+        println!("{}", dim(&behind("skipped: ", &format!("{} ({why})", step.what()))));
     }
     println!("{} of {count} steps passed in {}.", count - skipped.len(), shown(progress.elapsed()));
     Ok(())
@@ -210,7 +210,7 @@ impl Checks<'_> {
     /// By the command itself, in this process.
     async fn smoke(&mut self, step: Step) -> Result<()> {
         self.require_stack().await?;
-        println!("\n{}", bold(step.what()));
+        println!("\n{}", bold(&lines(step.what(), "")));
         let started = Instant::now();
         let repository = self.repository;
         let Some((services, state)) = &mut self.stack else { bail!("the stack was started and is gone") };
@@ -302,7 +302,7 @@ impl Checks<'_> {
 
     /// A step whose output is the report.
     async fn shown(&mut self, step: Step, command: Command) -> Result<()> {
-        println!("\n{}", bold(step.what()));
+        println!("\n{}", bold(&lines(step.what(), "")));
         let started = Instant::now();
         let mut command = command;
         command.stdin(std::process::Stdio::null());
@@ -316,7 +316,7 @@ impl Checks<'_> {
     /// The same of tests, which are counted. Where they are `expected`, so many have to run, and none may skip itself: neither a
     /// filter that matches nothing nor a stack that is not found may pass.
     async fn tests(&mut self, step: Step, command: Command, expected: Option<usize>) -> Result<()> {
-        println!("\n{}", bold(step.what()));
+        println!("\n{}", bold(&lines(step.what(), "")));
         let started = Instant::now();
         let (status, ran) = self.while_alive(tests_ran::start(command)?).await?;
         self.require_success(step, status)?;

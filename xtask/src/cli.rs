@@ -222,10 +222,12 @@ pub fn command(width: usize) -> clap::Command {
     let width = width.min(HELP_WIDTH_MAX);
     let groups: String = groups().iter().map(|(title, commands)| group(title, commands, width)).collect();
     let template = format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}\n");
-    Cli::command().term_width(width).help_template(template).mut_subcommand("bench", |bench| {
-        // The options' own crate knows no checkout.
-        bench.mut_arg("function", |function| function.value_parser(function_names()))
-    })
+    // The crate of these options knows no checkout.
+    Cli::command()
+        .term_width(width)
+        .help_template(template)
+        .mut_subcommand("bench", |bench| bench.mut_arg("function", |arg| arg.value_parser(one_of(functions(), |_| None))))
+        .mut_subcommand("cost", |cost| cost.mut_arg("region", |arg| arg.value_parser(one_of(price_regions(), |_| None))))
 }
 
 /// The commands as help lists them.
@@ -251,16 +253,31 @@ fn group(title: &str, commands: &[clap::Command], width: usize) -> String {
     format!("{title}:\n{}\n", commands.iter().map(line).collect::<String>())
 }
 
-/// The functions of this checkout, by their folders or their logical ids. Outside of one any name will do: the command says so itself.
+/// The functions of this checkout, by their folders or their logical ids.
 pub fn function_names() -> ValueParser {
-    match machine::Repository::find().and_then(|repository| repository.functions()) {
-        Ok(names) => PossibleValuesParser::new(names.into_iter().map(|name| {
-            let logical_id = machine::logical_id(&name);
-            PossibleValue::new(name).alias(logical_id)
-        }))
-        .into(),
+    one_of(functions(), |name| Some(machine::logical_id(name)))
+}
+
+/// One of these names, or of their aliases. Outside of a checkout, where they are not known, any will do: the command says so itself.
+fn one_of(names: anyhow::Result<Vec<String>>, alias: fn(&str) -> Option<String>) -> ValueParser {
+    let value = |name: String| {
+        let alias = alias(&name);
+        alias.into_iter().fold(PossibleValue::new(name), PossibleValue::alias)
+    };
+    match names {
+        Ok(names) => PossibleValuesParser::new(names.into_iter().map(value)).into(),
         Err(_) => ValueParser::string(),
     }
+}
+
+fn functions() -> anyhow::Result<Vec<String>> {
+    machine::Repository::find()?.functions()
+}
+
+/// The regions of which the price table has prices.
+fn price_regions() -> anyhow::Result<Vec<String>> {
+    let table: toml::Table = std::fs::read_to_string(machine::Repository::find()?.root.join("bench/prices.toml"))?.parse()?;
+    Ok(table.keys().cloned().collect())
 }
 
 /// What is true once everything that a command has started ended with it.
@@ -396,6 +413,7 @@ mod tests {
             ("bench --function paymet", "payment"),
             ("fuzz mial", "mail"),
             ("chaos --orders 1001", "10..=1000"),
+            ("cost --region us-east-2", "us-east-1"),
         ] {
             let words = ["cargo xtask"].into_iter().chain(line.split(' '));
             let error = command(USUAL_WIDTH).try_get_matches_from(words).unwrap_err();

@@ -58,7 +58,7 @@ _cargo_with_xtask() {
 complete -F _cargo_with_xtask -o bashdefault -o default cargo
 "#;
 
-/// zsh's own completion of cargo calls a function of this name.
+/// Cargo's own completion for zsh, which rustup brings, calls a function of this name.
 const ZSH: &str = r#"
 _cargo-xtask() { _xtask "$@" }
 "#;

@@ -10,7 +10,7 @@ use crate::seed::{self, CatalogueItem};
 use crate::stack;
 use crate::state;
 use crate::story::{self, CURRENCY, Expected, Seen, Teller, basket, judge, money, money_of_provider};
-use crate::{build, deploy, setup, unless_interrupted};
+use crate::{Tidies, build, deploy, setup, unless_interrupted};
 use anyhow::{Result, bail};
 use command_line::screen::{Layout, columns, command, sentences, table, width, wrapped};
 use std::collections::BTreeMap;
@@ -224,6 +224,7 @@ async fn finish(decided: Result<Outcome>, state: &State) -> Result<Outcome> {
 /// Runs `work` while no message reaches the payment function, and lets them through again however it went: after a signal too, because
 /// a stack of `up` goes on.
 async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T> {
+    let _tidies = Tidies::begin();
     engine.set_event_source(PAYMENT, false).await?;
     let meaning = || "the payment messages are let through again; a stack that ran before still runs, and its orders go on".to_owned();
     let result = unless_interrupted(async { Ok(work.await) }, meaning).await;

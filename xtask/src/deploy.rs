@@ -4,7 +4,7 @@
 use crate::build::{Built, CONFIG_ENV, architecture_override, tool, with_keys};
 use crate::machine::Repository;
 use crate::processes::provider_port;
-use crate::progress::{Progress, dim, log_of};
+use crate::progress::{Progress, behind, dim, log_of};
 use crate::seed;
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -153,7 +153,7 @@ fn report(changes: &BTreeMap<&'static str, Vec<String>>) {
         println!("  {}", dim("nothing changed"));
     }
     for (operation, resources) in changes {
-        println!("  {}", dim(&format!("{operation}: {}", resources.join(", "))));
+        println!("{}", dim(&behind(&format!("  {operation}: "), &resources.join(", "))));
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::machine::Repository;
 use crate::processes::Group;
 use anyhow::{Result, bail};
-use command_line::screen::{USUAL_WIDTH, columns, cut, sentences, width};
+use command_line::screen::{USUAL_WIDTH, columns, cut, sentences, width, wrapped};
 use std::fs::File;
 use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -187,6 +187,16 @@ pub fn shown(duration: Duration) -> String {
         1_000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
         _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1000),
     }
+}
+
+/// Sentences for standard output, as wide as the terminal.
+pub fn lines(text: &str, indent: &str) -> String {
+    sentences(text, indent, width(&std::io::stdout()))
+}
+
+/// The same behind a mark or a name; what has no room stands below, indented.
+pub fn behind(first: &str, text: &str) -> String {
+    wrapped(text.split(' '), " ", [first, "    "], width(&std::io::stdout()))
 }
 
 pub fn green(text: &str) -> String {

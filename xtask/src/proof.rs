@@ -1,6 +1,7 @@
 //! `cargo xtask model` and `cargo xtask simulate`: the programs of `shared/proof`, built by a profile that is fast enough for
 //! millions of states and runs. What they print is theirs; this only builds, hands over and hears how it ended.
 
+use crate::cli::Usage;
 use crate::machine::{Repository, require_cargo, require_compiler};
 use crate::processes::{Group, arguments, program};
 use anyhow::{Result, bail};
@@ -15,6 +16,7 @@ pub async fn run(repository: &Repository, name: &str) -> Result<()> {
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => bail!("a promise was broken: its story stands above"),
+        Some(2) => Err(Usage("what is wrong with the options stands above".to_owned()).into()),
         _ => bail!("{name} ended with {status}"),
     }
 }

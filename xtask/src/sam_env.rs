@@ -9,10 +9,11 @@
 
 use crate::build;
 use crate::machine::{Repository, logical_id, missing};
-use crate::progress::bold;
+use crate::progress::{bold, lines};
 use crate::state;
 use anyhow::{Context as _, Result};
 use clap::Args;
+use command_line::screen::{self, width};
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -46,15 +47,16 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
     };
     let door = Door::open(&state, host).await?;
     let files = Files::write(repository, &state, host, &repository.local().join("sam-local")).await?;
-    println!("Containers reach the engine at {}, until Ctrl-C. In another terminal, here:\n", door.url);
+    println!("{}\n", lines(&format!("Containers reach the engine at {}, until Ctrl-C. In another terminal, here:", door.url), ""));
     for command in [
         "sam local invoke OrderIntakeFunction -e events/order-intake/place-order.json --config-env local",
         "sam local start-api --config-env local",
         "sam local start-lambda --config-env local",
     ] {
-        println!("  {}", bold(command));
+        println!("{}", bold(&screen::command(command, "  ", width(&std::io::stdout()))));
     }
-    println!("\nThe variables are in {}, with keys that open the engine.", repository.shown(&files.environment));
+    let files_note = format!("The variables are in {}, with keys that open the engine.", repository.shown(&files.environment));
+    println!("\n{}", lines(&files_note, ""));
     door.forward().await
 }
 

@@ -100,11 +100,14 @@ pub fn command(line: &str, indent: &str, width: Option<usize>) -> String {
     wrapped(words(line), " ", [indent, &further], width).replace('\n', &format!("{GOES_ON}\n"))
 }
 
-/// The words of a command as they are written: quotes hold together.
+/// The words of a command as they are written: quotes hold together, and so do a flag and its value.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut quote) = (vec![String::new()], None);
-    for c in line.chars() {
+    let is_waiting = |flag: &str, rest: &str| flag.starts_with("--") && !flag.contains([' ', '=']) && !rest.starts_with('-');
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
         match (quote, c, words.last_mut()) {
+            (None, ' ', Some(flag)) if is_waiting(flag, rest.as_str()) => flag.push(' '),
             (None, ' ', _) => words.push(String::new()),
             (_, _, Some(word)) => word.push(c),
             (_, _, None) => {}
@@ -197,7 +200,7 @@ mod tests {
         let line = "cargo xtask dlq discard payment --reason 'a b'";
         assert_eq!(command(line, "  ", None), format!("  {line}"));
         let short = command(line, "  ", Some(28));
-        assert_eq!(short, "  cargo xtask dlq discard \\\n      payment --reason \\\n      'a b'");
+        assert_eq!(short, "  cargo xtask dlq discard \\\n      payment \\\n      --reason 'a b'");
         assert!(short.lines().all(|line| columns(line) <= 28));
     }
 

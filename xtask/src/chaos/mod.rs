@@ -10,7 +10,7 @@ pub mod verdict;
 
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
 use crate::processes::{SANDBOX_CALLS_PER_SECOND, Start};
-use crate::progress::{Progress, bold, dim, green, red, shown};
+use crate::progress::{Progress, behind, bold, dim, green, red, shown};
 use crate::{build, setup, stack};
 use anyhow::{Result, bail};
 use plan::Plan;
@@ -107,7 +107,7 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     require_cargo()?;
     require_compiler()?;
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("  {}", dim(&format!("seed {seed}: cargo xtask chaos --orders {} --seed {seed}", options.orders)));
+    println!("  {}", dim(&format!("the same again: cargo xtask chaos --orders {} --seed {seed}", options.orders)));
     let mut progress = Progress::new();
     setup::run(repository, &mut progress).await?;
     let built = build::run(repository, &mut progress).await?;
@@ -201,7 +201,7 @@ fn report(counts: &Counts, parked: &settle::Parked, verdict: &verdict::Verdict, 
     list("Given up, and sent back once all was mended", parked.collect());
     println!();
     for wrong in &verdict.wrong {
-        println!("{} {wrong}", red("✗"));
+        println!("{}", behind(&red("✗ "), wrong));
     }
     let orders: usize = verdict.ends.values().sum();
     if verdict.wrong.is_empty() {

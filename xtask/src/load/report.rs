@@ -4,9 +4,8 @@ use crate::load::arrivals::{Served, Times};
 use crate::load::depths::{Depths, QUEUES};
 use crate::load::usage::{Usage, load_average};
 use crate::load::{Options, Timeline, latency};
-use crate::progress::{bold, dim, green, red, shown};
+use crate::progress::{behind, bold, dim, green, lines, red, shown};
 use anyhow::Result;
-use command_line::screen::{sentences, width};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::calls::{Calls, Kind};
@@ -44,7 +43,7 @@ impl Report<'_> {
 
     pub fn print(&self, asked_again: usize) -> Result<()> {
         let orders = self.orders();
-        println!("\n{}", bold(&sentences(&self.title(), "  ", width(&std::io::stdout()))));
+        println!("\n{}", bold(&lines(&self.title(), "  ")));
         println!("{}", bold(&format!("  {:<30}{:>12}{:>12}{:>12}{:>12}", "", "p50", "p90", "p99", "max")));
         for (title, percentiles) in latency::table(&orders)? {
             let figures = percentiles.map_or([None; 4], |p| [p.p50, p.p90, p.p99, p.max].map(Some));
@@ -116,7 +115,7 @@ impl Report<'_> {
     fn print_wrong(&self, orders: &[(Times, Timeline)]) {
         println!();
         for wrong in self.wrong.iter().take(SHOWN_WRONG) {
-            println!("{} {}", red("✗"), sentences(wrong, "  ", width(&std::io::stdout())).trim_start());
+            println!("{}", behind(&red("✗ "), wrong));
         }
         let more = self.wrong.len().saturating_sub(SHOWN_WRONG);
         if more > 0 {
@@ -126,7 +125,7 @@ impl Report<'_> {
         let sum = format!("{ended} of {} orders have ended; {} were accepted.", self.options.orders, orders.len());
         if self.wrong.is_empty() {
             let sum = format!("{sum} None lost, each charged once, and the stock adds up.");
-            println!("{}", green(&sentences(&sum, "", width(&std::io::stdout()))));
+            println!("{}", green(&lines(&sum, "")));
         } else {
             println!("{}", red(&sum));
         }
