@@ -19,6 +19,8 @@ mod cost;
 mod demo;
 mod deploy;
 mod deployed;
+#[cfg(test)]
+mod dev_container;
 mod dlq;
 #[cfg(test)]
 mod docs_commands;
