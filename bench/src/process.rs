@@ -50,6 +50,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn this_process_has_taken_time_and_memory() {
         let pid = std::process::id();
         assert!(cpu(pid).unwrap() > Duration::ZERO);

@@ -95,8 +95,8 @@ pub fn require_linux() -> Result<()> {
         return Ok(());
     }
     missing(
-        "the local run needs Linux: it starts the functions, which are Linux programs, without a container. \
-         On macOS or Windows run it in a Linux machine or development container.",
+        "this needs Linux: the functions are Linux programs, and are started as they are. On macOS or Windows reopen the repository in \
+         its dev container (.devcontainer/), or work in WSL2: see *On macOS or Windows* in README.md.",
     )
 }
 
@@ -111,7 +111,8 @@ pub fn require_compiler() -> Result<()> {
         return Ok(());
     }
     missing(
-        "no C compiler was found, and the TLS library needs one: install gcc (Debian, Ubuntu: apt install gcc; Fedora: dnf install gcc).",
+        "no C compiler was found, and the TLS library needs one: install gcc (Debian, Ubuntu: apt install gcc; \
+         Fedora: dnf install gcc; macOS: xcode-select --install).",
     )
 }
 

@@ -364,6 +364,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    #[cfg(target_os = "linux")]
     async fn dropping_a_group_ends_what_its_program_started() {
         let told = std::env::temp_dir().join(format!("xtask-group-{}", std::process::id()));
         let mut command = Command::new("sh");

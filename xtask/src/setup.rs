@@ -29,6 +29,11 @@ pub struct List {
 /// Makes sure that everything the local run needs is there.
 pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<()> {
     require_linux()?;
+    tools(repository, progress).await
+}
+
+/// Installs the tools, which run on other systems too.
+pub async fn tools(repository: &Repository, progress: &mut Progress) -> Result<()> {
     require_cargo()?;
     require_compiler()?;
 

@@ -409,6 +409,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_process_has_its_starter_for_a_parent() {
         let child = std::process::Command::new("sleep").arg("60").spawn();
         let mut child = child.unwrap();
