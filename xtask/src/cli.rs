@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Where the engine answers unless told otherwise; the payment provider answers on the port above it.
-const DEFAULT_PORT: u16 = 4566;
+pub const DEFAULT_PORT: u16 = 4566;
 /// Lines of help that are longer are hard to read, however wide the terminal is.
 const HELP_WIDTH_MAX: usize = 100;
 

@@ -2,7 +2,7 @@
 //!
 //! It cannot start the container: it only holds its files against what they have to agree with.
 
-use crate::DEFAULT_PORT;
+use crate::cli::DEFAULT_PORT;
 use crate::machine::Repository;
 use crate::processes::provider_port;
 use serde_json::{Value, json};
