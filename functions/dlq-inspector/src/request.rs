@@ -7,6 +7,7 @@ use crate::{seen::Seen, table::Table};
 use domain::{
     Timestamp,
     command::{Nothing, Power},
+    whole_number,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ pub struct Peek {
     /// Which queue.
     pub queue: String,
     /// How many; ten where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number::optional")]
     pub limit: Option<usize>,
     /// Whether bodies are shown as they are. It is audited.
     #[serde(default)]
@@ -81,10 +82,10 @@ pub struct Redrive {
     #[serde(default, rename = "where")]
     pub conditions: Vec<String>,
     /// How many at most, over all invocations.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number::optional")]
     pub max: Option<u64>,
     /// How many a second at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number::optional")]
     pub rate: Option<u32>,
     /// Whether it is only counted.
     #[serde(default)]
@@ -116,7 +117,7 @@ pub struct Discard {
     #[serde(default)]
     pub reason: String,
     /// How many at most, over all invocations.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number::optional")]
     pub max: Option<u64>,
     /// Whether it is only counted.
     #[serde(default)]

@@ -179,10 +179,11 @@ pub const ORDER_INVALID: &str = "urn:order-pipeline:problem:order-invalid";
 /// The order can no longer be cancelled.
 pub const ORDER_SHIPPED: &str = "urn:order-pipeline:problem:order-shipped";
 
-/// API Gateway joins several values by commas, which no UUID contains.
+/// API Gateway joins several values by commas, which no UUID contains. Around a value HTTP allows spaces and tabs, and nothing else
+/// (<https://www.rfc-editor.org/rfc/rfc9110#section-5.5>).
 fn idempotency_key(request: &Request) -> Result<IdempotencyKey, Problem> {
     let sent = request.header("idempotency-key");
-    sent.and_then(|value| value.trim().parse().ok()).ok_or_else(|| {
+    sent.and_then(|value| value.trim_matches([' ', '\t']).parse().ok()).ok_or_else(|| {
         let detail = "Send one Idempotency-Key header, a UUID of version 4 or 7: a new one for each order, the same one for each retry.";
         Problem::typed(400, KEY_REQUIRED, "Idempotency-Key is missing or invalid", detail)
     })

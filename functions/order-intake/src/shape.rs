@@ -11,6 +11,7 @@ use domain::{
     country::{self, Country},
     line::LINES_MAX,
     order::{Address, Customer},
+    whole_number,
 };
 use lambda_kit::{
     Failure,
@@ -254,7 +255,7 @@ fn line(shape: &mut Shape, index: usize, node: &Node<'_>, first_at: &mut HashMap
         }
     }
     let quantity_node = line.get("quantity");
-    let quantity = match quantity_node.value.map(|value| value.as_u64().and_then(|n| u32::try_from(n).ok())) {
+    let quantity = match quantity_node.value.map(|value| whole_number::of(value).and_then(|n| u32::try_from(n).ok())) {
         None => shape.wrong(&quantity_node, "a number"),
         Some(Some(quantity @ 1..=UNITS_MAX)) => Some(quantity),
         Some(_) => shape.refuse(&quantity_node.at, format!("must be a whole number from 1 to {UNITS_MAX}")),
@@ -270,7 +271,7 @@ fn payment_method(shape: &mut Shape, node: &Node<'_>) -> Option<String> {
         Some(token.to_owned())
     } else {
         let what = "must be the payment provider's reference, such as pm_card_visa: a letter, then letters, digits, '_' or '-'";
-        shape.refuse(&node.at, format!("{what}, at most {PAYMENT_METHOD_BYTES_MAX}"))
+        shape.refuse_text(node, format!("{what}, at most {PAYMENT_METHOD_BYTES_MAX}"))
     }
 }
 

@@ -20,6 +20,13 @@ pub enum InvalidEmailAddress {
     /// It has not the form of one.
     #[error("must be an e-mail address in ASCII, of at most {max} characters, such as name@example.com", max = EMAIL_BYTES_MAX)]
     Malformed,
+    /// What stands behind the `@` has a letter or digit beyond ASCII. Every such domain has a form in ASCII, which SES asks for
+    /// (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html>).
+    #[error("must have its domain in ASCII: an internationalized one in the form that begins with xn--, such as name@xn--exmple-cua.com")]
+    InternationalDomain,
+    /// What stands before the `@` has one. It has no form in ASCII, and SES does not speak SMTPUTF8, which would carry it (same page).
+    #[error("must have only ASCII characters before the @: no mail can be sent to an internationalized mailbox; use another address")]
+    InternationalMailbox,
     /// What stands before the `@` is quoted, and needs to be: mail programs and providers read such an address in different ways.
     #[error("must be an e-mail address without quotes, blanks or special characters before the @, such as name@example.com")]
     Quoted,
@@ -53,7 +60,7 @@ impl EmailAddress {
         let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
         let fits = address.len() <= EMAIL_BYTES_MAX && address.bytes().all(|b| matches!(b, b' '..=b'~'));
         if !fits || email_address::EmailAddress::parse_with_options(address, options).is_err() {
-            return Err(InvalidEmailAddress::Malformed);
+            return Err(international(address).unwrap_or(InvalidEmailAddress::Malformed));
         }
         let (local, domain) = address.rsplit_once('@').unwrap_or_default();
         // The name of a top-level domain has a letter (RFC 3696, 2), the last part of an IP address has none.
@@ -77,6 +84,10 @@ impl FromStr for EmailAddress {
     /// control character passes also means that no address can add a line to a mail's header.
     fn from_str(text: &str) -> Result<Self, InvalidEmailAddress> {
         let address = Self::read(text)?;
+        // The parser takes `!` and `_` there, which no host has (RFC 1123, 2.1) and no mail reaches.
+        if !address.domain().bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+            return Err(InvalidEmailAddress::Malformed);
+        }
         if address.as_str().starts_with('"') { Err(InvalidEmailAddress::Quoted) } else { Ok(address) }
     }
 }
@@ -85,6 +96,17 @@ impl TryFrom<String> for EmailAddress {
     /// What was stored once is read for good, an address that needs its quotes too, though none is taken any more.
     fn try_from(text: String) -> Result<Self, InvalidEmailAddress> {
         Self::read(&text)
+    }
+}
+
+/// What to say of an address with letters or digits beyond ASCII, if that is what is wrong with it. A sign that does not show is none.
+fn international(address: &str) -> Option<InvalidEmailAddress> {
+    let (local, domain) = address.rsplit_once('@')?;
+    let beyond_ascii = |part: &str| part.chars().any(|c| !c.is_ascii() && c.is_alphanumeric());
+    match (beyond_ascii(local), beyond_ascii(domain)) {
+        (true, _) => Some(InvalidEmailAddress::InternationalMailbox),
+        (_, true) => Some(InvalidEmailAddress::InternationalDomain),
+        _ => None,
     }
 }
 
@@ -152,8 +174,8 @@ mod tests {
             "ada@example.com, bob@example.com",
             "ada@example.com\r\nBcc: bob@example.com",
             "ada\u{0}@example.com",
-            "zoë@example.com",
-            "ada@exämple.com",
+            "ada\u{200b}@example.com",
+            "zoë",
             &format!("{}@example.com", "a".repeat(65)),
             &long(EMAIL_BYTES_MAX + 1),
         ] {
@@ -162,6 +184,19 @@ mod tests {
         for machine in ["ada@192.0.2.7", "ada@example.7"] {
             assert_eq!(machine.parse::<EmailAddress>(), Err(InvalidEmailAddress::NoDomainName), "{machine:?}");
         }
+    }
+
+    #[test]
+    fn an_internationalized_address_is_told_what_to_change() {
+        let said = |text: &str| text.parse::<EmailAddress>().unwrap_err().to_string();
+        for (domain, ascii) in [("ada@exämple.com", "ada@xn--exmple-cua.com"), ("ada@例え.jp", "ada@xn--r8jz45g.jp")] {
+            assert!(said(domain).contains("xn--"), "{}", said(domain));
+            assert_eq!(address(ascii).as_str(), ascii);
+        }
+        for mailbox in ["zoë@example.com", "用户@例え.jp", "zoë@exämple.com"] {
+            assert!(said(mailbox).contains("before the @") && said(mailbox).contains("mailbox"), "{}", said(mailbox));
+        }
+        assert_eq!("a@b@exämple".parse::<EmailAddress>(), Err(InvalidEmailAddress::InternationalDomain));
     }
 
     #[test]

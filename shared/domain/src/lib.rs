@@ -13,6 +13,7 @@
 //! | [`uncollected`] | a payment that a person has to settle |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |
 //! | [`command`] | the document around what people command, and how it is refused |
+//! | [`whole_number`] | integers in JSON that a client sends |
 //! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
 
 pub mod charge;
@@ -32,6 +33,7 @@ pub mod personal;
 pub mod shipping;
 pub mod tracking;
 pub mod uncollected;
+pub mod whole_number;
 
 pub use customer::Customer;
 pub use email::EmailAddress;

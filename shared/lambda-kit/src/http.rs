@@ -5,6 +5,7 @@
 //! a client sent: a [`Failure`](crate::Failure) is for the operator, a [`Problem`] for the caller, and neither is made
 //! of the other.
 
+mod hidden;
 mod json;
 mod pointer;
 mod request;
@@ -12,6 +13,7 @@ mod response;
 mod serve;
 pub mod shape;
 
+pub use hidden::Hidden;
 pub use json::{DEPTH_MAX, Document, Unread};
 pub use pointer::{NAME_BYTES_MAX, Pointer};
 pub use request::{BODY_BYTES_MAX, Request};

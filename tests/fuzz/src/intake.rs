@@ -58,7 +58,7 @@ impl Shop {
             // 500: only an event that is no HTTP API's; whatever a client can send is its own fault.
             status @ (400 | 404 | 405 | 413 | 415 | 422 | 500) => {
                 assert_eq!((&body["status"], response.header("Content-Type")), (&status.into(), Some("application/problem+json")));
-                let is_http = serde_json::from_value::<aws_lambda_events::apigw::ApiGatewayV2httpRequest>(event.clone()).is_ok();
+                let is_http = Request::from_event(event.clone(), &self.outside).is_some();
                 assert!(status != 500 || !is_http, "an internal error: {body}");
             }
             other => panic!("nobody expects {other}: {body}"),

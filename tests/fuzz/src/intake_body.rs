@@ -48,7 +48,7 @@ fn read(body: String, is_base64: bool) -> Result<Document, Problem> {
     let mut event = EVENT.clone();
     event["body"] = body.into();
     event["isBase64Encoded"] = is_base64.into();
-    Request::from_event(serde_json::from_value(event).expect("the sample is an HTTP API's event"), &Real).json()
+    Request::from_event(event, &Real).expect("the sample is an HTTP API's event").json()
 }
 
 fn accepted(order: &PlaceOrder) {

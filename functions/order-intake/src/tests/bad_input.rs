@@ -134,7 +134,7 @@ async fn a_field_of_the_wrong_kind_is_422() {
 
 #[tokio::test]
 async fn a_quantity_is_a_whole_number_from_1_to_20() {
-    for bad in [json!(0), json!(21), json!(-1), json!(1.5), json!(2.0), json!("2"), json!(null), json!(1e300), json!(u64::MAX)] {
+    for bad in [json!(0), json!(21), json!(-1), json!(1.5), json!(20.5), json!("2"), json!(null), json!(1e300), json!(u64::MAX)] {
         refused(&with("/lines/0/quantity", bad), &["#/lines/0/quantity"]).await;
     }
 }
@@ -276,7 +276,7 @@ async fn every_fault_of_the_shape_is_named_at_once() {
             r##"{"pointer":"#/customer/phone","detail":"is not a known field"},"##,
             r##"{"pointer":"#/customer/name","detail":"must not be blank"},"##,
             r##"{"pointer":"#/customer/email","detail":"must be an e-mail address in ASCII, of at most 254 characters, such as name@example.com"},"##,
-            r##"{"pointer":"#/shipping_address/line1","detail":"must not contain control characters or line breaks"},"##,
+            r##"{"pointer":"#/shipping_address/line1","detail":"must not contain control characters or line breaks; character 2 is U+0009, which does not show"},"##,
             r##"{"pointer":"#/shipping_address/city","detail":"must be text"},"##,
             r##"{"pointer":"#/shipping_address/country","detail":"must be an ISO 3166-1 alpha-2 country code, such as DE"},"##,
             r##"{"pointer":"#/lines/0/sku","detail":"must be a SKU: 1 to 64 of A-Z, 0-9, '-', '_', '.', starting with a letter or digit"},"##,
@@ -380,8 +380,7 @@ fn answered(event: Value) -> Result<(), TestCaseError> {
     let status = runtime.block_on(async {
         let request = async |request: &Request| intake.handle(request).await;
         // Without a timer: the deadline is none of this test's business.
-        let event = serde_json::from_value(event).unwrap();
-        match request(&Request::from_event(event, &world)).await {
+        match request(&Request::from_event(event, &world).unwrap()).await {
             Ok(response) => response.status(),
             Err(Refused::Problem(problem)) => problem.status(),
             Err(Refused::Failure(failure)) => panic!("{failure}"),

@@ -12,6 +12,9 @@ use std::fmt;
 /// How many arrays and objects may stand in one another. The deepest document of ours has three: an order, its lines, a line.
 pub const DEPTH_MAX: usize = 8;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A JSON text as it was sent, without a name that stands twice.
 #[derive(Clone, PartialEq)]
 pub struct Document {
@@ -43,13 +46,14 @@ pub enum Unread {
 }
 
 impl Document {
-    /// Reads a JSON text.
+    /// Reads a JSON text, with or without the byte-order mark that some editors and libraries of Windows put before it
+    /// (<https://www.rfc-editor.org/rfc/rfc8259#section-8.1> lets readers ignore it).
     ///
     /// # Errors
     /// [`Unread`]: the first thing that is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, Unread> {
         let mut wrong = None;
-        let mut reader = serde_json::Deserializer::from_slice(text);
+        let mut reader = serde_json::Deserializer::from_slice(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
         let value = Node { depth: 0, wrong: &mut wrong }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
         value.map(|value| Self { value }).map_err(|error| match wrong {
             None => Unread::NotJson { line: error.line(), column: error.column() },
@@ -183,6 +187,11 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_a_text_is_no_part_of_it() {
+        assert_eq!(Document::parse("\u{feff}{\"a\":\"\u{feff}\"}".as_bytes()).unwrap().value, json!({"a": "\u{feff}"}));
+    }
+
+    #[test]
     fn the_first_name_that_stands_twice_refuses_the_document_and_is_named() {
         let repeated = |text: &str| match Document::parse(text.as_bytes()) {
             Err(Unread::Repeated(at)) => at.to_string(),
@@ -195,7 +204,9 @@ mod tests {
 
     #[test]
     fn what_is_not_one_json_value_is_refused() {
-        for text in ["", " ", "{", "{}{}", "nul", "{\"a\":1,}", "'a'", "\u{feff}{}", "\"\\ud800\"", "1e999"] {
+        for text in
+            ["", " ", "{", "{}{}", "nul", "{\"a\":1,}", "'a'", "\u{feff}", "\u{feff}\u{feff}{}", "{}\u{feff}", "\"\\ud800\"", "1e999"]
+        {
             assert!(matches!(Document::parse(text.as_bytes()), Err(Unread::NotJson { .. })), "{text}");
         }
         assert!(Document::parse(b"\"\xff\"").is_err(), "not UTF-8");

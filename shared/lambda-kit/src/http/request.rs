@@ -2,7 +2,8 @@
 
 use super::{DEPTH_MAX, Document, Fault, Pointer, Problem, Unread};
 use crate::{Ambient, trace};
-use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, http::HeaderMap};
+use aws_lambda_events::http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
 use std::{borrow::Cow, cell::RefCell, fmt};
 
 /// Largest body that is read, decoded: 64 KiB. Ten times what a big honest document of ours has; it bounds what one
@@ -14,6 +15,7 @@ pub struct Request {
     method: String,
     path: String,
     headers: HeaderMap,
+    headers_are_legal: bool,
     body: String,
     base64: bool,
     caller: Option<String>,
@@ -38,26 +40,32 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// Reads API Gateway's event. Randomness is for a trace that begins here.
-    pub fn from_event(event: ApiGatewayV2httpRequest, ambient: &impl Ambient) -> Self {
-        let context = event.request_context;
-        let path = event.raw_path.unwrap_or_default();
+    /// Reads an event of an HTTP API, payload format 2.0
+    /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>). Randomness is for a
+    /// trace that begins here. [`None`] where the event names no HTTP method: it is another service's.
+    ///
+    /// Only what is used is read, and it is read as text whatever its JSON type. API Gateway sends texts, but the claims of a token are
+    /// what its issuer wrote, and a gateway in its place, or an event written by hand, may have numbers, truth values, lists and nulls.
+    /// What is not used can never fail a request.
+    pub fn from_event(mut event: Value, ambient: &impl Ambient) -> Option<Self> {
+        let mut text = |pointer: &str| event.pointer_mut(pointer).map(Value::take).and_then(as_text);
+        let method = text("/requestContext/http/method").filter(|method| !method.is_empty())?;
+        let (path, stage) = (text("/rawPath").unwrap_or_default(), text("/requestContext/stage"));
         // A stage with a name stands before the path; the default stage has none.
-        let without_stage = context.stage.as_deref().and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+        let without_stage = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(&stage));
         let path = without_stage.filter(|rest| rest.starts_with('/')).map(str::to_owned).unwrap_or(path);
-        let claims = context.authorizer.and_then(|authorizer| authorizer.jwt).map(|jwt| jwt.claims).unwrap_or_default();
-        let traceparent = trace::child(incoming_trace(&event.headers).as_deref(), ambient);
-        Self {
-            method: context.http.method.as_str().to_owned(),
-            path,
-            headers: event.headers,
-            body: event.body.unwrap_or_default(),
-            base64: event.is_base64_encoded,
-            caller: claims.get("sub").filter(|sub| !sub.is_empty()).cloned(),
-            request_id: context.request_id.unwrap_or_default(),
-            traceparent,
-            noted: RefCell::default(),
-        }
+        let caller = text("/requestContext/authorizer/jwt/claims/sub").filter(|sub| !sub.is_empty());
+        let request_id = text("/requestContext/requestId").unwrap_or_default();
+        let (body, base64) = (text("/body").unwrap_or_default(), text("/isBase64Encoded").is_some_and(|is| is == "true"));
+        let headers = event.get_mut("headers").map(Value::take).map_or_else(|| Some(HeaderMap::new()), header_map);
+        let (headers, headers_are_legal) = headers.map_or((HeaderMap::new(), false), |headers| (headers, true));
+        let traceparent = trace::child(incoming_trace(&headers).as_deref(), ambient);
+        Some(Self { method, path, headers, headers_are_legal, body, base64, caller, request_id, traceparent, noted: RefCell::default() })
+    }
+
+    /// Whether every header was one that HTTP allows (<https://www.rfc-editor.org/rfc/rfc9110#section-5>). Where one was not, none is kept.
+    pub(super) fn headers_are_legal(&self) -> bool {
+        self.headers_are_legal
     }
 
     /// The method, upper case.
@@ -154,6 +162,30 @@ impl Request {
     }
 }
 
+/// A JSON value as the text that stands for it; [`None`] for null, which says nothing.
+fn as_text(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Headers by name. A list is several values of one header. [`None`] where HTTP does not allow a name or a value, or where there are more
+/// than a map holds, 24,576: API Gateway takes 10 KiB of headers.
+fn header_map(headers: Value) -> Option<HeaderMap> {
+    let headers = if let Value::Object(headers) = headers { headers } else { Map::new() };
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name = HeaderName::try_from(name).ok()?;
+        let values = if let Value::Array(values) = value { values } else { vec![value] };
+        for value in values.into_iter().filter_map(as_text) {
+            map.try_append(name.clone(), HeaderValue::try_from(value).ok()?).ok()?;
+        }
+    }
+    Some(map)
+}
+
 /// `application/json`, with any parameters but a foreign character set. Not `application/*+json`: each of those names a
 /// format of its own, such as a patch, and to read it as a plain document would be to misread it.
 fn is_json(content_type: &str) -> bool {
@@ -215,7 +247,7 @@ impl Document {
 mod tests {
     use super::*;
     use crate::Real;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn event() -> Value {
         json!({
@@ -231,7 +263,7 @@ mod tests {
     fn request(change: impl FnOnce(&mut Value)) -> Request {
         let mut json = event();
         change(&mut json);
-        Request::from_event(serde_json::from_value(json).unwrap(), &Real)
+        Request::from_event(json, &Real).unwrap()
     }
     fn status<T>(result: Result<T, Problem>) -> u16 {
         result.err().unwrap().status()
@@ -243,6 +275,42 @@ mod tests {
         assert_eq!(sent.header("idempotency-key").as_deref(), Some("a,b"));
         assert_eq!(sent.header("X").as_deref(), Some("1, 2"));
         assert_eq!(sent.header("y"), None);
+    }
+
+    #[test]
+    fn what_is_no_text_is_read_as_text_and_what_is_not_used_as_nothing() {
+        let plain = request(|_| {});
+        let odd = request(|e| {
+            e["headers"] = json!({"content-type": "application/json", "x": [1, null, true], "content-length": 2, "traceparent": null});
+            e["cookies"] = json!(7);
+            e["queryStringParameters"] = json!({"page": 2, "none": null});
+            e["pathParameters"] = json!(["order_id"]);
+            e["stageVariables"] = json!({"on": true});
+            e["requestContext"]["timeEpoch"] = json!("0");
+            e["requestContext"]["requestId"] = json!(7);
+            e["requestContext"]["authorizer"] =
+                json!({"jwt": {"claims": {"sub": 7, "exp": 1.5, "aud": ["a"]}, "scopes": "a b"}, "lambda": null});
+            e["requestContext"]["authentication"] = json!([]);
+            e["isBase64Encoded"] = json!("false");
+        });
+        assert_eq!((odd.method(), odd.path.as_str(), odd.json().unwrap()), (plain.method(), plain.path.as_str(), plain.json().unwrap()));
+        assert_eq!((odd.header("x").as_deref(), odd.header("content-length").as_deref()), (Some("1, true"), Some("2")));
+        assert_eq!((odd.caller(), odd.request_id(), odd.header("traceparent")), (Some("7"), "7", None));
+        for (sub, caller) in [(json!(true), Some("true")), (json!(["u", 1]), Some("[\"u\",1]")), (json!(null), None), (json!(""), None)] {
+            let sent = request(|e| e["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": sub}}}));
+            assert_eq!(sent.caller(), caller);
+        }
+    }
+
+    #[test]
+    fn a_body_with_a_byte_order_mark_is_read_plain_and_as_base64() {
+        let text = "\u{feff}{}";
+        assert!(request(|e| e["body"] = json!(text)).json().is_ok());
+        let encoded = request(|e| {
+            e["body"] = json!(base64_simd::STANDARD.encode_to_string(text));
+            e["isBase64Encoded"] = json!(true);
+        });
+        assert!(encoded.json().is_ok());
     }
 
     #[test]

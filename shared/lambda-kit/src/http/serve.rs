@@ -2,10 +2,6 @@
 
 use super::{Problem, Refused, Request, Response};
 use crate::{Ambient, Failure, Kind, trace};
-use aws_lambda_events::{
-    apigw::ApiGatewayV2httpRequest,
-    http::{HeaderName, HeaderValue},
-};
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -36,34 +32,23 @@ pub async fn run<A: Ambient>(
 /// Answers one event of API Gateway, before `deadline`. Whatever happens, the answer is a response: an error returned to
 /// Lambda would reach the caller as a bare 500 or 502, with our text in it where the gateway is not AWS's.
 pub async fn answer<A: Ambient>(
-    mut event: Value,
+    event: Value,
     deadline: Timestamp,
     ambient: &A,
     handler: &impl AsyncFn(&Request) -> Result<Response, Refused>,
 ) -> Response {
     let started = Instant::now();
-    as_texts(&mut event, "/headers");
-    as_texts(&mut event, "/requestContext/authorizer/jwt/claims");
-    // The client's fault, which no handler needs to hear of; the rest is read all the same, for the line of log.
-    let illegal = !headers_are_legal(&event);
-    if illegal {
-        event["headers"] = Value::Null;
-    }
     // Read here and not by the runtime, which would answer what it cannot read with an error.
-    let event: ApiGatewayV2httpRequest = match serde_json::from_value(event) {
-        Ok(event) => event,
-        Err(error) => {
-            let what = error.classify();
-            tracing::error!(error_type = "NotAnHttpRequest", error = ?what, "the event is not an HTTP API's, payload format 2.0");
-            return Problem::internal().into();
-        }
+    let Some(request) = Request::from_event(event, ambient) else {
+        tracing::error!(error_type = "NotAnHttpRequest", "the event is not an HTTP API's, payload format 2.0");
+        return Problem::internal().into();
     };
-    let request = Request::from_event(event, ambient);
     let left = Duration::try_from(deadline.duration_since(ambient.now())).unwrap_or_default().saturating_sub(RESERVE);
     // Dropped at the deadline or by a panic at any await: handlers are written so that sending the request again mends it.
     // Boxed, because the types of an SDK's futures nest so deep that the compiler gives up on one more layer around them.
     let handling = async {
-        if illegal {
+        // The client's fault, which no handler needs to hear of.
+        if !request.headers_are_legal() {
             return Err(Problem::of(400, "A header has a name or a value that HTTP does not allow, such as a control character.").into());
         }
         handler(&request).await
@@ -84,24 +69,6 @@ pub async fn answer<A: Ambient>(
     };
     log(&request, &response, failure.as_ref(), started.elapsed());
     response
-}
-
-/// Makes texts of a map's numbers, truth values and lists, and leaves out nulls. API Gateway sends texts alone, a gateway in its place
-/// or a hand-written event need not; the reader of the event takes nothing else.
-fn as_texts(event: &mut Value, pointer: &str) {
-    let Some(Value::Object(map)) = event.pointer_mut(pointer) else { return };
-    map.retain(|_, value| !value.is_null());
-    for value in map.values_mut().filter(|value| !value.is_string()) {
-        *value = Value::String(value.to_string());
-    }
-}
-
-/// Whether every header can be one (<https://www.rfc-editor.org/rfc/rfc9110#section-5>).
-fn headers_are_legal(event: &Value) -> bool {
-    let legal = |(name, value): (&String, &Value)| {
-        HeaderName::try_from(name.as_str()).is_ok() && HeaderValue::from_str(value.as_str().unwrap_or_default()).is_ok()
-    };
-    event["headers"].as_object().is_none_or(|headers| headers.iter().all(legal))
 }
 
 fn log(request: &Request, response: &Response, failure: Option<&Failure>, took: Duration) {
@@ -260,7 +227,9 @@ mod tests {
     async fn headers_and_claims_that_are_no_texts_are_read_as_texts() {
         let mut event = event();
         event["headers"] = json!({"x-number": 7, "x-truth": true, "x-null": null, "x-text": "z\u{fc}rich"});
-        event["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": 7, "groups": ["a", "b"], "none": null}, "scopes": null}});
+        event["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": 7, "groups": ["a", "b"], "none": null}, "scopes": 1}});
+        event["requestContext"]["timeEpoch"] = json!("soon");
+        event["queryStringParameters"] = json!({"none": null});
         let (response, _) = served(event, 10, async |request: &Request| {
             let headers = ["x-number", "x-truth", "x-null", "x-text"].map(|name| request.header(name));
             assert_eq!(headers, [Some("7".into()), Some("true".into()), None, Some("zürich".into())]);
@@ -273,7 +242,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_http_event_is_answered_too() {
-        for event in [json!(null), json!({}), json!({"Records": []}), json!({"requestContext": "secret"})] {
+        let of_a_balancer = json!({"requestContext": {"elb": {}}, "httpMethod": "GET", "path": "/secret", "headers": {}});
+        for event in [json!(null), json!([]), json!({}), json!({"Records": []}), json!({"requestContext": "secret"}), of_a_balancer] {
             let (response, lines) = served(event, 10, async |_: &Request| unreachable!()).await;
             assert_eq!((response.status(), lines.len(), &lines[0]["error_type"]), (500, 1, &json!("NotAnHttpRequest")));
         }

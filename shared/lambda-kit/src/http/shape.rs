@@ -4,7 +4,7 @@
 //! why. The first faults are named, the others counted: [`Faults`]. It refuses unknown fields, because a misspelt optional one would
 //! be dropped in silence, and it never quotes a value, because the values may be a person's.
 
-use super::{Document, Fault, Faults, Pointer};
+use super::{Document, Fault, Faults, Hidden, Pointer};
 use crate::text::is_blank;
 use serde_json::{Map, Value};
 use std::{fmt, str::FromStr};
@@ -84,19 +84,21 @@ impl Shape {
         }
     }
 
-    /// A text for people, without the white space around it: not blank, one line, at most `chars_max` characters, no web address.
+    /// A text for people, without the white space around it: not blank, one line, no web address. It has at most `chars_max` characters
+    /// as it was sent, white space around it included: a JSON Schema's `maxLength`, which clients check by, counts them too.
     pub fn text<'v>(&mut self, node: &Node<'v>, chars_max: usize) -> Option<&'v str> {
-        let text = self.string(node)?.trim();
+        let sent = self.string(node)?;
+        let text = sent.trim();
         let before = self.faults.count();
         if is_blank(text) {
             self.refuse::<()>(&node.at, "must not be blank");
         }
-        if text.chars().count() > chars_max {
-            self.refuse::<()>(&node.at, format!("must not be longer than {chars_max} characters"));
+        if sent.chars().count() > chars_max {
+            self.refuse::<()>(&node.at, format!("must not be longer than {chars_max} characters, blanks at its ends included"));
         }
         // Line breaks and their like would let a text grow a line on a label, in a mail's header, or in a table.
         if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-            self.refuse::<()>(&node.at, "must not contain control characters or line breaks");
+            self.refuse_text::<()>(node, "must not contain control characters or line breaks");
         }
         // No name and no street has one, and what is typed here may be printed where somebody else reads it.
         let lower = text.to_ascii_lowercase();
@@ -110,7 +112,7 @@ impl Shape {
     pub fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, node: &Node<'_>) -> Option<T> {
         match self.string(node)?.parse() {
             Ok(value) => Some(value),
-            Err(fault) => self.refuse(&node.at, fault.to_string()),
+            Err(fault) => self.refuse_text(node, fault.to_string()),
         }
     }
 
@@ -128,6 +130,13 @@ impl Shape {
             None => self.refuse(&node.at, "is required"),
             Some(_) => self.refuse(&node.at, format!("must be {expected}")),
         }
+    }
+
+    /// Names a fault of a text, and the first character of it that does not show, which its sender cannot see.
+    pub fn refuse_text<T>(&mut self, node: &Node<'_>, detail: impl Into<String>) -> Option<T> {
+        let hidden = node.value.and_then(Value::as_str).and_then(Hidden::in_text);
+        let detail = detail.into();
+        self.refuse(&node.at, hidden.map_or_else(|| detail.clone(), |hidden| format!("{detail}; {hidden}")))
     }
 
     /// Names a fault.
@@ -170,8 +179,8 @@ mod tests {
             faults.unwrap_err(),
             [
                 "#/more is not a known field",
-                "#/name must not be longer than 5 characters",
-                "#/name must not contain control characters or line breaks",
+                "#/name must not be longer than 5 characters, blanks at its ends included",
+                "#/name must not contain control characters or line breaks; character 7 is U+000A, which does not show",
                 "#/agreed must be true or false",
                 "#/host invalid IPv4 address syntax",
             ]
@@ -205,7 +214,21 @@ mod tests {
         }
         assert_eq!(read(r#"{"x":" a "}"#), Ok(Some("a".into())));
         assert_eq!(read(r#"{"x":0}"#), Err(vec!["must be text".into()]));
-        assert_eq!(read(r#"{"x":"123456"}"#), Err(vec!["must not be longer than 5 characters".into()]));
+        assert_eq!(read(r#"{"x":"123456"}"#), Err(vec!["must not be longer than 5 characters, blanks at its ends included".into()]));
+    }
+
+    #[test]
+    fn the_length_is_counted_as_it_was_sent() {
+        let of = |name: &str| read(&serde_json::json!({"name": name, "agreed": true, "host": "192.0.2.7"}).to_string());
+        assert_eq!(of(" Zoë ").map(|(name, ..)| name), Ok("Zoë".into()));
+        assert_eq!(of(" Zoë  ").unwrap_err(), ["#/name must not be longer than 5 characters, blanks at its ends included"]);
+    }
+
+    #[test]
+    fn a_character_that_does_not_show_is_named_in_every_refusal_of_a_text() {
+        let faults = read("{\"name\": \"a\\u0000b\", \"agreed\": true, \"host\": \"192.0.2.7\\u200b\"}").unwrap_err();
+        let control = "#/name must not contain control characters or line breaks; character 2 is U+0000, which does not show";
+        assert_eq!(faults, [control, "#/host invalid IPv4 address syntax; character 10 is U+200B, which does not show"]);
     }
 
     #[test]
