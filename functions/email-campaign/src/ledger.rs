@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use domain::{CustomerId, Timestamp};
 use lambda_kit::{
     Ambient, Failure,
-    dynamodb::{self, Created, Table, Transacted, Update, Updated, attribute, number, record, string, transact},
+    dynamodb::{self, Created, Table, Transacted, Update, Updated, attribute, number, record_of_many, string, transact},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -289,7 +289,7 @@ impl<A: Ambient> Ledger for LedgerTable<A> {
         let items = batch_get(self.table.client(), request, &self.ambient).await?.remove(self.table.name()).unwrap_or_default();
         let mut rows = HashMap::new();
         for item in items {
-            let Row { mail_id, state } = record(item)?;
+            let Row { mail_id, state } = record_of_many(item, KEY)?;
             let customer = mail_id.rsplit_once('/').and_then(|(_, customer)| customer.parse().ok());
             rows.insert(customer.ok_or_else(|| Failure::bug("UnreadableRecord", "a row of the mail ledger names no customer"))?, state);
         }
@@ -302,7 +302,7 @@ fn written(transacted: Transacted) -> Result<Written, Failure> {
     let obstacle = |fate| match fate {
         dynamodb::Fate::Fine => Ok(Obstacle::Nothing),
         dynamodb::Fate::Contended => Ok(Obstacle::Contention),
-        dynamodb::Fate::ConditionFailed(Some(item)) => Ok(Obstacle::Row(record::<Row>(item)?.state)),
+        dynamodb::Fate::ConditionFailed(Some(item)) => Ok(Obstacle::Row(record_of_many::<Row>(item, KEY)?.state)),
         // The row was not as it should be, and now is none: nobody deletes rows of the ledger while a campaign runs.
         dynamodb::Fate::ConditionFailed(None) => Err(Failure::bug("RowGone", "a row of the mail ledger is gone that was there before")),
         dynamodb::Fate::Refused(code) => Err(Failure::bug(code, "DynamoDB refuses an action on the mail ledger")),

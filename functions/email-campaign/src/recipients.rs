@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use domain::{Customer, CustomerId};
 use lambda_kit::{
     Ambient, Failure,
-    dynamodb::{record, string},
+    dynamodb::{record_of_many, string},
     secrets::Vault,
 };
 use mailer::{
@@ -61,7 +61,7 @@ impl<A: Ambient> Recipients for RecipientTables<A> {
         let mut found = batch_get(&self.client, request, &self.ambient).await?;
         let mut takes = HashMap::new();
         for item in found.remove(&self.customers).unwrap_or_default() {
-            let customer: Customer = record(item)?;
+            let customer: Customer = record_of_many(item, customers::KEY)?;
             takes.insert(customer.customer_id, customer.takes_marketing_mail(self.single_opt_ins));
         }
         // A row without the time is an address that bounced once or twice, and is not suppressed yet.

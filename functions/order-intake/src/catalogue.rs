@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 use domain::{Currency, Sku, Timestamp};
 use lambda_kit::{
     Ambient, Failure,
-    dynamodb::{failure, record},
+    dynamodb::{failure, record_of_many},
 };
 use serde::Deserialize;
 use std::{cell::RefCell, collections::HashMap, time::Duration};
@@ -97,6 +97,9 @@ impl<C: Catalogue, A: Ambient> Catalogue for Cached<C, A> {
     }
 }
 
+/// The partition key of the catalogue table, which is also what a failure names a row by.
+const KEY: &str = "sku";
+
 /// The catalogue table.
 #[derive(Debug)]
 pub struct CatalogueTable<A> {
@@ -119,10 +122,9 @@ impl<A: Ambient> CatalogueTable<A> {
     }
 
     fn keys(skus: &[Sku]) -> Result<KeysAndAttributes, BuildError> {
-        let key = |sku: &Sku| HashMap::from([("sku".to_owned(), AttributeValue::S(sku.to_string()))]);
+        let key = |sku: &Sku| HashMap::from([(KEY.to_owned(), AttributeValue::S(sku.to_string()))]);
         // Names stand apart from the expression, so that none can ever be a reserved word.
-        let names =
-            [("#s", "sku"), ("#p", "unit_price_minor"), ("#c", "currency")].map(|(short, name)| (short.to_owned(), name.to_owned()));
+        let names = [("#s", KEY), ("#p", "unit_price_minor"), ("#c", "currency")].map(|(short, name)| (short.to_owned(), name.to_owned()));
         KeysAndAttributes::builder()
             .set_keys(Some(skus.iter().map(key).collect()))
             .projection_expression("#s, #p, #c")
@@ -150,7 +152,7 @@ impl<A: Ambient> Catalogue for CatalogueTable<A> {
             let sent = self.client.batch_get_item().request_items(&self.name, keys).send().await;
             let output = sent.map_err(|error| failure("BatchGetItem", error))?;
             for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten() {
-                let Row { sku, unit_price_minor, currency } = record(item)?;
+                let Row { sku, unit_price_minor, currency } = record_of_many(item, KEY)?;
                 prices.insert(sku, Price { unit_price_minor, currency });
             }
             match output.unprocessed_keys.into_iter().flat_map(HashMap::into_values).find(|left_out| !left_out.keys.is_empty()) {

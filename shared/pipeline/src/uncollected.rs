@@ -10,7 +10,7 @@ use domain::{
 };
 use lambda_kit::{
     Failure,
-    dynamodb::{Item, Table, Update, Updated, attribute, failure, record, string},
+    dynamodb::{Item, Table, Update, Updated, attribute, failure, record_of_many, string},
 };
 use serde::Deserialize;
 
@@ -101,7 +101,7 @@ impl UncollectedPayments {
                 if found.payments.len() == most {
                     return Ok(found);
                 }
-                found.payments.push(record(item)?);
+                found.payments.push(record_of_many(item, KEY)?);
             }
             start = page.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {

@@ -61,6 +61,8 @@ async fn the_memory_for_prices_is_bounded() {
 #[derive(Debug, Clone, Default)]
 struct Stingy {
     gives: bool,
+    /// Instead of a number.
+    price: Option<Value>,
     asked: Arc<Mutex<Vec<Value>>>,
 }
 impl HttpConnector for Stingy {
@@ -72,7 +74,7 @@ impl HttpConnector for Stingy {
         let mut given = Vec::new();
         if self.gives {
             let mut item = keys.remove(0);
-            item["unit_price_minor"] = json!({"N": "1200"});
+            item["unit_price_minor"] = self.price.clone().unwrap_or_else(|| json!({"N": "1200"}));
             item["currency"] = json!({"S": "EUR"});
             given.push(item);
         }
@@ -107,6 +109,14 @@ async fn keys_that_dynamodb_leaves_out_are_asked_for_again() {
     assert_eq!(keys, [3, 2, 1]);
     assert_eq!(asked[0]["ProjectionExpression"], "#s, #p, #c");
     assert_eq!(asked[1]["ProjectionExpression"], asked[0]["ProjectionExpression"]);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_names_its_sku() {
+    let (world, stub) = (World::new(), Stingy { gives: true, price: Some(json!({"S": "12 EUR"})), ..Stingy::default() });
+    let failure = table(&stub, &world).prices(&[sku("MUG-BLUE"), sku("TEAPOT")]).await.unwrap_err();
+    assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Bug, "UnreadableRecord"));
+    assert!(failure.message.ends_with("sku MUG-BLUE") && !failure.message.contains("12 EUR"), "{}", failure.message);
 }
 
 #[tokio::test(start_paused = true)]

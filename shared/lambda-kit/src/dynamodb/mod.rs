@@ -253,6 +253,19 @@ pub fn record<T: DeserializeOwned>(item: Item) -> Result<T, Failure> {
     })
 }
 
+/// The same of one of several items that one call returns. Its key, which has to be an id and nothing personal, is named in the failure:
+/// the caller asked for many, and so cannot say which of them a person has to look at.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_of_many<T: DeserializeOwned>(item: Item, key: &str) -> Result<T, Failure> {
+    let id = item.get(key).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+    record(item).map_err(|mut failure| {
+        failure.message.push_str(&format!(": {key} {id}"));
+        failure
+    })
+}
+
 fn unbuildable(error: aws_sdk_dynamodb::error::BuildError) -> Failure {
     Failure::bug("InvalidRequest", "an action of a transaction lacks a part").caused_by(error)
 }
