@@ -45,6 +45,8 @@ def main() -> None:
     mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
     mend(handlers, "AWS::ApiGatewayV2::Stage", spell_throttles)
     mend(handlers, "AWS::DynamoDB::Table", keep_time_to_live)
+    answer_options_as_aws()
+    tell_sam_the_parameters()
     simulate_with_context()
     keep_what_a_mail_carries()
     tell_policies_who_mails_whom()
@@ -145,15 +147,21 @@ def name_topic(subscription_arn: str, _properties: dict) -> None:
 
 
 def import_routes(api_id: str, properties: dict) -> None:
-    """Reads the OpenAPI body that SAM writes for `AWS::Serverless::HttpApi`: one integration and one route per operation.
+    """Reads the OpenAPI body that SAM writes for `AWS::Serverless::HttpApi`: one integration and one route per operation, and which
+    pages of other sites are admitted.
 
-    Authorizers, CORS and throttling are left out, because the template has none that a local run could show.
+    Authorizers and throttling are left out, because the template has none that a local run could show.
     """
     from ministack.services import apigateway
 
-    paths = (properties.get("Body") or {}).get("paths")
+    body = properties.get("Body") or {}
+    paths = body.get("paths")
     if not paths:
         return
+    # Without it none are: also after an update that took it away.
+    apigateway._apis[api_id].pop("corsConfiguration", None)
+    if body.get("x-amazon-apigateway-cors"):
+        apigateway._apis[api_id]["corsConfiguration"] = body["x-amazon-apigateway-cors"]
     # From scratch, so that a route that left the template is gone after an update.
     apigateway._routes[api_id] = {}
     apigateway._integrations[api_id] = {}
@@ -179,6 +187,46 @@ def import_routes(api_id: str, properties: dict) -> None:
                     {"routeKey": f"{method.upper()} {path}", "target": f"integrations/{made['integrationId']}"},
                 )
             )
+
+
+def answer_options_as_aws() -> None:
+    """Without CORS nothing is special about OPTIONS: there is no such route, which is 404. With it, API Gateway answers every preflight,
+    and what an origin that is not named gets lacks the headers, which is what a browser refuses. The engine says 403 to both.
+    (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html)
+
+    A page of another site does not get this far: `web_pages.py` refuses it. Programs do."""
+    from ministack.services import apigateway
+
+    preflight = apigateway._cors_preflight_response
+
+    def answered(cors: dict, origin: str) -> tuple:
+        if not cors:
+            return apigateway._http_api_not_found()
+        made = preflight(cors, origin)
+        return made if made[0] == 204 else (204, {"Content-Length": "0"}, b"")
+
+    apigateway._cors_preflight_response = answered
+
+
+def tell_sam_the_parameters() -> None:
+    """SAM writes some parameters into what it makes, such as the origins of an API. CloudFormation hands it their values; the engine
+    hands it none, and SAM takes the defaults."""
+    from ministack.services.cloudformation import changesets, engine, handlers
+    from samtranslator.translator import transform
+
+    apply, translate = engine._apply_transforms, transform.transform
+    values = contextvars.ContextVar("values", default={})
+
+    def applied(template, provided_params=None, previous_params=None):
+        before = values.set(engine._transform_parameters(template, provided_params, previous_params))
+        try:
+            return apply(template, provided_params, previous_params)
+        finally:
+            values.reset(before)
+
+    for module in (changesets, engine, handlers):
+        module._apply_transforms = applied
+    transform.transform = lambda template, _none, policies: translate(template, values.get(), policies)
 
 
 # ── AWS::ApiGatewayV2::Stage ────────────────────────────────────────────────────────────────────────────────────────────

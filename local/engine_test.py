@@ -64,11 +64,28 @@ while True:
     runtime.getresponse().read()
 """
 
+# As template.yaml writes it.
+CORS = {
+    "AllowOrigins": {"Fn::Split": [",", {"Ref": "AllowedOrigins"}]},
+    "AllowMethods": ["GET", "POST"],
+    "AllowHeaders": ["content-type", "idempotency-key"],
+    "ExposeHeaders": ["location"],
+    "MaxAge": 600,
+}
+
 TEMPLATE = {
     "AWSTemplateFormatVersion": "2010-09-09",
     "Transform": "AWS::Serverless-2016-10-31",
+    "Parameters": {"AllowedOrigins": {"Type": "String", "Default": ""}},
+    "Conditions": {"AllowsOrigins": {"Fn::Not": [{"Fn::Equals": [{"Ref": "AllowedOrigins"}, ""]}]}},
     "Resources": {
-        "Api": {"Type": "AWS::Serverless::HttpApi", "Properties": {"DefaultRouteSettings": {"ThrottlingRateLimit": 7, "ThrottlingBurstLimit": 70}}},
+        "Api": {
+            "Type": "AWS::Serverless::HttpApi",
+            "Properties": {
+                "DefaultRouteSettings": {"ThrottlingRateLimit": 7, "ThrottlingBurstLimit": 70},
+                "CorsConfiguration": {"Fn::If": ["AllowsOrigins", CORS, {"Ref": "AWS::NoValue"}]},
+            },
+        },
         "Role": {
             "Type": "AWS::IAM::Role",
             "Properties": {
@@ -408,6 +425,20 @@ class OfAnEngine(unittest.TestCase):
             return False
         return True
 
+    def admit(self, stacks, origins: str):
+        parameters = [{"ParameterKey": "AllowedOrigins", "ParameterValue": origins}]
+        how = {"TemplateBody": json.dumps(TEMPLATE), "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]}
+        stacks.update_stack(StackName="contract", Parameters=parameters, **how)
+        stack = until(lambda: next((s for s in stacks.describe_stacks()["Stacks"] if not s["StackStatus"].endswith("PROGRESS")), None))
+        self.assertEqual(stack["StackStatus"], "UPDATE_COMPLETE")
+
+    def preflight(self, origin: str, method="OPTIONS") -> tuple:
+        url = f"{self.engine.url}/_aws/execute-api/{self.outputs['Api']}/$default/orders"
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        body = b"{}" if method == "POST" else None
+        with urllib.request.urlopen(urllib.request.Request(url, method=method, headers=headers, data=body)) as response:
+            return response.status, response.headers
+
     def limits(self) -> dict:
         stage = self.engine.client("apigatewayv2").get_stage(ApiId=self.outputs["Api"], StageName="$default")
         return stage["DefaultRouteSettings"]
@@ -533,6 +564,9 @@ class Gaps(OfAnEngine):
     def test_a_web_page_is_answered(self):
         self.assertEqual(answer(f"{self.engine.url}/_ministack/health", "GET", FOREIGN[0])[0], 200)
 
+    def test_a_preflight_is_403_where_no_page_is_admitted(self):
+        self.assertEqual(self.engine.http(self.outputs, "OPTIONS", "/orders")[0], 403)
+
     def test_fifo_attributes_of_a_topic_are_dropped(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertNotIn("FifoTopic", attributes)
@@ -607,6 +641,27 @@ class Mended(OfAnEngine):
         status, body = self.engine.http(self.outputs, "GET", "/orders/17")
         self.assertEqual((status, json.loads(body)["parameters"]), (202, {"order_id": "17"}))
         self.assertEqual(self.engine.http(self.outputs, "GET", "/elsewhere")[0], 404)
+
+    def test_a_preflight_is_404_where_no_page_is_admitted(self):
+        status, body = self.engine.http(self.outputs, "OPTIONS", "/orders")
+        self.assertEqual((status, json.loads(body)), (404, {"message": "Not Found"}))
+
+    def test_a_preflight_is_answered_for_the_origins_that_are_named_and_for_no_other(self):
+        stacks = self.engine.client("cloudformation")
+        self.admit(stacks, "http://localhost:3000,http://127.0.0.1:3001")
+        self.addCleanup(self.admit, stacks, "")
+        for origin in ("http://localhost:3000", "http://127.0.0.1:3001"):
+            status, headers = self.preflight(origin)
+            self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (204, origin))
+            self.assertEqual(headers["Access-Control-Allow-Methods"], "GET,POST")
+            self.assertEqual(headers["Access-Control-Allow-Headers"], "content-type,idempotency-key")
+            self.assertEqual(headers["Access-Control-Max-Age"], "600")
+            self.assertNotIn("Access-Control-Allow-Credentials", headers)
+            status, headers = self.preflight(origin, "POST")
+            self.assertEqual((status, headers["Access-Control-Allow-Origin"], headers["Access-Control-Expose-Headers"]), (202, origin, "location"))
+        for status, method in ((204, "OPTIONS"), (202, "POST")):
+            found, headers = self.preflight("http://localhost:3002", method)
+            self.assertEqual((found, headers["Access-Control-Allow-Origin"]), (status, None))
 
     def test_fifo_attributes_of_a_topic_are_kept(self):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]

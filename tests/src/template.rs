@@ -64,6 +64,7 @@ pub const RULES: &[Rule] = &[
     operations::tables_outlive_their_stack,
     operations::logs_are_kept_for_a_while,
     operations::apis_are_throttled_and_logged,
+    operations::apis_admit_pages_of_named_origins_alone,
     operations::schedules_are_listed_and_watched,
     operations::queues_are_watched,
     operations::functions_and_apis_are_watched,

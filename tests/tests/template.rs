@@ -777,6 +777,43 @@ fn an_api_without_throttle_or_with_persons_in_its_log_is_refused() -> Result<()>
 }
 
 #[test]
+fn an_api_that_admits_pages_by_default_or_by_any_name_is_refused() -> Result<()> {
+    let rule = operations::apis_admit_pages_of_named_origins_alone;
+    let template = Template::read()?;
+    let always = template.at("/Resources/OrderApi/Properties/CorsConfiguration/Fn::If/1");
+    complains(rule, &with("OrderApi/CorsConfiguration", always.clone())?, "OrderApi: CorsConfiguration")?;
+    complains(rule, &without("OrderApi/CorsConfiguration")?, "OrderApi: CorsConfiguration")?;
+    complains(rule, &with("OrderApi/CorsConfiguration", json!(true))?, "OrderApi: CorsConfiguration")?;
+    complains(rule, &with("/Parameters/AllowedOrigins/Default", json!("https://example.com"))?, "by default")?;
+    complains(rule, &with("/Conditions/AllowsOrigins", json!({"Fn::Equals": [{"Ref": "AllowedOrigins"}, ""]}))?, "AllowsOrigins")?;
+    let part = |name: &str| format!("OrderApi/CorsConfiguration/Fn::If/1/{name}");
+    complains(rule, &with(&part("AllowOrigins"), json!(["*"]))?, "OrderApi")?;
+    complains(rule, &with(&part("AllowCredentials"), json!(true))?, "something else")?;
+    complains(rule, &with(&part("AllowHeaders/-"), json!("*"))?, "something else")?;
+    complains(rule, &with(&part("AllowMethods"), json!(["GET"]))?, "something else")
+}
+
+#[test]
+fn origins_are_taken_as_browsers_send_them() -> Result<()> {
+    let parameter = Template::read()?.at("/Parameters/AllowedOrigins").clone();
+    let validator = jsonschema::validator_for(&json!({"type": "string", "pattern": parameter["AllowedPattern"]}))?;
+    for good in ["", "https://shop.example.com", "http://localhost:3000,https://shop.example.com"] {
+        assert!(validator.is_valid(&json!(good)), "{good}");
+    }
+    for bad in [
+        "*",
+        "shop.example.com",
+        "https://shop.example.com/",
+        "https://Shop.example.com",
+        "https://a.example, https://b.example",
+        "https://*",
+    ] {
+        assert!(!validator.is_valid(&json!(bad)), "{bad}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_queue_that_nobody_watches_is_refused() -> Result<()> {
     let rule = operations::queues_are_watched;
     for alarm in ["PaymentDeadLetterAlarm", "PaymentAgeAlarm", "UndeliveredAlarm", "OrderDeadlineBacklogAlarm", "OrderDeadlineAgeAlarm"] {

@@ -448,6 +448,39 @@ pub fn apis_are_throttled_and_logged(template: &Template) -> Complaints {
     complaints
 }
 
+/// Request headers that a page may send: those of `docs/api/openapi.yaml`, an authorizer's, and the trace that every function reads.
+pub const SENT_BY_PAGES: &[&str] = &["authorization", "content-type", "idempotency-key", "traceparent"];
+/// Headers of an answer that a page may read: those of `docs/api/openapi.yaml`, and the id that API Gateway gives a request.
+pub const READ_BY_PAGES: &[&str] = &["apigw-requestid", "idempotency-replayed", "location", "retry-after"];
+
+/// A page of another site uses an API only where a parameter names the site, which is empty by itself; then it may use all of it. Never
+/// with credentials: there is no cookie, and nothing that a browser would add to a request in its user's name.
+pub fn apis_admit_pages_of_named_origins_alone(template: &Template) -> Complaints {
+    let mut complaints = vec![];
+    for api in template.of_type("AWS::Serverless::HttpApi") {
+        let [Branch { value: cors, only_if: Some((condition, true)) }] = branches(api.at("/CorsConfiguration"))[..] else {
+            complaints.push(format!("{}: CorsConfiguration is not one under a condition", api.id));
+            continue;
+        };
+        let parameter = &cors["AllowOrigins"]["Fn::Split"][1]["Ref"];
+        if *template.at(&format!("/Conditions/{condition}")) != json!({"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}) {
+            complaints.push(format!("{}: {condition} does not say that AllowOrigins has any", api.id));
+        }
+        if template.at("/Parameters")[parameter.as_str().unwrap_or_default()]["Default"] != "" {
+            complaints.push(format!("{}: origins are allowed by default", api.id));
+        }
+        let methods: BTreeSet<_> = ROUTES.iter().filter_map(|(_, route)| route.split(' ').next()).collect();
+        let expected = json!({
+            "AllowOrigins": {"Fn::Split": [",", {"Ref": parameter}]}, "AllowMethods": methods,
+            "AllowHeaders": SENT_BY_PAGES, "ExposeHeaders": READ_BY_PAGES, "MaxAge": cors["MaxAge"].as_u64(),
+        });
+        if *cors != expected {
+            complaints.push(format!("{}: pages may do something else than {expected}", api.id));
+        }
+    }
+    complaints
+}
+
 fn routes(function: Resource<'_>, api: &str) -> Vec<(String, String)> {
     let mine = entries(function.at("/Events")).filter(|(_, event)| event["Type"] == "HttpApi");
     let mine = mine.map(|(_, event)| &event["Properties"]).filter(|route| target(&route["ApiId"]) == Some(api));
