@@ -9,7 +9,7 @@ use aws_lambda_events::{
     apigw::ApiGatewayV2httpRequest,
     sqs::{SqsEvent, SqsMessage},
 };
-use customer_signup::CustomerSignup;
+use customer_signup::{CustomerSignup, shape::SignUp};
 use domain::{
     CloudEvent, Currency, CustomerId, Event, EventType, IdempotencyKey, Order, OrderId, ParseError, Sku, Subject, Timestamp,
     country::Country,
@@ -19,11 +19,11 @@ use domain::{
     shipping::{Fact, Shipment, StoredFact},
     tracking::{self, Facts, Status},
 };
-use end_to_end::template::{Template, entries, items, queues, target, workspace_root};
+use end_to_end::template::{Template, entries, items, operations as template_rules, queues, target, workspace_root};
 use lambda_kit::{
     Ambient, Failure,
     dynamodb::Created,
-    http::{Request, Response, answer},
+    http::{Document, Request, Response, answer},
     message::Outgoing,
     publish::{PublishError, Publisher},
     secrets::{Cached, Vault},
@@ -31,7 +31,7 @@ use lambda_kit::{
 use order_intake::{
     OrderIntake,
     catalogue::{Catalogue, Price},
-    shape::UNITS_MAX,
+    shape::{PlaceOrder, UNITS_MAX},
 };
 use order_status::OrderStatus;
 use pipeline::orders::CancelAsked;
@@ -784,6 +784,205 @@ fn the_openapi_description_takes_the_addresses_that_are_taken() {
             let document = lambda_kit::http::Document { value: order.clone() };
             assert_eq!(order_intake::shape::PlaceOrder::parse(&document).is_ok(), good, "{}", order["shipping_address"]);
         }
+    }
+}
+
+#[test]
+fn the_descriptions_name_the_licence_of_the_repository() {
+    let licence = read("LICENSE").lines().next().unwrap().trim_end_matches(" License").to_owned();
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    assert_eq!(manifest["workspace"]["package"]["license"].as_str(), Some(&*licence));
+    let of = |path: &str| read_yaml(path)["info"]["license"].clone();
+    assert_eq!(of("docs/api/openapi.yaml"), serde_json::json!({"name": licence, "identifier": licence}));
+    assert_eq!(of("docs/api/asyncapi.yaml"), serde_json::json!({ "name": licence }));
+}
+
+/// Every operation of the OpenAPI description, by its route.
+fn operations(api: &Value) -> Vec<(String, &Value)> {
+    let of_path =
+        |(path, item)| entries(item).filter(|(key, _)| *key != "parameters").map(move |(method, it)| (format!("{method} {path}"), it));
+    entries(&api["paths"]).flat_map(of_path).collect()
+}
+
+/// What the description says of an answer of this operation.
+fn answer_of<'a>(api: &'a Value, operation: &'a Value, status: &str) -> &'a Value {
+    let answer = &operation["responses"][status];
+    answer["$ref"].as_str().map_or(answer, |reference| api.pointer(&reference[1..]).unwrap())
+}
+
+/// The template throttles every route; API Gateway refuses what HTTP does not allow, and answers for a function that does not.
+#[test]
+fn every_operation_has_the_answers_of_the_gateway() {
+    let api = read_yaml("docs/api/openapi.yaml");
+    for (route, operation) in operations(&api) {
+        let too_large = route.starts_with("post").then_some("413");
+        for status in ["400", "429", "500", "503"].into_iter().chain(too_large) {
+            let schema = &answer_of(&api, operation, status)["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/GatewayAnswer", "{route} {status}");
+        }
+        assert_eq!(operation["responses"]["default"], Value::Null, "{route}: any answer would be a documented one");
+    }
+    let schema = serde_json::json!({"$ref": "#/components/schemas/GatewayAnswer", "components": api["components"]});
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&serde_json::json!({"message": "Not Found"})) && !validator.is_valid(&serde_json::json!({})));
+    assert!(api["info"]["description"].as_str().unwrap().contains("404 for a path or method that is not in this document"));
+}
+
+#[test]
+fn pages_of_admitted_sites_may_send_and_read_every_header_of_the_description() {
+    let api = read_yaml("docs/api/openapi.yaml");
+    let (mut sent, mut read) = (BTreeSet::from(["content-type".to_owned()]), BTreeSet::new());
+    for (_, operation) in operations(&api) {
+        for parameter in items(&operation["parameters"]) {
+            let parameter = api.pointer(&parameter["$ref"].as_str().unwrap()[1..]).unwrap();
+            sent.extend((parameter["in"] == "header").then(|| parameter["name"].as_str().unwrap().to_lowercase()));
+        }
+        for status in keys(&operation["responses"]) {
+            let answer = answer_of(&api, operation, status);
+            // What a page for people carries is for the browser.
+            if !keys(&answer["content"]).iter().any(|kind| kind.starts_with("text/html")) {
+                read.extend(keys(&answer["headers"]).into_iter().map(str::to_lowercase));
+            }
+        }
+    }
+    let all_of = |listed: &[&str], wanted: BTreeSet<String>| wanted.iter().all(|name| listed.contains(&name.as_str()));
+    assert!(sent.len() > 1 && all_of(template_rules::SENT_BY_PAGES, sent));
+    assert!(read.len() > 1 && all_of(template_rules::READ_BY_PAGES, read));
+}
+
+/// What a schema of the OpenAPI description takes.
+fn described_as(schema: &str) -> impl Fn(&Value) -> bool {
+    let api = read_yaml("docs/api/openapi.yaml");
+    let schema = serde_json::json!({"$ref": schema, "components": api["components"], "paths": api["paths"]});
+    let validator = jsonschema::options().offline().should_validate_formats(true).build(&schema).unwrap();
+    move |value| validator.is_valid(value)
+}
+
+/// Whether a function takes a body of `sample` in which `value` stands at `pointer`.
+fn takes(sample: (&str, &str), pointer: &str, value: &Value) -> bool {
+    let mut body: Value = serde_json::from_str(&body(&self::sample(sample.0, sample.1).request())).unwrap();
+    *body.pointer_mut(pointer).unwrap() = value.clone();
+    let document = Document { value: body };
+    if sample.0 == "order-intake" { PlaceOrder::parse(&document).is_ok() } else { SignUp::parse(&document).is_ok() }
+}
+
+/// What the description says of a value, the functions say too: a client that checks by it is neither refused nor surprised.
+#[test]
+fn the_openapi_description_and_the_functions_agree_on_every_value() {
+    let (order, sign_up) = (("order-intake", "place-order"), ("customer-signup", "sign-up"));
+    let same = |schema: &str, at: &[((&str, &str), &str)], values: Vec<(Value, bool)>| {
+        let described = described_as(schema);
+        for (value, good) in values {
+            assert_eq!(described(&value), good, "{schema}: {value}");
+            for (sample, pointer) in at {
+                assert_eq!(takes(*sample, pointer, &value), good, "{sample:?} {pointer}: {value}");
+            }
+        }
+    };
+    let texts = |good: &[&str], bad: &[&str]| -> Vec<(Value, bool)> {
+        let both = good.iter().map(|text| (*text, true)).chain(bad.iter().map(|text| (*text, false)));
+        both.map(|(text, good)| (Value::from(text), good)).collect()
+    };
+    let (hundred, over) = ("ä".repeat(100), format!("{} ", "ä".repeat(100)));
+    let good = ["Zoë", " Zoë\t\n", "Ada\u{a0}Lovelace", "\u{3000}王小明\u{85}", "www", "a:b//c", &hundred];
+    let bad = ["", " ", "\u{2028}\u{85}", "a\nb", "a\u{0}b", "a\u{7f}b", "a\u{85}b", "a\u{2029}b", "WwW.a", "x://y", &over];
+    let places = [(order, "/customer/name"), (order, "/shipping_address/line1"), (sign_up, "/name")];
+    same("#/components/schemas/Text", &places, texts(&good, &bad).into_iter().chain([(Value::Null, false), (7.into(), false)]).collect());
+
+    let (local, label) = ("a".repeat(64), "b".repeat(63));
+    let (long_local, long_label) = (format!("{local}a@example.com"), format!("a@{label}b.com"));
+    let (local, label) = (format!("{local}@example.com"), format!("a@{label}.com"));
+    let good = ["ada@example.com", "a.b+c!#$%&'*/=?^_`{|}~-@x-y.co", "ada@xn--exmple-cua.com", "A@B.c", "a@1.2.x3", &local, &label];
+    let bad = [
+        "ada",
+        "@b.co",
+        "a@",
+        "a@localhost",
+        "a..b@c.co",
+        ".a@c.co",
+        "a@c..co",
+        "a@-c.co",
+        "a@c-.co",
+        "a@c_d.co",
+        "a@c!d.co",
+        "a@192.0.2.7",
+        "a@[192.0.2.7]",
+        "zoë@example.com",
+        "a@exämple.com",
+        "a b@c.co",
+        "a@c.co,b@c.co",
+        &long_local,
+        &long_label,
+    ];
+    same("#/components/schemas/Email", &[(order, "/customer/email"), (sign_up, "/email")], texts(&good, &bad));
+
+    let quantity = "#/components/schemas/OrderRequest/properties/lines/items/properties/quantity";
+    let numbers = [("1", true), ("20", true), ("2.0", true), ("2e1", true), ("0", false), ("21", false), ("1.5", false), ("\"2\"", false)];
+    let numbers = numbers.map(|(text, good)| (serde_json::from_str(text).unwrap(), good)).into();
+    same(quantity, &[(order, "/lines/0/quantity")], numbers);
+
+    let sku = texts(&["A", "9", "MUG-BLUE", "A._-"], &["", "mug", "-A", "A B", "A\n", &"A".repeat(65)]);
+    same("#/components/schemas/Sku", &[(order, "/lines/0/sku")], sku);
+    let payment_method = "#/components/schemas/OrderRequest/properties/payment_method";
+    let methods = texts(&["pm_card_visa", "a", &"a".repeat(255)], &["", "4242", "_a", "pm a", "pm\n", "pmä", &"a".repeat(256)]);
+    same(payment_method, &[(order, "/payment_method")], methods);
+}
+
+#[test]
+fn the_openapi_description_and_order_intake_agree_on_idempotency_keys() {
+    let described = described_as("#/components/parameters/IdempotencyKey/schema");
+    let v4 = "9f1b4c1e-7a0b-4d3c-8e2f-1a2b3c4d5e6f";
+    let good = [v4.to_owned(), v4.to_uppercase(), v4.replace("-4d", "-7d"), v4.replace("-8e", "-be"), format!("\"{v4}\"")];
+    let bad = [
+        String::new(),
+        v4.replace('-', ""),
+        format!("{{{v4}}}"),
+        format!("urn:uuid:{v4}"),
+        format!("\"{v4}"),
+        format!("{v4},{v4}"),
+        format!("{v4}\n"),
+        v4.replace("-4d", "-1d"),
+        v4.replace("-4d", "-8d"),
+        v4.replace("-8e", "-7e"),
+        v4.replace("-8e", "-ce"),
+        v4.replace('9', "g"),
+    ];
+    for (key, is_good) in good.iter().map(|key| (key, true)).chain(bad.iter().map(|key| (key, false))) {
+        assert_eq!((described(&Value::from(key.as_str())), key.parse::<IdempotencyKey>().is_ok()), (is_good, is_good), "{key:?}");
+    }
+}
+
+/// A token's claims are what its issuer wrote, and what stands before a function is not always API Gateway.
+#[tokio::test]
+async fn every_function_behind_the_api_reads_numbers_lists_and_nulls_in_its_event() {
+    for sample in samples().into_iter().filter(Sample::is_http) {
+        let mut odd = sample.json.clone();
+        odd["cookies"] = 7.into();
+        odd["queryStringParameters"] = serde_json::json!({"page": 1, "none": null});
+        odd["headers"].as_object_mut().unwrap().extend([("content-length".to_owned(), 2.into()), ("x-none".to_owned(), Value::Null)]);
+        odd["requestContext"]["timeEpoch"] = Value::Null;
+        odd["requestContext"]["authorizer"] = serde_json::json!({"jwt": {"claims": {"exp": 1_700_000_000, "admin": false, "groups": ["a", "b"], "none": null}, "scopes": "a b"}});
+        let (plain, odd) = (answered_alone(&sample.function, &sample.json).await, answered_alone(&sample.function, &odd).await);
+        assert!(plain < 500, "{}", sample.at());
+        assert_eq!(odd, plain, "{}", sample.at());
+    }
+}
+
+/// The status that a function answers an event with, in a shop where nothing has happened yet.
+async fn answered_alone(function: &str, event: &Value) -> u16 {
+    let shop = Shop::default();
+    macro_rules! answered_by {
+        ($function:expr) => {{
+            let function = $function;
+            answer(event.clone(), Timestamp::MAX, &shop, &async |request: &Request| function.handle(request).await).await.status()
+        }};
+    }
+    match function {
+        "order-intake" => answered_by!(OrderIntake { catalogue: &shop, orders: &shop, topic: &shop, ambient: &shop }),
+        "order-status" => answered_by!(OrderStatus { orders: &shop }),
+        "customer-signup" => answered_by!(CustomerSignup { customers: &shop, topic: &shop, ambient: &shop }),
+        "unsubscribe" => answered_by!(Unsubscribe { key: Cached::new(&shop), customers: &shop, ambient: &shop }),
+        other => panic!("nothing here is {other}"),
     }
 }
 
