@@ -17,7 +17,7 @@ use bench::{
     wiring::{Wiring, Wirings, table_keys},
 };
 use clap::Parser;
-use command_line::options;
+use command_line::{options, screen::width};
 use lambda_kit::{Ambient as _, Real};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -97,9 +97,10 @@ async fn run(Cli { bootstraps, work: work_folder, options: cli }: Cli) -> Result
     let protocols = protocols.iter().map(|protocol| (*protocol).to_owned()).collect();
     let conditions = Conditions { latency_ms: cli.latency_ms, share, roots, protocols, pause_ms: cli.pause_ms };
     let report = Report { measured_at: Real.now().to_string(), machine, conditions, effort, load, rows };
-    println!("{report}");
+    let width = width(&std::io::stdout());
+    println!("{}", report.fitted(width));
     if let Some(earlier) = earlier {
-        println!("{}", report.compared(&earlier));
+        println!("{}", report.compared(&earlier, width));
     }
     let json = cli.json.unwrap_or_else(|| work_folder.join("report.json"));
     report.write(&json)?;

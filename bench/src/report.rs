@@ -4,6 +4,7 @@
 
 use crate::{aws::Units, machine::Machine};
 use anyhow::{Context as _, Result};
+use command_line::screen::{columns, sentences, wrapped};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -142,7 +143,7 @@ impl Report {
 
     /// The ratios to an earlier run, as a table: below 1 is less than then. Cases that only one of both has are left out.
     #[must_use]
-    pub fn compared(&self, earlier: &Self) -> String {
+    pub fn compared(&self, earlier: &Self, width: Option<usize>) -> String {
         let pairs: Vec<_> = self.rows.iter().filter_map(|row| Some((row, earlier.rows.iter().find(|then| then.is_of(row))?))).collect();
         if pairs.is_empty() {
             return "The two runs have no case in common.\n".to_owned();
@@ -153,15 +154,49 @@ impl Report {
                 |(now, then): (u64, u64)| (now * 100).checked_div(then).map_or_else(|| "–".to_owned(), |r| format!("{}×", hundredths(r)));
             table.push(place(row).into_iter().chain(row.figures().into_iter().zip(then.figures()).map(ratio)));
         }
-        let mut text = format!("Ratios to {} ({})\n{table}", earlier.measured_at, earlier.machine.processor);
+        let title = format!("Ratios to {} ({})", earlier.measured_at, earlier.machine.processor);
+        let mut text = format!("{}\n{}", sentences(&title, "", width), table.fitted(width));
         if earlier.machine != self.machine || earlier.conditions != self.conditions {
-            text.push_str(
-                "The two runs differ in their machine or their conditions; compare them by their JSON before trusting a ratio.\n",
-            );
+            let warning = "The two runs differ in their machine or their conditions; compare them by their JSON before trusting a ratio.";
+            text.push_str(&(sentences(warning, "", width) + "\n"));
         }
         text
     }
+
+    /// The report for a terminal of this width: as it is where it fits, else a block a row.
+    #[must_use]
+    pub fn fitted(&self, width: Option<usize>) -> String {
+        format!("{}\n\n{}", sentences(&self.head(), "", width), self.table().fitted(width))
+    }
+
+    /// Where and how it was measured.
+    fn head(&self) -> String {
+        let Machine { processor, cores, kernel, rustc } = &self.machine;
+        let Conditions { latency_ms, share, roots, protocols, pause_ms } = &self.conditions;
+        let Effort { starts, warm } = self.effort;
+        format!(
+            "{processor}, {cores} cores, Linux {kernel}, {rustc}; load {} at the start\n\
+             {share}; calls wait {latency_ms} ms; TLS with {roots} roots, {}\n\
+             cold: the median of {starts}; warm: {warm} invocations, {pause_ms} ms apart",
+            self.load,
+            protocols.join(" or ")
+        )
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&HEADS);
+        for row in &self.rows {
+            let [times @ .., peak_kib, zip_bytes] = row.figures();
+            let cells = place(row).into_iter().chain(times.map(millis));
+            let cells = cells.chain([hundredths(peak_kib * 100 / 1024), hundredths(zip_bytes / 10_000)]);
+            table.push(cells.chain([format!("{}+{}", row.connections_in_init, row.connections_in_first), row.calls_per_message()]));
+        }
+        table
+    }
 }
+
+/// How many columns say what a row is about.
+const ABOUT: usize = 4;
 
 /// The columns; the first four say what a row is about, the next eight are [`Row::figures`].
 const HEADS: [&str; 14] = [
@@ -187,20 +222,7 @@ fn place(row: &Row) -> [String; 4] {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { processor, cores, kernel, rustc } = &self.machine;
-        let Conditions { latency_ms, share, roots, protocols, pause_ms } = &self.conditions;
-        let Effort { starts, warm } = self.effort;
-        writeln!(f, "{processor}, {cores} cores, Linux {kernel}, {rustc}; load {} at the start", self.load)?;
-        writeln!(f, "{share}; calls wait {latency_ms} ms; TLS with {roots} roots, {}", protocols.join(" or "))?;
-        writeln!(f, "cold: the median of {starts}; warm: {warm} invocations, {pause_ms} ms apart\n")?;
-        let mut table = Table::new(&HEADS);
-        for row in &self.rows {
-            let [times @ .., peak_kib, zip_bytes] = row.figures();
-            let cells = place(row).into_iter().chain(times.map(millis));
-            let cells = cells.chain([hundredths(peak_kib * 100 / 1024), hundredths(zip_bytes / 10_000)]);
-            table.push(cells.chain([format!("{}+{}", row.connections_in_init, row.connections_in_first), row.calls_per_message()]));
-        }
-        write!(f, "{table}")
+        write!(f, "{}", self.fitted(None))
     }
 }
 
@@ -224,6 +246,25 @@ impl Table {
     }
     fn push(&mut self, cells: impl Iterator<Item = String>) {
         self.lines.push(cells.collect());
+    }
+    /// As a table, or where the terminal has no room for that, a block a row: what it is about, and below it each figure by its name.
+    fn fitted(&self, width: Option<usize>) -> String {
+        let table = self.to_string();
+        if width.is_none_or(|width| table.lines().all(|line| columns(line) <= width)) {
+            return table;
+        }
+        let mut lines = self.lines.iter();
+        let Some(heads) = lines.next() else { return table };
+        let block = |row: &Vec<String>| {
+            let (about, figures) = row.split_at(ABOUT.min(row.len()));
+            let figures = heads.iter().skip(ABOUT).zip(figures).map(|(head, cell)| format!("{head}: {cell}"));
+            let about = match about {
+                [function, event, memory_mb, batch] => format!("{function}, {event}, {memory_mb} MB, batches of {batch}"),
+                other => other.join(", "),
+            };
+            format!("{}\n{}\n", sentences(&about, "", width), wrapped(figures, "; ", ["  ", "  "], width))
+        };
+        lines.map(block).collect()
     }
 }
 
@@ -290,18 +331,28 @@ mod tests {
     }
 
     #[test]
+    fn a_report_fits_80_columns_and_loses_no_figure() {
+        let (whole, narrow) = (report().to_string(), report().fitted(Some(80)));
+        assert!(narrow.lines().all(|line| columns(line) <= 80), "{narrow}");
+        for figure in whole.lines().last().unwrap().split_whitespace() {
+            assert!(narrow.contains(figure), "{figure}\n{narrow}");
+        }
+        assert_eq!(report().fitted(Some(200)), whole);
+    }
+
+    #[test]
     fn a_ratio_is_to_the_same_case_in_the_same_size() {
         let (earlier, mut now) = (report(), report());
         now.rows[0].first_us = 3_500;
         let mut other = now.rows[0].clone();
         other.memory_mb = 256;
         now.rows.push(other);
-        let shown = now.compared(&earlier);
+        let shown = now.compared(&earlier, None);
         assert!(shown.contains(" 0.01× ") && !shown.contains("256") && !shown.contains("differ"), "{shown}");
         now.effort.warm = 1_000;
-        assert!(!now.compared(&earlier).contains("differ"), "more of the same is the same");
+        assert!(!now.compared(&earlier, None).contains("differ"), "more of the same is the same");
         now.machine.cores = 64;
-        assert!(now.compared(&earlier).contains("differ"));
+        assert!(now.compared(&earlier, None).contains("differ"));
     }
 
     #[test]

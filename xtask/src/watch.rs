@@ -81,7 +81,7 @@ async fn for_ever(repository: &Repository, built_from: &mut Sources) -> Result<(
         *built_from = Sources::look(repository)?;
         println!("\n{}", dim(&format!("{changed} has changed")));
         if let Err(error) = stack::update(repository).await {
-            // The stack was stopped meanwhile: nothing is left to deploy to.
+            // The stack was stopped by another command: nothing is left to deploy to.
             if error.is::<crate::machine::Missing>() {
                 return Err(error);
             }
