@@ -10,6 +10,7 @@ use crate::stack;
 use crate::tests_ran;
 use crate::{build, fuzz, sam_local, setup};
 use anyhow::{Result, bail, ensure};
+use command_line::screen::{width, wrapped};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testkit::stack::State;
@@ -50,6 +51,12 @@ enum Step {
 }
 
 impl Step {
+    /// The step in the list of steps.
+    fn line(self, width: Option<usize>) -> String {
+        let name = format!("{:<18} ", self.name());
+        wrapped(self.what().split(' '), " ", [&name, &" ".repeat(name.len())], width)
+    }
+
     fn what(self) -> &'static str {
         match self {
             Self::Fmt => "cargo fmt --check",
@@ -121,7 +128,7 @@ const ALL: [Step; 17] = [
 pub async fn run(repository: &Repository, options: Options, progress: &mut Progress) -> Result<()> {
     if options.list {
         for step in ALL {
-            println!("{}", behind(&format!("{:<18} ", step.name()), step.what()));
+            println!("{}", step.line(width(&std::io::stdout())));
         }
         return Ok(());
     }

@@ -192,7 +192,7 @@ async fn tell(repository: &Repository, state: &State, progress: &mut Progress) -
 
 /// Places a story's order and follows it to its end.
 async fn live(story: &Story, colour: usize, state: &State, catalogue: &[CatalogueItem]) -> Result<Outcome> {
-    let mut teller = Teller::new(story.title, colour);
+    let mut teller = Teller::among_others(story.title, colour);
     let order_id = place(story, &teller, state, catalogue).await?;
     let seen = story::follow(&state.api_url, &order_id, &mut teller, USUAL_LIMIT, Seen::has_ended).await?;
     teller.say(&[&bold(&seen.status)]);
@@ -201,7 +201,7 @@ async fn live(story: &Story, colour: usize, state: &State, catalogue: &[Catalogu
 
 /// Places a story's order and follows it until it is decided, while payment hears nothing.
 async fn live_held_back(story: &Story, colour: usize, state: &State, catalogue: &[CatalogueItem]) -> Result<Outcome> {
-    let mut teller = Teller::new(story.title, colour);
+    let mut teller = Teller::among_others(story.title, colour);
     let order_id = place(story, &teller, state, catalogue).await?;
     if story.twist == Twist::Cancelled {
         story::cancel(&state.api_url, &order_id).await?;

@@ -3,7 +3,7 @@
 
 use crate::deployed::now;
 use crate::machine::{Repository, answers};
-use crate::progress::{bold, dim};
+use crate::progress::{bold, dim, lines};
 use crate::state;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -40,7 +40,7 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
     let chosen: Vec<(&str, &Mail)> = ids.iter().map(String::as_str).zip(&all).filter(|(_, mail)| is_to(mail)).collect();
     let Some(id) = &options.id else {
         match (&options.to, chosen.is_empty()) {
-            (Some(address), true) => println!("{}", nothing_to(address, &all)),
+            (Some(address), true) => println!("{}", lines(&nothing_to(address, &all), "")),
             (None, true) => println!("No mail has gone out. `cargo xtask order -l MUG-BLUE` causes two."),
             (_, false) => list(&chosen),
         }
@@ -102,18 +102,18 @@ fn list(mails: &[(&str, &Mail)]) {
     if shown.len() < mails.len() {
         println!("{}", dim(&format!("the newest {LISTED_MAX} of {}", mails.len())));
     }
-    for (at, line) in lines(shown, now(), width(&std::io::stdout())).into_iter().enumerate() {
+    for (at, line) in rows(shown, now(), width(&std::io::stdout())).into_iter().enumerate() {
         println!("{}", if at == 0 { bold(&line) } else { line });
     }
     println!("{}", dim("show one: cargo xtask inbox ID [--html]"));
 }
 
-fn lines(mails: &[(&str, &Mail)], now: Timestamp, width: Option<usize>) -> Vec<String> {
+fn rows(mails: &[(&str, &Mail)], now: Timestamp, width: Option<usize>) -> Vec<String> {
     let head = ["ID", "AGO", "TO", "SUBJECT"].map(str::to_owned);
     let ago = |mail: &Mail| taken_at(mail).map_or_else(|| "?".to_owned(), |at| crate::dlq::age(now.as_second() - at.as_second()));
     let row = |(id, mail): &(&str, &Mail)| [(*id).to_owned(), ago(mail), mail.to.join(", "), mail.subject.clone()];
-    let rows: Vec<_> = std::iter::once(head).chain(mails.iter().map(row)).collect();
-    table(&rows, Layout { numbers: &[1], flexible: &[2, 3], width })
+    let cells: Vec<_> = std::iter::once(head).chain(mails.iter().map(row)).collect();
+    table(&cells, Layout { numbers: &[1], flexible: &[2, 3], width })
 }
 
 fn show(mail: &Mail) {
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn the_list_fits_the_terminal() {
         let mail = mail("11111111-a", "a-customer-with-a-long-address+and-a-label@example.com");
-        let lines = |width| lines(&[("11111111", &mail)], Timestamp::from_second(100).unwrap(), width);
+        let lines = |width| rows(&[("11111111", &mail)], Timestamp::from_second(100).unwrap(), width);
         assert!(lines(Some(80)).iter().all(|line| columns(line) <= 80), "{:?}", lines(Some(80)));
         assert!(lines(None)[1].ends_with("has been received, and this subject is long"), "a pipe has all of it");
     }

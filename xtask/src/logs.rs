@@ -233,6 +233,7 @@ fn readable(line: &Line, event: &serde_json::Map<String, Value>, names_function:
     }
     parts.push(field("message").to_owned());
     let others = event.iter().filter(|(name, _)| !matches!(name.as_str(), "timestamp" | "level" | "message" | "target"));
+    let others = others.filter(|(_, value)| !value.is_null() && *value != "");
     parts.extend(others.map(|(name, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("{}{value}", dim(&format!("{name}=")))

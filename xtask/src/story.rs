@@ -33,11 +33,15 @@ impl Teller {
     pub fn new(title: &str, colour: usize) -> Self {
         Self { title: title.to_owned(), colour, began: Instant::now(), told: Vec::new() }
     }
+    /// One whose lines stand among those of other stories.
+    pub fn among_others(title: &str, colour: usize) -> Self {
+        Self::new(&format!("{title:<TITLE_COLUMNS$}"), colour)
+    }
     /// Prints parts that stay whole; those that have no room beside the others go on below.
     pub fn say(&self, parts: &[&str]) {
         let took = self.began.elapsed().as_millis();
         let clock = format!("{:>4}.{:02} s", took / 1000, took % 1000 / 10);
-        let title = nth_colour(self.colour, &format!("{:<TITLE_COLUMNS$}", self.title));
+        let title = nth_colour(self.colour, &self.title);
         println!("{}", told(&title, &dim(&clock), parts, width(&std::io::stdout())));
     }
     /// Tells the facts that are new.
