@@ -379,7 +379,8 @@ async fn mails(outcomes: &[(&Story, Result<Outcome>)], state: &State) -> Result<
         let good = kinds == [last] && mails.len() <= 2;
         wrong += usize::from(!good);
         let first = format!("{} {:<20}", if good { green("✓") } else { red("✗") }, story.title);
-        let subjects = mails.iter().map(|mail| mail.subject.as_str());
+        // Without the order's id, which the story stands for.
+        let subjects = mails.iter().map(|mail| mail.subject.replace(&format!(" ({order_id})"), ""));
         println!("{}", wrapped(subjects, " · ", [&first, &" ".repeat(columns(&first))], width(&std::io::stdout())));
     }
     Ok(wrong)

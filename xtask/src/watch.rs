@@ -2,10 +2,9 @@
 //! works on every file system that cargo works on. It refuses to stop for a build that fails: the next edit may be the one that helps.
 
 use crate::machine::Repository;
-use crate::progress::{dim, red};
+use crate::progress::{dim, lines, red};
 use crate::{interrupted, stack};
 use anyhow::{Context, Result};
-use command_line::screen::{sentences, width};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -57,7 +56,8 @@ fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Option<SystemTime>>) -> Re
 
 /// Watches until a signal, which is the ordinary end: the stack stays up.
 pub async fn run(repository: &Repository, built_from: &mut Sources) -> Result<()> {
-    println!("\n{}", dim("Watching: after each edit, what changed is deployed. Ctrl-C ends the watching; the stack stays up."));
+    let sentence = "Watching: after each edit, what changed is deployed. Ctrl-C ends the watching; the stack stays up.";
+    println!("\n{}", dim(&lines(sentence, "")));
     tokio::select! {
         biased;
         result = for_ever(repository, built_from) => result,
@@ -85,7 +85,7 @@ async fn for_ever(repository: &Repository, built_from: &mut Sources) -> Result<(
             if error.is::<crate::machine::Missing>() {
                 return Err(error);
             }
-            println!("{}", red(&sentences(&format!("error: {error:#}"), "", width(&std::io::stdout()))));
+            println!("{}", red(&lines(&format!("error: {error:#}"), "")));
         }
     }
 }
