@@ -5,6 +5,7 @@
 use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
 use crate::processes::{Group, SANDBOX_CALLS_PER_SECOND, Services, Start, cargo};
 use crate::progress::{Progress, behind, bold, dim, lines, log_of, red, shown};
+use crate::schemathesis;
 use crate::smoke;
 use crate::stack;
 use crate::tests_ran;
@@ -45,6 +46,7 @@ enum Step {
     Mails,
     Faults,
     DeadLetters,
+    Schemathesis,
     SamLocal,
     LeastPrivilege,
     Smoke,
@@ -72,6 +74,7 @@ impl Step {
             Self::Mails => "end to end: who gets which mail, once, and who gets none",
             Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
             Self::DeadLetters => "end to end: what was given up is explained, redriven, discarded and told of",
+            Self::Schemathesis => "cargo xtask schemathesis: what the OpenAPI description allows, and what it does not, in a minute",
             Self::Smoke => "cargo xtask smoke: nothing is wrong; then each thing is broken, named and put back",
             Self::Calls => "end to end: AWS calls counted",
             Self::SamLocal => "every sample event by sam local invoke or start-lambda, an order by start-api",
@@ -96,7 +99,7 @@ impl Step {
         }
     }
     fn needs_stack(self) -> bool {
-        self.test_binary().is_some() || matches!(self, Self::Ports | Self::Smoke | Self::SamLocal)
+        self.test_binary().is_some() || matches!(self, Self::Ports | Self::Schemathesis | Self::Smoke | Self::SamLocal)
     }
     /// Whether it is for Linux alone: it starts functions, or the engine that starts them, or instruments Linux programs. The others
     /// compile and read, which every Unix can.
@@ -105,7 +108,7 @@ impl Step {
     }
 }
 
-const ALL: [Step; 17] = [
+const ALL: [Step; 18] = [
     Step::Fmt,
     Step::Clippy,
     Step::Unit,
@@ -120,6 +123,7 @@ const ALL: [Step; 17] = [
     Step::Mails,
     Step::Faults,
     Step::DeadLetters,
+    Step::Schemathesis,
     Step::SamLocal,
     Step::LeastPrivilege,
     Step::Smoke,
@@ -200,6 +204,7 @@ impl Checks<'_> {
                 self.shown(step, python).await
             }
             Step::Ports => self.ports(step).await,
+            Step::Schemathesis => self.schemathesis(step).await,
             Step::Smoke => self.smoke(step).await,
             Step::SamLocal => {
                 setup::run(self.repository, self.progress).await?;
@@ -219,6 +224,19 @@ impl Checks<'_> {
                 self.end_to_end(step).await
             }
         }
+    }
+
+    async fn schemathesis(&mut self, step: Step) -> Result<()> {
+        schemathesis::install(self.repository, self.progress).await?;
+        self.require_stack().await?;
+        println!("\n{}", bold(step.what()));
+        let started = Instant::now();
+        let repository = self.repository;
+        let Some((services, state)) = &mut self.stack else { bail!("the stack was started and is gone") };
+        let state = state.clone();
+        services.while_alive(schemathesis::against(repository, &state, schemathesis::Options::default())).await?;
+        self.progress.done(step.what(), started, "");
+        Ok(())
     }
 
     /// By the command itself, in this process.

@@ -2,7 +2,7 @@
 //! Names and ranges are clap's to check, so that wrong usage ends with status 2 before anything is started.
 
 use crate::{
-    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, machine, mutants, operator, order, sam_env, show, signup, smoke,
+    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, machine, mutants, operator, order, sam_env, schemathesis, show, signup, smoke,
     stock,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
@@ -138,6 +138,10 @@ pub enum Prove {
     ///
     /// What it finds is accepted with a reason, or fails.
     Checkov,
+    /// Hold the API's answers against its OpenAPI description
+    ///
+    /// By schemathesis: it sends the running stack what the description allows, and what it does not.
+    Schemathesis(schemathesis::Options),
     /// Invoke every sample event by `sam local invoke`, and place an order by `start-api` (a step of `test`, which calls it where
     /// containers can run)
     #[command(hide = true)]

@@ -39,6 +39,7 @@ mod proxy;
 mod rows;
 mod sam_env;
 mod sam_local;
+mod schemathesis;
 mod seed;
 mod setup;
 mod show;
@@ -225,6 +226,7 @@ async fn run_proof(repository: &machine::Repository, command: Prove, progress: &
         Prove::Fuzz(options) => fuzz::run(repository, options, progress).await,
         Prove::Mutants(options) => mutants::run(repository, options, progress).await,
         Prove::Checkov => checkov::run(repository, progress).await,
+        Prove::Schemathesis(options) => schemathesis::run(repository, options, progress).await,
         Prove::SamLocal { state } => sam_local::run(repository, &state).await,
     }
 }
