@@ -2,8 +2,8 @@
 //! Names and ranges are clap's to check, so that wrong usage ends with status 2 before anything is started.
 
 use crate::{
-    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, machine, mutants, operator, order, sam_env, schemathesis, show, signup, smoke,
-    stock,
+    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, machine, mutants, operator, order, sam_env, schemathesis, show,
+    signup, smoke, stock,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
