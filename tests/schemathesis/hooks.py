@@ -9,6 +9,8 @@ Nothing here may widen the description, or take an answer out of it.
 import atexit
 import json
 import os
+import secrets
+import string
 from collections import Counter
 from pathlib import Path
 
@@ -44,11 +46,14 @@ def before_load_schema(context, raw_schema):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Each SKU once, and a postal code of its country, where the body is meant to be right: no schema can say either."""
+    """A key that stands for no other order, each SKU once, and a postal code of its country, where the case is meant to be right: no schema
+    can say any of them."""
     body = case.body
     is_order = case.operation.label == "POST /orders" and isinstance(body, dict)
     if not is_order or not is_right(case):
         return
+    for name in [name for name in case.headers or {} if name.lower() == "idempotency-key"]:
+        case.headers[name] = fresh(case.headers[name])
     lines, address = body.get("lines"), body.get("shipping_address")
     if isinstance(lines, list):
         body["lines"] = list({line["sku"]: line for line in lines}.values())
@@ -59,6 +64,20 @@ def before_call(context, case, kwargs):
         # All of these have towns.
         if not any(letter.isalpha() for letter in address.get("city") or ""):
             address["city"] = "Sample Town"
+
+
+def fresh(key: str) -> str:
+    """Another key of the same spelling: quotes, letters of either case, version and variant stay."""
+    start = 1 if key.startswith('"') else 0
+    kept = [start + place for place in (14, 19)]
+
+    def other(place: int, old: str) -> str:
+        if place in kept or old not in string.hexdigits:
+            return old
+        new = secrets.choice("0123456789abcdef")
+        return new.upper() if old.isupper() else new
+
+    return "".join(other(place, old) for place, old in enumerate(key))
 
 
 def is_right(case) -> bool:
