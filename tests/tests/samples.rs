@@ -691,6 +691,27 @@ fn every_link_between_these_pages_resolves() {
     }
 }
 
+/// On the pages as they were, `.cargo/deny.toml` refused a crate for a reason in "docs/decisions" that no record gave.
+#[test]
+fn every_decision_is_listed_and_every_named_one_exists() {
+    let listed = read("docs/architecture.md");
+    let entries = fs::read_dir(workspace_root().join("docs/decisions")).unwrap();
+    let records: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    for record in &records {
+        assert!(listed.contains(&format!("](decisions/{record})")), "docs/architecture.md does not list {record}");
+        let text = read(&format!("docs/decisions/{record}"));
+        let lacks: Vec<_> = ["**Context.**", "**Decision.**", "**Consequence.**"].into_iter().filter(|part| !text.contains(part)).collect();
+        assert!(lacks.is_empty(), "{record} lacks {lacks:?}");
+        assert!(text.contains("**How to go back.**") || text.contains("**What would change it.**"), "{record} is for ever");
+    }
+    for page in ["Cargo.toml", ".cargo/config.toml", ".cargo/deny.toml"] {
+        for named in read(page).split("docs/decisions").skip(1) {
+            let exists = records.iter().any(|record| named.strip_prefix('/').is_some_and(|named| named.starts_with(record)));
+            assert!(exists, "{page} names no record: docs/decisions{}", named.lines().next().unwrap_or_default());
+        }
+    }
+}
+
 /// A promise whose test has gone is no promise.
 #[test]
 fn every_test_that_a_page_names_exists() {
