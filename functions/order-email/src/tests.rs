@@ -75,7 +75,7 @@ async fn an_answer_that_is_lost_sends_the_mail_again_after_the_claim_is_over() {
             world.post.dies_after.set("SendEmail");
             assert_eq!(hear(&world, authorized()).await.unwrap_err().kind, Kind::Transient);
             let took = if world.post.out.borrow().len() > sent_at.len() {
-                sent_at.push((now - began).get_seconds().unsigned_abs());
+                sent_at.push((now - began).as_secs().unsigned_abs());
                 mailer::ses::SEND_TIMEOUT
             } else {
                 Duration::ZERO

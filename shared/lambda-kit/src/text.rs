@@ -19,7 +19,8 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(shows_nothing)
 }
 
-fn shows_nothing(c: char) -> bool {
+/// Whether nothing is seen where this character stands.
+pub(crate) fn shows_nothing(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || EMPTY_SYMBOLS.contains(&c)

@@ -3,6 +3,7 @@
 //! A text that was pasted from a page or a document may hold one. Its sender sees a right text and cannot find the fault, so a refusal
 //! names it by its code point. This module refuses to judge a text: a zero-width joiner belongs into Persian and Hindi names.
 
+use crate::text::shows_nothing;
 use std::fmt;
 
 /// The first character of a text that does not show, and where it is.
@@ -28,18 +29,9 @@ impl fmt::Display for Hidden {
     }
 }
 
-/// Control characters, white space other than a blank, which looks like one or like nothing, and what Unicode tells programs not to show
-/// (`Default_Ignorable_Code_Point` in <https://www.unicode.org/Public/17.0.0/ucd/DerivedCoreProperties.txt>). Two more are blank without
-/// being in that list, and stand in the last line: the Braille pattern without dots, and the annotation anchors.
+/// A blank is seen by what stands around it.
 fn does_not_show(c: char) -> bool {
-    c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-            | '\u{2800}' | '\u{fff9}'..='\u{fffb}')
+    c != ' ' && shows_nothing(c)
 }
 
 #[cfg(test)]
