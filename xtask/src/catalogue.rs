@@ -4,19 +4,17 @@ use crate::cli::Usage;
 use crate::deployed::Target;
 use crate::machine::Repository;
 use crate::progress::{bold, dim};
+use crate::seed::{CatalogueItem, sellable};
 use crate::story::money;
 use crate::{rows, state};
 use anyhow::Result;
 use clap::Args;
 use command_line::screen::{Layout, table, width};
 use dlq_inspector::nearest::did_you_mean;
+use domain::money::AMOUNT_MINOR_MAX;
 use domain::{Currency, Sku};
 use serde_json::{Value, json};
 use testkit::stack::Stack;
-
-/// The highest price, in minor units: what one charge may come to at Stripe
-/// (<https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts>).
-const PRICE_MINOR_MAX: u64 = 99_999_999;
 
 #[derive(Args)]
 pub struct Options {
@@ -26,7 +24,7 @@ pub struct Options {
     #[arg(long, requires = "sku", conflicts_with = "stack", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// What one costs, in minor units: 1200 are 12.00 EUR
-    #[arg(long, value_name = "N", requires = "sku", conflicts_with = "stack", value_parser = clap::value_parser!(u64).range(1..=PRICE_MINOR_MAX))]
+    #[arg(long, value_name = "N", requires = "sku", conflicts_with = "stack", value_parser = clap::value_parser!(u64).range(0..=AMOUNT_MINOR_MAX))]
     price_minor: Option<u64>,
     /// The ISO 4217 code of the price's currency; EUR for a new product
     #[arg(long, value_name = "CODE", requires = "sku", conflicts_with = "stack", value_parser = currency)]
@@ -70,7 +68,11 @@ fn changed(sku: &Sku, known: Option<&Value>, options: &Options) -> Result<Value>
     let name = options.name.clone().or_else(|| text("name")).ok_or_else(|| missing("--name"))?;
     let price = options.price_minor.or_else(|| known["unit_price_minor"].as_u64()).ok_or_else(|| missing("--price-minor"))?;
     let currency = options.currency.map(|it| it.code().to_owned()).or_else(|| text("currency")).unwrap_or_else(|| "EUR".to_owned());
-    Ok(json!({"sku": {"S": sku.as_str()}, "name": {"S": name}, "unit_price_minor": {"N": price.to_string()}, "currency": {"S": currency}}))
+    let item = CatalogueItem { sku: sku.as_str().to_owned(), name, unit_price_minor: price, currency };
+    sellable(&item).map_err(|why| Usage(format!("{} cannot be sold: {why}", sku.as_str())))?;
+    let CatalogueItem { sku, name, unit_price_minor, currency } = item;
+    let price = json!({"N": unit_price_minor.to_string()});
+    Ok(json!({"sku": {"S": sku}, "name": {"S": name}, "unit_price_minor": price, "currency": {"S": currency}}))
 }
 
 /// The row of the product that was named, or all of them.
@@ -130,6 +132,8 @@ mod tests {
         assert!(error.is::<Usage>() && error.to_string().contains("--name"), "{error}");
         let new = changed(&sku, None, &options("MUG-BLUE --name Mug --price-minor 5 --currency usd")).unwrap();
         assert_eq!(new["currency"]["S"], "USD");
+        let error = changed(&sku, Some(&row), &options("MUG-BLUE --price-minor 1205 --currency KWD")).unwrap_err();
+        assert!(error.is::<Usage>() && error.to_string().contains("not a multiple of 0.010 KWD"), "{error}");
     }
 
     #[test]

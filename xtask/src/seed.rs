@@ -31,7 +31,7 @@ pub fn catalogue(repository: &Repository) -> Result<Vec<CatalogueItem>> {
 }
 
 /// Whether order-intake could sell it: it has a name to show, and a price in steps that the payment provider charges.
-fn sellable(item: &CatalogueItem) -> Result<(), String> {
+pub fn sellable(item: &CatalogueItem) -> Result<(), String> {
     item.sku.parse::<Sku>().map_err(|why| format!("the SKU {why}"))?;
     if !item.name.contains(char::is_alphanumeric) {
         return Err("the name must have letters or digits".to_owned());

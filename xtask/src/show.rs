@@ -5,7 +5,7 @@ use crate::machine::Repository;
 use crate::progress::{bold, dim};
 use crate::seed;
 use crate::state;
-use crate::story::{self, Seen, basket, money};
+use crate::story::{self, Seen, basket, money, money_of_provider};
 use anyhow::{Result, bail};
 use clap::Args;
 use command_line::screen::{Layout, columns, table, width, wrapped};
@@ -26,7 +26,7 @@ struct Order {
     id: String,
     /// What the API answers.
     view: Value,
-    /// Status and amount of each payment that was confirmed.
+    /// Status, and amount as the provider counts it, of each payment that was confirmed.
     book: Vec<(String, i64)>,
     mails: Vec<Mail>,
     basket: String,
@@ -61,7 +61,7 @@ fn text(order: &Order, width: Option<usize>) -> Result<String> {
         seen.events.iter().map(|event| [event.at.to_string(), after(begin, event.at), event.name.clone(), event.remark.clone()]).collect();
     lines.extend(table(&rows, Layout { numbers: &[1], flexible: &[3, 0], width }));
     lines.push(String::new());
-    let paid: Vec<String> = book.iter().map(|(status, amount)| format!("{status} {}", money(*amount, currency))).collect();
+    let paid: Vec<String> = book.iter().map(|(status, amount)| format!("{status} {}", money_of_provider(*amount, currency))).collect();
     lines.push(format!("payment  {}", if paid.is_empty() { "none was confirmed".to_owned() } else { paid.join(", ") }));
     if let Some(number) = view["tracking_number"].as_str() {
         lines.push(format!("parcel   {number}"));
@@ -110,5 +110,9 @@ mod tests {
         for line in shown.lines() {
             assert!(columns(line) <= 80, "{line}");
         }
+        let mut in_ariary = Order { book: vec![("succeeded".into(), 12)], ..order() };
+        in_ariary.view["total"] = json!({"amount_minor": 1200, "currency": "MGA"});
+        let shown = text(&in_ariary, Some(80)).unwrap();
+        assert!(shown.contains("12.00 MGA\n") && shown.contains("succeeded 12.00 MGA\n"), "{shown}");
     }
 }
