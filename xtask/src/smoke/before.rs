@@ -4,6 +4,7 @@ use super::checks::{Check, Judged, Outcome, one};
 use super::found::Found;
 use super::template::text_of;
 use clap::ValueEnum;
+use serde_json::Value;
 use testkit::stack::STACK_NAME_MAX;
 
 /// A change to a whole stack.
@@ -87,8 +88,11 @@ fn what_to_do(found: &Found, queue: &str) -> String {
     }
 }
 
+/// `RetainExceptOnCreate` keeps what a deployment that succeeded has made, as `Retain` does
+/// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html>).
 fn what_stays(found: &Found) -> Outcome {
-    let kept = found.template.resources().filter(|(_, body)| body["DeletionPolicy"] == "Retain");
+    let is_kept = |body: &Value| ["Retain", "RetainExceptOnCreate"].iter().any(|policy| body["DeletionPolicy"] == *policy);
+    let kept = found.template.resources().filter(|(_, body)| is_kept(body));
     let names: Vec<&str> = kept.filter_map(|(id, _)| Some(found.template.resource(id)?.physical_id)).collect();
     Outcome::Pass(format!("delete by hand once nobody needs it: {}", names.join(", ")))
 }

@@ -282,9 +282,12 @@ fn what_stops_a_deletion_or_is_lost_by_it_is_named_before() {
 #[test]
 fn what_outlives_its_stack_is_named() {
     let mut it = deletable();
-    it.template.body["Resources"]["Limits"]["DeletionPolicy"] = "Retain".into();
+    it.template.body["Resources"]["Limits"]["DeletionPolicy"] = "RetainExceptOnCreate".into();
+    it.template.body["Resources"]["Queue"]["DeletionPolicy"] = "Retain".into();
+    it.template.body["Resources"]["Alarm"]["DeletionPolicy"] = "Delete".into();
     let told: String = judge(&DELETE, &it).iter().map(|(name, outcome)| text(name, outcome)).collect();
-    assert!(told.contains("delete by hand once nobody needs it: shop-Limits-1"), "{told}");
+    let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/shop-Queue-1";
+    assert!(told.contains(&format!("delete by hand once nobody needs it: shop-Limits-1, {queue}\n")), "{told}");
 }
 
 #[test]
