@@ -106,16 +106,10 @@ fn lines(rows: &[Value], width: Option<usize>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        options: Options,
-    }
+    use crate::cli::read;
 
     fn options(line: &str) -> Options {
-        Cli::try_parse_from(std::iter::once("catalogue").chain(line.split(' '))).unwrap().options
+        read(line).unwrap()
     }
 
     fn row() -> Value {

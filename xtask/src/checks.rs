@@ -205,7 +205,7 @@ impl Checks<'_> {
             }
             Step::Ports => self.ports(step).await,
             Step::Schemathesis => self.schemathesis(step).await,
-            Step::Smoke => self.smoke(step).await,
+            Step::Smoke => self.by_command(step, smoke::proven::run).await,
             Step::SamLocal => {
                 setup::run(self.repository, self.progress).await?;
                 match sam_local::wrapper(self.repository).await {
@@ -228,26 +228,20 @@ impl Checks<'_> {
 
     async fn schemathesis(&mut self, step: Step) -> Result<()> {
         schemathesis::install(self.repository, self.progress).await?;
-        self.require_stack().await?;
-        println!("\n{}", bold(step.what()));
-        let started = Instant::now();
-        let repository = self.repository;
-        let Some((services, state)) = &mut self.stack else { bail!("the stack was started and is gone") };
-        let state = state.clone();
-        services.while_alive(schemathesis::against(repository, &state, schemathesis::Options::default())).await?;
-        self.progress.done(step.what(), started, "");
-        Ok(())
+        let run =
+            async |repository: &Repository, state: &State| schemathesis::against(repository, state, schemathesis::Options::default()).await;
+        self.by_command(step, run).await
     }
 
-    /// By the command itself, in this process.
-    async fn smoke(&mut self, step: Step) -> Result<()> {
+    /// By a command itself, in this process, on the stack of these steps.
+    async fn by_command(&mut self, step: Step, run: impl AsyncFnOnce(&Repository, &State) -> Result<()>) -> Result<()> {
         self.require_stack().await?;
         println!("\n{}", bold(&lines(step.what(), "")));
         let started = Instant::now();
         let repository = self.repository;
         let Some((services, state)) = &mut self.stack else { bail!("the stack was started and is gone") };
         let state = state.clone();
-        services.while_alive(smoke::proven::run(repository, &state)).await?;
+        services.while_alive(run(repository, &state)).await?;
         self.progress.done(step.what(), started, "");
         Ok(())
     }

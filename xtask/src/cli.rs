@@ -185,15 +185,9 @@ pub struct Up {
 }
 
 /// Wrong usage that only the checkout or the stack can tell. Exit status 2, as clap's own.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Usage(pub String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl std::error::Error for Usage {}
 
 /// What was typed; or the status after help was printed, or what is wrong with it.
 pub fn parse() -> Result<Cli, ExitCode> {
@@ -318,6 +312,13 @@ impl Command {
             Self::Prove(_) | Self::Measure(_) => STOPPED,
         })
     }
+}
+
+/// The options of a command, read as if the line followed its name.
+#[cfg(test)]
+pub fn read<T: Args>(line: &str) -> Result<T, clap::Error> {
+    let command = T::augment_args(clap::Command::new("command").no_binary_name(true));
+    T::from_arg_matches(&command.try_get_matches_from(line.split_whitespace())?)
 }
 
 #[cfg(test)]

@@ -8,15 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A sentence about something this machine lacks, and what to do. Exit status 3.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Missing(pub String);
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl std::error::Error for Missing {}
 
 pub fn missing<T>(sentence: impl Into<String>) -> Result<T> {
     Err(Missing(sentence.into()).into())

@@ -69,15 +69,9 @@ const MISSING: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 /// Why a command ended early without anything being wrong: what is true now, for the person who interrupted it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; {0}")]
 struct Interrupted(String);
-
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "interrupted; {}", self.0)
-    }
-}
-impl std::error::Error for Interrupted {}
 
 fn main() -> ExitCode {
     end_quietly_when_nobody_reads();

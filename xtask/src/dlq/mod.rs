@@ -254,21 +254,14 @@ fn document(answer: Answer) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
+    use crate::cli::read;
     use dlq_inspector::answer::{Digested, Listed};
     use dlq_inspector::request::Counts;
     use domain::command::Refusal;
     use serde_json::{Value, json};
 
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn asked(line: &str) -> Result<Value, clap::Error> {
-        let words = std::iter::once("dlq").chain(line.split_whitespace());
-        Cli::try_parse_from(words).map(|cli| serde_json::to_value(cli.options.command.question()).unwrap())
+        read::<Options>(line).map(|options| serde_json::to_value(options.command.question()).unwrap())
     }
 
     fn changed(counts: Counts) -> Answer {
@@ -300,7 +293,7 @@ mod tests {
     fn common_flags_stand_before_and_behind_the_command() {
         for line in ["dlq --stack s --region r list --json", "dlq list --json --stack s --region r", "dlq --json list --region=r --stack=s"]
         {
-            let options = Cli::try_parse_from(line.split_whitespace()).unwrap().options;
+            let options: Options = read(line.strip_prefix("dlq ").unwrap()).unwrap();
             assert!(
                 options.json && options.target.stack.as_deref() == Some("s") && options.target.region.as_deref() == Some("r"),
                 "{line}"
