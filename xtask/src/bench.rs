@@ -1,5 +1,5 @@
 //! `bench`: what a cold start, an order and a batch cost each function, in time, processor, memory, bytes and AWS calls. Builds
-//! the functions as `sam build` builds them for AWS, then has `bench/` measure them; what that prints is its own.
+//! the functions as `sam build` builds them for AWS, then has `tests/bench/` measure them; what that prints is its own.
 //! It deploys nothing and is no step of `test`: figures differ between machines, and a busy one has none to give.
 
 use crate::build::{architecture_override, tool};

@@ -1,7 +1,7 @@
 //! `cargo xtask breakages`: breaks the code on purpose, one way at a time, and sees that the proof notices, or the test that is
 //! named where the proof cannot see it.
 //!
-//! The list is `shared/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is never
+//! The list is `tests/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is never
 //! touched. It refuses to pass over a breakage whose place it does not find: the list has to keep up with the code.
 
 use crate::machine::{Repository, require_cargo, require_compiler};
@@ -104,7 +104,7 @@ impl Test {
 }
 
 fn list(repository: &Repository) -> Result<Vec<Breakage>> {
-    let path = repository.root.join("shared/proof/breakages.toml");
+    let path = repository.root.join("tests/proof/breakages.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(toml::from_str::<List>(&text)?.breakage)
 }

@@ -1,4 +1,4 @@
-//! `checkov`: what a security review of the template would ask. What stays as it is stands in `tests/checkov.toml`, with its reason;
+//! `checkov`: what a security review of the template would ask. What stays as it is stands in `tests/template/checkov.toml`, with its reason;
 //! anything else that checkov finds fails, and so does a reason that nothing needs any more.
 //! It installs checkov where nothing else is, a hundred packages, and so is no step of `test`.
 
@@ -64,14 +64,14 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<()>
         bail!("checkov ended with {}", output.status);
     }
     let report: Report = serde_json::from_slice(&output.stdout).context("checkov's report cannot be read")?;
-    let path = repository.root.join("tests/checkov.toml");
-    let accepted: Accepted = toml::from_str(&std::fs::read_to_string(&path)?).context("tests/checkov.toml cannot be read")?;
+    let path = repository.root.join("tests/template/checkov.toml");
+    let accepted: Accepted = toml::from_str(&std::fs::read_to_string(&path)?).context("tests/template/checkov.toml cannot be read")?;
     if report.summary.parsing_errors > 0 {
         bail!("checkov cannot read template.yaml");
     }
     let faults = faults(&report.results, &accepted.accepted);
     if !faults.is_empty() {
-        bail!("{}\nChange the template, or say in tests/checkov.toml why it stays so.", faults.join("\n"));
+        bail!("{}\nChange the template, or say in tests/template/checkov.toml why it stays so.", faults.join("\n"));
     }
     for (check, reason) in &accepted.accepted {
         let count = report.results.failed_checks.iter().filter(|finding| finding.check_id == *check).count();

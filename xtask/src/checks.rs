@@ -193,7 +193,7 @@ impl Checks<'_> {
                 sam.args(["validate", "--lint", "--template-file", "template.yaml"]);
                 self.progress.run("sam validate --lint", sam, &log_of(&self.folder(), &step.name()), self.repository).await?;
                 let mut python = build::tool(self.repository, "python");
-                python.args(["-B", "tests/regions.py", "template.yaml"]);
+                python.args(["-B", "tests/template/regions.py", "template.yaml"]);
                 self.shown(step, python).await
             }
             Step::Engine => {
@@ -267,7 +267,7 @@ impl Checks<'_> {
 
     async fn end_to_end(&mut self, step: Step) -> Result<()> {
         let Some(binary) = step.test_binary() else { bail!("{} is no end-to-end step", step.name()) };
-        let expected = tests_ran::in_file(&self.repository.root.join(format!("tests/tests/{binary}.rs")), "")?;
+        let expected = tests_ran::in_file(&self.repository.root.join(format!("tests/end-to-end/tests/{binary}.rs")), "")?;
         self.require_stack().await?;
         // `--workspace`, as the unit tests are built: one package alone gets other features, and everything is built again.
         let mut test = cargo(&self.repository.root, &["test", "--workspace", "--test", binary]);

@@ -274,7 +274,7 @@ fn functions() -> anyhow::Result<Vec<String>> {
 
 /// The regions of which the price table has prices.
 fn price_regions() -> anyhow::Result<Vec<String>> {
-    let table: toml::Table = std::fs::read_to_string(machine::Repository::find()?.root.join("bench/prices.toml"))?.parse()?;
+    let table: toml::Table = std::fs::read_to_string(machine::Repository::find()?.root.join("tests/bench/prices.toml"))?.parse()?;
     Ok(table.keys().cloned().collect())
 }
 

@@ -1,4 +1,4 @@
-//! `cost`: what an order costs on AWS, by a report of `bench` and the prices that lie beside it. `bench/` computes and prints; this
+//! `cost`: what an order costs on AWS, by a report of `bench` and the prices that lie beside it. `tests/bench/` computes and prints; this
 //! only calls it.
 //! It builds no function, measures nothing and asks nobody for a price.
 

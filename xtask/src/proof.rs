@@ -1,4 +1,4 @@
-//! `cargo xtask model` and `cargo xtask simulate`: the programs of `shared/proof`, built by a profile that is fast enough for
+//! `cargo xtask model` and `cargo xtask simulate`: the programs of `tests/proof`, built by a profile that is fast enough for
 //! millions of states and runs. What they print is theirs; this only builds, hands over and hears how it ended.
 
 use crate::cli::Usage;

@@ -12,13 +12,13 @@ use lambda_kit::{
 use mailer::testing::Post;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use simulated_cloud::write::Write;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeSet, HashMap},
     path::Path,
     rc::Rc,
 };
-use testkit::cloud::write::Write;
 
 #[path = "replies.rs"]
 mod replies;

@@ -110,14 +110,12 @@ mod tests {
     use jiff::SignedDuration;
     use lambda_kit::Kind;
     use serde_json::{Value, json};
-    use std::sync::Arc;
-    use testkit::{
-        aws::{Aws, condition_failed, throttled},
-        cloud::{
-            Caller, Invocation, Lots, Weather,
-            dynamodb::{self, Tables},
-        },
+    use simulated_cloud::{
+        Caller, Invocation, Lots, Weather,
+        dynamodb::{self, Tables},
     };
+    use std::sync::Arc;
+    use testkit::aws::{Aws, condition_failed, throttled};
 
     const ID: &str = "e507ff26-6a21-519c-adde-1e19920b0ce2";
     const NOW: &str = "2026-05-05T08:30:04Z";

@@ -5,9 +5,9 @@
 
 use crate::metrics::{Metric, Metrics, OWN, Statistic};
 use anyhow::{Context as _, Result, bail};
-use end_to_end::template::{Resource, Template, items, target};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use template::{Resource, Template, items, target};
 
 /// From the end of a minute until its value is there and the alarm has looked: SQS publishes once a minute
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>), Lambda and

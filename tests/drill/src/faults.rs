@@ -3,8 +3,8 @@
 use crate::cloud::{Answer, Operations, Trouble};
 use anyhow::{Result, bail};
 use bench::aws::Service;
-use end_to_end::template::{Resource, Template, branches, entries, items, statements, target, texts};
 use serde_json::json;
+use template::{Resource, Template, branches, entries, items, statements, target, texts};
 
 /// One way to fail.
 #[derive(Debug, Clone)]

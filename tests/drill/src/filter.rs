@@ -6,8 +6,8 @@
 
 use crate::metrics::{Metric, OWN};
 use anyhow::{Context as _, Result, bail, ensure};
-use end_to_end::template::{Resource, Template, items, target, texts};
 use serde_json::Value;
+use template::{Resource, Template, items, target, texts};
 
 /// A filter of the template.
 #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@
 //! metrics are made of, and refuses to be fast: a message is in flight until it is deleted or its time is over.
 
 use crate::metrics::{Metric, Metrics};
-use end_to_end::template::{Source, target};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
+use template::{Source, target};
 use tokio::time::Instant;
 
 /// A Standard queue's `ApproximateAgeOfOldestMessage` leaves out a message that was received so often: it goes to the back of the
@@ -169,7 +169,7 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::metrics::Statistic;
-    use end_to_end::template::Template;
+    use template::Template;
 
     fn queue(id: &str) -> Queue {
         let template = Template::read().unwrap();

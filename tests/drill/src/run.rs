@@ -17,7 +17,6 @@ use bench::{
     cases::{Case, Sample},
     wiring::{Wiring, table_keys},
 };
-use end_to_end::template::{Resource, Template, entries, target};
 use jiff::SignedDuration;
 use lambda_kit::{Ambient as _, Real, telemetry};
 use serde_json::{Value, json};
@@ -27,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use template::{Resource, Template, entries, target};
 use tokio::time::{Instant, sleep_until};
 use tracing::{Level, instrument::WithSubscriber as _};
 use tracing_subscriber::fmt::MakeWriter;

@@ -9,7 +9,6 @@ use drill::{
     run::{End, Run, Subject, Twist, Work, beside},
     table::{Row, Told, markdown, rows, told},
 };
-use end_to_end::template::{Template, workspace_root};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
@@ -19,6 +18,7 @@ use std::{
     },
     thread,
 };
+use template::{Template, workspace_root};
 
 const fn work(function: &'static str, before: &'static [&'static str], sample: &'static str) -> Work {
     Work { function, before, sample, twist: Twist::None }
@@ -109,7 +109,7 @@ fn play(jobs: &[Job<'_>], template: &Template) -> Vec<Run> {
     })
 }
 
-fn runs_of(template: &Template, of: impl Fn(&end_to_end::template::Resource<'_>) -> Vec<Fault>) -> Vec<Run> {
+fn runs_of(template: &Template, of: impl Fn(&template::Resource<'_>) -> Vec<Fault>) -> Vec<Run> {
     let wirings = Wirings::read("https://api.stripe.com".to_owned()).unwrap();
     let functions: Vec<_> = template.functions().collect();
     let names: Vec<_> = functions.iter().map(|it| it.body["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap()).collect();

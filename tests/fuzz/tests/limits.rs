@@ -15,10 +15,10 @@ use email_inbound::{
     quote::{Ours, own_text},
     wish::asks_to_cancel,
 };
-use end_to_end::template::Template;
 use fastrand::Rng;
 use lambda_kit::http::{BODY_BYTES_MAX, PROBLEM_BYTES_MAX, Response};
 use peak_alloc::PeakAlloc;
+use template::Template;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;

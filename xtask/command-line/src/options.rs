@@ -90,10 +90,10 @@ pub struct Cost {
     /// Orders in a month
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=ORDERS_PER_MONTH_MAX))]
     pub orders_per_month: u64,
-    /// Whose prices; bench/prices.toml says for which regions there are any
+    /// Whose prices; tests/bench/prices.toml says for which regions there are any
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     pub region: String,
-    /// The figures: what `cargo xtask bench --json FILE` wrote [default: bench/reference/5-ms.json]
+    /// The figures: what `cargo xtask bench --json FILE` wrote [default: tests/bench/reference/5-ms.json]
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// How many of a thousand invocations are taken for cold starts, whose init is billed too

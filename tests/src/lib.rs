@@ -1,8 +1,0 @@
-//! What the end-to-end tests share: the deployment's template, read before anything is deployed, an ear at a topic, a mail that
-//! comes in, events and dead letters.
-
-pub mod dead_letters;
-pub mod ear;
-pub mod events;
-pub mod inbound;
-pub mod template;

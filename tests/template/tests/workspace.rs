@@ -1,0 +1,79 @@
+//! Which crate may depend on which: what runs on AWS never depends on what verifies it.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+use template::workspace_root;
+use toml::Table;
+
+/// The rooms, from the one that everything may use to the one that nothing uses.
+const ROOMS: [&str; 4] = ["shared", "functions", "tests", "xtask"];
+
+/// A crate: the folder that it is in, seen from the root, and its manifest.
+struct Crate {
+    folder: PathBuf,
+    manifest: Table,
+}
+
+impl Crate {
+    fn room(&self) -> &str {
+        self.folder.iter().next().unwrap().to_str().unwrap()
+    }
+
+    /// The names of the crates that a section of the manifest names.
+    fn named_in(&self, section: &str) -> Vec<&str> {
+        self.manifest.get(section).and_then(|it| it.as_table()).map_or_else(Vec::new, |it| it.keys().map(String::as_str).collect())
+    }
+}
+
+/// Every crate of the workspace by its name, as the folders have them.
+fn crates() -> BTreeMap<String, Crate> {
+    let root = workspace_root();
+    let mut folders: Vec<_> = ROOMS.iter().map(|room| root.join(room)).collect();
+    let mut found = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        folders.extend(fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
+        let Ok(text) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
+        let manifest: Table = text.parse().unwrap();
+        let name = manifest["package"]["name"].as_str().unwrap().to_owned();
+        let folder = folder.strip_prefix(&root).unwrap().to_owned();
+        found.insert(name, Crate { folder, manifest });
+    }
+    found
+}
+
+/// What the sections of a crate's manifest name, and lies in a room that the crate's own may not use.
+fn forbidden(all: &BTreeMap<String, Crate>, of: &str, sections: &[&str], rooms: &[&str]) -> Vec<String> {
+    let names = sections.iter().flat_map(|section| all[of].named_in(section));
+    let theirs = names.filter_map(|name| all.get(name).map(|it| (name, it.room())));
+    theirs.filter(|(_, room)| rooms.contains(room)).map(|(name, room)| format!("{of} depends on {name}, which is in {room}/")).collect()
+}
+
+#[test]
+fn what_runs_on_aws_depends_on_nothing_that_verifies_it() {
+    let all = crates();
+    assert!(ROOMS.iter().all(|room| all.values().any(|it| it.room() == *room)), "a room is empty: the test reads another tree");
+    let production = all.iter().filter(|(_, it)| ["shared", "functions"].contains(&it.room()));
+    let sections = ["dependencies", "build-dependencies"];
+    let faults: Vec<_> = production.flat_map(|(name, _)| forbidden(&all, name, &sections, &["tests", "xtask"])).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Their tests neither: a function can then be changed without building every crate under `shared/` again.
+#[test]
+fn nothing_shared_depends_on_a_function() {
+    let all = crates();
+    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
+    let shared = all.iter().filter(|(_, it)| it.room() == "shared");
+    let faults: Vec<_> = shared.flat_map(|(name, _)| forbidden(&all, name, &sections, &["functions"])).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The commands are compiled first on a fresh clone, and say how tests went: no test needs them.
+#[test]
+fn no_test_depends_on_the_commands() {
+    let all = crates();
+    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
+    let tests = all.iter().filter(|(_, it)| it.room() == "tests");
+    let faults: Vec<_> = tests.flat_map(|(name, _)| forbidden(&all, name, &sections, &["xtask"])).collect();
+    let options = |fault: &String| fault.contains("depends on command-line,");
+    assert!(faults.iter().all(options), "{}", faults.join("\n"));
+}
