@@ -1,6 +1,13 @@
-//! Which crate may depend on which: what runs on AWS never depends on what verifies it.
+//! Which crate may depend on which: what runs on AWS never depends on what verifies it, and what one function is compiled with serves
+//! all others.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    process::Command,
+};
 use template::workspace_root;
 use toml::Table;
 
@@ -76,4 +83,56 @@ fn no_test_depends_on_the_commands() {
     let faults: Vec<_> = tests.flat_map(|(name, _)| forbidden(&all, name, &sections, &["xtask"])).collect();
     let options = |fault: &String| fault.contains("depends on command-line,");
     assert!(faults.iter().all(options), "{}", faults.join("\n"));
+}
+
+/// What cargo knows of the workspace and of all that it depends on, on the platform of this machine.
+fn metadata() -> Value {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace_root()).args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", PLATFORM]);
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The platform that the functions are deployed on; cargo reads which dependencies it has, and compiles nothing for it.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
+/// Every package that is linked into `root`, by cargo's ids.
+fn linked_into<'a>(root: &'a str, nodes: &BTreeMap<&'a str, &'a Value>) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut todo = vec![root];
+    while let Some(id) = todo.pop() {
+        if found.insert(id) {
+            let runs = |dependency: &&Value| dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+            todo.extend(nodes[id]["deps"].as_array().unwrap().iter().filter(runs).map(|it| it["pkg"].as_str().unwrap()));
+        }
+    }
+    found
+}
+
+/// `sam build` builds one function after the other. Whether a dependency is compiled to bitcode alone, for link-time optimization, or
+/// to machine code too, cargo decides by what depends on it: a C library in one function has its dependencies compiled twice.
+/// <https://doc.rust-lang.org/cargo/reference/profiles.html#lto>
+#[test]
+fn what_is_built_for_one_function_serves_every_other() {
+    let metadata = metadata();
+    let list = |of: &'_ str| -> Vec<&Value> { metadata.pointer(of).unwrap().as_array().unwrap().iter().collect() };
+    let nodes: BTreeMap<_, _> = list("/resolve/nodes").into_iter().map(|node| (node["id"].as_str().unwrap(), node)).collect();
+    let is_c_library = |package: &&&Value| {
+        let kinds = package["targets"].as_array().unwrap().iter().flat_map(|target| target["crate_types"].as_array().unwrap());
+        kinds.filter_map(Value::as_str).any(|kind| ["cdylib", "staticlib", "dylib"].contains(&kind))
+    };
+    let packages = list("/packages");
+    let functions = packages.iter().filter(|it| it["manifest_path"].as_str().unwrap().contains("/functions/"));
+    let linked: BTreeMap<_, _> =
+        functions.map(|it| (it["name"].as_str().unwrap(), linked_into(it["id"].as_str().unwrap(), &nodes))).collect();
+    assert!(linked.len() > 1, "cargo names no functions");
+    for library in packages.iter().filter(is_c_library) {
+        let lack: Vec<_> = linked.iter().filter(|(_, has)| !has.contains(library["id"].as_str().unwrap())).map(|(name, _)| *name).collect();
+        assert!(
+            lack.is_empty() || lack.len() == linked.len(),
+            "{} is a C library that these lack, so `sam build` compiles their dependencies again: {lack:?}. Add it to shared/lambda-kit.",
+            library["name"]
+        );
+    }
 }
