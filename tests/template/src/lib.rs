@@ -5,6 +5,7 @@
 //! a rule that meets `Fn::If` judges both branches.
 
 pub mod access;
+pub mod limits;
 pub mod operations;
 pub mod queues;
 
@@ -77,6 +78,8 @@ pub const RULES: &[Rule] = &[
     operations::to_look_and_to_change_are_two_permissions,
     operations::alarms_reach_the_operators,
     operations::outputs_name_what_others_need,
+    limits::the_stack_fits_cloudformation,
+    limits::the_policies_of_a_role_fit_iam,
 ];
 
 /// The root of the workspace.

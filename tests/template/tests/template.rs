@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 use template::{
-    Complaints, RULES, Resource, Source, Template, access, branches, operations, queues,
+    Complaints, RULES, Resource, Source, Template, access, branches, limits, operations, queues,
     queues::{Use, use_of},
     workspace_root,
 };
@@ -880,6 +880,21 @@ fn a_resource_that_commands_and_tests_cannot_find_is_refused() -> Result<()> {
     let rule = operations::outputs_name_what_others_need;
     complains(rule, &without("/Outputs/PaymentQueueUrl")?, "PaymentQueueUrl")?;
     complains(rule, &with("/Outputs/OrdersTableName/Value", json!({ "Ref": "StockTable" }))?, "OrdersTableName")
+}
+
+#[test]
+fn a_stack_or_a_role_that_outgrows_its_limit_is_refused() -> Result<()> {
+    let template = Template::read()?;
+    let mut grown = template.clone();
+    for number in 0..limits::RESOURCES_MAX {
+        grown = grown.with(&format!("Queue{number}"), json!({ "Type": "AWS::SQS::Queue" }))?;
+    }
+    complains(limits::the_stack_fits_cloudformation, &grown, "resources once SAM has transformed it")?;
+    let unknown = template.with("/Resources/PaymentFunction/Properties/Events/Odd", json!({ "Type": "MQ" }))?;
+    complains(limits::the_stack_fits_cloudformation, &unknown, "PaymentFunction: limits.rs does not know")?;
+    let statement = json!({ "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "x".repeat(limits::POLICIES_MAX) });
+    let long = with("PaymentRole/Policies/0/PolicyDocument/Statement/-", statement)?;
+    complains(limits::the_policies_of_a_role_fit_iam, &long, "PaymentRole: its policies have up to")
 }
 
 // ── Beside the template ─────────────────────────────────────────────────────────────────────────────────────────────
