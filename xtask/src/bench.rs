@@ -2,12 +2,12 @@
 //! the functions as `sam build` builds them for AWS, then has `tests/bench/` measure them; what that prints is its own.
 //! It deploys nothing and is no step of `test`: figures differ between machines, and a busy one has none to give.
 
-use crate::build::{architecture_override, tool};
-use crate::machine::Repository;
-use crate::processes::{Group, arguments, program};
-use crate::progress::{Progress, log_of};
-use crate::setup;
 use anyhow::{Result, bail};
+use console::build::{architecture_override, tool};
+use console::machine::Repository;
+use console::processes::{Group, arguments, program};
+use console::progress::{Progress, log_of};
+use console::setup;
 use std::path::PathBuf;
 
 /// The binary that is measured beside the functions.

@@ -4,10 +4,10 @@
 //! The list is `tests/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is never
 //! touched. It refuses to pass over a breakage whose place it does not find: the list has to keep up with the code.
 
-use crate::machine::{Repository, require_cargo, require_compiler};
-use crate::processes::cargo;
-use crate::progress::{behind, bold, dim, green, lines, red, shown};
 use anyhow::{Context, Result, bail, ensure};
+use console::machine::{Repository, require_cargo, require_compiler};
+use console::processes::cargo;
+use console::progress::{behind, bold, dim, green, lines, red, shown};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,15 +1,16 @@
 //! `catalogue`: the products that can be ordered and their prices, here or on AWS; and here, a new one or another price.
 
-use crate::cli::Usage;
 use crate::deployed::Target;
-use crate::machine::Repository;
-use crate::progress::{bold, dim};
-use crate::seed::{CatalogueItem, sellable};
+use crate::rows;
 use crate::story::money;
-use crate::{rows, state};
 use anyhow::Result;
 use clap::Args;
 use command_line::screen::{Layout, table, width};
+use console::machine::Repository;
+use console::progress::{bold, dim};
+use console::seed::{CatalogueItem, sellable};
+use console::state;
+use console::usage::Usage;
 use dlq_inspector::nearest::did_you_mean;
 use domain::money::AMOUNT_MINOR_MAX;
 use domain::{Currency, Sku};

@@ -2,11 +2,11 @@
 //! anything else that checkov finds fails, and so does a reason that nothing needs any more.
 //! It installs checkov where nothing else is, a hundred packages, and so is no step of `test`.
 
-use crate::build;
-use crate::machine::Repository;
-use crate::progress::{Progress, dim, lines};
-use crate::setup;
 use anyhow::{Context as _, Result, bail};
+use console::build;
+use console::machine::Repository;
+use console::progress::{Progress, dim, lines};
+use console::setup;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;

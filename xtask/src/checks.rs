@@ -2,16 +2,17 @@
 //! It stops at the first failure and says how to run that step alone. It leaves a stack of `up` in peace: the end-to-end steps
 //! get a fresh one on free ports, which ends with them.
 
-use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
-use crate::processes::{Group, SANDBOX_CALLS_PER_SECOND, Services, Start, cargo};
-use crate::progress::{Progress, behind, bold, dim, lines, log_of, red, shown};
 use crate::schemathesis;
 use crate::smoke;
-use crate::stack;
 use crate::tests_ran;
-use crate::{build, fuzz, sam_local, setup};
+use crate::{fuzz, sam_local};
 use anyhow::{Result, bail, ensure};
 use command_line::screen::{width, wrapped};
+use console::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
+use console::processes::{Group, SANDBOX_CALLS_PER_SECOND, Services, Start, cargo};
+use console::progress::{Progress, behind, bold, dim, lines, log_of, red, shown};
+use console::stack;
+use console::{build, setup};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testkit::stack::State;

@@ -2,14 +2,14 @@
 //! Names and ranges are clap's to check, so that wrong usage ends with status 2 before anything is started.
 
 use crate::{
-    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, machine, mutants, operator, order, sam_env, schemathesis, show,
-    signup, smoke, stock,
+    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, mutants, operator, order, sam_env, schemathesis, show, signup,
+    smoke, stock,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use command_line::options;
-use command_line::screen::{USUAL_WIDTH, sentences, width, wrapped};
-use std::io::Write as _;
+use command_line::screen::{USUAL_WIDTH, width, wrapped};
+use console::{machine, usage};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -184,35 +184,10 @@ pub struct Up {
     pub watch: bool,
 }
 
-/// Wrong usage that only the checkout or the stack can tell. Exit status 2, as clap's own.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
-
 /// What was typed; or the status after help was printed, or what is wrong with it.
 pub fn parse() -> Result<Cli, ExitCode> {
-    let width = width(&std::io::stdout()).unwrap_or(USUAL_WIDTH);
-    let parsed = command(width).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| {
-        if error.use_stderr() {
-            complain(&error.render());
-        } else if let Err(unread) = error.print().or_else(when_nobody_reads) {
-            complain(&unread);
-        }
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-    })
-}
-
-/// `cargo xtask --help | head` closes the pipe: enough was read.
-fn when_nobody_reads(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
-}
-
-/// Prints an error of clap's to standard error, which it would print wider than the terminal.
-fn complain(error: &impl std::fmt::Display) {
-    let text = sentences(error.to_string().trim_end(), "", width(&std::io::stderr()));
-    // Where nobody can be told there is nothing left to do.
-    drop(writeln!(std::io::stderr(), "{text}"));
+    let matches = usage::parse(command(width(&std::io::stdout()).unwrap_or(USUAL_WIDTH)))?;
+    Cli::from_arg_matches(&matches).map_err(|error| usage::told(&error))
 }
 
 /// Clap's definition of all of it, with help for a terminal of `width` columns.

@@ -2,9 +2,9 @@
 //! only calls it.
 //! It builds no function, measures nothing and asks nobody for a price.
 
-use crate::machine::Repository;
-use crate::processes::{Group, arguments, program};
 use anyhow::{Result, bail};
+use console::machine::Repository;
+use console::processes::{Group, arguments, program};
 
 pub async fn run(repository: &Repository) -> Result<()> {
     // The bench's own profile: what it has compiled is used again.

@@ -3,16 +3,17 @@
 //! the inbox say. Then the first order comes once more, alone, and its AWS calls are counted.
 //! A stack that `up` left running is used and left running; otherwise everything started here is stopped here.
 
-use crate::machine::{Repository, require_free_port};
-use crate::processes::{SANDBOX_CALLS_PER_SECOND, Start, provider_port};
-use crate::progress::{Progress, bold, dim, green, red, shown};
-use crate::seed::{self, CatalogueItem};
-use crate::stack;
-use crate::state;
 use crate::story::{self, CURRENCY, Expected, Seen, Teller, basket, judge, money, money_of_provider};
-use crate::{Tidies, build, deploy, setup, unless_interrupted};
 use anyhow::{Result, bail};
 use command_line::screen::{Layout, columns, command, sentences, table, width, wrapped};
+use console::interruption::{Tidies, unless_interrupted};
+use console::machine::{Repository, require_free_port};
+use console::processes::{SANDBOX_CALLS_PER_SECOND, Start, provider_port};
+use console::progress::{Progress, bold, dim, green, red, shown};
+use console::seed::{self, CatalogueItem};
+use console::stack;
+use console::state;
+use console::{build, deploy, setup};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use testkit::calls::{Calls, Kind, Made};

@@ -2,11 +2,11 @@
 //! finds the function of a stack on AWS and signs with the caller's own credentials, whatever kind they are.
 //! It takes no credentials of its own anywhere, and hands on none but what is in the environment.
 
-use crate::cli::Usage;
-use crate::machine::{Repository, answers, missing};
-use crate::state;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use console::machine::{Repository, answers, missing};
+use console::state;
+use console::usage::Usage;
 use domain::command::Power;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

@@ -3,8 +3,8 @@
 //! It cannot start the container: it only holds its files against what they have to agree with.
 
 use crate::cli::DEFAULT_PORT;
-use crate::machine::Repository;
-use crate::processes::provider_port;
+use console::machine::Repository;
+use console::processes::provider_port;
 use serde_json::{Value, json};
 
 /// What is called where `cargo xtask demo` runs and where the README says so, and the Debian package that brings it.

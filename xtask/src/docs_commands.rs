@@ -7,8 +7,8 @@
 //! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html>, on precedence).
 
 use crate::cli;
-use crate::machine::Repository;
 use command_line::screen::USUAL_WIDTH;
+use console::machine::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -205,7 +205,7 @@ def flags(path):
 known = {path: flags(path) for path in json.loads(sys.argv[1])}
 print(json.dumps({path: flags for path, flags in known.items() if flags is not None}))
 ";
-    let mut python = crate::build::tool(repository, "python").into_std();
+    let mut python = console::build::tool(repository, "python").into_std();
     python.args(["-c", PROGRAM]).arg(serde_json::json!(paths).to_string());
     let output = python.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

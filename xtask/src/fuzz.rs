@@ -2,11 +2,11 @@
 //! is a pass of LLVM's own (`tests/fuzz/instrument.sh`); only this workspace's packages are built again for it.
 //! What it finds stays under `target/`: only `--keep` changes the committed corpus.
 
-use crate::machine::{Repository, answers, missing, require_cargo};
-use crate::processes::{Group, cargo};
-use crate::progress::{Progress, log_of};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use console::machine::{Repository, answers, missing, require_cargo};
+use console::processes::{Group, cargo};
+use console::progress::{Progress, log_of};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::fs::File;

@@ -2,12 +2,12 @@
 //! A mail is named by the beginning of its id, which means the same mail whatever else has gone out, and however it was listed.
 
 use crate::deployed::now;
-use crate::machine::{Repository, answers};
-use crate::progress::{bold, dim, lines};
-use crate::state;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use command_line::screen::{Layout, table, width, wrapped};
+use console::machine::{Repository, answers};
+use console::progress::{bold, dim, lines};
+use console::state;
 use dlq_inspector::nearest::did_you_mean;
 use jiff::Timestamp;
 use std::collections::BTreeSet;

@@ -1,12 +1,13 @@
 //! `logs`: what the deployed functions logged, of one of them or of all by time: readable on a terminal, line by line as it was logged
 //! in a pipe. What Lambda itself says of each invocation is left out unless it is asked for.
 
-use crate::machine::{Repository, logical_id};
-use crate::progress::{bold, dim, red};
-use crate::{cli, state};
+use crate::cli;
 use anyhow::Result;
 use clap::Args;
 use command_line::screen::{width, wrapped};
+use console::machine::{Repository, logical_id};
+use console::progress::{bold, dim, red};
+use console::state;
 use domain::OrderId;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

@@ -3,10 +3,10 @@
 //! left out and why, stands in `.cargo/mutants.toml`.
 //! It works on a copy, takes half an hour, and so is no step of `test`.
 
-use crate::machine::{Repository, require_cargo, require_compiler};
-use crate::processes::{Group, cargo};
-use crate::progress::{Progress, log_of};
 use anyhow::{Result, bail};
+use console::machine::{Repository, require_cargo, require_compiler};
+use console::processes::{Group, cargo};
+use console::progress::{Progress, log_of};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -3,11 +3,11 @@
 //! It touches neither table nor topic itself: a person who may not invoke the operator gets nowhere by it.
 
 use crate::deployed::{Deployed, Target, by, now, print};
-use crate::machine::Repository;
-use crate::progress::{bold, dim};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use command_line::screen::{Layout, command, sentences, table, width, wrapped};
+use console::machine::Repository;
+use console::progress::{bold, dim};
 use dlq_inspector::table::to_the_second;
 use domain::{OrderId, Timestamp, command::Nothing, uncollected::Uncollected as Payment};
 use operator::answer::{Answer, Listed, Nudged, Settled};

@@ -1,12 +1,14 @@
 //! `order`: places one order at the running stack, from a file or from flags, and follows it to its end.
 
-use crate::machine::Repository;
-use crate::progress::bold;
-use crate::state;
 use crate::story::{self, Seen, Teller, basket, money, money_of_provider, ordered};
-use crate::{catalogue, demo, seed, unless_interrupted};
+use crate::{catalogue, demo};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use console::interruption::unless_interrupted;
+use console::machine::Repository;
+use console::progress::bold;
+use console::seed;
+use console::state;
 use domain::Currency;
 use domain::line::QUANTITY_MAX;
 use serde_json::Value;

@@ -1,10 +1,10 @@
 //! `cargo xtask model` and `cargo xtask simulate`: the programs of `tests/proof`, built by a profile that is fast enough for
 //! millions of states and runs. What they print is theirs; this only builds, hands over and hears how it ended.
 
-use crate::cli::Usage;
-use crate::machine::{Repository, require_cargo, require_compiler};
-use crate::processes::{Group, arguments, program};
 use anyhow::{Result, bail};
+use console::machine::{Repository, require_cargo, require_compiler};
+use console::processes::{Group, arguments, program};
+use console::usage::Usage;
 
 /// Runs `name`, whose exit status 1 means that a promise was broken.
 pub async fn run(repository: &Repository, name: &str) -> Result<()> {

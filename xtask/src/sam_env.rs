@@ -7,13 +7,13 @@
 //! And because the engine listens on the loopback interface alone, which a container does not share, it opens a [`Door`]: the
 //! address by which containers reach this machine, and no other network does.
 
-use crate::build;
-use crate::machine::{Repository, logical_id, missing};
-use crate::progress::{bold, lines};
-use crate::state;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use command_line::screen::{self, width};
+use console::build;
+use console::machine::{Repository, logical_id, missing};
+use console::progress::{bold, lines};
+use console::state::{self, port_of};
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -106,10 +106,6 @@ impl Door {
             });
         }
     }
-}
-
-pub fn port_of(state: &State) -> Result<u16> {
-    state.endpoint_url.rsplit(':').next().and_then(|port| port.parse().ok()).context("the state file names no port")
 }
 
 fn endpoint(host: IpAddr, port: u16) -> String {

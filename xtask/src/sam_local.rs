@@ -4,12 +4,13 @@
 //! It needs containers. So it takes a program, named by `SAM_LOCAL_WRAPPER`, that runs the command it is given where they can start
 //! (with the engine's port in `EMULATOR_PORT`). Without one the step says so and is skipped.
 
-use crate::build::{self, tool};
-use crate::machine::{Repository, free_ports, logical_id, this_program};
-use crate::processes::Group;
-use crate::progress::{green, red};
-use crate::sam_env::{Door, Files, port_of};
+use crate::sam_env::{Door, Files};
 use anyhow::{Context, Result, bail, ensure};
+use console::build::{self, tool};
+use console::machine::{Repository, free_ports, logical_id, this_program};
+use console::processes::Group;
+use console::progress::{green, red};
+use console::state::port_of;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

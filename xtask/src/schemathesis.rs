@@ -3,13 +3,13 @@
 //! is not. What the description cannot say, `tests/schemathesis/hooks.py` does.
 //! A step of `test` does the same in a minute at most, with the same cases each time.
 
-use crate::build;
-use crate::machine::Repository;
-use crate::processes::Group;
-use crate::progress::Progress;
-use crate::{setup, state};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use console::build;
+use console::machine::Repository;
+use console::processes::Group;
+use console::progress::Progress;
+use console::{setup, state};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,14 +1,14 @@
 //! `show`: one order of the stack that runs here, as the customer sees it, with what the payment provider's book and the inbox say.
 
 use crate::inbox;
-use crate::machine::Repository;
-use crate::progress::{bold, dim};
-use crate::seed;
-use crate::state;
 use crate::story::{self, Seen, basket, money, money_of_provider};
 use anyhow::{Result, bail};
 use clap::Args;
 use command_line::screen::{Layout, columns, table, width, wrapped};
+use console::machine::Repository;
+use console::progress::{bold, dim};
+use console::seed;
+use console::state;
 use domain::OrderId;
 use jiff::Timestamp;
 use serde_json::Value;

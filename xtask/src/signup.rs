@@ -1,12 +1,13 @@
 //! `signup`: signs a customer up at the stack that runs here, as the form of a shop does; or lists who has signed up there.
 //! Names and addresses of customers are for this machine alone: it asks no stack on AWS.
 
-use crate::machine::Repository;
-use crate::progress::{bold, dim};
-use crate::{state, story};
+use crate::story;
 use anyhow::{Result, bail};
 use clap::Args;
 use command_line::screen::{Layout, table, width};
+use console::machine::Repository;
+use console::progress::{bold, dim};
+use console::state;
 use serde_json::{Value, json};
 use testkit::engine::request;
 use testkit::stack::Stack;

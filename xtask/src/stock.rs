@@ -2,12 +2,13 @@
 //! has reserved is no longer available, and comes back by itself if the order is cancelled.
 
 use crate::deployed::Target;
-use crate::machine::Repository;
-use crate::progress::{bold, dim};
-use crate::{catalogue, rows, state};
+use crate::{catalogue, rows};
 use anyhow::Result;
 use clap::Args;
 use command_line::screen::{Layout, table, width};
+use console::machine::Repository;
+use console::progress::{bold, dim};
+use console::state;
 use domain::Sku;
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
 //! One order's story: placed over HTTP, followed by its own timeline, and judged by how it ended.
 //! It sees what a customer sees, `GET /orders/{order_id}`, and looks into no table.
 
-use crate::progress::{dim, nth_colour};
-use crate::seed::CatalogueItem;
 use anyhow::{Context, Result, bail};
 use command_line::screen::{columns, width, wrapped};
+use console::progress::{dim, nth_colour};
+use console::seed::CatalogueItem;
 use domain::{Currency, Money, charge};
 use jiff::Timestamp;
 use serde_json::Value;

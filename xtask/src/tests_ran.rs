@@ -2,8 +2,8 @@
 //!
 //! `checks.rs` runs its tests through it. It refuses to believe a program's end alone.
 
-use crate::processes::Group;
 use anyhow::{Context, Result};
+use console::processes::Group;
 use std::fs;
 use std::io::Write;
 use std::path::Path;

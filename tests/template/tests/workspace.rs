@@ -85,6 +85,20 @@ fn no_test_depends_on_the_commands() {
     assert!(faults.iter().all(options), "{}", faults.join("\n"));
 }
 
+/// The commands are a list over libraries: these stay usable without the list, and none of them knows a command.
+#[test]
+fn no_library_of_the_commands_depends_on_their_list() {
+    let all = crates();
+    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
+    let libraries: Vec<_> = all.iter().filter(|(name, it)| it.room() == "xtask" && *name != "xtask").collect();
+    assert!(libraries.iter().any(|(name, _)| *name == "console"), "the test reads another tree");
+    let users: Vec<_> = libraries.iter().filter(|(_, it)| sections.iter().any(|of| it.named_in(of).contains(&"xtask"))).collect();
+    assert!(users.is_empty(), "{:?}", users.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    let below = ["xtask", "operate"];
+    let console = sections.iter().flat_map(|of| all["console"].named_in(of)).filter(|name| below.contains(name)).count();
+    assert_eq!(console, 0, "console knows a command");
+}
+
 /// What cargo knows of the workspace and of all that it depends on, on the platform of this machine.
 fn metadata() -> Value {
     let mut cargo = Command::new(env!("CARGO"));
@@ -123,7 +137,8 @@ fn what_is_built_for_one_function_serves_every_other() {
         kinds.filter_map(Value::as_str).any(|kind| ["cdylib", "staticlib", "dylib"].contains(&kind))
     };
     let packages = list("/packages");
-    let functions = packages.iter().filter(|it| it["manifest_path"].as_str().unwrap().contains("/functions/"));
+    let folder = workspace_root().canonicalize().unwrap().join("functions");
+    let functions = packages.iter().filter(|it| PathBuf::from(it["manifest_path"].as_str().unwrap()).starts_with(&folder));
     let linked: BTreeMap<_, _> =
         functions.map(|it| (it["name"].as_str().unwrap(), linked_into(it["id"].as_str().unwrap(), &nodes))).collect();
     assert!(linked.len() > 1, "cargo names no functions");

@@ -8,11 +8,11 @@ pub mod plan;
 mod settle;
 pub mod verdict;
 
-use crate::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
-use crate::processes::{SANDBOX_CALLS_PER_SECOND, Start};
-use crate::progress::{Progress, behind, bold, dim, green, red, shown};
-use crate::{build, setup, stack};
 use anyhow::{Result, bail};
+use console::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
+use console::processes::{SANDBOX_CALLS_PER_SECOND, Start};
+use console::progress::{Progress, behind, bold, dim, green, red, shown};
+use console::{build, setup, stack};
 use plan::Plan;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! What is said while the inspector works, on standard error: how far it is, what it noted, and, if it ends early, what was done.
 //! On a terminal one line that is rewritten; in a pipe or in CI plain lines at intervals.
 
-use crate::progress::{self, PIPE_TICK, TERMINAL_TICK, under_way};
 use anyhow::Result;
 use command_line::screen::{USUAL_WIDTH, width};
+use console::progress::{self, PIPE_TICK, TERMINAL_TICK, under_way};
 use dlq_inspector::answer::Answer;
 use dlq_inspector::request::{Command, Counts};
 use std::collections::HashSet;
@@ -160,7 +160,7 @@ impl Meanwhile {
 
     /// An error after something was done says what that was.
     pub fn with_what_was_done(&self, error: anyhow::Error) -> anyhow::Error {
-        match self.done().filter(|_| !error.is::<crate::Interrupted>()) {
+        match self.done().filter(|_| !error.is::<console::interruption::Interrupted>()) {
             Some(done) => error.context(format!("answered so far: {done}; then")),
             None => error,
         }

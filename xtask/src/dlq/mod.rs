@@ -7,12 +7,12 @@ mod meanwhile;
 mod shown;
 
 use crate::deployed::{Deployed, Target, by, now, print};
-use crate::machine::Repository;
-use crate::{Interrupted, interrupted};
 use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use command_line::screen::width;
+use console::interruption::{Interrupted, interrupted};
+use console::machine::Repository;
 use dlq_inspector::answer::{Answer, Changed};
 use dlq_inspector::request::{self, Cursor, Request};
 use domain::command::Nothing;

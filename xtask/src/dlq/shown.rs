@@ -3,8 +3,8 @@
 //! Tables are aligned first and coloured after, line by line, so that a colour never moves a column. It trusts no text that came
 //! out of a queue: control characters would be the terminal's.
 
-use crate::progress::{bold, dim, red};
 use command_line::screen::{self, Layout, command, sentences, wrapped};
+use console::progress::{bold, dim, red};
 use dlq_inspector::answer::{Answer, Changed, Digested, Explained, Listed, MASK, Peeked};
 use dlq_inspector::request::Command;
 use dlq_inspector::table::{Group, aligned, to_the_second};

@@ -1,8 +1,8 @@
 //! How deep the queues on an order's way are, four times a second, and what follows from it for each: its peak, when it was empty
 //! again, and how fast it drained. It reads counts alone: no message, and no queue that waits for the clock or for people.
 
-use crate::machine::logical_id;
 use anyhow::Result;
+use console::machine::logical_id;
 use serde_json::json;
 use std::cell::{Cell, Ref, RefCell};
 use std::time::{Duration, Instant};

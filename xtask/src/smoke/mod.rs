@@ -16,15 +16,15 @@ pub mod proven;
 mod template;
 
 use crate::deployed::Target;
-use crate::machine::Repository;
-use crate::progress::{bold, dim, green, red};
-use crate::state;
 use anyhow::{Result, bail};
 use aws::Aws;
 use before::Change;
 use checks::{CHECKS, Check, Outcome};
 use clap::Args;
 use command_line::screen::{command, width, wrapped};
+use console::machine::Repository;
+use console::progress::{bold, dim, green, red};
+use console::state;
 use found::Found;
 use std::process::ExitCode;
 use std::time::Duration;

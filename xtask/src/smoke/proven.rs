@@ -6,9 +6,9 @@
 use super::aws::Aws;
 use super::checks::Outcome;
 use super::{found, look_here, order, print_all, text};
-use crate::machine::Repository;
-use crate::progress::green;
 use anyhow::{Context as _, Result, bail, ensure};
+use console::machine::Repository;
+use console::progress::green;
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::engine::{Engine, element};

@@ -12,12 +12,14 @@ use std::process::{Command, Stdio};
 #[error("{0}")]
 pub struct Missing(pub String);
 
+/// The error of something that this machine lacks.
 pub fn missing<T>(sentence: impl Into<String>) -> Result<T> {
     Err(Missing(sentence.into()).into())
 }
 
 /// Where things lie.
 pub struct Repository {
+    /// The top folder of the checkout.
     pub root: PathBuf,
 }
 
@@ -49,6 +51,7 @@ impl Repository {
     pub fn local(&self) -> PathBuf {
         self.root.join("target/local")
     }
+    /// The virtual environment of the tools.
     pub fn venv(&self) -> PathBuf {
         self.local().join("venv")
     }
@@ -100,6 +103,7 @@ pub fn this_program() -> PathBuf {
     format!("/proc/{}/exe", std::process::id()).into()
 }
 
+/// Refuses in a sentence where there is no C compiler.
 pub fn require_compiler() -> Result<()> {
     if answers("cc", "--version") || answers("gcc", "--version") || answers("clang", "--version") {
         return Ok(());
@@ -110,6 +114,7 @@ pub fn require_compiler() -> Result<()> {
     )
 }
 
+/// Refuses in a sentence where there is no cargo.
 pub fn require_cargo() -> Result<()> {
     if answers("cargo", "--version") {
         return Ok(());
@@ -265,7 +270,7 @@ mod tests {
     #[test]
     fn this_process_has_a_command_line_and_a_free_pid_has_none() {
         if cfg!(target_os = "linux") {
-            assert!(command_line(std::process::id()).unwrap().contains("xtask"));
+            assert!(command_line(std::process::id()).unwrap().contains("console"));
             assert_eq!(command_line(u32::MAX), None);
         }
     }

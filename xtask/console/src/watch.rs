@@ -1,9 +1,10 @@
 //! `up --watch`: after every edit of what the functions are made of, builds and deploys what changed. It looks at the files' times, which
 //! works on every file system that cargo works on. It refuses to stop for a build that fails: the next edit may be the one that helps.
 
+use crate::interruption::interrupted;
 use crate::machine::Repository;
 use crate::progress::{dim, lines, red};
-use crate::{interrupted, stack};
+use crate::stack;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub struct Sources(BTreeMap<PathBuf, Option<SystemTime>>);
 
 impl Sources {
+    /// As they are now.
     pub fn look(repository: &Repository) -> Result<Self> {
         let mut files = BTreeMap::new();
         for source in SOURCES {

@@ -4,8 +4,7 @@
 use crate::machine::{Repository, missing};
 use crate::processes::{SANDBOX_CALLS_PER_SECOND, Service, Services, Start, remove_traces};
 use crate::progress::{Progress, bold, green, red, shown};
-use crate::sam_env::port_of;
-use crate::state;
+use crate::state::{self, port_of};
 use crate::{build, deploy, setup, watch};
 use anyhow::Result;
 use command_line::screen::{Layout, table, width, wrapped};
@@ -14,6 +13,7 @@ use std::time::Duration;
 use testkit::engine::{self, Engine};
 use testkit::stack::State;
 
+/// `up`: builds, starts what does not run yet, and deploys what changed. It leaves the stack running.
 pub async fn up(repository: &Repository, port: u16, watch: bool) -> Result<()> {
     let mut progress = Progress::new();
     setup::run(repository, &mut progress).await?;
@@ -80,6 +80,7 @@ pub async fn fresh(
     Ok((services, state))
 }
 
+/// `down`: ends what `up` left running.
 pub async fn down(repository: &Repository) -> Result<()> {
     let folder = repository.local();
     let state = State::read(&folder)?;
@@ -105,6 +106,7 @@ pub fn require_port(running: &State, port: u16) -> Result<()> {
     missing(format!("the pipeline is already up at {}: stop it with `cargo xtask down`, or leave out --port.", running.endpoint_url))
 }
 
+/// `status`: what runs, and what its queues hold.
 pub async fn status(repository: &Repository) -> Result<()> {
     let state = state::require(repository)?;
     let width = width(&std::io::stdout());

@@ -23,9 +23,11 @@ pub fn folder(repository: &Repository) -> PathBuf {
 
 /// What was built: the template that `sam deploy` takes.
 pub struct Built {
+    /// Its path, below the folder of local runs.
     pub template: PathBuf,
 }
 
+/// Builds every function, and packages them unless nothing has changed.
 pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Built> {
     let functions = repository.functions()?;
     let mut cargo = tool(repository, "cargo-lambda");

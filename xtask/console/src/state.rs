@@ -2,7 +2,7 @@
 
 use crate::machine::{Repository, missing};
 use crate::processes::Service;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::path::Path;
 use testkit::stack::State;
 
@@ -18,6 +18,11 @@ pub fn require(repository: &Repository) -> Result<State> {
         Some(state) => Ok(state),
         None => missing("nothing is running. Start the pipeline with: cargo xtask up"),
     }
+}
+
+/// The engine's port.
+pub fn port_of(state: &State) -> Result<u16> {
+    state.endpoint_url.rsplit(':').next().and_then(|port| port.parse().ok()).context("the state file names no port")
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub struct Group {
 }
 
 impl Group {
+    /// Starts the program as the leader of a process group.
     pub fn start(mut command: Command) -> Result<Self> {
         command.process_group(0);
         let name = command.as_std().get_program().to_string_lossy().into_owned();
@@ -39,6 +40,7 @@ impl Group {
         Ok(Self { child, pid, stays: false })
     }
 
+    /// Waits for the end of the program.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
@@ -48,6 +50,7 @@ impl Group {
         (self.child.stdout.take(), self.child.stderr.take())
     }
 
+    /// The id of the program and of its group.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().cast_unsigned()
     }
@@ -137,11 +140,14 @@ fn group_lives(group: Pid) -> bool {
 /// What tells a service's process from a stranger that was given the same pid later: its script.
 #[derive(Clone, Copy)]
 pub enum Service {
+    /// AWS on this machine.
     Engine,
+    /// Stripe on this machine.
     PaymentProvider,
 }
 
 impl Service {
+    /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Engine => "the engine",
@@ -226,6 +232,7 @@ pub struct Start<'a> {
 /// What Stripe allows a sandbox, and each endpoint (<https://docs.stripe.com/rate-limits>, as copied on 2026-04-30).
 pub const SANDBOX_CALLS_PER_SECOND: u32 = 25;
 
+/// The payment provider's port, beside an engine at `port`.
 pub fn provider_port(port: u16) -> u16 {
     port + 1
 }
@@ -319,9 +326,11 @@ impl Services {
     pub fn keys(&self) -> Keys {
         self.keys.clone()
     }
+    /// The engine's process.
     pub fn engine_pid(&self) -> u32 {
         self.engine.id()
     }
+    /// The payment provider's process.
     pub fn provider_pid(&self) -> u32 {
         self.provider.id()
     }

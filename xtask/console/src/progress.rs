@@ -31,6 +31,7 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// No step yet; the clock starts.
     pub fn new() -> Self {
         Self { started: Instant::now(), steps: Vec::new() }
     }
@@ -67,10 +68,12 @@ impl Progress {
         self.steps.push((title.to_owned(), took));
     }
 
+    /// Says that a step is left out, and why.
     pub fn skipped(&self, title: &str, why: &str) {
         println!("{} {}", dim("–"), step(title, "", why, width(&std::io::stdout())));
     }
 
+    /// Since the command began.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -199,15 +202,19 @@ pub fn behind(first: &str, text: &str) -> String {
     wrapped(text.split(' '), " ", [first, "    "], width(&std::io::stdout()))
 }
 
+/// Green, on a terminal.
 pub fn green(text: &str) -> String {
     coloured("32", text)
 }
+/// Red, on a terminal.
 pub fn red(text: &str) -> String {
     coloured("31", text)
 }
+/// Bold, on a terminal.
 pub fn bold(text: &str) -> String {
     coloured("1", text)
 }
+/// Faint, on a terminal.
 pub fn dim(text: &str) -> String {
     coloured("2", text)
 }

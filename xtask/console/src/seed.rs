@@ -9,17 +9,25 @@ use serde_json::{Value, json};
 use testkit::engine::Engine;
 use testkit::stack::State;
 
+/// A product, as `local/seed/catalogue.json` has it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CatalogueItem {
+    /// What orders call it.
     pub sku: String,
+    /// What customers read.
     pub name: String,
+    /// The price of one, in the currency's smallest unit.
     pub unit_price_minor: u64,
+    /// An ISO 4217 code.
     pub currency: String,
 }
 
+/// How much there is of a product, as `local/seed/stock.json` has it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StockItem {
+    /// What orders call it.
     pub sku: String,
+    /// How many may still be ordered.
     pub available: i64,
 }
 
@@ -40,6 +48,7 @@ pub fn sellable(item: &CatalogueItem) -> Result<(), String> {
     charge::check_price(Money { amount_minor: item.unit_price_minor, currency }).map_err(|why| format!("the price {why}"))
 }
 
+/// Puts every row of the seed that is not there yet.
 pub async fn run(repository: &Repository, state: &State) -> Result<()> {
     let engine = state.engine();
     for item in catalogue(repository)? {
