@@ -1,6 +1,5 @@
 //! `catalogue`: the products that can be ordered and their prices, here or on AWS; and here, a new one or another price.
 
-use crate::deployed::Target;
 use crate::rows;
 use crate::story::money;
 use anyhow::Result;
@@ -14,6 +13,7 @@ use console::usage::Usage;
 use dlq_inspector::nearest::did_you_mean;
 use domain::money::AMOUNT_MINOR_MAX;
 use domain::{Currency, Sku};
+use operate::deployed::Target;
 use serde_json::{Value, json};
 use testkit::stack::Stack;
 

@@ -2,14 +2,14 @@
 //! Names and ranges are clap's to check, so that wrong usage ends with status 2 before anything is started.
 
 use crate::{
-    breakages, catalogue, chaos, checks, dlq, fuzz, inbox, load, logs, mutants, operator, order, sam_env, schemathesis, show, signup,
-    smoke, stock,
+    breakages, catalogue, chaos, checks, fuzz, inbox, load, logs, mutants, order, sam_env, schemathesis, show, signup, smoke, stock,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use command_line::options;
 use command_line::screen::{USUAL_WIDTH, width, wrapped};
 use console::{machine, usage};
+use operate::{dlq, orders};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -87,11 +87,11 @@ pub enum Operate {
     /// List what was shipped and not collected, and settle it
     ///
     /// Of the stack that runs here, or with --stack of one on AWS.
-    Uncollected(operator::Uncollected),
+    Uncollected(orders::Uncollected),
     /// Publish an order's `order.placed` again, so that it ends
     ///
     /// That brings it to its end if messages of it were lost. Here, or with --stack on AWS.
-    Nudge(operator::Nudge),
+    Nudge(orders::Nudge),
     /// See whether a deployed stack is as its template says, and works
     ///
     /// The stack that runs here, or with --stack one on AWS. It places an order, and follows it to its end.

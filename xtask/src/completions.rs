@@ -30,7 +30,7 @@ enum Known {
 }
 
 pub fn print(options: &Options) -> Result<()> {
-    crate::deployed::print(&script(options.shell))
+    operate::deployed::print(&script(options.shell))
 }
 
 fn script(shell: Known) -> String {

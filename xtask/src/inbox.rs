@@ -1,7 +1,6 @@
 //! `inbox`: the mails that the running stack has sent, listed, or one of them as text or as the page that a mail program shows.
 //! A mail is named by the beginning of its id, which means the same mail whatever else has gone out, and however it was listed.
 
-use crate::deployed::now;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use command_line::screen::{Layout, table, width, wrapped};
@@ -10,6 +9,7 @@ use console::progress::{bold, dim, lines};
 use console::state;
 use dlq_inspector::nearest::did_you_mean;
 use jiff::Timestamp;
+use operate::deployed::now;
 use std::collections::BTreeSet;
 use testkit::inbox::Mail;
 use testkit::stack::Stack;
@@ -110,7 +110,7 @@ fn list(mails: &[(&str, &Mail)]) {
 
 fn rows(mails: &[(&str, &Mail)], now: Timestamp, width: Option<usize>) -> Vec<String> {
     let head = ["ID", "AGO", "TO", "SUBJECT"].map(str::to_owned);
-    let ago = |mail: &Mail| taken_at(mail).map_or_else(|| "?".to_owned(), |at| crate::dlq::age(now.as_second() - at.as_second()));
+    let ago = |mail: &Mail| taken_at(mail).map_or_else(|| "?".to_owned(), |at| operate::dlq::age(now.as_second() - at.as_second()));
     let row = |(id, mail): &(&str, &Mail)| [(*id).to_owned(), ago(mail), mail.to.join(", "), mail.subject.clone()];
     let cells: Vec<_> = std::iter::once(head).chain(mails.iter().map(row)).collect();
     table(&cells, Layout { numbers: &[1], flexible: &[2, 3], width })

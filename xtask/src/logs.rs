@@ -116,7 +116,7 @@ async fn sources(repository: &Repository, engine: &Engine, options: &Options) ->
     let is_wanted = |name: &&String| {
         options.functions.is_empty() || options.functions.iter().any(|wanted| wanted == *name || *wanted == logical_id(name))
     };
-    let from = options.since.map_or(0, |since| (crate::deployed::now() - since).as_millisecond());
+    let from = options.since.map_or(0, |since| (operate::deployed::now() - since).as_millisecond());
     let functions = engine.functions().await?;
     let source = |function: &String| {
         let deployed = deployed(&functions, &logical_id(function))?;

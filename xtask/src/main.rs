@@ -16,10 +16,8 @@ mod cli;
 mod completions;
 mod cost;
 mod demo;
-mod deployed;
 #[cfg(test)]
 mod dev_container;
-mod dlq;
 #[cfg(test)]
 mod docs_commands;
 mod fuzz;
@@ -27,7 +25,6 @@ mod inbox;
 mod load;
 mod logs;
 mod mutants;
-mod operator;
 mod order;
 mod proof;
 mod rows;
@@ -46,6 +43,7 @@ use cli::{Command, Daily, Measure, Operate, Port, Prove, Up};
 use console::interruption::{Interrupted, until_interrupted};
 use console::progress::Progress;
 use console::{exit, machine, proxy, stack};
+use operate::{dlq, orders};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -80,8 +78,8 @@ async fn run(command: Command) -> Result<ExitCode> {
     let mut progress = Progress::new();
     match command {
         Command::Operate(Operate::Dlq(options)) => return dlq::run(&repository, options).await,
-        Command::Operate(Operate::Uncollected(options)) => return operator::uncollected(&repository, options).await,
-        Command::Operate(Operate::Nudge(options)) => return operator::nudge(&repository, options).await,
+        Command::Operate(Operate::Uncollected(options)) => return orders::uncollected(&repository, options).await,
+        Command::Operate(Operate::Nudge(options)) => return orders::nudge(&repository, options).await,
         Command::Operate(Operate::Smoke(options)) => return smoke::run(&repository, options).await,
         Command::Operate(Operate::SamEnv(options)) => sam_env::run(&repository, &options).await,
         Command::Daily(daily) => run_daily(&repository, daily).await,

@@ -1,10 +1,10 @@
 //! The rows of one of the stack's tables: of the stack that runs here, or to look at of one on AWS, with the caller's credentials.
 
-use crate::deployed::Target;
 use crate::smoke::aws::{Answer, Aws, Call};
 use anyhow::{Context as _, Result, bail};
 use console::machine::Repository;
 use console::state;
+use operate::deployed::Target;
 use serde_json::{Value, json};
 use testkit::stack::{Stack, plain};
 

@@ -1,7 +1,6 @@
 //! `stock`: how many of each product are available, here or on AWS; and here, more of one. It changes no reservation: what an order
 //! has reserved is no longer available, and comes back by itself if the order is cancelled.
 
-use crate::deployed::Target;
 use crate::{catalogue, rows};
 use anyhow::Result;
 use clap::Args;
@@ -10,6 +9,7 @@ use console::machine::Repository;
 use console::progress::{bold, dim};
 use console::state;
 use domain::Sku;
+use operate::deployed::Target;
 use serde_json::{Value, json};
 
 /// Most units of one product: more than any shelf has, and far from where a sum would end.

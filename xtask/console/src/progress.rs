@@ -30,6 +30,12 @@ pub struct Progress {
     steps: Vec<(String, Duration)>,
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Progress {
     /// No step yet; the clock starts.
     pub fn new() -> Self {

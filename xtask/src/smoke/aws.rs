@@ -1,10 +1,10 @@
 //! The way to AWS: a child process of `aws.py`, asked in lines of JSON. For the stack that runs here it is told the engine's address
 //! and keys, for one on AWS nothing but the caller's profile and region.
 
-use crate::deployed::Target;
 use anyhow::{Context, Result, bail, ensure};
 use console::build::{tool, with_keys};
 use console::machine::{Repository, missing};
+use operate::deployed::Target;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use testkit::stack::State;

@@ -15,7 +15,6 @@ mod policy;
 pub mod proven;
 mod template;
 
-use crate::deployed::Target;
 use anyhow::{Result, bail};
 use aws::Aws;
 use before::Change;
@@ -26,6 +25,7 @@ use console::machine::Repository;
 use console::progress::{bold, dim, green, red};
 use console::state;
 use found::Found;
+use operate::deployed::Target;
 use std::process::ExitCode;
 use std::time::Duration;
 use testkit::stack::State;

@@ -3,8 +3,8 @@
 //! over. Answers go to standard output and all else to standard error, so that a pipe holds data alone.
 //! It never touches a queue itself: whoever may not invoke the inspector gets nowhere by it.
 
-mod meanwhile;
-mod shown;
+mod progress;
+mod render;
 
 use crate::deployed::{Deployed, Target, by, now, print};
 use anyhow::{Context, Result, bail};
@@ -16,9 +16,9 @@ use console::machine::Repository;
 use dlq_inspector::answer::{Answer, Changed};
 use dlq_inspector::request::{self, Cursor, Request};
 use domain::command::Nothing;
-use meanwhile::Meanwhile;
-use shown::Style;
-pub use shown::age;
+use progress::Progress;
+use render::Style;
+pub use render::age;
 use std::process::ExitCode;
 use std::time::Duration;
 use testkit::stack::INSPECTOR;
@@ -49,6 +49,7 @@ const ALL_STATUS: &str = "QUEUE is a name that `list` shows, for instance paymen
                           Exit status: 0 done, for `list` that something lies in a queue · 1 for `list` that all are empty, for \
                           `redrive` and `discard` that something selected did not go · 2 an error · 130 interrupted.";
 
+/// What `dlq` takes.
 #[derive(Args)]
 #[command(after_help = ALL_STATUS)]
 pub struct Options {
@@ -160,37 +161,38 @@ impl Command {
     }
 }
 
+/// Asks the inspector, prints its answer, and returns the exit status.
 pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
     let Options { command, target, json } = options;
     let inspector = Deployed::find(repository, &target, INSPECTOR)?;
     let mut request = Request { by: by(), command: command.question() };
-    let mut meanwhile = Meanwhile::new(&request.command);
-    let answer = ask_to_the_end(&inspector, &mut request, &mut meanwhile).await;
-    meanwhile.clear();
+    let mut progress = Progress::new(&request.command);
+    let answer = ask_to_the_end(&inspector, &mut request, &mut progress).await;
+    progress.clear();
     let answer = answer?;
-    let status = status(&answer).map_err(|error| meanwhile.with_what_was_done(error))?;
+    let status = status(&answer).map_err(|error| progress.with_what_was_done(error))?;
     let flags = target.flags();
     let style = Style { flags: &flags, now: now(), width: width(&std::io::stdout()) };
-    let text = if json { document(answer)? + "\n" } else { shown::text(&answer, &request.command, style) };
+    let text = if json { document(answer)? + "\n" } else { render::text(&answer, &request.command, style) };
     print(&text)?;
     Ok(ExitCode::from(status))
 }
 
 /// Asks, and asks again with the cursor of the answer until there is none. What the answers have to say on the way is said.
-async fn ask_to_the_end(inspector: &Deployed, request: &mut Request, meanwhile: &mut Meanwhile) -> Result<Answer> {
+async fn ask_to_the_end(inspector: &Deployed, request: &mut Request, progress: &mut Progress) -> Result<Answer> {
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
         let asked = Instant::now();
-        let invocation = meanwhile.show_while(inspector.ask(request.command.needs(), &*request));
+        let invocation = progress.show_while(inspector.ask(request.command.needs(), &*request));
         let answer = tokio::select! {
             biased;
-            signal = &mut interrupted => Err(signal.map_or_else(|error| error, |()| Interrupted(meanwhile.if_interrupted()).into())),
+            signal = &mut interrupted => Err(signal.map_or_else(|error| error, |()| Interrupted(progress.if_interrupted()).into())),
             answer = invocation => answer,
         };
-        let mut answer = answer.map_err(|error| meanwhile.with_what_was_done(error))?;
-        meanwhile.learn(&answer);
+        let mut answer = answer.map_err(|error| progress.with_what_was_done(error))?;
+        progress.learn(&answer);
         let Some(cursor) = take_cursor(&mut answer) else {
-            meanwhile.over();
+            progress.over();
             return Ok(answer);
         };
         *cursor_of(&mut request.command).context("the inspector wants to be asked again, about something that is over at once")? =
@@ -199,7 +201,7 @@ async fn ask_to_the_end(inspector: &Deployed, request: &mut Request, meanwhile: 
             biased;
             signal = &mut interrupted => {
                 signal?;
-                return Err(Interrupted(meanwhile.if_interrupted()).into());
+                return Err(Interrupted(progress.if_interrupted()).into());
             }
             () = sleep_until(asked + ASK_AGAIN) => {}
         }
@@ -254,14 +256,20 @@ fn document(answer: Answer) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::read;
+    use clap::FromArgMatches as _;
     use dlq_inspector::answer::{Digested, Listed};
     use dlq_inspector::request::Counts;
     use domain::command::Refusal;
     use serde_json::{Value, json};
 
+    /// The options of a command, read as if the line followed its name.
+    fn read(line: &str) -> Result<Options, clap::Error> {
+        let command = Options::augment_args(clap::Command::new("dlq").no_binary_name(true));
+        Options::from_arg_matches(&command.try_get_matches_from(line.split_whitespace())?)
+    }
+
     fn asked(line: &str) -> Result<Value, clap::Error> {
-        read::<Options>(line).map(|options| serde_json::to_value(options.command.question()).unwrap())
+        read(line).map(|options| serde_json::to_value(options.command.question()).unwrap())
     }
 
     fn changed(counts: Counts) -> Answer {
@@ -293,7 +301,7 @@ mod tests {
     fn common_flags_stand_before_and_behind_the_command() {
         for line in ["dlq --stack s --region r list --json", "dlq list --json --stack s --region r", "dlq --json list --region=r --stack=s"]
         {
-            let options: Options = read(line.strip_prefix("dlq ").unwrap()).unwrap();
+            let options = read(line.strip_prefix("dlq ").unwrap()).unwrap();
             assert!(
                 options.json && options.target.stack.as_deref() == Some("s") && options.target.region.as_deref() == Some("r"),
                 "{line}"

@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::time::Interval;
 
 /// A question on its way.
-pub struct Meanwhile {
+pub struct Progress {
     title: String,
     is_change: bool,
     is_dry_run: bool,
@@ -33,7 +33,7 @@ struct SoFar {
     lease_seconds: Option<u64>,
 }
 
-impl Meanwhile {
+impl Progress {
     pub fn new(command: &Command) -> Self {
         let (title, is_change, is_dry_run) = match command {
             Command::List(_) => ("list".to_owned(), false, false),
@@ -173,10 +173,10 @@ mod tests {
     use dlq_inspector::answer::Changed;
     use dlq_inspector::request::Redrive;
 
-    fn after(dry_run: bool, counts: Counts) -> Meanwhile {
+    fn after(dry_run: bool, counts: Counts) -> Progress {
         let redrive = Redrive { queue: "payment".into(), dry_run, ..Redrive::default() };
-        let mut meanwhile = Meanwhile::new(&Command::Redrive(redrive));
-        meanwhile.learn(&Answer::Changed(Changed {
+        let mut progress = Progress::new(&Command::Redrive(redrive));
+        progress.learn(&Answer::Changed(Changed {
             queue: "payment".into(),
             dry_run,
             counts,
@@ -185,15 +185,15 @@ mod tests {
             notes: vec!["m-1 came back 3 times.".into(), "m-1 came back 3 times.".into()],
             cursor: None,
         }));
-        meanwhile
+        progress
     }
 
     #[tokio::test]
     async fn progress_is_what_was_read_of_all() {
-        let meanwhile = after(false, Counts { read: 120, done: 118, refused: 2, ..Counts::default() });
-        assert_eq!((meanwhile.title.as_str(), meanwhile.remark().as_str()), ("redrive payment", "120 of 500 read"));
-        assert_eq!(Meanwhile::new(&Command::List(Default::default())).remark(), "");
-        assert_eq!(meanwhile.said.len(), 1, "a note is said once");
+        let progress = after(false, Counts { read: 120, done: 118, refused: 2, ..Counts::default() });
+        assert_eq!((progress.title.as_str(), progress.remark().as_str()), ("redrive payment", "120 of 500 read"));
+        assert_eq!(Progress::new(&Command::List(Default::default())).remark(), "");
+        assert_eq!(progress.said.len(), 1, "a note is said once");
     }
 
     #[tokio::test]
@@ -206,16 +206,16 @@ mod tests {
         );
         let sentence = after(true, counts).if_interrupted();
         assert!(sentence.starts_with("nothing was changed. Answered so far: 120 of 500 read, 118 would have gone"), "{sentence}");
-        let sentence = Meanwhile::new(&Command::List(Default::default())).if_interrupted();
+        let sentence = Progress::new(&Command::List(Default::default())).if_interrupted();
         assert_eq!(sentence, "nothing was changed. What is being read is visible again by itself.");
     }
 
     #[tokio::test]
     async fn after_several_invocations_it_is_said_that_messages_are_still_hidden() {
         let again = |dry_run, counts| {
-            let mut meanwhile = after(dry_run, counts);
-            meanwhile.answers += 1;
-            meanwhile.still_hidden()
+            let mut progress = after(dry_run, counts);
+            progress.answers += 1;
+            progress.still_hidden()
         };
         let all = Counts { read: 20, done: 20, ..Counts::default() };
         let some = Counts { read: 20, done: 18, skipped: 2, ..Counts::default() };
@@ -226,10 +226,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_half_way_says_how_far_it_came() {
-        let meanwhile = after(false, Counts { read: 20, done: 20, ..Counts::default() });
-        let error = meanwhile.with_what_was_done(anyhow::anyhow!("the engine is gone"));
+        let progress = after(false, Counts { read: 20, done: 20, ..Counts::default() });
+        let error = progress.with_what_was_done(anyhow::anyhow!("the engine is gone"));
         assert_eq!(format!("{error:#}"), "answered so far: 20 of 500 read, 20 went; then: the engine is gone");
-        let first = Meanwhile::new(&Command::List(Default::default())).with_what_was_done(anyhow::anyhow!("the engine is gone"));
+        let first = Progress::new(&Command::List(Default::default())).with_what_was_done(anyhow::anyhow!("the engine is gone"));
         assert_eq!(format!("{first:#}"), "the engine is gone");
     }
 }

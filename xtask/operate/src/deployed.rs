@@ -55,6 +55,7 @@ struct Sam {
 }
 
 impl Deployed {
+    /// The function of this logical id, in the stack that is meant.
     pub fn find(repository: &Repository, target: &Target, function: &'static str) -> Result<Self> {
         let place = if target.is_on_aws()? {
             Place::OnAws(Sam::find(repository, target, function)?)
@@ -177,6 +178,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Now, by the clock of this machine.
 #[expect(clippy::disallowed_methods, reason = "whoever reads how old a thing is lives by the clock of this machine")]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()

@@ -21,6 +21,7 @@ const NOTHING: u8 = 1;
 const STATUS: &str = "Exit status: 0 done, for `list` that something waits for a person · 1 for `list` that nothing does · 2 an error, be \
                       it that no stack is running or that the request was refused.";
 
+/// What `uncollected` takes.
 #[derive(Args)]
 #[command(after_help = STATUS)]
 pub struct Uncollected {
@@ -41,6 +42,7 @@ enum Command {
     Settle(Doing),
 }
 
+/// What `nudge` takes.
 #[derive(Args)]
 #[command(after_help = STATUS)]
 pub struct Nudge {
@@ -95,10 +97,12 @@ impl Command {
     }
 }
 
+/// `uncollected`: asks the operator, prints its answer, and returns the exit status.
 pub async fn uncollected(repository: &Repository, options: Uncollected) -> Result<ExitCode> {
     ask(repository, options.command.question(), &options.target, options.json).await
 }
 
+/// `nudge`: asks the operator, prints its answer, and returns the exit status.
 pub async fn nudge(repository: &Repository, options: Nudge) -> Result<ExitCode> {
     ask(repository, request::Command::Nudge(options.doing.act()), &options.target, options.json).await
 }
