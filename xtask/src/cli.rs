@@ -7,16 +7,16 @@ use crate::{
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use command_line::options;
-use command_line::screen::{USUAL_WIDTH, width, wrapped};
-use console::{machine, usage};
-use operate::{dlq, orders};
+use command_line::screen::wrapped;
+use console::machine;
+use console::usage::{self, HELP_WIDTH_MAX};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// What is typed before every command.
+pub const PROGRAM: &str = "cargo xtask";
 /// Where the engine answers unless told otherwise; the payment provider answers on the port above it.
 pub const DEFAULT_PORT: u16 = 4566;
-/// Lines of help that are longer are hard to read, however wide the terminal is.
-const HELP_WIDTH_MAX: usize = 100;
 
 const STATUS: &str = "Exit status: 0 all well · 1 a step, a story or a check failed · 2 wrong usage · 3 something is missing on this \
                       machine, or nothing is running · 130 interrupted. `dlq`, `uncollected` and `nudge` have their own: see their \
@@ -24,7 +24,7 @@ const STATUS: &str = "Exit status: 0 all well · 1 a step, a story or a check fa
 
 /// Runs the order pipeline on this machine: no account, no Docker, no token.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = STATUS)]
+#[command(name = PROGRAM, bin_name = PROGRAM, after_help = STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -80,18 +80,8 @@ pub enum Daily {
 /// What people do about a stack, here or on AWS.
 #[derive(Subcommand)]
 pub enum Operate {
-    /// See what lies in the dead-letter queues and why, and send it back
-    ///
-    /// Of the stack that runs here, or with --stack of one on AWS.
-    Dlq(dlq::Options),
-    /// List what was shipped and not collected, and settle it
-    ///
-    /// Of the stack that runs here, or with --stack of one on AWS.
-    Uncollected(orders::Uncollected),
-    /// Publish an order's `order.placed` again, so that it ends
-    ///
-    /// That brings it to its end if messages of it were lost. Here, or with --stack on AWS.
-    Nudge(orders::Nudge),
+    #[command(flatten)]
+    Functions(operate::Command),
     /// See whether a deployed stack is as its template says, and works
     ///
     /// The stack that runs here, or with --stack one on AWS. It places an order, and follows it to its end.
@@ -186,7 +176,7 @@ pub struct Up {
 
 /// What was typed; or the status after help was printed, or what is wrong with it.
 pub fn parse() -> Result<Cli, ExitCode> {
-    let matches = usage::parse(command(width(&std::io::stdout()).unwrap_or(USUAL_WIDTH)))?;
+    let matches = usage::parse(command(usage::help_width()))?;
     Cli::from_arg_matches(&matches).map_err(|error| usage::told(&error))
 }
 
@@ -277,11 +267,7 @@ impl Command {
             Self::Daily(Daily::Stock(options)) if options.writes() => "whether it was done is not known: `cargo xtask stock` shows it",
             Self::Daily(Daily::Signup(options)) if options.writes() => UNKNOWN,
             Self::Daily(_) => NOTHING,
-            // It says itself how far it came.
-            Self::Operate(Operate::Dlq(_)) => "the invocation under way ends by itself within a minute",
-            Self::Operate(Operate::Uncollected(options)) if options.changes() => UNKNOWN,
-            Self::Operate(Operate::Nudge(options)) if options.changes() => UNKNOWN,
-            Self::Operate(Operate::Uncollected(_) | Operate::Nudge(_)) => NOTHING,
+            Self::Operate(Operate::Functions(command)) => command.if_interrupted(),
             Self::Operate(Operate::Smoke(_)) => "nothing was changed; an order that it placed goes on",
             Self::Operate(Operate::SamEnv(_)) => return None,
             Self::Prove(_) | Self::Measure(_) => STOPPED,
@@ -300,7 +286,7 @@ pub fn read<T: Args>(line: &str) -> Result<T, clap::Error> {
 mod tests {
     use super::*;
     use clap::error::ErrorKind;
-    use command_line::screen::columns;
+    use command_line::screen::{USUAL_WIDTH, columns};
     use std::any::TypeId;
 
     /// Every command and subcommand, by its words.
@@ -335,6 +321,20 @@ mod tests {
                 assert!(too_wide.is_empty(), "{path}: {too_wide:#?}");
                 assert_eq!(words(&narrow), words(&wide), "{path}");
             }
+        }
+    }
+
+    /// The program that runs outside of a checkout offers the same, word for word.
+    #[test]
+    fn help_of_order_pipeline_is_the_same() {
+        let mut theirs = operate::Command::augment_subcommands(clap::Command::new("order-pipeline")).term_width(USUAL_WIDTH);
+        theirs.build();
+        let mut found = Vec::new();
+        all(&theirs, PROGRAM, &mut found);
+        let ours: std::collections::BTreeMap<_, _> = built(USUAL_WIDTH).into_iter().collect();
+        for (path, mut theirs) in found.into_iter().skip(1) {
+            let theirs = theirs.render_long_help().to_string().replace("order-pipeline", PROGRAM);
+            assert_eq!(words(&ours[&path].clone().render_long_help().to_string()), words(&theirs), "{path}");
         }
     }
 

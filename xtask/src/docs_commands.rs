@@ -7,6 +7,7 @@
 //! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html>, on precedence).
 
 use crate::cli;
+use clap::Subcommand as _;
 use command_line::screen::USUAL_WIDTH;
 use console::machine::Repository;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,10 +121,19 @@ fn is_placeholder(word: &str) -> bool {
 
 /// Why clap would not take the words behind `cargo xtask`.
 fn xtask_refuses(said: &Said) -> Option<String> {
-    let command = cli::command(USUAL_WIDTH);
-    let mut here = &command;
+    refuses(said, &cli::command(USUAL_WIDTH), 1)
+}
+
+/// Why clap would not take the words behind `order-pipeline`.
+fn order_pipeline_refuses(said: &Said) -> Option<String> {
+    refuses(said, &operate::Command::augment_subcommands(clap::Command::new("order-pipeline")), 0)
+}
+
+/// Why a program would not take the words: `at` is the place of its own name among them.
+fn refuses(said: &Said, command: &clap::Command, at: usize) -> Option<String> {
+    let mut here = command;
     let mut inherited: Vec<&clap::Arg> = Vec::new();
-    let mut words = said.words.iter().skip(2);
+    let mut words = said.words.iter().skip(at + 1);
     while let Some(word) = words.next() {
         if word.starts_with('-') && word.len() > 1 {
             let (flag, value) = word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
@@ -147,7 +157,7 @@ fn xtask_refuses(said: &Said) -> Option<String> {
             }
         }
     }
-    let refused = command.clone().try_get_matches_from(said.words.iter().skip(1)).err().filter(|_| said.typed)?;
+    let refused = command.clone().try_get_matches_from(said.words.iter().skip(at)).err().filter(|_| said.typed)?;
     Some(refused.to_string())
 }
 
@@ -236,6 +246,14 @@ fn every_xtask_command_of_the_pages_exists() {
     let refused = |said: &Said| xtask_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
     let wrong: Vec<_> = all(&["cargo", "xtask"]).iter().filter_map(refused).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_order_pipeline_command_of_the_pages_exists() {
+    let refused = |said: &Said| order_pipeline_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
+    let wrong: Vec<_> = all(&["order-pipeline"]).iter().filter_map(refused).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(order_pipeline_refuses(&each("page", "order-pipeline up", false)[0]).is_some());
 }
 
 #[test]

@@ -40,10 +40,10 @@ mod tests_ran;
 
 use anyhow::Result;
 use cli::{Command, Daily, Measure, Operate, Port, Prove, Up};
-use console::interruption::{Interrupted, until_interrupted};
+use console::interruption::until_interrupted;
 use console::progress::Progress;
 use console::{exit, machine, proxy, stack};
-use operate::{dlq, orders};
+use operate::Caller;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -52,21 +52,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(status) => return status,
     };
-    if let Err(error) = proxy::except_loopback() {
-        eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    // As grep has it: no error may be taken for an answer.
-    let asks_a_function = matches!(cli.command, Command::Operate(Operate::Dlq(_) | Operate::Uncollected(_) | Operate::Nudge(_)));
+    let asks_a_function = matches!(cli.command, Command::Operate(Operate::Functions(_)));
     let meaning = cli.command.if_interrupted();
-    match until_interrupted(run(cli.command), meaning) {
-        Ok(status) => status,
-        Err(error) => {
-            exit::report(&error);
-            let is_no_answer = asks_a_function && !error.is::<Interrupted>();
-            ExitCode::from(if is_no_answer { dlq::ERROR } else { exit::status(&error) })
-        }
-    }
+    proxy::except_loopback().and_then(|()| until_interrupted(run(cli.command), meaning)).unwrap_or_else(|error| {
+        exit::report(&error);
+        ExitCode::from(if asks_a_function { operate::status(&error) } else { exit::status(&error) })
+    })
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
@@ -77,9 +68,9 @@ async fn run(command: Command) -> Result<ExitCode> {
     repository.keep_local_private()?;
     let mut progress = Progress::new();
     match command {
-        Command::Operate(Operate::Dlq(options)) => return dlq::run(&repository, options).await,
-        Command::Operate(Operate::Uncollected(options)) => return orders::uncollected(&repository, options).await,
-        Command::Operate(Operate::Nudge(options)) => return orders::nudge(&repository, options).await,
+        Command::Operate(Operate::Functions(command)) => {
+            return command.run(Caller { program: cli::PROGRAM, repository: Some(&repository) }).await;
+        }
         Command::Operate(Operate::Smoke(options)) => return smoke::run(&repository, options).await,
         Command::Operate(Operate::SamEnv(options)) => sam_env::run(&repository, &options).await,
         Command::Daily(daily) => run_daily(&repository, daily).await,

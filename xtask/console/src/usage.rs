@@ -1,7 +1,7 @@
 //! What was typed and is wrong: clap's refusals, as wide as the terminal, and those that only the checkout or the stack can tell.
 
 use clap::ArgMatches;
-use command_line::screen::{sentences, width};
+use command_line::screen::{USUAL_WIDTH, sentences, width};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -9,6 +9,14 @@ use std::process::ExitCode;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// Lines of help that are longer are hard to read, however wide the terminal is.
+pub const HELP_WIDTH_MAX: usize = 100;
+
+/// How wide help is.
+pub fn help_width() -> usize {
+    width(&std::io::stdout()).unwrap_or(USUAL_WIDTH).min(HELP_WIDTH_MAX)
+}
 
 /// What was typed; or the status after help was printed, or what is wrong with it.
 pub fn parse(command: clap::Command) -> Result<ArgMatches, ExitCode> {

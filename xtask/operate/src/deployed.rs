@@ -2,6 +2,7 @@
 //! finds the function of a stack on AWS and signs with the caller's own credentials, whatever kind they are.
 //! It takes no credentials of its own anywhere, and hands on none but what is in the environment.
 
+use crate::Caller;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use console::machine::{Repository, answers, missing};
@@ -51,16 +52,25 @@ struct Sam {
     program: PathBuf,
     arguments: Vec<String>,
     folder: PathBuf,
-    own_files: PathBuf,
+    /// Where sam keeps what it notes; [`None`] where that is its own place.
+    own_files: Option<PathBuf>,
 }
 
 impl Deployed {
     /// The function of this logical id, in the stack that is meant.
-    pub fn find(repository: &Repository, target: &Target, function: &'static str) -> Result<Self> {
-        let place = if target.is_on_aws()? {
-            Place::OnAws(Sam::find(repository, target, function)?)
-        } else {
-            Place::Here(Box::new(Stack::of(state::require(repository)?)))
+    ///
+    /// # Errors
+    /// Where nothing runs here, or nothing says which stack is here; where sam is missing.
+    pub fn find(caller: Caller<'_>, target: &Target, function: &'static str) -> Result<Self> {
+        let place = match (target.is_on_aws()?, caller.repository) {
+            (true, repository) => Place::OnAws(Sam::find(repository, target, function)?),
+            (false, Some(repository)) => Place::Here(Box::new(Stack::of(state::require(repository)?))),
+            (false, None) => {
+                return missing(
+                    "without --stack NAME this asks the stack that runs on this machine, and the current folder is in no checkout of \
+                     it: say which stack on AWS is meant, or call the command inside the checkout.",
+                );
+            }
         };
         Ok(Self { function, place })
     }
@@ -73,7 +83,8 @@ impl Deployed {
             Place::OnAws(sam) => sam.invoke(power, &document).await?,
         };
         serde_json::from_value(answer).context(
-            "the deployed function answers otherwise than this checkout expects: deploy this one, or use the one that was deployed",
+            "the deployed function answers otherwise than this program expects: deploy the version that this program is of, or use the \
+             program of the version that was deployed",
         )
     }
 }
@@ -102,30 +113,38 @@ fn quoted(text: &str) -> String {
 }
 
 impl Sam {
-    fn find(repository: &Repository, target: &Target, function: &str) -> Result<Self> {
-        let own = repository.program("sam");
-        let program = match own.is_file() {
-            true => own,
-            false if answers("sam", "--version") => "sam".into(),
-            false => {
+    fn find(repository: Option<&Repository>, target: &Target, function: &str) -> Result<Self> {
+        let own = repository.map(|repository| repository.program("sam")).filter(|sam| sam.is_file());
+        let program = match own {
+            Some(own) => own,
+            None if answers("sam", "--version") => "sam".into(),
+            None => {
                 return missing(
-                    "a stack on AWS is asked by sam, and there is none: install the AWS SAM CLI, or let `cargo xtask up` set up its own.",
+                    "a stack on AWS is asked by sam, and none is on the PATH: install the AWS SAM CLI. In a checkout `cargo xtask up` \
+                     sets up its own.",
                 );
             }
         };
+        if let Some(repository) = repository {
+            repository.keep_local_private()?;
+        }
         // In one word each: what begins with a dash stays a value.
         let given = [("--stack-name", &target.stack), ("--region", &target.region), ("--profile", &target.profile)];
         let given = given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
         let fixed = ["remote", "invoke", function, "--event-file", "-", "--output", "json"].map(str::to_owned);
         let arguments = fixed.into_iter().chain(given).collect();
-        Ok(Self { program, arguments, folder: repository.root.clone(), own_files: repository.local().join("sam-cli") })
+        // Outside of a checkout in no project's folder: sam would take parameters from a samconfig.toml that lies there
+        // (https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html).
+        let folder = repository.map_or_else(|| PathBuf::from("/"), |repository| repository.root.clone());
+        let own_files = repository.map(|repository| repository.local().join("sam-cli"));
+        Ok(Self { program, arguments, folder, own_files })
     }
 
     async fn invoke(&self, power: Power, document: &Value) -> Result<Value> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(format!("--parameter=Qualifier={}", power.alias())).current_dir(&self.folder);
-        // Neither tells anybody that it was called, nor looks for a newer version of itself.
-        command.env("SAM_CLI_TELEMETRY", "0").env("__SAM_CLI_APP_DIR", &self.own_files);
+        // It tells nobody that it was called, and with a folder of its own it looks for no newer version of itself.
+        command.env("SAM_CLI_TELEMETRY", "0").envs(self.own_files.iter().map(|folder| ("__SAM_CLI_APP_DIR", folder)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C is for this program, which ends sam.
         command.process_group(0).kill_on_drop(true);
@@ -198,8 +217,11 @@ mod tests {
     fn a_region_without_a_stack_is_refused_before_anything_is_asked() {
         let repository = Repository::find().unwrap();
         for target in [target(None, Some("eu-central-1"), None), target(None, None, Some("prod"))] {
-            let error = Deployed::find(&repository, &target, "F").err().unwrap().to_string();
-            assert!(error.contains("--stack NAME"), "{error}");
+            for repository in [Some(&repository), None] {
+                let caller = Caller { program: "cargo xtask", repository };
+                let error = Deployed::find(caller, &target, "F").err().unwrap();
+                assert!(error.is::<Usage>() && error.to_string().contains("--stack NAME"), "{error}");
+            }
         }
     }
 

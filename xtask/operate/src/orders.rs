@@ -2,11 +2,12 @@
 //! or with `--stack` by that of a stack on AWS. Answers go to standard output and all else to standard error.
 //! It touches neither table nor topic itself: a person who may not invoke the operator gets nowhere by it.
 
+use crate::Caller;
 use crate::deployed::{Deployed, Target, by, now, print};
+use crate::style::Style;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use command_line::screen::{Layout, command, sentences, table, width, wrapped};
-use console::machine::Repository;
 use console::progress::{bold, dim};
 use dlq_inspector::table::to_the_second;
 use domain::{OrderId, Timestamp, command::Nothing, uncollected::Uncollected as Payment};
@@ -98,20 +99,22 @@ impl Command {
 }
 
 /// `uncollected`: asks the operator, prints its answer, and returns the exit status.
-pub async fn uncollected(repository: &Repository, options: Uncollected) -> Result<ExitCode> {
-    ask(repository, options.command.question(), &options.target, options.json).await
+pub(crate) async fn uncollected(caller: Caller<'_>, options: Uncollected) -> Result<ExitCode> {
+    ask(caller, options.command.question(), &options.target, options.json).await
 }
 
 /// `nudge`: asks the operator, prints its answer, and returns the exit status.
-pub async fn nudge(repository: &Repository, options: Nudge) -> Result<ExitCode> {
-    ask(repository, request::Command::Nudge(options.doing.act()), &options.target, options.json).await
+pub(crate) async fn nudge(caller: Caller<'_>, options: Nudge) -> Result<ExitCode> {
+    ask(caller, request::Command::Nudge(options.doing.act()), &options.target, options.json).await
 }
 
-async fn ask(repository: &Repository, command: request::Command, target: &Target, json: bool) -> Result<ExitCode> {
-    let operator = Deployed::find(repository, target, OPERATOR)?;
+async fn ask(caller: Caller<'_>, command: request::Command, target: &Target, json: bool) -> Result<ExitCode> {
+    let operator = Deployed::find(caller, target, OPERATOR)?;
     let answer: Answer = operator.ask(command.needs(), &Request { by: by(), command }).await?;
     let status = status(&answer)?;
-    print(&if json { document(&answer)? + "\n" } else { text(&answer, &target.flags(), now(), width(&std::io::stdout())) })?;
+    let flags = target.flags();
+    let style = Style { program: caller.program, flags: &flags, now: now(), width: width(&std::io::stdout()) };
+    print(&if json { document(&answer)? + "\n" } else { text(&answer, style) })?;
     Ok(ExitCode::from(status))
 }
 
@@ -135,10 +138,11 @@ fn document(answer: &Answer) -> Result<String> {
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
-/// The answer to people; `flags` are those that proposed commands need to mean the same stack.
-fn text(answer: &Answer, flags: &str, now: Timestamp, width: Option<usize>) -> String {
+/// The answer to people.
+fn text(answer: &Answer, style: Style<'_>) -> String {
+    let Style { now, width, .. } = style;
     match answer {
-        Answer::Uncollected(listed) => list(listed, flags, width),
+        Answer::Uncollected(listed) => list(listed, style),
         Answer::Settled(answer) => sentences(&settled(answer), "", width) + "\n",
         Answer::Nudged(answer) => sentences(&nudged(answer, now), "", width) + "\n",
         // Errors, which have no place here.
@@ -146,7 +150,7 @@ fn text(answer: &Answer, flags: &str, now: Timestamp, width: Option<usize>) -> S
     }
 }
 
-fn list(listed: &Listed, flags: &str, width: Option<usize>) -> String {
+fn list(listed: &Listed, Style { program, flags, width, .. }: Style<'_>) -> String {
     if listed.payments.is_empty() {
         return "Nothing that was shipped waits for its money.\n".to_owned();
     }
@@ -168,7 +172,7 @@ fn list(listed: &Listed, flags: &str, width: Option<usize>) -> String {
         text.push_str(&format!("and more: these are the {} oldest\n", listed.payments.len()));
     }
     let order = listed.payments.first().map(|it| it.order_id.to_string()).unwrap_or_default();
-    let settle = command(&format!("cargo xtask uncollected settle {order} --reason \"…\" --dry-run{flags}"), "  ", width);
+    let settle = command(&format!("{program} uncollected settle {order} --reason \"…\" --dry-run{flags}"), "  ", width);
     text + "\n" + &dim("settled with the customer?") + "\n" + &dim(&settle) + "\n"
 }
 
@@ -231,6 +235,10 @@ mod tests {
         })
     }
 
+    fn style(width: Option<usize>) -> Style<'static> {
+        Style { program: "cargo xtask", flags: " --stack prod", now: Timestamp::UNIX_EPOCH, width }
+    }
+
     fn payment() -> Payment {
         let json = json!({
             "order_id": ID, "payment": "pi_1", "amount": {"amount_minor": 2400, "currency": "EUR"}, "capture_code": "expired",
@@ -254,10 +262,10 @@ mod tests {
         let some = Answer::Uncollected(Listed { payments: vec![payment()], complete: false });
         let none = Answer::Uncollected(Listed { payments: vec![], complete: true });
         assert_eq!((status(&some).unwrap(), status(&none).unwrap()), (0, NOTHING));
-        let told = text(&some, " --stack prod", Timestamp::UNIX_EPOCH, None);
+        let told = text(&some, style(None));
         assert!(told.contains(&format!("{ID}  24.00 EUR  2026-05-09T08:00:00Z\n  pi_1  expired\n")), "{told}");
         assert!(told.contains("these are the 1 oldest") && told.contains("--dry-run --stack prod"), "{told}");
-        let narrow = text(&some, " --stack prod", Timestamp::UNIX_EPOCH, Some(80));
+        let narrow = text(&some, style(Some(80)));
         assert!(narrow.lines().all(|line| command_line::screen::columns(line) <= 80), "{narrow}");
         let refused = Answer::Refused(Refusal::new("OrderHasEnded", "It has ended."));
         assert_eq!(status(&refused).unwrap_err().to_string(), "It has ended.");

@@ -6,18 +6,18 @@
 mod progress;
 mod render;
 
+use crate::Caller;
 use crate::deployed::{Deployed, Target, by, now, print};
+use crate::style::Style;
 use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use command_line::screen::width;
 use console::interruption::{Interrupted, interrupted};
-use console::machine::Repository;
 use dlq_inspector::answer::{Answer, Changed};
 use dlq_inspector::request::{self, Cursor, Request};
 use domain::command::Nothing;
 use progress::Progress;
-use render::Style;
 pub use render::age;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,8 +26,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// Exit status: `list` found every queue empty; of what another command selected something did not go, or was not read.
 const NOT_ALL: u8 = 1;
-/// Exit status: there is no answer.
-pub const ERROR: u8 = 2;
 
 /// Most messages that `--max` takes: a queue that holds more goes whole, without it.
 const MESSAGES_MAX: u64 = 10_000_000;
@@ -162,9 +160,9 @@ impl Command {
 }
 
 /// Asks the inspector, prints its answer, and returns the exit status.
-pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
+pub(crate) async fn run(caller: Caller<'_>, options: Options) -> Result<ExitCode> {
     let Options { command, target, json } = options;
-    let inspector = Deployed::find(repository, &target, INSPECTOR)?;
+    let inspector = Deployed::find(caller, &target, INSPECTOR)?;
     let mut request = Request { by: by(), command: command.question() };
     let mut progress = Progress::new(&request.command);
     let answer = ask_to_the_end(&inspector, &mut request, &mut progress).await;
@@ -172,7 +170,7 @@ pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> 
     let answer = answer?;
     let status = status(&answer).map_err(|error| progress.with_what_was_done(error))?;
     let flags = target.flags();
-    let style = Style { flags: &flags, now: now(), width: width(&std::io::stdout()) };
+    let style = Style { program: caller.program, flags: &flags, now: now(), width: width(&std::io::stdout()) };
     let text = if json { document(answer)? + "\n" } else { render::text(&answer, &request.command, style) };
     print(&text)?;
     Ok(ExitCode::from(status))

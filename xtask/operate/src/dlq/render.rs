@@ -3,6 +3,7 @@
 //! Tables are aligned first and coloured after, line by line, so that a colour never moves a column. It trusts no text that came
 //! out of a queue: control characters would be the terminal's.
 
+use crate::style::Style;
 use command_line::screen::{self, Layout, command, sentences, wrapped};
 use console::progress::{bold, dim, red};
 use dlq_inspector::answer::{Answer, Changed, Digested, Explained, Listed, MASK, Peeked};
@@ -16,17 +17,6 @@ const EXAMPLES_MAX: usize = 10;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-
-/// How an answer is laid out.
-#[derive(Debug, Clone, Copy)]
-pub struct Style<'s> {
-    /// The flags that proposed commands need to mean the same stack.
-    pub flags: &'s str,
-    /// When it is read.
-    pub now: Timestamp,
-    /// How wide the terminal is; [`None`] without one.
-    pub width: Option<usize>,
-}
 
 /// An answer to what was asked, in lines.
 pub fn text(answer: &Answer, asked: &Command, style: Style<'_>) -> String {
@@ -55,7 +45,9 @@ fn list(listed: &[Listed], style: Style<'_>) -> String {
     text.push_str(&format!("\n{}\n", sum(listed)));
     // Where there is one to fill in, the fullest.
     if let Some(fullest) = listed.iter().filter(|queue| queue.held() > 0).max_by_key(|queue| queue.held()) {
-        text.push_str(&(dim(&command(&format!("why: cargo xtask dlq explain {}{}", fullest.queue, style.flags), "", style.width)) + "\n"));
+        text.push_str(
+            &(dim(&command(&format!("why: {} dlq explain {}{}", style.program, fullest.queue, style.flags), "", style.width)) + "\n"),
+        );
     }
     text
 }
@@ -218,16 +210,16 @@ fn examples(groups: &[Group], width: Option<usize>) -> String {
 }
 
 /// What an operator does once they know why: for the largest group, or for all where its cause cannot be named.
-fn next(queue: &str, largest: Option<&Group>, Style { flags, width, .. }: Style<'_>) -> String {
+fn next(queue: &str, largest: Option<&Group>, Style { program, flags, width, .. }: Style<'_>) -> String {
     let cause = largest.map(|group| group.cause.as_str()).filter(|cause| *cause != MASK && !cause.is_empty());
     let select = cause.map(|cause| format!(" --where cause={cause}")).unwrap_or_default();
     let mut rows = vec![
-        ("see messages", format!("cargo xtask dlq peek {queue}{flags}")),
-        ("try it out", format!("cargo xtask dlq redrive {queue}{select} --dry-run{flags}")),
-        ("send them back, once the cause is fixed", format!("cargo xtask dlq redrive {queue}{select}{flags}")),
+        ("see messages", format!("{program} dlq peek {queue}{flags}")),
+        ("try it out", format!("{program} dlq redrive {queue}{select} --dry-run{flags}")),
+        ("send them back, once the cause is fixed", format!("{program} dlq redrive {queue}{select}{flags}")),
     ];
     if cause.is_some() {
-        rows.push(("archive and delete them", format!("cargo xtask dlq discard {queue}{select} --reason \"…\" --dry-run{flags}")));
+        rows.push(("archive and delete them", format!("{program} dlq discard {queue}{select} --reason \"…\" --dry-run{flags}")));
     }
     // Below each other, so that the commands are as narrow as they can be.
     rows.into_iter().map(|(why, line)| format!("{why}\n{}\n", command(&line, "  ", width))).collect()
@@ -307,7 +299,7 @@ mod tests {
     use serde_json::json;
 
     fn style(now: i64, width: Option<usize>) -> Style<'static> {
-        Style { flags: "", now: at(now), width }
+        Style { program: "cargo xtask", flags: "", now: at(now), width }
     }
 
     fn at(second: i64) -> Timestamp {
