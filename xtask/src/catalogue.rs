@@ -51,12 +51,17 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
         let known = stack.item("CatalogueTable", "sku", sku.as_str()).await?;
         stack.put("CatalogueTable", changed(sku, known.as_ref(), options)?).await?;
     }
-    let rows = chosen(rows::of(repository, &options.target, "CatalogueTable", "sku").await?, options.sku.as_ref(), "in the catalogue")?;
+    let all = rows::of(repository, &options.target, "CatalogueTable", options.sku.as_ref()).await?;
+    let remark = all.remark();
+    let rows = chosen(all.rows, options.sku.as_ref(), "in the catalogue")?;
     for (at, line) in lines(&rows, width(&std::io::stdout())).into_iter().enumerate() {
         println!("{}", if at == 0 { bold(&line) } else { line });
     }
     if rows.is_empty() {
         println!("{}", dim("The catalogue is empty. `cargo xtask catalogue SKU --name NAME --price-minor 1200` adds a product."));
+    }
+    if let Some(remark) = remark {
+        println!("{}", dim(&remark));
     }
     Ok(())
 }

@@ -46,13 +46,17 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
         });
         state.engine().call("dynamodb", "DynamoDB_20120810.UpdateItem", &update).await?;
     }
-    let rows = rows::of(repository, &options.target, "StockTable", "sku").await?;
-    let rows = catalogue::chosen(rows, options.sku.as_ref(), "in stock")?;
+    let all = rows::of(repository, &options.target, "StockTable", options.sku.as_ref()).await?;
+    let remark = all.remark();
+    let rows = catalogue::chosen(all.rows, options.sku.as_ref(), "in stock")?;
     for (at, line) in lines(&rows, width(&std::io::stdout())).into_iter().enumerate() {
         println!("{}", if at == 0 { bold(&line) } else { line });
     }
     if rows.is_empty() {
         println!("{}", dim("Nothing is in stock. `cargo xtask stock SKU --add 10` puts something there."));
+    }
+    if let Some(remark) = remark {
+        println!("{}", dim(&remark));
     }
     Ok(())
 }
