@@ -5,6 +5,7 @@ use crate::chaos::Tally;
 use crate::chaos::customers::{Accepted, persist};
 use crate::chaos::plan::{Plan, Twist};
 use crate::chaos::settle::reason;
+use crate::story::{self, CURRENCY, money_of_provider};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,8 +44,13 @@ impl fmt::Display for Records {
         for (name, record) in [("payment", &self.payment), ("reservation", &self.reservation), ("shipment", &self.shipment)] {
             write!(f, "\n    {name:<12} {}", record.as_ref().unwrap_or(&Value::Null))?;
         }
-        self.book.iter().try_for_each(|payment| write!(f, "\n    book         {payment:?}"))
+        self.book.iter().try_for_each(|payment| write!(f, "\n    book         {}", booked(payment)))
     }
+}
+
+/// A payment of the provider's book: `pi_1 succeeded, 24.00 EUR`.
+fn booked(payment: &Payment) -> String {
+    format!("{} {}, {}", payment.id, payment.status, money_of_provider(payment.amount_minor, CURRENCY))
 }
 
 /// The end of an order that went as everybody wants.
@@ -104,7 +110,7 @@ pub async fn of_orders(stack: &Stack, plan: &Plan, orders: &[Accepted], tally: &
         verdict.wrong.extend(left.keys().map(|id| format!("the table of {table} has a record of order {id}, which nobody placed")));
     }
     for payment in book.iter().filter(|payment| !accepted.contains(&payment.order_id)) {
-        verdict.wrong.push(format!("the provider's book has {payment:?}, for an order that nobody placed"));
+        verdict.wrong.push(format!("the provider's book has {}, for order {}, which nobody placed", booked(payment), payment.order_id));
     }
     Ok(verdict)
 }
@@ -149,7 +155,8 @@ fn judge(order: &Accepted, records: &Records) -> Vec<String> {
     }
     let with = |status: &str| book.iter().filter(|p| p.status == status).collect::<Vec<_>>();
     let (charged, held) = (with("succeeded"), with("requires_capture"));
-    must(held.is_empty(), &|| format!("{held:?} is still held"));
+    let all = |payments: &[&Payment]| payments.iter().map(|payment| booked(payment)).collect::<Vec<_>>().join("; ");
+    must(held.is_empty(), &|| format!("{} is still held", all(&held)));
 
     let items = order.planned.lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect::<Vec<_>>();
     let twist = order.planned.twist;
@@ -159,7 +166,10 @@ fn judge(order: &Accepted, records: &Records) -> Vec<String> {
             must(units == "committed", &|| format!("has shipped, and its units are {units}"));
             must(reservation.as_ref().is_some_and(|r| r["items"] == json!(items)), &|| "other items were committed than ordered".into());
             let due = order.planned.total_minor();
-            must(charged.len() == 1 && charged[0].amount_minor == due, &|| format!("{due} is due, and charged is {charged:?}"));
+            must(charged.len() == 1 && charged[0].amount_minor == due, &|| {
+                let charged = if charged.is_empty() { "nothing".to_owned() } else { all(&charged) };
+                format!("{} is due, and charged is {charged}", story::money(due, CURRENCY))
+            });
             let facts = shipment.as_ref().and_then(|record| record["facts"].as_array()).into_iter().flatten();
             let facts: Vec<_> = facts.filter_map(|fact| fact["fact"].as_str()).collect();
             must(["authorized", "reserved"].iter().all(|fact| facts.contains(fact)), &|| format!("was shipped upon {facts:?}"));
@@ -169,7 +179,7 @@ fn judge(order: &Accepted, records: &Records) -> Vec<String> {
         "cancelled" => {
             must(["voided", "closed"].contains(&&*money), &|| format!("is cancelled, and its payment is {money}"));
             must(["released", "closed"].contains(&&*units), &|| format!("is cancelled, and its units are {units}"));
-            must(charged.is_empty(), &|| format!("is cancelled, and charged is {charged:?}"));
+            must(charged.is_empty(), &|| format!("is cancelled, and charged is {}", all(&charged)));
             let given_cause = match why_cancelled(seen) {
                 Some("payment_declined") => order.planned.payment_method == DECLINED,
                 Some("out_of_stock") => matches!(twist, Twist::OutOfStock | Twist::LastUnits),
@@ -283,6 +293,18 @@ mod tests {
             breakage(&mut records);
             assert!(!judge(&order(Twist::Good), &records).is_empty(), "the breakage at {place} goes unseen");
         }
+    }
+
+    #[test]
+    fn faults_name_money_with_its_currency() {
+        let mut records = shipped();
+        records.book[0] = paid("pi_1", "succeeded", 2399);
+        let faults = judge(&order(Twist::Good), &records);
+        assert_eq!(faults, ["24.00 EUR is due, and charged is pi_1 succeeded, 23.99 EUR"]);
+        assert!(records.to_string().contains("book         pi_1 succeeded, 23.99 EUR"), "{records}");
+        records.book = vec![paid("pi_1", "requires_capture", 2400)];
+        let faults = judge(&order(Twist::Good), &records);
+        assert_eq!(faults, ["pi_1 requires_capture, 24.00 EUR is still held", "24.00 EUR is due, and charged is nothing"]);
     }
 
     #[test]
