@@ -38,14 +38,19 @@ pub fn catalogue(repository: &Repository) -> Result<Vec<CatalogueItem>> {
     Ok(items)
 }
 
-/// Whether order-intake could sell it: it has a name to show, and a price in steps that the payment provider charges.
+/// Whether it can stand in the catalogue: it has a name to show, and order-intake can sell it.
 pub fn sellable(item: &CatalogueItem) -> Result<(), String> {
-    item.sku.parse::<Sku>().map_err(|why| format!("the SKU {why}"))?;
     if !item.name.contains(char::is_alphanumeric) {
         return Err("the name must have letters or digits".to_owned());
     }
-    let currency = item.currency.parse().map_err(|_| format!("{} is no ISO 4217 currency code", item.currency))?;
-    charge::check_price(Money { amount_minor: item.unit_price_minor, currency }).map_err(|why| format!("the price {why}"))
+    chargeable(&item.sku, item.unit_price_minor, &item.currency)
+}
+
+/// Whether order-intake can sell a product at this price: it reads the row, and the payment provider charges in such steps.
+pub fn chargeable(sku: &str, unit_price_minor: u64, currency: &str) -> Result<(), String> {
+    sku.parse::<Sku>().map_err(|why| format!("the SKU {why}"))?;
+    let currency = currency.parse().map_err(|_| format!("{currency} is no ISO 4217 currency code"))?;
+    charge::check_price(Money { amount_minor: unit_price_minor, currency }).map_err(|why| format!("the price {why}"))
 }
 
 /// Puts every row of the seed that is not there yet.

@@ -6,9 +6,10 @@ use super::found::Found;
 use super::permissions::dry_calls;
 use super::policy::{Grant, allows};
 use super::template::{Resource, entries, items, names_too_long, text_of};
+use console::seed::chargeable;
 use domain::command::Power;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a check came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +33,19 @@ pub struct Fault {
 pub type Check = (&'static str, fn(&Found) -> Outcome);
 
 /// In the order in which an order travels; what they are about is asked for in one round before all of them.
-pub const CHECKS: [Check; 20] = [
+pub const CHECKS: [Check; 22] = [
     ("stack", stack),
     ("names", names),
     ("routes", routes),
     ("throttles", throttles),
+    ("CORS", cors),
     ("functions", functions),
     ("event sources", event_sources),
     ("concurrency", concurrency),
     ("subscriptions", subscriptions),
     ("deliveries", deliveries),
     ("Stripe key", stripe_key),
+    ("prices", prices),
     ("aliases", aliases),
     ("time to live", time_to_live),
     ("alarms", alarms),
@@ -219,6 +222,56 @@ fn number(value: &Value) -> Option<i64> {
 
 fn shown(limits: &[Option<i64>; 2]) -> String {
     limits.map(|limit| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())).join("/")
+}
+
+/// Which pages of other sites may use the API. The order of a list means nothing, nor does the case of a header's name
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>).
+fn cors(found: &Found) -> Outcome {
+    let mut judged = Judged::default();
+    let mut told = Vec::new();
+    for api in found.template.of_type("AWS::ApiGatewayV2::Api") {
+        let Some(answer) = judged.look(found, "get_api", api.id, &deploy(found)) else { continue };
+        let wanted = cors_of(&api.property("Body")["x-amazon-apigateway-cors"]);
+        let [said, there] = [&wanted, &answer["CorsConfiguration"]].map(settings);
+        let origins = |of: &Settings| of.get("AllowOrigins").map_or_else(|| "no other site".to_owned(), listed);
+        told.push(format!("pages of {} may use it", origins(&said)));
+        let aws = |operation: &str| format!("aws apigatewayv2 {operation} --api-id {}", api.physical_id);
+        if said.is_empty() && !there.is_empty() {
+            judged.fault(
+                format!("pages of {} may use the API in a browser, and the template admits none", origins(&there)),
+                format!("{}{}", aws("delete-cors-configuration"), found.flags),
+            );
+        } else if said != there {
+            judged.fault(differences(&said, &there), format!("{} --cors-configuration '{wanted}'{}", aws("update-api"), found.flags));
+        }
+    }
+    judged.outcome(|_| told.join(", "))
+}
+
+/// What CORS is set to, by API Gateway's names: each value as a list in lower case. What is off is left out.
+type Settings = BTreeMap<String, BTreeSet<String>>;
+
+fn settings(cors: &Value) -> Settings {
+    let values = |value| items(value).map(|it| text_of(it).to_lowercase()).collect::<BTreeSet<_>>();
+    let all = entries(cors).map(|(name, value)| (name.to_owned(), values(value)));
+    all.filter(|(_, values)| values.iter().any(|value| value != "false")).collect()
+}
+
+/// The template's CORS by the names of API Gateway's own API, which begin with a capital
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-import.html>).
+fn cors_of(body: &Value) -> Value {
+    entries(body).map(|(name, value)| (format!("{}{}", name[..1].to_uppercase(), &name[1..]), value.clone())).collect()
+}
+
+fn differences(said: &Settings, there: &Settings) -> String {
+    let names: BTreeSet<_> = said.keys().chain(there.keys()).filter(|name| said.get(*name) != there.get(*name)).collect();
+    let of = |settings: &Settings, name| settings.get(name).map_or_else(|| "nothing".to_owned(), listed);
+    let each = names.into_iter().map(|name| format!("{name} is {}, and the template says {}", of(there, name), of(said, name)));
+    format!("CORS: {}", each.collect::<Vec<_>>().join("; "))
+}
+
+fn listed(values: &BTreeSet<String>) -> String {
+    values.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 // ── functions and queues ────────────────────────────────────────────────────────────────────────────────────────────
@@ -448,6 +501,37 @@ fn stripe_key(found: &Found) -> Outcome {
     judged.outcome(|_| if is_prod { "a live key is set" } else { "a test key is set" }.to_owned())
 }
 
+/// Whether the catalogue's prices can be charged. An order of one that cannot is refused, and a row that order-intake cannot read is
+/// 503 to everybody who orders it.
+fn prices(found: &Found) -> Outcome {
+    let mut judged = Judged::default();
+    let Some(table) = found.template.resource("CatalogueTable") else { return one("there is no catalogue", deploy(found)) };
+    let Some(answer) = judged.look(found, "scan", table.id, &deploy(found)) else { return judged.outcome(|_| String::new()) };
+    let rows: Vec<_> = items(&answer["Items"]).collect();
+    for row in &rows {
+        let text = |name: &str, kind: &str| row[name][kind].as_str().unwrap_or_default();
+        let (sku, currency) = (text("sku", "S"), text("currency", "S"));
+        let price = text("unit_price_minor", "N").parse().map_err(|_| "the price is no whole number of minor units".to_owned());
+        if let Err(why) = price.and_then(|price| chargeable(sku, price, currency)) {
+            judged.fault(format!("{sku} cannot be ordered: {why}"), look_at_price(found, table.physical_id, sku));
+        }
+    }
+    let more = if answer.get("LastEvaluatedKey").is_some() { ", and the others were not read" } else { "" };
+    judged.outcome(|_| match rows.len() {
+        0 => "the catalogue is empty".to_owned(),
+        1 => format!("the one that was read can be charged{more}"),
+        count => format!("{count} can be charged{more}"),
+    })
+}
+
+fn look_at_price(found: &Found, table: &str, sku: &str) -> String {
+    if found.local {
+        return format!("cargo xtask catalogue {sku} --price-minor …");
+    }
+    let key = json!({"sku": {"S": sku}});
+    format!("aws dynamodb get-item --table-name {table} --key '{key}'{}  # put it again, as README.md shows", found.flags)
+}
+
 fn aliases(found: &Found) -> Outcome {
     let mut judged = Judged::default();
     for alias in found.template.of_type("AWS::Lambda::Alias") {
@@ -505,7 +589,7 @@ fn alarms(found: &Found) -> Outcome {
     let mut judged = Judged::default();
     let alarms = found.template.of_type("AWS::CloudWatch::Alarm");
     let pages: BTreeSet<_> = found.answers.keys().filter(|(operation, _)| operation == "describe_alarms").map(|(_, page)| page).collect();
-    let mut there = std::collections::BTreeMap::new();
+    let mut there = BTreeMap::new();
     for page in pages {
         let Some(answer) = judged.look(found, "describe_alarms", page, &deploy(found)) else { return judged.outcome(|_| String::new()) };
         there.extend(items(&answer["MetricAlarms"]).map(|alarm| (text_of(&alarm["AlarmName"]), alarm.clone())));

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 /// Most alarms that DescribeAlarms takes by name
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>).
 const ALARMS_MAX: usize = 100;
+/// Rows of a table that are read, each of which is paid for: a shop that has more shows its habits among these.
+pub const ROWS_MAX: usize = 100;
 /// An order that cannot exist, for a command that must be refused: settling or nudging it would find nothing.
 const NO_ORDER: &str = "00000000-0000-5000-8000-000000000000";
 
@@ -120,6 +122,7 @@ fn round(found: &Found) -> Round {
         round.add(it.id, "apigatewayv2", "get_stage", json!({"ApiId": api, "StageName": it.property("StageName")}));
     }
     for it in template.of_type("AWS::ApiGatewayV2::Api") {
+        round.add(it.id, "apigatewayv2", "get_api", json!({"ApiId": it.physical_id}));
         round.add_pages(it.id, "apigatewayv2", "get_routes", json!({"ApiId": it.physical_id}));
     }
     for it in template.of_type("AWS::Lambda::Function") {
@@ -146,6 +149,9 @@ fn round(found: &Found) -> Round {
     }
     for it in template.of_type("AWS::DynamoDB::Table").into_iter().filter(|it| it.properties.get("TimeToLiveSpecification").is_some()) {
         round.add(it.id, "dynamodb", "describe_time_to_live", json!({"TableName": it.physical_id}));
+    }
+    if let Some(it) = template.resource("CatalogueTable") {
+        round.add(it.id, "dynamodb", "scan", json!({"TableName": it.physical_id, "Limit": ROWS_MAX}));
     }
     let alarms: Vec<_> = template.of_type("AWS::CloudWatch::Alarm").iter().map(|it| it.physical_id).collect();
     for (number, names) in alarms.chunks(ALARMS_MAX).enumerate() {

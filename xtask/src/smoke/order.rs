@@ -2,7 +2,7 @@
 
 use super::aws::{Aws, Call};
 use super::checks::{Key, Outcome, key, one};
-use super::found::Found;
+use super::found::{Found, ROWS_MAX};
 use crate::story::Seen;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -21,8 +21,6 @@ fn customer(key: &str) -> String {
 
 /// How often it is looked at. Each look is a request that somebody pays for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Rows of a table that are read to find something to order: a shop that has more shows it among these.
-const ROWS_MAX: u32 = 100;
 
 /// What to order, and how long to wait for it.
 pub struct Placing {
@@ -138,16 +136,18 @@ fn logs(found: &Found, function: &str) -> String {
 
 /// What the caller named, or one of what is in stock.
 async fn choose(aws: &mut Aws, found: &Found, line: Option<(String, u32)>) -> Result<Result<Wanted, Outcome>> {
-    let scan = |output: &str| Call::new("dynamodb", "scan", json!({"TableName": found.output(output), "Limit": ROWS_MAX}));
-    let mut tables = aws.ask(vec![scan("CatalogueTableName"), scan("StockTableName")]).await?.into_iter();
-    let (catalogue, stock) = match (tables.next(), tables.next()) {
-        (Some(Ok(catalogue)), Some(Ok(stock))) => (catalogue, stock),
-        (Some(Err(why)), _) | (_, Some(Err(why))) => {
-            return Ok(Err(Outcome::Skip(format!("the catalogue cannot be read: {}", why.message))));
-        }
-        _ => return Ok(Err(Outcome::Skip("the catalogue cannot be read".to_owned()))),
+    let unread = |why: &str| Ok(Err(Outcome::Skip(format!("the catalogue and the stock cannot be read: {why}"))));
+    let catalogue = match found.answer("scan", "CatalogueTable") {
+        Some(Ok(catalogue)) => catalogue,
+        Some(Err(why)) => return unread(&why.message),
+        None => return unread("the stack has no CatalogueTable"),
     };
-    Ok(wanted(&catalogue, &stock, line).ok_or_else(|| {
+    let input = json!({"TableName": found.output("StockTableName"), "Limit": ROWS_MAX});
+    let stock = match aws.ask_one(Call::new("dynamodb", "scan", input)).await? {
+        Ok(stock) => stock,
+        Err(why) => return unread(&why.message),
+    };
+    Ok(wanted(catalogue, &stock, line).ok_or_else(|| {
         let put = format!(
             "aws dynamodb put-item --table-name {} …{}  # README.md, Deploy it to AWS, has the whole command",
             found.output("CatalogueTableName"),

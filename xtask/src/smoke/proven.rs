@@ -88,7 +88,14 @@ impl Proof<'_> {
         self.engine.rest("apigateway", "PATCH", &stage, &json!({ "routeSettings": before }).to_string()).await?;
         said?;
 
-        let routes = format!("/v2/apis/{}/routes", self.id("OrderApi")?);
+        let api = format!("/v2/apis/{}", self.id("OrderApi")?);
+        let opened = json!({"corsConfiguration": {"allowOrigins": ["https://other.example"], "allowMethods": ["GET"]}});
+        self.engine.rest("apigateway", "PATCH", &api, &opened.to_string()).await?;
+        let said = self.says("CORS", "pages of https://other.example may use the API in a browser, and the template admits none").await;
+        self.engine.rest("apigateway", "DELETE", &format!("{api}/cors"), "").await?;
+        said?;
+
+        let routes = format!("{api}/routes");
         let all = self.engine.rest("apigateway", "GET", &routes, "").await?.json()?;
         let route = all["items"].as_array().into_iter().flatten().find(|route| route["routeKey"] == "GET /orders/{order_id}");
         let route = route.context("no route to look at an order")?;
@@ -153,6 +160,14 @@ impl Proof<'_> {
         put(&self.engine, self.state, "to be set").await?;
         let said = self.says("Stripe key", "none of Stripe's secret keys").await;
         put(&self.engine, self.state, &self.state.keys.provider).await?;
+        said?;
+
+        let catalogue = self.id("CatalogueTable")?;
+        let row = json!({"sku": {"S": "SMOKE-DATES"}, "name": {"S": "Dates"}, "unit_price_minor": {"N": "1205"}, "currency": {"S": "KWD"}});
+        self.engine.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({"TableName": catalogue, "Item": row})).await?;
+        let said = self.says("prices", "SMOKE-DATES cannot be ordered: the price is not a multiple of 0.010 KWD").await;
+        let key = json!({"TableName": catalogue, "Key": {"sku": row["sku"]}});
+        self.engine.call("dynamodb", "DynamoDB_20120810.DeleteItem", &key).await?;
         said?;
 
         let function = self.id("OperatorFunction")?;

@@ -101,6 +101,10 @@ impl Template {
                 Some(parts) => parts.iter().map(text_of).collect::<Vec<_>>().join(item(0).as_str().unwrap_or_default()).into(),
                 None => Value::Null,
             },
+            "Fn::Split" => match self.resolve(item(1)).as_str() {
+                Some(text) => text.split(item(0).as_str().unwrap_or_default()).collect(),
+                None => Value::Null,
+            },
             "Fn::Equals" => (text_of(&self.resolve(item(0))) == text_of(&self.resolve(item(1)))).into(),
             "Fn::Not" => (self.resolve(item(0)) != true).into(),
             "Fn::And" => argument.as_array().is_some_and(|all| all.iter().all(|one| self.resolve(one) == true)).into(),
@@ -246,6 +250,8 @@ mod tests {
             (json!({"Fn::Sub": ["${one}-${AWS::AccountId}", {"one": {"Ref": "Calls"}}]}), json!("0-123456789012")),
             (json!({"Fn::Sub": "${Unknown}"}), Value::Null),
             (json!({"Fn::Join": [":", ["a", {"Ref": "AWS::Partition"}]]}), json!("a:aws")),
+            (json!({"Fn::Split": [",", {"Fn::Sub": "${Stage},${Calls}"}]}), json!(["dev", "0"])),
+            (json!({"Fn::Split": [",", {"Ref": "Unknown"}]}), Value::Null),
             (json!({"Fn::GetAtt": ["Queue", "QueueName"]}), Value::Null),
         ] {
             assert_eq!(it.resolve(&function), expected, "{function}");

@@ -18,9 +18,17 @@ const SUBSCRIPTION: &str = "arn:aws:sns:eu-west-1:123456789012:shop-order-events
 
 fn template() -> Value {
     json!({
-        "Conditions": {"IsProd": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}},
+        "Conditions": {
+            "IsProd": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]},
+            "AllowsOrigins": {"Fn::Not": [{"Fn::Equals": [{"Ref": "AllowedOrigins"}, ""]}]}
+        },
         "Resources": {
-            "OrderApi": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Body": {"paths": {"/orders": {"post": {}}, "/orders/{order_id}": {"get": {}}}}}},
+            "OrderApi": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Body": {
+                "paths": {"/orders": {"post": {}}, "/orders/{order_id}": {"get": {}}},
+                "x-amazon-apigateway-cors": {"Fn::If": ["AllowsOrigins", {
+                    "allowOrigins": {"Fn::Split": [",", {"Ref": "AllowedOrigins"}]}, "allowMethods": ["GET", "POST"], "maxAge": 600
+                }, {"Ref": "AWS::NoValue"}]}
+            }}},
             "Stage": {"Type": "AWS::ApiGatewayV2::Stage", "Properties": {
                 "ApiId": {"Ref": "OrderApi"}, "StageName": "$default",
                 "DefaultRouteSettings": {"ThrottlingRateLimit": 100, "ThrottlingBurstLimit": 200},
@@ -41,6 +49,7 @@ fn template() -> Value {
             "LookAlias": {"Type": "AWS::Lambda::Alias", "Properties": {"FunctionName": {"Ref": "PaymentFunction"}, "Name": "look"}},
             "ChangeAlias": {"Type": "AWS::Lambda::Alias", "Properties": {"FunctionName": {"Ref": "PaymentFunction"}, "Name": "change"}},
             "StripeKeySecret": {"Type": "AWS::SecretsManager::Secret", "Properties": {}},
+            "CatalogueTable": {"Type": "AWS::DynamoDB::Table", "Properties": {}},
             "Limits": {"Type": "AWS::DynamoDB::Table", "Properties": {"TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": true}}},
             "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"AlarmDescription": "Something is late."}},
             "AlertsTopic": {"Type": "AWS::SNS::Topic", "Properties": {}},
@@ -79,6 +88,7 @@ pub fn found() -> Found {
         ("LookAlias", "look"),
         ("ChangeAlias", "change"),
         ("StripeKeySecret", "arn:secret"),
+        ("CatalogueTable", "shop-Catalogue-1"),
         ("Limits", "shop-Limits-1"),
         ("Alarm", "shop-Alarm-1"),
         ("AlertsTopic", ALERTS),
@@ -93,6 +103,15 @@ pub fn found() -> Found {
     let set = format!("arn:aws:ses:eu-west-1:{ACCOUNT}:configuration-set/shop-set");
     let refused = json!({"Payload": {"refused": {"error": "MayOnlyLook"}}});
     let answers = [
+        (
+            "get_api",
+            "OrderApi",
+            // As AWS may say it: in another order, with what is off.
+            json!({"CorsConfiguration": {
+                "AllowCredentials": false, "AllowHeaders": [], "AllowMethods": ["POST", "GET"], "MaxAge": 600,
+                "AllowOrigins": ["https://b.example", "https://a.example"]
+            }}),
+        ),
         ("get_routes", "OrderApi", json!({"Items": [{"RouteKey": "POST /orders"}, {"RouteKey": "GET /orders/{order_id}"}]})),
         (
             "get_stage",
@@ -128,6 +147,7 @@ pub fn found() -> Found {
         ),
         ("list_subscriptions_by_topic", "AlertsTopic", json!({"Subscriptions": [{"SubscriptionArn": "arn:aws:sns:alerts:1"}]})),
         ("get_secret_value", "StripeKeySecret", json!({"SecretString": "sk_test_1"})),
+        ("scan", "CatalogueTable", json!({"Items": [{"sku": {"S": "MUG"}, "unit_price_minor": {"N": "1200"}, "currency": {"S": "EUR"}}]})),
         (
             "describe_time_to_live",
             "Limits",
@@ -164,7 +184,12 @@ pub fn found() -> Found {
             body: template(),
             stack_name: "shop".to_owned(),
             stack_id: format!("arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/shop/1"),
-            parameters: texts([("Stage", "dev"), ("MailDomain", "shop.example"), ("AlertEmail", "ops@shop.example")]),
+            parameters: texts([
+                ("Stage", "dev"),
+                ("AllowedOrigins", "https://a.example,https://b.example"),
+                ("MailDomain", "shop.example"),
+                ("AlertEmail", "ops@shop.example"),
+            ]),
             resources: texts(physical),
         },
         status: "UPDATE_COMPLETE".to_owned(),
@@ -194,7 +219,7 @@ fn answer<'a>(found: &'a mut Found, operation: &str, about: &str) -> &'a mut Val
 type Break = (&'static str, &'static str, &'static str, fn(&mut Found));
 
 #[rustfmt::skip]
-const BREAKS: [Break; 38] = [
+const BREAKS: [Break; 45] = [
     ("stack", "UPDATE_ROLLBACK_COMPLETE", "describe-stack-events --stack-name shop --region eu-west-1", |it| it.status = "UPDATE_ROLLBACK_COMPLETE".to_owned()),
     ("stack", "Stage=local", "sam deploy", |it| { it.template.parameters.insert("Stage".to_owned(), "local".to_owned()); }),
     ("names", "Undelivered would be called", "shorten stack_name", |it| it.template.stack_name = "s".repeat(64)),
@@ -203,6 +228,10 @@ const BREAKS: [Break; 38] = [
     ("throttles", "POST /orders is throttled at 7/7, and the template says 7/70", "update-stage --api-id a1", |it| answer(it, "get_stage", "Stage")["RouteSettings"]["POST /orders"]["ThrottlingBurstLimit"] = 7.into()),
     ("throttles", "POST /orders is throttled at none/none", "--route-settings", |it| answer(it, "get_stage", "Stage")["RouteSettings"] = json!({})),
     ("throttles", "every other route is throttled at 100/none", "--default-route-settings", |it| answer(it, "get_stage", "Stage")["DefaultRouteSettings"] = json!({"ThrottlingRateLimit": 100.0})),
+    ("CORS", "AllowOrigins is https://a.example, and the template says https://a.example, https://b.example", "update-api --api-id a1 --cors-configuration '{\"AllowMethods\"", |it| answer(it, "get_api", "OrderApi")["CorsConfiguration"]["AllowOrigins"] = json!(["https://a.example"])),
+    ("CORS", "AllowCredentials is true, and the template says nothing", "update-api", |it| answer(it, "get_api", "OrderApi")["CorsConfiguration"]["AllowCredentials"] = true.into()),
+    ("CORS", "AllowMethods is nothing, and the template says get, post", "update-api", |it| answer(it, "get_api", "OrderApi")["CorsConfiguration"] = Value::Null),
+    ("CORS", "pages of https://a.example, https://b.example may use the API in a browser, and the template admits none", "delete-cors-configuration --api-id a1 --region", |it| { it.template.parameters.insert("AllowedOrigins".to_owned(), String::new()); }),
     ("functions", "PaymentFunction is Failed", "get-function-configuration --function-name shop-PaymentFunction-1", |it| answer(it, "get_function_configuration", "PaymentFunction")["State"] = "Failed".into()),
     ("event sources", "Mapping is Disabled", "--uuid uuid-1 --enabled", |it| answer(it, "get_event_source_mapping", "Mapping")["State"] = "Disabled".into()),
     ("event sources", "one by one", "ReportBatchItemFailures", |it| answer(it, "get_event_source_mapping", "Mapping")["FunctionResponseTypes"] = json!([])),
@@ -220,6 +249,9 @@ const BREAKS: [Break; 38] = [
     ("Stripe key", "none of Stripe's secret keys", "put-secret-value --secret-id arn:secret", |it| answer(it, "get_secret_value", "StripeKeySecret")["SecretString"] = "sk_test_".into()),
     ("Stripe key", "a live Stripe key is set on stage dev", "put-secret-value", |it| answer(it, "get_secret_value", "StripeKeySecret")["SecretString"] = "sk_live_1".into()),
     ("Stripe key", "no Stripe key is set", "put-secret-value", |it| { it.answers.insert(("get_secret_value".to_owned(), "StripeKeySecret".to_owned()), Err(Refused { code: "ResourceNotFoundException".to_owned(), message: "no value".to_owned() })); }),
+    ("prices", "MUG cannot be ordered: the price is not a multiple of 0.010 KWD", "get-item --table-name shop-Catalogue-1 --key '{\"sku\":{\"S\":\"MUG\"}}' --region", |it| answer(it, "scan", "CatalogueTable")["Items"][0] = json!({"sku": {"S": "MUG"}, "unit_price_minor": {"N": "1205"}, "currency": {"S": "KWD"}})),
+    ("prices", "MUG cannot be ordered: the price is no whole number", "get-item", |it| answer(it, "scan", "CatalogueTable")["Items"][0]["unit_price_minor"] = json!({"N": "12.5"})),
+    ("prices", "MUG cannot be ordered: the price is in BGN, which the payment provider does not charge", "get-item", |it| answer(it, "scan", "CatalogueTable")["Items"][0]["currency"] = json!({"S": "BGN"})),
     ("aliases", "LookAlias does not refuse", "aws logs tail", |it| *answer(it, "invoke", "LookAlias") = json!({"Payload": {"refused": {"error": "UnknownQueue"}}})),
     ("aliases", "ChangeAlias only looks", "aws logs tail", |it| *answer(it, "invoke", "ChangeAlias") = json!({"Payload": {"refused": {"error": "MayOnlyLook"}}})),
     ("aliases", "LookAlias fails: no", "aws logs tail", |it| *answer(it, "invoke", "LookAlias") = json!({"FunctionError": "Unhandled", "Payload": {"errorMessage": "no"}})),
@@ -328,6 +360,14 @@ fn every_check_is_broken_by_one_of_the_breaks() {
     for (name, _) in CHECKS.iter().filter(|(name, _)| *name != "mail") {
         assert!(broken.contains(name), "{name}");
     }
+}
+
+#[test]
+fn an_api_without_allowed_origins_has_no_cors() {
+    let mut closed = found();
+    closed.template.parameters.insert("AllowedOrigins".to_owned(), String::new());
+    answer(&mut closed, "get_api", "OrderApi").as_object_mut().unwrap().remove("CorsConfiguration");
+    assert_eq!(outcome(&closed, "CORS"), Outcome::Pass("pages of no other site may use it".to_owned()));
 }
 
 #[test]
