@@ -40,6 +40,7 @@ mod tests_ran;
 
 use anyhow::Result;
 use cli::{Command, Daily, Measure, Operate, Port, Prove, Up};
+use command_line::screen::end_quietly_when_nobody_reads;
 use console::interruption::until_interrupted;
 use console::progress::Progress;
 use console::{exit, machine, proxy, stack};
@@ -47,7 +48,7 @@ use operate::Caller;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    exit::end_quietly_when_nobody_reads();
+    end_quietly_when_nobody_reads();
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(status) => return status,

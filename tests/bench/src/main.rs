@@ -17,7 +17,10 @@ use bench::{
     wiring::{Wiring, Wirings, table_keys},
 };
 use clap::Parser;
-use command_line::{options, screen::width};
+use command_line::{
+    options,
+    screen::{end_quietly_when_nobody_reads, width},
+};
 use lambda_kit::{Ambient as _, Real};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -36,6 +39,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     // One thread: the function under test has the other core, and the stub is never what is waited for.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(Cli::parse()))) {

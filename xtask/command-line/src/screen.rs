@@ -15,6 +15,17 @@ const GAP: &str = "  ";
 /// What stands for what was cut off.
 const CUT: char = '…';
 
+/// `cargo xtask simulate --seed 7 | head` closes the pipe. `println!` panics then, which stops everything as it should; only the
+/// report of it is left out.
+pub fn end_quietly_when_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(|what| what.contains("Broken pipe")) {
+            report(panic);
+        }
+    }));
+}
+
 /// How wide the terminal behind `stream` is; [`None`] where there is no terminal.
 pub fn width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     if !stream.is_terminal() {
@@ -87,6 +98,12 @@ fn paragraph(line: &str, indent: &str, width: Option<usize>) -> String {
     let own: String = line.chars().take_while(|c| *c == ' ').collect();
     let indent = format!("{indent}{own}");
     wrapped(line.trim_start_matches(' ').split(' '), " ", [&indent, &indent], width)
+}
+
+/// Lines of a story, wrapped between words: each goes on behind `indent`, below what it tells. The blanks in it stay.
+pub fn hanging(text: &str, indent: &str, width: Option<usize>) -> String {
+    let lines: Vec<_> = text.lines().map(|line| wrapped(line.split(' '), " ", ["", indent], width)).collect();
+    lines.join("\n")
 }
 
 /// A command to type, wrapped by backslashes between its words, so that it can be pasted as it stands.
@@ -193,6 +210,14 @@ mod tests {
     #[test]
     fn sentences_keep_their_own_lines_and_indents() {
         assert_eq!(sentences("one two three\n  four five", " ", Some(9)), " one two\n three\n   four\n   five");
+    }
+
+    #[test]
+    fn a_line_of_a_story_goes_on_below_what_it_tells() {
+        let line = "  1.0 s  payment   takes order.placed";
+        assert_eq!(hanging(line, "         ", Some(25)), "  1.0 s  payment   takes\n         order.placed");
+        assert_eq!(hanging(line, "         ", None), line);
+        assert_eq!(hanging("a\n  b c", " ", Some(4)), "a\n  b\n c");
     }
 
     #[test]

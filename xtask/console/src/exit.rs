@@ -33,14 +33,3 @@ pub fn report(error: &anyhow::Error) {
     progress::clear_line();
     eprintln!("\n{}", sentences(&format!("error: {error:#}"), "", width(&std::io::stderr())));
 }
-
-/// `cargo xtask logs payment | head` closes the pipe. `println!` panics then, which stops everything as it should; only the
-/// report of it is left out.
-pub fn end_quietly_when_nobody_reads() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !panic.payload_as_str().is_some_and(|what| what.contains("Broken pipe")) {
-            report(panic);
-        }
-    }));
-}

@@ -2,6 +2,7 @@
 //! with `--stack NAME` it asks a stack on AWS, by sam and with the caller's credentials.
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use command_line::screen::end_quietly_when_nobody_reads;
 use console::interruption::until_interrupted;
 use console::machine::Repository;
 use console::{exit, proxy, usage};
@@ -23,7 +24,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    exit::end_quietly_when_nobody_reads();
+    end_quietly_when_nobody_reads();
     let matches = match usage::parse(Cli::command().term_width(usage::help_width())) {
         Ok(matches) => matches,
         Err(status) => return status,

@@ -9,7 +9,7 @@ use bench::{
     report::Report,
 };
 use clap::Parser;
-use command_line::options;
+use command_line::{options, screen::end_quietly_when_nobody_reads};
 use std::{path::Path, process::ExitCode};
 
 /// What an order that ships costs on AWS, by service: calls and billed milliseconds as measured, times the price table.
@@ -21,6 +21,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     match run(Cli::parse()) {
         Ok(text) => {
             print!("{text}");

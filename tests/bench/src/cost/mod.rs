@@ -11,6 +11,7 @@ pub mod way;
 use crate::report::Report;
 use anyhow::Result;
 use bill::{Account, Line, ORDERS, Style, Traffic, by_the_month, scale};
+use command_line::screen::{USUAL_WIDTH, sentences};
 use prices::{PICODOLLARS, Priced, Prices};
 use std::{collections::BTreeMap, fmt::Write as _};
 use way::Way;
@@ -51,16 +52,20 @@ pub fn answer(report: &Report, way: &Way, table: &str, question: &Question) -> R
         fixed: by_the_month(&way.fixed, &prices),
     };
     let mut text = String::new();
-    writeln!(text, "An order that ships, in {}, at the prices of {} (tests/bench/prices.toml)", question.region, prices.read)?;
-    writeln!(text, "Measured {} on {}", report.measured_at, report.machine.processor)?;
-    writeln!(text, "{}; calls waited {} ms\n", report.conditions.share, report.conditions.latency_ms)?;
-    if report.conditions.latency_ms == 0 {
-        writeln!(text, "{NO_LATENCY}\n")?;
+    let Report { measured_at, machine, conditions, .. } = report;
+    writeln!(text, "An order that ships, in {}, at the prices of {} (tests/bench/prices.toml).", question.region, prices.read)?;
+    writeln!(text, "Measured {measured_at} on {}.", machine.processor)?;
+    writeln!(text, "CPU: {}. Calls waited {} ms.", conditions.share, conditions.latency_ms)?;
+    if conditions.latency_ms == 0 {
+        writeln!(text, "{NO_LATENCY}")?;
     }
-    text.push_str(&by_order(&bills)?);
-    text.push_str(&by_month(&bills, question)?);
-    writeln!(text, "\n{NOTES}\nCold starts: {} of a thousand invocations.", question.cold_per_thousand)?;
-    Ok(text)
+    let notes = format!("{NOTES}\nCold starts: {} of a thousand invocations.", question.cold_per_thousand);
+    Ok(format!("{}\n\n{}{}\n{}\n", prose(&text), by_order(&bills)?, by_month(&bills, question)?, prose(&notes)))
+}
+
+/// Wrapped as wide as the tables, on a terminal and in a file alike.
+fn prose(text: &str) -> String {
+    sentences(text, "", Some(USUAL_WIDTH))
 }
 
 /// What is said of figures that were measured as if AWS answered at once.
@@ -69,11 +74,11 @@ const NO_LATENCY: &str =
 
 /// What the figures leave out, and what they take for granted.
 const NOTES: &str = "\
-Counted without the free tier and without a discount. One by one, every message is a batch of its own; in a burst batches are of
-ten. Naive is one event a publish and a read before every write: each of its reads is of one unit, and the time that they take is
+Counted without the free tier and without a discount. One by one, every message is a batch of its own; in a burst batches are of \
+ten. Naive is one event a publish and a read before every write: each of its reads is of one unit, and the time that they take is \
 not counted, so that it costs more than that. Of each invocation Lambda itself is taken to log 600 bytes.
-Left out, because it is free, small or somebody else's: what SNS brings to queues (no request of theirs), data within the region
-and out of it, customers' looks at their orders, openings and clicks of mails, items and logs as they are kept, the digest,
+Left out, because it is free, small or somebody else's: what SNS brings to queues (no request of theirs), data within the region \
+and out of it, customers' looks at their orders, openings and clicks of mails, items and logs as they are kept, the digest, \
 the provider's fee. By the month it is at most what stands there: pollers that find something and publishers that rest ask less.";
 
 /// Service, unit, and the part of a unit in which a quantity is shown.
@@ -117,12 +122,9 @@ fn by_order(bills: &Bills) -> Result<String> {
         }
     }
     let mut text = String::new();
-    writeln!(text, "{:<37}{:>20}{:>20}{:>22}", "", "one by one", "burst", "naive")?;
-    writeln!(
-        text,
-        "{:<16} {:<20}{:>10}{:>10}{:>10}{:>10}{:>12}{:>10}",
-        "", "", "an order", "$/million", "an order", "$/million", "one by one", "burst"
-    )?;
+    writeln!(text, "{:<34}{:>16}{:>16}{:>14}", "", "one by one", "burst", "naive, $")?;
+    let head = "of one order; $ of a million";
+    writeln!(text, "{head:<34}{:>9}{:>7}{:>9}{:>7}{:>7}{:>7}", "units", "$", "units", "$", "single", "burst")?;
     for (priced, cells) in rows {
         let (service, unit, part) = shown(priced);
         let amount = |cell: Option<Line>| cell.map_or_else(String::new, |line| decimal(line.quantity / part, ORDERS, 4));
@@ -130,7 +132,7 @@ fn by_order(bills: &Bills) -> Result<String> {
         let [single, burst, naive_single, naive_burst] = cells;
         writeln!(
             text,
-            "{service:<16} {unit:<20}{:>10}{:>10}{:>10}{:>10}{:>12}{:>10}",
+            "{service:<15} {unit:<18}{:>9}{:>7}{:>9}{:>7}{:>7}{:>7}",
             amount(single),
             cost(single),
             amount(burst),
@@ -142,7 +144,7 @@ fn by_order(bills: &Bills) -> Result<String> {
     let [single, burst, naive_single, naive_burst] = columns.map(|lines| sum(lines));
     let line = |text: &mut String, name: &str, costs: [u128; 4]| {
         let [a, b, c, d] = costs.map(dollars);
-        writeln!(text, "{name:<37}{:>10}{a:>10}{:>10}{b:>10}{c:>12}{d:>10}", "", "")
+        writeln!(text, "{name:<34}{:>9}{a:>7}{:>9}{b:>7}{c:>7}{d:>7}", "", "")
     };
     line(&mut text, "a million orders", [single, burst, naive_single, naive_burst])?;
     let mail = |lines: &[Line]| lines.iter().filter(|line| line.priced == Priced::Mail).map(|line| line.cost).sum::<u128>();
@@ -152,13 +154,13 @@ fn by_order(bills: &Bills) -> Result<String> {
     line(&mut text, "without its mails", without)?;
     let ratio = |naive: u128, ours: u128| format!("{}×", decimal(naive * 100, ours.max(1) * 100, 2));
     let [ours, ours_burst, naive, naive_in_burst] = without;
-    writeln!(text, "{:<77}{:>12}{:>10}", "naive to measured, without mails", ratio(naive, ours), ratio(naive_in_burst, ours_burst))?;
+    writeln!(text, "{:<66}{:>7}{:>7}", "naive to measured, without mails", ratio(naive, ours), ratio(naive_in_burst, ours_burst))?;
     Ok(text)
 }
 
 /// What is paid by the month, and the month of so many orders.
 fn by_month(bills: &Bills, question: &Question) -> Result<String> {
-    let mut text = format!("\n{:<37}{:>20}{:>20}\n", "By the month, before the first order", "", "$");
+    let mut text = format!("\n{:<57}{:>20}\n", "By the month, before the first order", "$");
     for line in &bills.fixed {
         let (service, unit, _) = shown(line.priced);
         let what = if matches!(line.priced, Priced::StandardQueueRequest | Priced::FifoQueueRequest) {
@@ -172,15 +174,10 @@ fn by_month(bills: &Bills, question: &Question) -> Result<String> {
     writeln!(text, "{:<57}{:>20}", "in all, at most", dollars(fixed))?;
     let orders = u128::from(question.orders_per_month);
     let month = |lines: &[Line]| dollars(fixed + sum(lines) * orders / ORDERS);
-    writeln!(
-        text,
-        "\n{:<37}{:>20}{:>20}{:>12}{:>10}",
-        format!("A month of {orders} orders, with that, $"),
-        month(&bills.single),
-        month(&bills.burst),
-        month(&bills.naive_single),
-        month(&bills.naive_burst)
-    )?;
+    writeln!(text, "\n{:<45}{:>16}{:>16}", format!("A month of {orders} orders, with that, $"), "measured", "naive")?;
+    for (name, measured, naive) in [("one by one", &bills.single, &bills.naive_single), ("burst", &bills.burst, &bills.naive_burst)] {
+        writeln!(text, "{name:<45}{:>16}{:>16}", month(measured), month(naive))?;
+    }
     Ok(text)
 }
 
@@ -201,6 +198,7 @@ fn decimal(number: u128, of: u128, places: u32) -> String {
 mod tests {
     use super::*;
     use bill::tests::{report, way};
+    use command_line::screen::columns;
     use prices::tests::TABLE;
 
     fn answered(region: &str) -> Result<String> {
@@ -214,7 +212,7 @@ mod tests {
         let line =
             |start: &str| answer.lines().find(|line| line.starts_with(start)).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(line("SES"), "SES mails 1.0000 100.00 1.0000 100.00 100.00 100.00");
-        assert_eq!(line("SQS              requests, FIFO"), "SQS requests, FIFO 2.0000 1.00 0.2000 0.10 1.00 0.10");
+        assert_eq!(line("SQS             requests, FIFO"), "SQS requests, FIFO 2.0000 1.00 0.2000 0.10 1.00 0.10");
         // Dollars: 0.80 invocations, 0.02 for 1,250 GB-seconds, 1.00 requests, 0.60 + 0.0158 + 0.01 + 0.0005 SNS, 1.00 notices,
         // 1.60 + 1.00 SQS, 1.875 + 0.125 DynamoDB, 100 mails, 1.4435 logs.
         assert_eq!(line("a million orders").split(' ').nth(3), Some("109.49"));
@@ -224,9 +222,16 @@ mod tests {
     #[test]
     fn a_month_is_what_is_paid_anyway_and_its_orders() {
         let answer = answered("us-east-1").unwrap();
-        let line = answer.lines().find(|line| line.starts_with("A month of 2000000 orders")).unwrap();
+        let line = answer.lines().skip_while(|line| !line.starts_with("A month of 2000000 orders")).nth(1).unwrap();
         // 8.4937 by the month: 4.00 + 0.80 + 1.00 + 0.2628 + 2.1024 + 0.3285; and twice a million orders.
         assert!(line.contains(" 227.4"), "{line}");
+    }
+
+    #[test]
+    fn every_line_fits_a_usual_terminal() {
+        let answer = answered("us-east-1").unwrap();
+        let wide: Vec<_> = answer.lines().filter(|line| columns(line) > USUAL_WIDTH).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
     }
 
     #[test]

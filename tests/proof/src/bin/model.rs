@@ -6,7 +6,7 @@
 use clap::{CommandFactory as _, Parser, error::ErrorKind};
 use command_line::{
     options,
-    screen::{width, wrapped},
+    screen::{end_quietly_when_nobody_reads, hanging, width, wrapped},
 };
 use proof::model::{Bound, Case, Report, cases, check};
 use std::{process::ExitCode, time::Duration};
@@ -23,6 +23,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     let Cli { options } = Cli::parse();
     let bound = if options.deep { Bound::Deep } else { Bound::Quick };
     let wanted = |case: &Case| options.case.is_empty() || options.case.iter().any(|name| case.name.contains(name.as_str()));
@@ -54,8 +55,8 @@ fn main() -> ExitCode {
         println!("{}", wrapped(figures, "  ", [&format!("{:<44}  ", case.name), "    "], width));
         (states, unique, took) = (states + steps, unique + different, took + report.took);
         if let Some((promise, story)) = report.broken {
-            println!("\n✗ {}: {promise}", case.name);
-            story.iter().for_each(|line| println!("  {line}"));
+            println!("\n{}", hanging(&format!("✗ {}: {promise}", case.name), "  ", width));
+            story.iter().for_each(|line| println!("{}", hanging(&format!("  {line}"), "      ", width)));
             return ExitCode::FAILURE;
         }
     }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Parser;
 use command_line::{
     options::Simulate,
-    screen::{width, wrapped},
+    screen::{end_quietly_when_nobody_reads, hanging, width, wrapped},
 };
 use proof::simulation::{Wiring, many, run};
 use std::{
@@ -28,8 +28,11 @@ struct Cli {
 
 /// How many lines tell of the progress where standard output is no terminal.
 const LINES: u64 = 20;
+/// As wide as the time that begins each line of a story.
+const BESIDE_THE_TIME: &str = "              ";
 
 fn main() -> Result<ExitCode> {
+    end_quietly_when_nobody_reads();
     let Cli { options: Simulate { runs, from, seed } } = Cli::parse();
     let wiring = Wiring::read()?;
     if let Some(seed) = seed {
@@ -57,19 +60,21 @@ fn main() -> Result<ExitCode> {
         println!("every promise held");
         return Ok(ExitCode::SUCCESS);
     };
-    println!("\na promise was broken; its story, told again by: cargo xtask simulate --seed {seed}\n");
+    println!("\na promise was broken; its story is told again by: cargo xtask simulate --seed {seed}\n");
     tell(&wiring, seed)
 }
 
 fn tell(wiring: &Wiring, seed: u64) -> Result<ExitCode> {
     let outcome = run(wiring, seed, true)?;
+    let width = width(&stdout());
     for line in &outcome.story {
-        println!("{line}");
+        println!("{}", hanging(line, BESIDE_THE_TIME, width));
     }
-    println!("\nseed {seed}: {} orders, {} invocations, faults {:?}", outcome.orders, outcome.invocations, outcome.faults);
-    println!("ends: {:?}", outcome.ends);
+    println!("\nseed {seed}: {} orders, {} invocations", outcome.orders, outcome.invocations);
+    println!("{}", listed("ends: ", outcome.ends.iter()));
+    println!("{}", listed("faults: ", outcome.faults.iter().map(|(fault, count)| (format!("{fault:?}"), count))));
     for violation in &outcome.violations {
-        println!("✗ {violation}");
+        println!("{}", hanging(&format!("✗ {violation}"), "  ", width));
     }
     Ok(if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
