@@ -179,7 +179,13 @@ fn reason(said: &str) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let error = lines().find_map(|line| line.strip_prefix("Error: "));
     let sentence = error.or_else(|| lines().next_back()).unwrap_or("sam ended without a word");
-    format!("sam: {sentence}")
+    format!("sam: {}", with_hint(sentence))
+}
+
+/// What boto says, and how to say it to these commands where it does not know one.
+pub fn with_hint(said: &str) -> String {
+    let hint = if said.contains("must specify a region") { " Write --region NAME, or set AWS_REGION." } else { "" };
+    format!("{said}{hint}")
 }
 
 /// Who asks, by what the system calls them. It is a word for people: CloudTrail knows whose credentials they were.
@@ -246,5 +252,7 @@ mod tests {
         assert_eq!(reason("\nInvoking\nError: no such stack\nhint\n"), "sam: no such stack");
         assert_eq!(reason("Aborted!\n\n"), "sam: Aborted!");
         assert_eq!(reason(""), "sam: sam ended without a word");
+        let hint = "You must specify a region. Write --region NAME, or set AWS_REGION.";
+        assert_eq!(reason("Error: You must specify a region.\n"), format!("sam: {hint}"));
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use console::build::{tool, with_keys};
 use console::machine::{Repository, missing};
-use operate::deployed::Target;
+use operate::deployed::{Target, with_hint};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use testkit::stack::State;
@@ -105,7 +105,7 @@ fn answer(mut said: Value) -> Answer {
         Some(answer) => Ok(answer),
         None => {
             let text = |name: &str| said["error"][name].as_str().unwrap_or_default().to_owned();
-            Err(Refused { code: text("code"), message: text("message") })
+            Err(Refused { code: text("code"), message: with_hint(&text("message")) })
         }
     }
 }
@@ -124,4 +124,15 @@ async fn python(repository: &Repository) -> Result<std::path::PathBuf> {
         }
     }
     missing("a stack on AWS is asked by Python's boto3, and there is none: `pip install boto3`, or let `cargo xtask up` set up its own.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_without_a_region_says_how_to_name_one() {
+        let refused = answer(json!({"error": {"code": "NoRegionError", "message": "You must specify a region."}})).unwrap_err();
+        assert!(refused.message.ends_with("Write --region NAME, or set AWS_REGION."), "{refused:?}");
+    }
 }
