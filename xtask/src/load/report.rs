@@ -13,6 +13,9 @@ use testkit::calls::{Calls, Kind};
 /// As many wrong things as fit on a screen; the rest is likely more of the same.
 const SHOWN_WRONG: usize = 10;
 
+/// Why a queue has no row.
+const LEFT_OUT: &str = "order-deadline hides one message an order for 15 minutes, and is left out";
+
 pub struct Report<'a> {
     pub options: &'a Options,
     pub served: &'a Served,
@@ -86,7 +89,7 @@ impl Report<'_> {
         if self.depths.missed() > 0 {
             println!("  {} looks at the queues were missed: the engine was too busy to answer", self.depths.missed());
         }
-        println!("  {}", dim("order-deadline keeps one message an order, hidden for 15 minutes, and is left out"));
+        println!("  {}", dim(LEFT_OUT));
     }
 
     /// The fuller the batches, the fewer.
@@ -149,6 +152,12 @@ fn tenths(tenths: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use command_line::screen::{USUAL_WIDTH, columns};
+
+    #[test]
+    fn the_note_below_the_queues_fits_a_usual_terminal() {
+        assert!(columns(LEFT_OUT) + 2 <= USUAL_WIDTH);
+    }
 
     #[test]
     fn rates_are_shown_to_a_tenth() {
