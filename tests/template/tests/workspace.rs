@@ -1,5 +1,6 @@
 //! Which crate may depend on which: what runs on AWS never depends on what verifies it, and what one function is compiled with serves
 //! all others.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
 use std::{
