@@ -102,6 +102,10 @@ impl Step {
     fn needs_stack(self) -> bool {
         self.test_binary().is_some() || matches!(self, Self::Ports | Self::Schemathesis | Self::Smoke | Self::SamLocal)
     }
+    /// Whether it calls what [`setup`] installs.
+    fn needs_tools(self) -> bool {
+        self.needs_stack() || matches!(self, Self::Template | Self::Engine)
+    }
     /// Whether it is for Linux alone: it starts functions, or the engine that starts them, or instruments Linux programs. The others
     /// compile and read, which every Unix can.
     fn needs_linux(self) -> bool {
@@ -143,7 +147,8 @@ pub async fn run(repository: &Repository, options: Options, progress: &mut Progr
     }
     require_cargo()?;
     require_compiler()?;
-    let mut checks = Checks { repository, progress, stack: None, skipped: Vec::new() };
+    let needs_tools = steps.iter().any(|step| step.needs_tools());
+    let mut checks = Checks { repository, progress, needs_tools, stack: None, skipped: Vec::new() };
     let count = steps.len();
     for step in steps {
         if let Err(error) = checks.step(step).await {
@@ -164,6 +169,8 @@ pub async fn run(repository: &Repository, options: Options, progress: &mut Progr
 struct Checks<'a> {
     repository: &'a Repository,
     progress: &'a mut Progress,
+    /// Whether any of the steps does.
+    needs_tools: bool,
     /// Started by the first step that needs it.
     stack: Option<(Services, State)>,
     skipped: Vec<(Step, String)>,
@@ -173,7 +180,7 @@ impl Checks<'_> {
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Fmt => self.cargo(step, &["fmt", "--all", "--check"]).await,
-            Step::Clippy => self.cargo(step, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
+            Step::Clippy => self.clippy(step).await,
             // Those that need a stack skip themselves here and say so; the steps that follow insist on them.
             Step::Unit => self.tests(step, cargo(&self.repository.root, &["test", "--workspace"]), None).await,
             Step::Doc => {
@@ -225,6 +232,18 @@ impl Checks<'_> {
                 self.end_to_end(step).await
             }
         }
+    }
+
+    /// With the tools of later steps installed beside it, where they are missing: it compiles for minutes and needs none of them.
+    async fn clippy(&mut self, step: Step) -> Result<()> {
+        let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        if !self.needs_tools {
+            return self.cargo(step, &arguments).await;
+        }
+        let (repository, clippy) = (self.repository, cargo(&self.repository.root, &arguments));
+        let log = log_of(&self.folder(), &step.name());
+        let run = async |progress: &mut Progress| progress.run(step.what(), clippy, &log, repository).await;
+        setup::beside(repository, self.progress, run).await.map(drop)
     }
 
     async fn schemathesis(&mut self, step: Step) -> Result<()> {
@@ -286,8 +305,7 @@ impl Checks<'_> {
         if let Some((services, _)) = &mut self.stack {
             return services.require_alive();
         }
-        setup::run(self.repository, self.progress).await?;
-        let built = build::run(self.repository, self.progress).await?;
+        let built = build::with_tools(self.repository, self.progress).await?;
         let folder = self.folder();
         std::fs::create_dir_all(&folder)?;
         let start = Start {

@@ -6,14 +6,14 @@
 use crate::story::{self, CURRENCY, Expected, Seen, Teller, basket, judge, money, money_of_provider};
 use anyhow::{Result, bail};
 use command_line::screen::{Layout, columns, command, sentences, table, width, wrapped};
-use console::interruption::{Tidies, unless_interrupted};
+use console::interruption::{CleanUp, unless_interrupted};
 use console::machine::{Repository, require_free_port};
 use console::processes::{SANDBOX_CALLS_PER_SECOND, Start, provider_port};
 use console::progress::{Progress, bold, dim, green, red, shown};
 use console::seed::{self, CatalogueItem};
 use console::stack;
 use console::state;
-use console::{build, deploy, setup};
+use console::{build, deploy};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use testkit::calls::{Calls, Kind, Made};
@@ -124,8 +124,7 @@ pub async fn run(repository: &Repository, port: u16) -> Result<()> {
         require_free_port(port, "the engine")?;
         require_free_port(provider_port(port), "the payment provider")?;
     }
-    setup::run(repository, &mut progress).await?;
-    let built = build::run(repository, &mut progress).await?;
+    let built = build::with_tools(repository, &mut progress).await?;
 
     if let Some(running) = running {
         let pids = (running.engine_pid, running.stripe_pid);
@@ -225,7 +224,7 @@ async fn finish(decided: Result<Outcome>, state: &State) -> Result<Outcome> {
 /// Runs `work` while no message reaches the payment function, and lets them through again however it went: after a signal too, because
 /// a stack of `up` goes on.
 async fn held_back<T>(engine: &Engine, work: impl Future<Output = T>) -> Result<T> {
-    let _tidies = Tidies::begin();
+    let _clean_up = CleanUp::begin();
     engine.set_event_source(PAYMENT, false).await?;
     let meaning = || "the payment messages are let through again; a stack that ran before still runs, and its orders go on".to_owned();
     let result = unless_interrupted(async { Ok(work.await) }, meaning).await;

@@ -4,8 +4,9 @@
 //! a target folder and a profile of the local run costs a fraction; `sam build` then only copies. What goes to AWS is built by
 //! `sam build` alone, into another folder: nothing here can be deployed there by accident.
 
-use crate::machine::{Repository, logical_id};
+use crate::machine::{Repository, logical_id, require_linux};
 use crate::progress::{Progress, log_of};
+use crate::setup;
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,20 @@ pub struct Built {
     pub template: PathBuf,
 }
 
+/// Sets up the tools, where they are not yet, and builds every function beside that.
+pub async fn with_tools(repository: &Repository, progress: &mut Progress) -> Result<Built> {
+    require_linux()?;
+    setup::beside(repository, progress, async |progress| compile(repository, progress).await).await?;
+    package(repository, progress).await
+}
+
 /// Builds every function, and packages them unless nothing has changed.
 pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Built> {
+    compile(repository, progress).await?;
+    package(repository, progress).await
+}
+
+async fn compile(repository: &Repository, progress: &mut Progress) -> Result<()> {
     let functions = repository.functions()?;
     let mut cargo = tool(repository, "cargo-lambda");
     cargo.args(["lambda", "build", "--release"]);
@@ -38,8 +51,11 @@ pub async fn run(repository: &Repository, progress: &mut Progress) -> Result<Bui
     }
     quick_profile(&mut cargo, repository);
     let title = format!("Build {} functions", functions.len());
-    progress.run(&title, cargo, &log_of(&repository.local(), "build"), repository).await?;
+    progress.run(&title, cargo, &log_of(&repository.local(), "build"), repository).await.map(drop)
+}
 
+async fn package(repository: &Repository, progress: &mut Progress) -> Result<Built> {
+    let functions = repository.functions()?;
     let template = folder(repository).join("template.yaml");
     if is_packaged(repository, &functions, &template) {
         progress.done("Package for the engine", Instant::now(), "unchanged");

@@ -21,7 +21,7 @@ pub fn until_interrupted(command: impl Future<Output = Result<ExitCode>>, meanin
 }
 
 /// Awaits a command. Dropping its future drops its guards, and those stop what it started. A command that hears the signal itself answers
-/// to it: it is asked first, and while it [`Tidies`] it is let end; a second signal ends that too.
+/// to it: it is asked first, and while a [`CleanUp`] lives it is let end; a second signal ends that too.
 async fn unless_signalled(
     command: impl Future<Output = Result<ExitCode>>,
     meaning: Option<&'static str>,
@@ -34,7 +34,7 @@ async fn unless_signalled(
             result = &mut command => return result,
             signal = signal() => signal?,
         }
-        if is_last || !Tidies::is_going_on() {
+        if is_last || !CleanUp::is_going_on() {
             break;
         }
     }
@@ -45,26 +45,26 @@ async fn unless_signalled(
 }
 
 thread_local! {
-    static TIDYING: Cell<u32> = const { Cell::new(0) };
+    static CLEANING_UP: Cell<u32> = const { Cell::new(0) };
 }
 
 /// While it lives, the command hears signals itself and puts something back before it ends.
-pub struct Tidies;
+pub struct CleanUp;
 
-impl Tidies {
+impl CleanUp {
     /// From here on, until the value is dropped.
     pub fn begin() -> Self {
-        TIDYING.set(TIDYING.get() + 1);
+        CLEANING_UP.set(CLEANING_UP.get() + 1);
         Self
     }
     fn is_going_on() -> bool {
-        TIDYING.get() > 0
+        CLEANING_UP.get() > 0
     }
 }
 
-impl Drop for Tidies {
+impl Drop for CleanUp {
     fn drop(&mut self) {
-        TIDYING.set(TIDYING.get() - 1);
+        CLEANING_UP.set(CLEANING_UP.get() - 1);
     }
 }
 
@@ -106,23 +106,23 @@ mod tests {
 
     /// On the code before, the first look at the signal dropped what was being put back.
     #[tokio::test]
-    async fn a_command_that_tidies_is_let_end_and_a_second_signal_ends_it() {
+    async fn a_command_that_clean_up_is_let_end_and_a_second_signal_ends_it() {
         let signals = Cell::new(0);
         let signal = async || {
             signals.set(signals.get() + 1);
             if signals.get() > 1 { std::future::pending().await } else { Ok(()) }
         };
         let tidy = async {
-            let _tidies = Tidies::begin();
+            let _clean_up = CleanUp::begin();
             tokio::task::yield_now().await;
             Err(Interrupted("all is back".into()).into())
         };
         assert_eq!(unless_signalled(tidy, None, signal).await.unwrap_err().to_string(), "interrupted; all is back");
         let hangs = async {
-            let _tidies = Tidies::begin();
+            let _clean_up = CleanUp::begin();
             std::future::pending().await
         };
         assert!(unless_signalled(hangs, None, at_once).await.is_ok());
-        assert!(!Tidies::is_going_on());
+        assert!(!CleanUp::is_going_on());
     }
 }

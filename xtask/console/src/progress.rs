@@ -45,7 +45,7 @@ impl Progress {
     /// Runs a program to its end in a process group of its own, with its output in `log`. An error carries the last lines.
     pub async fn run(&mut self, title: &str, command: Command, log: &Path, repository: &Repository) -> Result<String> {
         let started = Instant::now();
-        let output = run_logged(title, command, log, repository).await?;
+        let output = run_logged(title, command, log, repository, true).await?;
         self.done(title, started, "");
         Ok(output)
     }
@@ -66,11 +66,45 @@ impl Progress {
         Ok(result)
     }
 
+    /// Does `main`, whose steps are shown, while `work` goes on beside it, and is shown once it is over or is all that is left. An error
+    /// of either ends both.
+    pub async fn beside<T>(
+        &mut self,
+        title: &str,
+        work: impl Future<Output = Result<()>>,
+        main: impl AsyncFnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let mut work = std::pin::pin!(work);
+        let mut took = None;
+        let result = {
+            let mut main = std::pin::pin!(main(self));
+            loop {
+                tokio::select! {
+                    biased;
+                    result = &mut main => break result?,
+                    installed = &mut work, if took.is_none() => {
+                        installed?;
+                        took = Some(started.elapsed());
+                        say_done(title, started.elapsed(), "");
+                    }
+                }
+            }
+        };
+        match took {
+            Some(took) => self.steps.push((title.to_owned(), took)),
+            None => {
+                alive(title, started, String::new, work).await?;
+                self.done(title, started, "");
+            }
+        }
+        Ok(result)
+    }
+
     /// Notes a step that is over.
     pub fn done(&mut self, title: &str, started: Instant, remark: &str) {
         let took = started.elapsed();
-        clear_line();
-        println!("{} {}", green("✓"), step(title, &shown(took), remark, width(&std::io::stdout())));
+        say_done(title, took, remark);
         self.steps.push((title.to_owned(), took));
     }
 
@@ -93,15 +127,29 @@ impl Progress {
     }
 }
 
+/// Runs a program as [`Progress::run`] does, as part of a step that the caller notes.
+pub async fn run(title: &str, command: Command, log: &Path, repository: &Repository) -> Result<String> {
+    let started = Instant::now();
+    let output = run_logged(title, command, log, repository, true).await?;
+    say_done(title, started.elapsed(), "");
+    Ok(output)
+}
+
+/// Runs a program as [`Progress::run`] does, and says nothing unless it fails: another step has the terminal.
+pub async fn run_unseen(title: &str, command: Command, log: &Path, repository: &Repository) -> Result<String> {
+    run_logged(title, command, log, repository, false).await
+}
+
 /// Runs a program to its end with its output in `log` alone.
-async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &Repository) -> Result<String> {
+async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &Repository, is_shown: bool) -> Result<String> {
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let file = File::create(log)?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let mut group = Group::start(command)?;
-    let status = alive(title, Instant::now(), || last_line(log), async { Ok(group.wait().await?) }).await?;
+    let wait = async { Ok(group.wait().await?) };
+    let status = if is_shown { alive(title, Instant::now(), || last_line(log), wait).await? } else { wait.await? };
     let output = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
     if !status.success() {
         clear_line();
@@ -113,6 +161,12 @@ async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &
         bail!("this step failed: {title} ({status}). All it said is in {}", repository.shown(log));
     }
     Ok(output)
+}
+
+/// Says that a step is over, above the line of one that goes on.
+fn say_done(title: &str, took: Duration, remark: &str) {
+    clear_line();
+    println!("{} {}", green("✓"), step(title, &shown(took), remark, width(&std::io::stdout())));
 }
 
 /// A step that is over, behind its mark: a remark that has no room beside it stands below.
@@ -265,6 +319,37 @@ mod tests {
         let long = "300 of 300 accepted, 300 ended, 12 faults";
         assert_eq!(step("Build", "1.0 s", long, Some(80)), format!("{:<44} {:>10}\n    {long}", "Build", "1.0 s"));
         assert!(step("Build", "1.0 s", long, None).ends_with(&format!("  {long}")));
+    }
+
+    #[tokio::test]
+    async fn work_beside_a_step_is_noted_whichever_ends_first() {
+        let after = async |ms| tokio::time::sleep(Duration::from_millis(ms)).await;
+        for (work_ms, main_ms) in [(1, 40), (40, 1)] {
+            let mut progress = Progress::new();
+            let work = async {
+                after(work_ms).await;
+                Ok(())
+            };
+            let seven = async {
+                after(main_ms).await;
+                Ok(7)
+            };
+            let main = async |progress: &mut Progress| progress.wait("main", seven).await;
+            assert_eq!(progress.beside("work", work, main).await.unwrap(), 7);
+            let mut titles: Vec<_> = progress.steps.iter().map(|(title, _)| title.as_str()).collect();
+            titles.sort_unstable();
+            assert_eq!(titles, ["main", "work"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_of_either_step_ends_both() {
+        let fails = async || -> Result<()> { bail!("no network") };
+        let never = async || std::future::pending::<Result<()>>().await;
+        let error = Progress::new().beside("work", fails(), async |_| never().await).await.unwrap_err();
+        assert_eq!(error.to_string(), "no network");
+        let error = Progress::new().beside("work", never(), async |_| fails().await).await.unwrap_err();
+        assert_eq!(error.to_string(), "no network");
     }
 
     #[test]

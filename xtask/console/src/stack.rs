@@ -5,7 +5,7 @@ use crate::machine::{Repository, missing};
 use crate::processes::{SANDBOX_CALLS_PER_SECOND, Service, Services, Start, remove_traces};
 use crate::progress::{Progress, bold, green, red, shown};
 use crate::state::{self, port_of};
-use crate::{build, deploy, setup, watch};
+use crate::{build, deploy, watch};
 use anyhow::Result;
 use command_line::screen::{Layout, table, width, wrapped};
 use serde_json::json;
@@ -16,10 +16,9 @@ use testkit::stack::State;
 /// `up`: builds, starts what does not run yet, and deploys what changed. It leaves the stack running.
 pub async fn up(repository: &Repository, port: u16, watch: bool) -> Result<()> {
     let mut progress = Progress::new();
-    setup::run(repository, &mut progress).await?;
     // What is edited from here on is not in the build that begins now.
     let mut built_from = watch::Sources::look(repository)?;
-    let built = build::run(repository, &mut progress).await?;
+    let built = build::with_tools(repository, &mut progress).await?;
     let folder = repository.local();
     let state = if let Some(running) = state::of_running(repository, &folder)? {
         require_port(&running, port)?;

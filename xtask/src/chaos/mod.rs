@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use console::machine::{Repository, free_ports, require_cargo, require_compiler, require_linux};
 use console::processes::{SANDBOX_CALLS_PER_SECOND, Start};
 use console::progress::{Progress, behind, bold, dim, green, red, shown};
-use console::{build, setup, stack};
+use console::{build, stack};
 use plan::Plan;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -109,8 +109,7 @@ pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("  {}", dim(&format!("the same again: cargo xtask chaos --orders {} --seed {seed}", options.orders)));
     let mut progress = Progress::new();
-    setup::run(repository, &mut progress).await?;
-    let built = build::run(repository, &mut progress).await?;
+    let built = build::with_tools(repository, &mut progress).await?;
     let folder = repository.local().join("chaos");
     std::fs::create_dir_all(&folder)?;
     let start = Start {

@@ -23,7 +23,7 @@ use arrivals::{Schedule, Served};
 use console::machine::{Repository, free_ports};
 use console::processes::{SANDBOX_CALLS_PER_SECOND, Start};
 use console::progress::Progress;
-use console::{build, setup, stack};
+use console::{build, stack};
 use depths::{Depths, EVERY};
 use jiff::Timestamp;
 use report::Report;
@@ -87,8 +87,7 @@ pub struct Options {
 
 pub async fn run(repository: &Repository, options: Options) -> Result<()> {
     let mut progress = Progress::new();
-    setup::run(repository, &mut progress).await?;
-    let built = build::run(repository, &mut progress).await?;
+    let built = build::with_tools(repository, &mut progress).await?;
     let folder = repository.local().join("load");
     std::fs::create_dir_all(&folder)?;
     let provider_latency = Duration::from_millis(options.provider_latency_ms);
