@@ -17,7 +17,11 @@
 //!                        └── and stays: in doubt         the process died, or SES did not answer; never sent again
 //! ```
 
-use crate::{CampaignId, chunk::Wish, read::batch_get};
+use crate::{
+    CampaignId,
+    batch_get::batch_get,
+    row::{Obstacle, State, Wish},
+};
 use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use domain::{CustomerId, Timestamp};
 use lambda_kit::{
@@ -92,60 +96,6 @@ pub struct Fingerprint {
     pub etag: String,
 }
 
-/// Where a recipient stands. Attributes of earlier states stay in the item.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum State {
-    /// Claimed: a mail is about to go out, or went out, or its sender died.
-    Sending {
-        /// Which claim this is, counted from 1, without those that failed for the account's reasons.
-        attempt: u32,
-        /// Since when.
-        claimed_at: Timestamp,
-        /// Whose: 64 random bits, so that nobody writes down the end of another's claim.
-        claim: u64,
-    },
-    /// Surely not sent: may be claimed again.
-    Released {
-        /// How many claims have failed for the recipient's own reasons.
-        attempts: u32,
-    },
-    /// SES has it.
-    Sent {
-        /// SES's id of the mail.
-        message_id: String,
-    },
-    /// SES will never take it.
-    Failed {
-        /// SES's word for why.
-        code: String,
-    },
-    /// Not to be mailed.
-    Skipped {
-        /// Why.
-        skip: Skip,
-    },
-}
-
-impl State {
-    /// Whether SES has the mail.
-    pub fn is_sent(&self) -> bool {
-        matches!(self, Self::Sent { .. })
-    }
-}
-
-/// Why somebody on the list is not mailed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Skip {
-    /// No customer has the address.
-    Unknown,
-    /// The customer never agreed to marketing mail, or has unsubscribed.
-    NoConsent,
-    /// The address bounced for good, or complained.
-    Suppressed,
-}
-
 /// What became of writing several rows at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
@@ -153,17 +103,6 @@ pub enum Written {
     All,
     /// None is; why, for each, in their order.
     None(Vec<Obstacle>),
-}
-
-/// What stood in a row's way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Obstacle {
-    /// Nothing.
-    Nothing,
-    /// Another transaction: the same may go through in a moment.
-    Contention,
-    /// The row as it is.
-    Row(State),
 }
 
 /// The mail ledger, as far as campaigns use it.

@@ -24,15 +24,16 @@
 //! for a moment and comes again. Each slice is a message of its own, so that its receives count failures alone. A process that
 //! dies between two messages leaves both: two workers on one campaign, which the claims keep apart, and the report ends both.
 
+mod batch_get;
 pub mod chunk;
 pub mod ledger;
 pub mod list;
 pub mod lists;
 pub mod pace;
-mod read;
 pub mod recipients;
 pub mod refusal;
 pub mod report;
+pub mod row;
 pub mod samples;
 pub mod ses;
 mod start;
@@ -40,7 +41,7 @@ pub mod templates;
 
 pub use start::{CampaignId, InvalidStart, ListKey, Start};
 
-use chunk::{SUSPECTS_MAX, Then, Wish, narrow, outcome, skip, unsettled};
+use chunk::{SUSPECTS_MAX, Then, narrow, outcome, skip, unsettled};
 use domain::CustomerId;
 use lambda_kit::{
     Ambient, Failure,
@@ -48,12 +49,13 @@ use lambda_kit::{
     dynamodb::Created,
     message::{Delivery, Handled, Incoming},
 };
-use ledger::{Campaign, Fingerprint, Ledger, Obstacle, ROWS_MAX, State, Written};
+use ledger::{Campaign, Fingerprint, Ledger, ROWS_MAX, Written};
 use list::{Entry, Line, Recipient};
 use lists::Lists;
 use pace::{Pace, Share};
 use recipients::{Recipients, Unsubscribe};
 use report::Standing;
+use row::{Obstacle, State, Wish};
 use ses::{Bulk, BulkMail, Sender};
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -253,7 +255,7 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
             let contended = obstacles.contains(&Obstacle::Contention);
             wishes = narrow(wishes, obstacles);
             if contended {
-                sleep(read::jitter(TRY_WAIT, retry, &self.ambient)).await;
+                sleep(batch_get::jitter(TRY_WAIT, retry, &self.ambient)).await;
             }
         }
         Err(Failure::transient("TransactionConflict", format_args!("other transactions stood in the way {TRIES_MAX} times")))
@@ -272,7 +274,7 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
                 Ok(Written::None(obstacles)) => marks = unsettled(marks, obstacles),
                 Err(failure) => failed = failure,
             }
-            sleep(read::jitter(TRY_WAIT, retry, &self.ambient)).await;
+            sleep(batch_get::jitter(TRY_WAIT, retry, &self.ambient)).await;
         }
         Err(failed)
     }
@@ -332,5 +334,3 @@ fn log(start: &Start, claimed: usize, marks: &[(CustomerId, State)]) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod wire;

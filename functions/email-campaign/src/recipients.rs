@@ -2,7 +2,7 @@
 //!
 //! [`EmailCampaign`](crate::EmailCampaign) calls them before each claim. They refuse to decide: they say what is stored.
 
-use crate::{chunk::Known, list::Recipient, read::batch_get};
+use crate::{batch_get::batch_get, chunk::Known, list::Recipient};
 use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use domain::{Customer, CustomerId};
 use lambda_kit::{

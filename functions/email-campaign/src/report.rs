@@ -4,8 +4,8 @@
 //! a row that another worker may be about to complete is waited for.
 
 use crate::{
-    ledger::{Skip, State},
     list::{Entry, Line},
+    row::{Skip, State},
 };
 use domain::{CustomerId, Timestamp};
 use lambda_kit::Failure;

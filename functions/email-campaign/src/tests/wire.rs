@@ -2,11 +2,12 @@
 
 use crate::{
     CampaignId,
-    chunk::{Answer, Entry, Known, Wish},
-    ledger::{Campaign, Fingerprint, Ledger, LedgerTable, Obstacle, Skip, State, Written},
+    chunk::{Answer, Entry, Known},
+    ledger::{Campaign, Fingerprint, Ledger, LedgerTable, Written},
     list::{self, Format, Recipient},
     lists::{Bucket, Lists},
     recipients::{RecipientTables, Recipients, Unsubscribe},
+    row::{Obstacle, Skip, State, Wish},
     ses::{Bulk, BulkMail, Sender, Ses},
     templates::{Template, data},
 };

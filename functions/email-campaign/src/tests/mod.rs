@@ -1,12 +1,14 @@
 //! Campaigns, driven through `handle` against a world in memory: with deaths at every call, two at once, and hours that
 //! pass in a moment.
 
+mod wire;
+
 use super::*;
 use crate::{
     chunk::{ATTEMPTS_MAX, Answer, Entry as Sent, Known, RETRY_AFTER, SUSPECTS_MAX},
-    ledger::Skip,
     lists::Object,
     report::IN_DOUBT_AFTER,
+    row::Skip,
     templates::Template,
 };
 use domain::{EmailAddress, Timestamp};
