@@ -1,4 +1,4 @@
-//! `redrive` and `discard`: message by message, the new place first.
+//! `redrive` and `discard`: message by message, the new place first. What is to become of each is [`decide`](super::decide)d before.
 //!
 //! ```text
 //!   redrive   send home ─▶ delete         discard   archive ─▶ delete
@@ -12,11 +12,11 @@ use super::{
     Inspector,
     audit::{self, Who},
     count,
+    decide::{Act, Fate, SoFar, Task, Wanted, decide},
     filter::Filter,
     look::RECEIVES,
-    message::{Facts, outbound},
     move_task, pages_end,
-    ports::{Letter, Outbound, PAGE_MAX, Ports},
+    ports::{Letter, PAGE_MAX, Ports},
     stack::{DeadLetterQueue, Home},
     stop::Stop,
     walk::{Walk, lease},
@@ -28,9 +28,8 @@ use crate::{
 };
 use domain::Timestamp;
 use futures_util::future::join_all;
-use lambda_kit::{Failure, batch::Attribute, text::is_blank};
+use lambda_kit::{Failure, text::is_blank};
 use pipeline::command::is_denied;
-use serde_json::json;
 use std::{
     cell::{Cell, RefCell},
     time::Duration,
@@ -52,43 +51,13 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Most sentences about messages that did not go.
 const NOTES_MAX: usize = 10;
 
-/// What is done with what is selected.
-enum Act<'r> {
-    Redrive { force: bool, to: Option<&'r str> },
-    Discard { reason: &'r str, by: &'r str },
-}
-
 /// A request to change a queue.
 struct Job<'r> {
-    act: Act<'r>,
-    filter: Filter,
-    max: u64,
+    wanted: Wanted<'r>,
     pace: Pace,
     dry_run: bool,
     who: &'r Who<'r>,
     record: audit::Change<'r>,
-}
-
-/// Where a message goes.
-enum Task<'q> {
-    Home(&'q Home, Outbound),
-    Archive(String, Vec<u8>),
-}
-
-/// What is to become of a message.
-enum Fate<'q> {
-    /// It goes.
-    Goes(Task<'q>),
-    /// It is not selected.
-    Skipped,
-    /// It came since this began: what is given up again at once would otherwise go round and round.
-    Newer,
-    /// It may not go.
-    Refused(String),
-    /// One before it in its group did not go.
-    HeldBack,
-    /// As many have gone as were wanted.
-    BeyondMax,
 }
 
 /// One invocation's work, and what is known from those before it: what survives a failure half-way.
@@ -145,7 +114,7 @@ impl<P: Ports> Inspector<P> {
         let record = audit::Change::redrive("redrive", queue, redrive);
         let act = Act::Redrive { force: redrive.force, to: redrive.to.as_deref() };
         let (max, pace) = (redrive.max.unwrap_or(u64::MAX), Pace::new(redrive.rate));
-        let job = Job { act, filter, max, pace, dry_run: redrive.dry_run, who, record };
+        let job = Job { wanted: Wanted { act, filter, max }, pace, dry_run: redrive.dry_run, who, record };
         Ok(self.change(queue, job, redrive.cursor.clone().unwrap_or_default(), last).await?)
     }
 
@@ -174,7 +143,8 @@ impl<P: Ports> Inspector<P> {
             counts: Counts::default(),
         };
         let (act, max) = (Act::Discard { reason, by: who.by }, discard.max.unwrap_or(u64::MAX));
-        let job = Job { act, filter, max, pace: Pace::new(None), dry_run: discard.dry_run, who, record };
+        let wanted = Wanted { act, filter, max };
+        let job = Job { wanted, pace: Pace::new(None), dry_run: discard.dry_run, who, record };
         Ok(self.change(queue, job, discard.cursor.clone().unwrap_or_default(), last).await?)
     }
 
@@ -198,7 +168,7 @@ impl<P: Ports> Inspector<P> {
             // They come back by themselves, when their lease ends.
             tracing::warn!(error_type = failure.error_type, error = failure.chain(), "messages were not made visible at once");
         }
-        let unread = if is_over && run.counts.done < job.max { known.saturating_sub(run.counts.read) } else { 0 };
+        let unread = if is_over && run.counts.done < job.wanted.max { known.saturating_sub(run.counts.read) } else { 0 };
         let waits_on = unread > 0 && waits < waits_max(lease) && self.waits(queue, &job, last).await?;
         let Run { walk, held, counts, mut notes, .. } = run;
         if unread > 0 {
@@ -213,7 +183,7 @@ impl<P: Ports> Inspector<P> {
     /// Whether what is hidden is worth waiting for; if so, a moment has passed. Only where all is meant: a selection would read
     /// everything again that it has left.
     async fn waits(&self, queue: &DeadLetterQueue, job: &Job<'_>, last: Instant) -> Result<bool, Failure> {
-        if job.dry_run || !job.filter.is_all() || self.ports.facts(&queue.url).await?.in_flight == 0 {
+        if job.dry_run || !job.wanted.filter.is_all() || self.ports.facts(&queue.url).await?.in_flight == 0 {
             return Ok(false);
         }
         sleep_until((Instant::now() + WAIT).min(last)).await;
@@ -222,16 +192,17 @@ impl<P: Ports> Inspector<P> {
 
     /// Page by page, one at least, to the end or for a while, but not beyond `last`; whether it is over.
     async fn change_all(&self, queue: &DeadLetterQueue, job: &Job<'_>, run: &mut Run<'_, P>, last: Instant) -> Result<bool, Failure> {
-        let mut look_ups = if job.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
+        let mut look_ups = if job.wanted.filter.asks_cause() { LOOK_UPS_MAX } else { 0 };
         let ends = pages_end(last);
-        while run.counts.done < job.max {
+        while run.counts.done < job.wanted.max {
             let until = (Instant::now() + run.walk.lease).checked_sub(LEASE_LEFT).unwrap_or(last).min(last);
             let receives = if job.dry_run { RECEIVES } else { 1 };
             let Some(page) = run.walk.page(job.pace.page(), receives).await? else { return Ok(true) };
-            let (facts, _) = self.facts(queue, &page, &mut look_ups, job.filter.asks_cause()).await?;
+            let (facts, _) = self.facts(queue, &page, &mut look_ups, job.wanted.filter.asks_cause()).await?;
             run.counts.read += count(page.len());
 
-            let fates = self.decide(queue, job, &page, &facts, run);
+            let so_far = SoFar { done: run.counts.done, began_at: run.began_at, held: &mut run.held };
+            let fates = decide(queue, &job.wanted, &page, &facts, so_far, self.ports.now());
             let goes = |fate: &Fate<'_>| matches!(fate, Fate::Goes(_));
             if !job.dry_run && !run.begun && fates.iter().any(goes) {
                 self.audit(job.who, &job.record).await?;
@@ -274,80 +245,11 @@ impl<P: Ports> Inspector<P> {
             if let Some(denied) = denied {
                 return Err(denied);
             }
-            if Instant::now() >= ends || job.filter.asks_cause() && look_ups == 0 {
+            if Instant::now() >= ends || job.wanted.filter.asks_cause() && look_ups == 0 {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    /// What is to become of each message of a page, in their order.
-    fn decide<'q>(
-        &self,
-        queue: &'q DeadLetterQueue,
-        job: &Job<'_>,
-        page: &[Letter],
-        facts: &[Facts],
-        run: &mut Run<'_, P>,
-    ) -> Vec<Fate<'q>> {
-        let mut left = job.max.saturating_sub(run.counts.done);
-        let mut fates = Vec::with_capacity(page.len());
-        for (letter, facts) in page.iter().zip(facts) {
-            let fate = if !job.filter.selects(facts) {
-                Fate::Skipped
-            } else if letter.sent_at > run.began_at {
-                Fate::Newer
-            } else if letter.group_id.as_ref().is_some_and(|group| run.held.contains(group)) {
-                Fate::HeldBack
-            } else if left == 0 {
-                Fate::BeyondMax
-            } else {
-                match self.task(queue, job, letter, facts) {
-                    Ok(task) => {
-                        left -= 1;
-                        Fate::Goes(task)
-                    }
-                    Err(sentence) => {
-                        if let Some(group) = &letter.group_id {
-                            run.held.insert(group);
-                        }
-                        Fate::Refused(sentence)
-                    }
-                }
-            };
-            fates.push(fate);
-        }
-        fates
-    }
-
-    fn task<'q>(&self, queue: &'q DeadLetterQueue, job: &Job<'_>, letter: &Letter, facts: &Facts) -> Result<Task<'q>, String> {
-        match job.act {
-            Act::Redrive { force, to } => {
-                let home = queue.home(letter, facts, to)?;
-                Ok(Task::Home(home, outbound(letter, facts, home.is_fifo(), force)?))
-            }
-            Act::Discard { reason, by } => {
-                let attribute = |(name, value): &(String, Attribute)| match value {
-                    Attribute::Text { data_type, value } => (name.clone(), json!({ "type": data_type, "value": value })),
-                    Attribute::Binary { data_type, value } => {
-                        (name.clone(), json!({ "type": data_type, "base64": base64_simd::STANDARD.encode_to_string(value) }))
-                    }
-                };
-                let copy = json!({
-                    "queue": queue.queue_name(),
-                    "message_id": letter.message_id,
-                    "group_id": letter.group_id,
-                    "sent_at": letter.sent_at,
-                    "attributes": letter.attributes.iter().map(attribute).collect::<serde_json::Map<_, _>>(),
-                    "body": letter.body,
-                    "cause": facts.cause,
-                    "discarded": { "at": self.ports.now(), "by": by, "reason": reason },
-                });
-                // An id of SQS's is a UUID; whatever else an engine hands out must not choose the key's folder.
-                let id: String = letter.message_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-                Ok(Task::Archive(format!("discarded/{}/{id}.json", queue.name), copy.to_string().into_bytes()))
-            }
-        }
     }
 
     /// Does what was decided: side by side, one after the other within a group. One answer for each message, in their order.

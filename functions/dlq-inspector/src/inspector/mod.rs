@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod aws;
 pub mod change;
+mod decide;
 pub mod digest;
 pub mod explain;
 pub mod filter;
