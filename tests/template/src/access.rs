@@ -12,12 +12,12 @@ use domain::EventType;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each role allows, by function: resource, then actions. Widening a role is a line in a review.
+/// What each role allows beside what [`of_its_shape`] says of every function, by function: resource, then actions. Widening a role is a
+/// line in a review. A consumer that only takes its messages has no row.
 const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "OrderIntakeFunction",
         &[
-            ("OrderIntakeLogGroup", LOG),
             ("CatalogueTable", "dynamodb:BatchGetItem"),
             ("OrdersTable", "dynamodb:PutItem dynamodb:UpdateItem dynamodb:GetItem"),
             ("OrderEventsTopic", PUBLISH),
@@ -27,9 +27,6 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "PaymentFunction",
         &[
-            ("PaymentLogGroup", LOG),
-            ("PaymentQueue", TAKE_AND_SCHEDULE),
-            ("PaymentDeadLetterQueue", PARK),
             ("PaymentsTable", "dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem"),
             ("StripeKeySecret", "secretsmanager:GetSecretValue"),
             ("OrderEventsTopic", PUBLISH),
@@ -39,61 +36,21 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "InventoryFunction",
         &[
-            ("InventoryLogGroup", LOG),
-            ("InventoryQueue", TAKE_AND_SCHEDULE),
-            ("InventoryDeadLetterQueue", PARK),
             ("StockTable", "dynamodb:UpdateItem"),
             ("ReservationsTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("OrderEventsTopic", PUBLISH),
             ("TopicKey", SEAL),
         ],
     ),
-    (
-        "ShippingFunction",
-        &[
-            ("ShippingLogGroup", LOG),
-            ("ShippingQueue", TAKE),
-            ("ShippingDeadLetterQueue", PARK),
-            ("ShipmentsTable", "dynamodb:UpdateItem"),
-            ("OrderEventsTopic", PUBLISH),
-            ("TopicKey", SEAL),
-        ],
-    ),
-    (
-        "OrderTrackingFunction",
-        &[
-            ("OrderTrackingLogGroup", LOG),
-            ("OrderTrackingQueue", TAKE),
-            ("OrderTrackingDeadLetterQueue", PARK),
-            ("OrdersTable", "dynamodb:UpdateItem"),
-        ],
-    ),
-    ("OrderStatusFunction", &[("OrderStatusLogGroup", LOG), ("OrdersTable", "dynamodb:GetItem")]),
-    (
-        "OrderDeadlineFunction",
-        &[
-            ("OrderDeadlineLogGroup", LOG),
-            ("OrderDeadlineQueue", TAKE_AND_SCHEDULE),
-            ("OrderDeadlineDeadLetterQueue", PARK),
-            ("OrdersTable", "dynamodb:GetItem"),
-            ("OrderEventsTopic", PUBLISH),
-            ("TopicKey", SEAL),
-        ],
-    ),
-    (
-        "CustomerSignupFunction",
-        &[("CustomerSignupLogGroup", LOG), ("CustomersTable", "dynamodb:UpdateItem"), ("PublicEventsTopic", PUBLISH), ("TopicKey", SEAL)],
-    ),
-    (
-        "UnsubscribeFunction",
-        &[("UnsubscribeLogGroup", LOG), ("CustomersTable", "dynamodb:UpdateItem"), ("UnsubscribeSecret", "secretsmanager:GetSecretValue")],
-    ),
+    ("ShippingFunction", &[("ShipmentsTable", "dynamodb:UpdateItem"), ("OrderEventsTopic", PUBLISH), ("TopicKey", SEAL)]),
+    ("OrderTrackingFunction", &[("OrdersTable", "dynamodb:UpdateItem")]),
+    ("OrderStatusFunction", &[("OrdersTable", "dynamodb:GetItem")]),
+    ("OrderDeadlineFunction", &[("OrdersTable", "dynamodb:GetItem"), ("OrderEventsTopic", PUBLISH), ("TopicKey", SEAL)]),
+    ("CustomerSignupFunction", &[("CustomersTable", "dynamodb:UpdateItem"), ("PublicEventsTopic", PUBLISH), ("TopicKey", SEAL)]),
+    ("UnsubscribeFunction", &[("CustomersTable", "dynamodb:UpdateItem"), ("UnsubscribeSecret", "secretsmanager:GetSecretValue")]),
     (
         "WelcomeEmailFunction",
         &[
-            ("WelcomeEmailLogGroup", LOG),
-            ("WelcomeEmailQueue", TAKE),
-            ("WelcomeEmailDeadLetterQueue", PARK),
             ("CustomersTable", "dynamodb:GetItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
@@ -107,9 +64,6 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "OrderEmailFunction",
         &[
-            ("OrderEmailLogGroup", LOG),
-            ("OrderEmailQueue", TAKE),
-            ("OrderEmailDeadLetterQueue", PARK),
             ("OrdersTable", "dynamodb:GetItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
             ("SuppressionsTable", "dynamodb:ConditionCheckItem"),
@@ -119,22 +73,10 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
             ("MailConfigurationSet", "ses:SendEmail"),
         ],
     ),
-    (
-        "EmailFeedbackFunction",
-        &[
-            ("EmailFeedbackLogGroup", LOG),
-            ("EmailFeedbackQueue", TAKE),
-            ("EmailFeedbackDeadLetterQueue", PARK),
-            ("SuppressionsTable", "dynamodb:UpdateItem"),
-            ("*", "ses:PutSuppressedDestination"),
-        ],
-    ),
+    ("EmailFeedbackFunction", &[("SuppressionsTable", "dynamodb:UpdateItem"), ("*", "ses:PutSuppressedDestination")]),
     (
         "EmailInboundFunction",
         &[
-            ("EmailInboundLogGroup", LOG),
-            ("EmailInboundQueue", TAKE_AND_SCHEDULE),
-            ("EmailInboundDeadLetterQueue", PARK),
             ("${InboundMailBucket.Arn}/*", "s3:GetObject"),
             ("OrdersTable", "dynamodb:GetItem dynamodb:UpdateItem"),
             ("EmailLedgerTable", "dynamodb:PutItem dynamodb:UpdateItem"),
@@ -148,9 +90,6 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "EmailCampaignFunction",
         &[
-            ("EmailCampaignLogGroup", LOG),
-            ("EmailCampaignQueue", TAKE_AND_SCHEDULE),
-            ("EmailCampaignDeadLetterQueue", PARK),
             ("CampaignsBucket", "s3:ListBucket"),
             ("${CampaignsBucket.Arn}/lists/*", "s3:GetObject"),
             ("${CampaignsBucket.Arn}/reports/*", "s3:PutObject"),
@@ -168,7 +107,6 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "DlqInspectorFunction",
         &[
-            ("DlqInspectorLogGroup", LOG),
             ("AWS::StackId", "cloudformation:ListStackResources"),
             ("OrderEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
             ("PublicEventsTopic", READ_SUBSCRIPTIONS_AND_PUBLISH),
@@ -187,7 +125,6 @@ const GRANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "OperatorFunction",
         &[
-            ("OperatorLogGroup", LOG),
             ("OrdersTable", "dynamodb:GetItem"),
             ("PaymentsTable", "dynamodb:GetItem dynamodb:UpdateItem"),
             ("${PaymentsTable.Arn}/index/unsettled", "dynamodb:Query"),
@@ -208,7 +145,7 @@ const TAKE_AND_SCHEDULE: &str =
 const LOOK_AGAIN: &[&str] =
     &["PaymentFunction", "InventoryFunction", "OrderDeadlineFunction", "EmailInboundFunction", "EmailCampaignFunction"];
 /// Functions that read what strangers write: a form, and mail.
-const EXPOSED: &[&str] = &["CustomerSignupFunction", "EmailInboundFunction"];
+pub(crate) const EXPOSED: &[&str] = &["CustomerSignupFunction", "EmailInboundFunction"];
 /// What moves a Standard queue as a whole.
 const MOVE: &str = "sqs:StartMessageMoveTask sqs:ListMessageMoveTasks";
 const PUBLISH: &str = "sns:Publish*";
@@ -224,42 +161,43 @@ const SEAL: &str = "kms:GenerateDataKey kms:Decrypt";
 /// The variable of a function that reads in the stack's own configuration what it may use.
 const STACK_ID: &str = "STACK_ID";
 
-/// What each function is told, by function. A variable that is missing stops it at its first start.
+/// What every consumer is told: where its messages come from, and where it parks them.
+const OWN_QUEUES: [&str; 2] = ["QUEUE_URL", "DEAD_LETTER_QUEUE_URL"];
+
+/// What each function is told beside the URLs of its own queues, by function. A variable that is missing stops it at its first start.
+/// A consumer that is told nothing else has no row.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("OrderIntakeFunction", "CATALOGUE_TABLE ORDERS_TABLE ORDER_EVENTS_TOPIC_ARN"),
     ("OrderStatusFunction", "ORDERS_TABLE"),
-    ("OrderTrackingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE"),
-    (
-        "OrderDeadlineFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN ORDERS_TABLE NUDGE_AFTER_SECONDS TIME_OUT_AFTER_SECONDS PARK_AFTER_SECONDS",
-    ),
+    ("OrderTrackingFunction", "ORDERS_TABLE"),
+    ("OrderDeadlineFunction", "ORDER_EVENTS_TOPIC_ARN ORDERS_TABLE NUDGE_AFTER_SECONDS TIME_OUT_AFTER_SECONDS PARK_AFTER_SECONDS"),
     (
         "PaymentFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN PAYMENTS_TABLE STRIPE_API_URL STRIPE_KEY_SECRET_ARN \
+        "ORDER_EVENTS_TOPIC_ARN PAYMENTS_TABLE STRIPE_API_URL STRIPE_KEY_SECRET_ARN \
          STRIPE_CALLS_PER_SECOND STRIPE_ENDPOINT_CALLS_PER_SECOND MAXIMUM_CONCURRENCY",
     ),
-    ("InventoryFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE STOCK_WAIT_SECONDS"),
-    ("ShippingFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDER_EVENTS_TOPIC_ARN SHIPMENTS_TABLE"),
+    ("InventoryFunction", "ORDER_EVENTS_TOPIC_ARN STOCK_TABLE RESERVATIONS_TABLE STOCK_WAIT_SECONDS"),
+    ("ShippingFunction", "ORDER_EVENTS_TOPIC_ARN SHIPMENTS_TABLE"),
     ("CustomerSignupFunction", "CUSTOMERS_TABLE PUBLIC_EVENTS_TOPIC_ARN"),
     ("UnsubscribeFunction", "CUSTOMERS_TABLE UNSUBSCRIBE_SECRET_ARN"),
     (
         "WelcomeEmailFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
+        "CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
          ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
     (
         "OrderEmailFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
+        "ORDERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE MAIL_LIMITS_TABLE UNPAID_MAILS_PER_HOUR \
          ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO",
     ),
-    ("EmailFeedbackFunction", "QUEUE_URL DEAD_LETTER_QUEUE_URL SUPPRESSIONS_TABLE SUPPORT_ADDRESS SES_ACCOUNT_SUPPRESSION"),
+    ("EmailFeedbackFunction", "SUPPRESSIONS_TABLE SUPPORT_ADDRESS SES_ACCOUNT_SUPPRESSION"),
     (
         "EmailInboundFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL PUBLIC_EVENTS_TOPIC_ARN ORDERS_TABLE EMAIL_LEDGER_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET SUPPORT_ADDRESS INBOUND_BUCKET",
+        "PUBLIC_EVENTS_TOPIC_ARN ORDERS_TABLE EMAIL_LEDGER_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET SUPPORT_ADDRESS INBOUND_BUCKET",
     ),
     (
         "EmailCampaignFunction",
-        "QUEUE_URL DEAD_LETTER_QUEUE_URL CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO CAMPAIGNS_BUCKET MAIL_SINGLE_OPT_INS UNSUBSCRIBE_SECRET_ARN API_URL",
+        "CUSTOMERS_TABLE EMAIL_LEDGER_TABLE SUPPRESSIONS_TABLE ORDERS_ADDRESS MAIL_CONFIGURATION_SET REPLIES_TO CAMPAIGNS_BUCKET MAIL_SINGLE_OPT_INS UNSUBSCRIBE_SECRET_ARN API_URL",
     ),
     ("DlqInspectorFunction", "STACK_ID ARCHIVE_BUCKET ALERTS_TOPIC_ARN PAYMENTS_TABLE"),
     ("OperatorFunction", "ORDERS_TABLE PAYMENTS_TABLE ORDER_EVENTS_TOPIC_ARN ARCHIVE_BUCKET"),
@@ -308,6 +246,19 @@ fn grants_by<'a>(role: &Resource<'a>, place: impl Fn(&'a Value) -> &'a str) -> B
     grants
 }
 
+/// What every function may do without a row in [`GRANTS`]: write its own log, and, of its own queue, take what is there, look again where
+/// it is listed to, and park what can never pass.
+fn of_its_shape<'a>(template: &'a Template, function: &Resource<'_>) -> BTreeMap<&'a str, BTreeSet<&'static str>> {
+    let this = template.functions().find(|it| it.id == function.id);
+    let log = this.and_then(|it| target(it.at("/LoggingConfig/LogGroup"))).map(|group| (group, words(LOG)));
+    let take = words(if LOOK_AGAIN.contains(&function.id) { TAKE_AND_SCHEDULE } else { TAKE });
+    let queues = template.sources().filter(|source| source.function.id == function.id).flat_map(move |source| {
+        let dead_letters = source.dead_letter_queue().map(|queue| (queue.id, words(PARK)));
+        [(source.queue.id, take.clone())].into_iter().chain(dead_letters)
+    });
+    log.into_iter().chain(queues).collect()
+}
+
 /// What a function that is told the stack may do with its queues and their consumers' logs: see what lies where, take it out
 /// of dead-letter queues, bring it back, and read why it failed. Nothing of what a consumer has not given up.
 fn inspected<'a>(template: &'a Template, function: &Resource<'_>) -> BTreeMap<&'a str, BTreeSet<&'static str>> {
@@ -315,7 +266,7 @@ fn inspected<'a>(template: &'a Template, function: &Resource<'_>) -> BTreeMap<&'
         return BTreeMap::new();
     }
     let has_source =
-        |letters: &Resource<'_>| template.sources().any(|it| target(it.queue.at("/RedrivePolicy/deadLetterTargetArn")) == Some(letters.id));
+        |letters: &Resource<'_>| template.sources().any(|it| it.dead_letter_queue().is_some_and(|queue| queue.id == letters.id));
     let queues = template.queues().map(|queue| {
         let actions = match use_of(template, &queue) {
             Some(Use::Source) => ["sqs:GetQueueAttributes", PARK].as_slice(),
@@ -425,18 +376,20 @@ fn is_arn_of_what_has_none(template: &Template, text: &str) -> bool {
         || named(&ses_arn("configuration-set/${"), "}", "AWS::SES::ConfigurationSet")
 }
 
-/// Every role allows what `GRANTS` lists, no less and no more.
+/// Every role allows what `GRANTS` lists beside what its function's shape needs, no less and no more.
 pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for function in template.functions() {
         let allowed = role_of(template, &function).map(|role| grants_by_folder(&role)).unwrap_or_default();
         let listed = GRANTS.iter().filter(|(id, _)| *id == function.id).flat_map(|(_, grants)| *grants);
         let listed = listed.map(|(resource, actions)| (*resource, words(actions)));
-        let listed: BTreeMap<_, _> = listed.chain(inspected(template, &function)).collect();
+        let listed: BTreeMap<_, _> =
+            of_its_shape(template, &function).into_iter().chain(listed).chain(inspected(template, &function)).collect();
         for resource in allowed.keys().chain(listed.keys()).collect::<BTreeSet<_>>() {
             let (allowed, listed) = (allowed.get(resource), listed.get(resource));
             if allowed != listed {
-                complaints.push(format!("{}: on {resource} its role allows {allowed:?}, listed are {listed:?}", function.id));
+                let place = "GRANTS in tests/template/src/access.rs";
+                complaints.push(format!("{}: on {resource} its role allows {allowed:?}, listed are {listed:?}: see {place}", function.id));
             }
         }
     }
@@ -450,12 +403,7 @@ pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complain
     for function in template.functions() {
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
         let mut expected = inspected(template, &function);
-        for source in template.sources().filter(|source| source.function.id == function.id) {
-            expected.insert(source.queue.id, words(if LOOK_AGAIN.contains(&function.id) { TAKE_AND_SCHEDULE } else { TAKE }));
-            if let Some(letters) = target(source.queue.at("/RedrivePolicy/deadLetterTargetArn")) {
-                expected.insert(letters, words(PARK));
-            }
-        }
+        expected.extend(of_its_shape(template, &function));
         for queue in template.queues() {
             let (allowed, expected) = (allowed.get(queue.id), expected.get(queue.id));
             if allowed != expected {
@@ -511,7 +459,7 @@ pub fn events_are_heard_from_their_producers_alone(template: &Template) -> Compl
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
         let topics = template.of_type("AWS::SNS::Topic").filter(|topic| topic.is_fifo());
         for topic in topics.filter(|topic| allowed.get(topic.id).is_some_and(|actions| actions.contains(PUBLISH))) {
-            publishers.entry(topic.id).or_default().extend(function.body["Metadata"]["BuildProperties"]["Binary"].as_str());
+            publishers.entry(topic.id).or_default().extend(function.folder());
             let mut heard = template.subscriptions().filter(|it| target(it.at("/TopicArn")) == Some(topic.id));
             if EXPOSED.contains(&function.id) && heard.any(|it| it.at("/FilterPolicyScope") != "MessageBody") {
                 complaints.push(format!("{}: {} believes the attributes of what it publishes", function.id, topic.id));
@@ -560,16 +508,17 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
             complaints.push(format!("{}: its environment names {named:?}, its role {allowed:?}", function.id));
         }
         let told: BTreeSet<_> = entries(variables).map(|(name, _)| name).collect();
-        let listed = ENVIRONMENT.iter().find(|(id, _)| *id == function.id).map(|(_, names)| words(names));
-        if listed.as_ref() != Some(&told) {
-            complaints.push(format!("{}: its environment is {told:?}, listed are {listed:?}", function.id));
+        let mut listed = ENVIRONMENT.iter().find(|(id, _)| *id == function.id).map(|(_, names)| words(names)).unwrap_or_default();
+        if template.sources().any(|source| source.function.id == function.id) {
+            listed.extend(OWN_QUEUES);
+        }
+        if listed != told {
+            let place = "ENVIRONMENT in tests/template/src/access.rs";
+            complaints.push(format!("{}: its environment is {told:?}, listed are {listed:?}: see {place}", function.id));
         }
         for source in template.sources().filter(|source| source.function.id == function.id) {
-            let own = [
-                ("QUEUE_URL", Some(source.queue.id)),
-                ("DEAD_LETTER_QUEUE_URL", target(source.queue.at("/RedrivePolicy/deadLetterTargetArn"))),
-            ];
-            let wrong = own.into_iter().filter(|(name, id)| variables[name]["Ref"].as_str() != *id);
+            let own = [Some(source.queue.id), source.dead_letter_queue().map(|queue| queue.id)];
+            let wrong = OWN_QUEUES.into_iter().zip(own).filter(|(name, id)| variables[name]["Ref"].as_str() != *id);
             complaints.extend(wrong.map(|(name, id)| format!("{}: {name} is not {id:?}", function.id)));
         }
     }

@@ -12,8 +12,9 @@ pub mod queues;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What a rule found wrong, one sentence for each place, which it names by logical id.
@@ -91,14 +92,34 @@ pub fn workspace_root() -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Template {
     root: Value,
+    beside: Arc<Beside>,
+}
+
+/// What rules hold the template against: other files of its checkout.
+#[derive(Debug)]
+struct Beside {
+    /// The folders of functions.
+    functions: BTreeSet<String>,
+    /// The page that lists who hears what.
+    catalogue: String,
 }
 
 impl Template {
     /// Reads the template that is deployed.
     pub fn read() -> Result<Self> {
-        let path = workspace_root().join("template.yaml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { root: long_form(yaml_serde::from_str(&text)?)? })
+        Self::read_at(&workspace_root())
+    }
+
+    /// Reads the template of a checkout.
+    pub fn read_at(checkout: &Path) -> Result<Self> {
+        let read = |file: &str| {
+            let path = checkout.join(file);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let folders = std::fs::read_dir(checkout.join("functions")).context("cannot read functions/")?;
+        let functions = folders.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let beside = Arc::new(Beside { functions, catalogue: read(queues::CATALOGUE)? });
+        Ok(Self { root: long_form(yaml_serde::from_str(&read("template.yaml")?)?)?, beside })
     }
 
     /// What stands at a JSON pointer; `Null` where nothing does.
@@ -176,6 +197,22 @@ impl Template {
         })
     }
 
+    /// The consumers of the queues that are subscribed to a topic.
+    pub fn consumers_of(&self, topic: &str) -> impl Iterator<Item = Source<'_>> {
+        let subscribed = move |queue: &str| {
+            let to_it = |it: &Resource<'_>| target(it.at("/Endpoint")) == Some(queue) && target(it.at("/TopicArn")) == Some(topic);
+            self.subscriptions().any(|it| to_it(&it))
+        };
+        self.sources().filter(move |source| subscribed(source.queue.id))
+    }
+
+    /// The types of event that a queue is subscribed to, without their versions.
+    pub fn heard_at(&self, queue: &str) -> impl Iterator<Item = &str> {
+        let subscriptions = self.subscriptions().filter(move |it| target(it.at("/Endpoint")) == Some(queue));
+        let prefixes = subscriptions.flat_map(|it| items(it.at("/FilterPolicy/type"))).filter_map(|rule| rule["prefix"].as_str());
+        prefixes.map(|prefix| prefix.trim_end_matches('.'))
+    }
+
     /// All subscriptions of queues of this template.
     pub fn subscriptions(&self) -> impl Iterator<Item = Resource<'_>> {
         self.of_type("AWS::SNS::Subscription").filter(|subscription| subscription.at("/Protocol") == "sqs")
@@ -251,6 +288,11 @@ impl<'a> Resource<'a> {
         own.or_else(inherited).unwrap_or(&Value::Null)
     }
 
+    /// The folder that a function is built from, which is also its name.
+    pub fn folder(&self) -> Option<&'a str> {
+        self.body["Metadata"]["BuildProperties"]["Binary"].as_str()
+    }
+
     /// Whether it is a FIFO queue or topic.
     pub fn is_fifo(&self) -> bool {
         self.at("/FifoQueue") == true || self.at("/FifoTopic") == true
@@ -266,6 +308,22 @@ pub struct Source<'a> {
     pub function: Resource<'a>,
     /// The properties of the event.
     pub mapping: &'a Value,
+}
+
+impl<'a> Source<'a> {
+    /// Where what its consumer cannot handle ends.
+    pub fn dead_letter_queue(&self) -> Option<Resource<'a>> {
+        self.queue.template.referred(self.queue.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue")
+    }
+}
+
+/// The name of a function as its resources begin with it: `OrderTracking` of `order-tracking`.
+pub fn stem_of(folder: &str) -> String {
+    let capitalized = |word: &str| {
+        let mut characters = word.chars();
+        characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect::<String>()
+    };
+    folder.split('-').map(capitalized).collect()
 }
 
 /// One of the things that a value can be.

@@ -5,7 +5,7 @@
 use super::{
     Branch, Complaints, Resource, Template, branches, entries, items,
     queues::{Use, use_of},
-    statements, target, texts, workspace_root,
+    statements, stem_of, target, texts,
 };
 use domain::{
     command::Power,
@@ -189,8 +189,8 @@ pub fn one_stem_everywhere(template: &Template) -> Complaints {
     let mut complaints = vec![];
     let mut stems = BTreeSet::new();
     for function in template.functions() {
-        let stem = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
-        let name: String = stem.split('-').map(capitalized).collect();
+        let stem = function.folder().unwrap_or_default();
+        let name = stem_of(stem);
         let log_group = function.at("/LoggingConfig/LogGroup");
         if function.id != format!("{name}Function") {
             complaints.push(format!("{}: builds the binary {stem:?}", function.id));
@@ -204,15 +204,9 @@ pub fn one_stem_everywhere(template: &Template) -> Complaints {
         }
         stems.insert(stem.to_owned());
     }
-    let folders = std::fs::read_dir(workspace_root().join("functions")).into_iter().flatten();
-    let folders: BTreeSet<_> = folders.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    complaints.extend(stems.symmetric_difference(&folders).map(|stem| format!("{stem}: in functions/ or in the template, not in both")));
+    let folders = &template.beside.functions;
+    complaints.extend(stems.symmetric_difference(folders).map(|stem| format!("{stem}: in functions/ or in the template, not in both")));
     complaints
-}
-
-fn capitalized(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 /// One build for all: custom runtime, the workspace as source, cargo-lambda, the architecture that was asked for.

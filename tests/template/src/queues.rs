@@ -2,7 +2,7 @@
 //!
 //! They are what keeps a message from being lost between two functions; [`RULES`](super::RULES) lists them.
 
-use super::{Complaints, Resource, Source, Template, branches, entries, items, target, texts};
+use super::{Complaints, Resource, Source, Template, access::EXPOSED, branches, entries, items, stem_of, target, texts};
 use domain::EventType;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,36 +22,9 @@ const CONCURRENCY: std::ops::RangeInclusive<u64> = 2..=1000;
 /// Stripe's calls a second, (live, test mode). A batch is handled side by side, each record waiting for one call.
 const PROVIDER_CALLS_PER_SECOND: (u64, u64) = (100, 25);
 
-/// Who hears what, by queue: the event table of the design. Widening it is a line in a review.
-const HEARS: &[(&str, &[&str])] = &[
-    ("PaymentQueue", &["order.placed", "order.shipped", "order.cancelled"]),
-    ("InventoryQueue", &["order.placed", "order.shipped", "order.cancelled"]),
-    ("ShippingQueue", &["order.cancel_requested", "payment.authorized", "payment.declined", "inventory.reserved", "inventory.rejected"]),
-    (
-        "OrderTrackingQueue",
-        &[
-            "order.placed",
-            "order.shipped",
-            "order.cancelled",
-            "payment.authorized",
-            "payment.declined",
-            "payment.captured",
-            "payment.capture_failed",
-            "payment.voided",
-            "inventory.reserved",
-            "inventory.rejected",
-            "inventory.committed",
-            "inventory.released",
-        ],
-    ),
-    ("OrderDeadlineQueue", &["order.placed"]),
-    ("OrderEmailQueue", &["payment.authorized", "order.shipped", "order.cancelled"]),
-];
-
-/// Who hears which of the events that functions say which read what strangers write, by queue.
-const HEARS_STRANGERS: &[(&str, &[&str])] =
-    &[("ShippingQueue", &["order.cancel_requested"]), ("WelcomeEmailQueue", &["customer.signed_up"])];
-/// The topic that these functions publish to. An attribute may say something else than the body, which is what a consumer reads.
+/// Where it is written who hears what: a column of consumers for each event. Widening it is a line in a review.
+pub const CATALOGUE: &str = "events/README.md";
+/// The topic of functions that read what strangers write. An attribute may say something else than the body, which is what a consumer reads.
 const FILTERED_BY_BODY: &str = "PublicEventsTopic";
 
 /// Queues that no topic fills: whoever starts a campaign sends to this one.
@@ -312,26 +285,38 @@ fn is_prefix_of_an_event(rule: &Value) -> bool {
     rule.as_object().is_some_and(|rule| rule.len() == 1) && EventType::ALL.iter().any(|event| Some(event.stem()) == stem)
 }
 
-/// Who hears what stands in `HEARS` and `HEARS_STRANGERS`; what a stage does not expect it would park. A delayed queue is a clock, which sends its
-/// own checks to itself, so it must not hear its own nudges: each would start another clock for the same order.
+/// Who hears what, by the catalogue of events: by queue, and by whether the queue hears it from strangers, whose topic is filtered by body.
+fn heard_by_catalogue(template: &Template) -> BTreeMap<(String, bool), BTreeSet<String>> {
+    let mut heard = BTreeMap::<_, BTreeSet<_>>::new();
+    for event in EventType::ALL {
+        let row = template.beside.catalogue.lines().find(|line| line.starts_with(&format!("| `{event}` |"))).unwrap_or_default();
+        let consumers = row.split('|').nth(4).unwrap_or_default().split('`').skip(1).step_by(2);
+        for (consumer, producer) in consumers.flat_map(|it| event.producers().iter().map(move |producer| (it, producer))) {
+            let by_body = EXPOSED.contains(&format!("{}Function", stem_of(producer)).as_str());
+            heard.entry((format!("{}Queue", stem_of(consumer)), by_body)).or_default().insert(format!("{}.", event.stem()));
+        }
+    }
+    heard
+}
+
+/// Who hears what stands in the catalogue of events; what a stage does not expect it would park. A delayed queue is a clock, which sends
+/// its own checks to itself, so it must not hear its own nudges: each would start another clock for the same order.
 pub fn stages_hear_exactly_their_events(template: &Template) -> Complaints {
     let mut complaints = vec![];
-    let listed = [(HEARS, false), (HEARS_STRANGERS, true)];
-    for (queue, by_body) in listed.iter().flat_map(|(list, by_body)| list.iter().map(move |(queue, _)| (*queue, *by_body))) {
-        let is_it = |it: &Resource<'_>| is_filtered_by_body(it) == by_body && target(it.at("/Endpoint")) == Some(queue);
+    let by_catalogue = heard_by_catalogue(template);
+    for (queue, by_body) in by_catalogue.keys() {
+        let is_it = |it: &Resource<'_>| is_filtered_by_body(it) == *by_body && target(it.at("/Endpoint")) == Some(queue);
         if !of_events(template).any(|it| is_it(&it)) {
-            complaints.push(format!("{queue}: it does not hear what is listed"));
+            complaints.push(format!("{queue}: it does not hear what {CATALOGUE} lists"));
         }
     }
     for subscription in of_events(template) {
         let queue = target(subscription.at("/Endpoint")).unwrap_or_default();
-        let by_body = is_filtered_by_body(&subscription);
-        let listed = if by_body { HEARS_STRANGERS } else { HEARS };
-        let listed = listed.iter().find(|(listed, _)| *listed == queue).map(|(_, stems)| stems.iter().map(|it| format!("{it}.")).collect());
+        let listed = by_catalogue.get(&(queue.to_owned(), is_filtered_by_body(&subscription)));
         let heard: BTreeSet<String> =
             items(subscription.at("/FilterPolicy/type")).filter_map(|rule| Some(rule["prefix"].as_str()?.to_owned())).collect();
-        if listed.as_ref() != Some(&heard) {
-            complaints.push(format!("{}: {queue} hears {heard:?}, listed are {listed:?}", subscription.id));
+        if listed != Some(&heard) {
+            complaints.push(format!("{}: {queue} hears {heard:?}, {CATALOGUE} lists {listed:?}", subscription.id));
         }
         let delay = template.resource(queue).map_or(&Value::Null, |it| it.at("/DelaySeconds"));
         if delay.is_null() != subscription.at("/FilterPolicy/again").is_null() {
