@@ -6,7 +6,8 @@
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
+use template::Template;
 use uuid::{Builder, Uuid};
 
 /// One thing that a function does.
@@ -61,8 +62,9 @@ impl Case {
 /// The function that only answers; it takes whatever it is sent.
 pub const FLOOR: Case = Case::of("floor", "order-placed");
 
-/// Every case, in the order of the report: the way of an order, then what goes on beside it.
-pub const CASES: &[Case] = &[
+/// The cases that have to be written, in the order of the report: the way of an order, then what goes on beside it. A consumer of events
+/// that has none here gets its usual one.
+const CASES: &[Case] = &[
     FLOOR,
     Case::of("order-intake", "place-order"),
     // Two calls an order, and so two invocations in a hundred with a silent answer: the 99th percentile is one of them. It is to be
@@ -88,6 +90,24 @@ pub const CASES: &[Case] = &[
     Case::of("dlq-inspector", "list"),
     Case::of("operator", "nudge"),
 ];
+
+/// Every case: those that are written, then the usual ones of all other consumers of events, as the template names them.
+#[must_use]
+pub fn cases() -> &'static [Case] {
+    static ALL: OnceLock<Vec<Case>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let usual = usual().into_iter().filter(|it| CASES.iter().all(|case| case.function != it.function));
+        CASES.iter().copied().chain(usual).collect()
+    })
+}
+
+/// The usual case of each consumer of events: the first event that its queue hears, whose sample is named like it.
+fn usual() -> Vec<Case> {
+    let Ok(template) = Template::read() else { return vec![] };
+    let case = |folder: &str, event: &str| Case::of(folder.to_owned().leak(), event.replace(['.', '_'], "-").leak());
+    let sources = template.sources().filter_map(|source| Some(case(source.function.folder()?, template.heard_at(source.queue.id).next()?)));
+    sources.collect()
+}
 
 /// A sample that messages are made of.
 #[derive(Debug, Clone)]
@@ -246,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_case_has_its_samples() {
-        for case in CASES {
+        for case in cases() {
             for sample in case.after.iter().chain([&case.sample]) {
                 Sample::read(*case, sample).unwrap();
             }
@@ -255,8 +275,25 @@ mod tests {
 
     #[test]
     fn no_two_cases_have_one_label() {
-        let labels: BTreeSet<_> = CASES.iter().map(|case| (case.function, case.label())).collect();
-        assert_eq!(labels.len(), CASES.len());
+        let labels: BTreeSet<_> = cases().iter().map(|case| (case.function, case.label())).collect();
+        assert_eq!(labels.len(), cases().len());
+    }
+
+    #[test]
+    fn every_function_of_the_template_has_a_case() {
+        let template = Template::read().unwrap();
+        let functions: BTreeSet<_> = template.functions().filter_map(|function| function.folder()).collect();
+        let measured: BTreeSet<_> = cases().iter().filter(|case| **case != FLOOR).map(|case| case.function).collect();
+        let wrong: Vec<_> = functions.symmetric_difference(&measured).collect();
+        assert!(wrong.is_empty(), "{wrong:?}: no case, or no function; see CASES in tests/bench/src/cases.rs");
+    }
+
+    #[test]
+    fn a_consumer_of_events_has_a_case_without_a_line_here() {
+        let of = |function: &str| usual().into_iter().find(|case| case.function == function);
+        assert_eq!(of("order-tracking"), Some(Case::of("order-tracking", "order-placed")));
+        assert_eq!(of("order-email"), Some(Case::of("order-email", "payment-authorized")));
+        assert_eq!(of("email-campaign"), None, "what it hears is no event");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use anyhow::{Result, bail};
 use bench::{
     aws::{Aws, Service},
-    cases::{CASES, FLOOR},
+    cases::{FLOOR, cases},
     certificate::{Authority, Roots},
     function::{Bootstrap, folder},
     machine::{Machine, load},
@@ -54,8 +54,8 @@ fn main() -> ExitCode {
 async fn run(Cli { bootstraps, work: work_folder, options: cli }: Cli) -> Result<()> {
     // Before hours of measuring for nothing.
     let earlier = cli.compare.as_deref().map(Report::read).transpose()?;
-    if let Some(unknown) = cli.function.iter().find(|name| CASES.iter().all(|case| case.function != **name)) {
-        let mut known: Vec<_> = CASES.iter().map(|case| case.function).collect();
+    if let Some(unknown) = cli.function.iter().find(|name| cases().iter().all(|case| case.function != **name)) {
+        let mut known: Vec<_> = cases().iter().map(|case| case.function).collect();
         known.dedup();
         bail!("{unknown} is not measured; these are: {}", known.join(", "));
     }
@@ -75,7 +75,7 @@ async fn run(Cli { bootstraps, work: work_folder, options: cli }: Cli) -> Result
     let mut bench = Bench::new(aws, cgroups, effort, Duration::from_millis(cli.pause_ms));
     let mut rows = Vec::new();
     for case in
-        CASES.iter().filter(|case| **case == FLOOR || cli.function.is_empty() || cli.function.iter().any(|name| name == case.function))
+        cases().iter().filter(|case| **case == FLOOR || cli.function.is_empty() || cli.function.iter().any(|name| name == case.function))
     {
         let wiring =
             if *case == FLOOR { Wiring { timeout: Duration::from_secs(10), ..Wiring::default() } } else { wirings.of(case.function)? };

@@ -6,7 +6,8 @@ use crate::{
     filter::Filter,
     run::Run,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use template::Template;
 
 /// The alarms that go off in a run in time and reach people, and when.
 pub fn told(run: &Run, alarms: &[Alarm], filters: &[Filter]) -> Vec<(String, i64)> {
@@ -64,8 +65,15 @@ pub fn rows(runs: &[Told], stands: impl Fn(&str) -> bool) -> Vec<Row> {
     rows.into_iter().map(|((fault, function), told)| Row { fault, function, told }).collect()
 }
 
-/// The rows in Markdown. Functions of which the same is true share a line; `*` stands for the function's name in an alarm's.
-pub fn markdown(rows: &[Row]) -> String {
+/// What a line of the table says instead of the names of most consumers.
+pub const OTHERS: &str = "every other consumer";
+/// From how many on: fewer are easier to find by their names.
+const OTHERS_MIN: usize = 5;
+
+/// The rows in Markdown. Functions of which the same is true share a line; `*` stands for the function's name in an alarm's. Where that is
+/// true of most consumers, the line says so and names nobody: so it stays as it is when a consumer is added.
+pub fn markdown(rows: &[Row], template: &Template) -> String {
+    let consumers: BTreeSet<_> = template.sources().filter_map(|source| source.function.folder()).collect();
     let mut lines: BTreeMap<(String, String, i64), Vec<&str>> = BTreeMap::new();
     for row in rows {
         let (alarm, minutes) = row.told.clone().unwrap_or(("nobody".to_owned(), 0));
@@ -74,8 +82,13 @@ pub fn markdown(rows: &[Row]) -> String {
         lines.entry((row.fault.clone(), alarm, minutes)).or_default().push(&row.function);
     }
     let mut text = "| what goes wrong | with | goes off | minutes |\n|---|---|---|---:|\n".to_owned();
-    for ((fault, alarm, minutes), functions) in lines {
-        text.push_str(&format!("| {fault} | {} | `{alarm}` | {minutes} |\n", functions.join(", ")));
+    let consumers_of = |functions: &[&str]| functions.iter().filter(|it| consumers.contains(*it)).count();
+    for ((fault, alarm, minutes), functions) in &lines {
+        let of_this_fault = lines.iter().filter(|((other, ..), _)| other == fault).map(|(_, functions)| consumers_of(functions));
+        let (theirs, all): (_, usize) = (consumers_of(functions), of_this_fault.sum());
+        let are_most = theirs >= OTHERS_MIN && theirs * 2 > all && theirs == functions.len();
+        let functions = if are_most { OTHERS.to_owned() } else { functions.join(", ") };
+        text.push_str(&format!("| {fault} | {functions} | `{alarm}` | {minutes} |\n"));
     }
     text
 }

@@ -4,9 +4,10 @@
 //! order-tracking. [`bill`](super::bill) lays the bench's figures along it. It refuses to know functions or queues by name,
 //! but for the three that no subscription tells of: the door, the clock, and who hears SES.
 
+use crate::report::Report;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use template::{Resource, Source, Template, texts};
+use template::{Resource, Source, Template, stem_of, texts};
 
 /// Where every event of an order goes through.
 const TOPIC: &str = "OrderEventsTopic";
@@ -74,6 +75,22 @@ impl Way {
     /// One of them is not as it is read here.
     pub fn read() -> Result<Self> {
         Self::of(&Template::read()?, &story()?)
+    }
+
+    /// The way past consumers that a run has not measured yet: without their queues, their alarms and what they hear.
+    ///
+    /// # Errors
+    /// As of [`Way::read`].
+    pub fn measured(report: &Report) -> Result<Self> {
+        let mut template = Template::read()?;
+        let is_measured = |folder: &str| report.rows.iter().any(|row| row.function == folder);
+        let new: Vec<_> = template.sources().filter_map(|source| source.function.folder()).filter(|it| !is_measured(it)).collect();
+        let new: Vec<_> = new.into_iter().map(stem_of).collect();
+        let theirs = template.resources().map(|it| it.id).filter(|id| new.iter().any(|stem| id.starts_with(stem.as_str())));
+        for id in theirs.map(str::to_owned).collect::<Vec<_>>() {
+            template = template.without(&id)?;
+        }
+        Self::of(&template, &story()?)
     }
 
     /// The way of an order with these events, by type.
@@ -176,13 +193,19 @@ fn source<'a>(template: &'a Template, subscription: &Resource<'a>) -> Option<Sou
 mod tests {
     use super::*;
 
+    /// The way of the reference run, which does not change with each new consumer.
+    fn way() -> Way {
+        let run = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/5-ms.json");
+        Way::measured(&Report::read(&run).unwrap()).unwrap()
+    }
+
     fn heard_by<'w>(way: &'w Way, function: &str) -> Vec<&'w str> {
         way.visits.iter().filter(|visit| visit.function == function).map(|visit| visit.sample.as_str()).collect()
     }
 
     #[test]
     fn an_order_that_ships_is_heard_of_as_the_filters_have_it() {
-        let way = Way::read().unwrap();
+        let way = way();
         assert_eq!(heard_by(&way, "order-intake"), ["place-order"]);
         assert_eq!(heard_by(&way, "payment"), ["order-placed", "order-shipped"]);
         assert_eq!(heard_by(&way, "inventory"), ["order-placed", "order-shipped"]);
@@ -198,7 +221,7 @@ mod tests {
 
     #[test]
     fn sizes_and_kinds_are_those_of_the_template() {
-        let way = Way::read().unwrap();
+        let way = way();
         let of = |function: &str| way.visits.iter().find(|visit| visit.function == function).unwrap();
         assert_eq!((of("payment").memory_mb, of("inventory").memory_mb), (256, 128), "its own, and that of Globals");
         let fifo = ["order-intake", "payment", "shipping"].map(|function| of(function).queue_is_fifo);
