@@ -18,6 +18,7 @@ mod scenario;
 mod watch;
 mod wiring;
 
+pub use functions::WIRED;
 pub use many::{Sum, many};
 pub use wiring::Wiring;
 

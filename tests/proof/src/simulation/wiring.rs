@@ -7,11 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use simulated_cloud::messaging::{QueueSpec, Subscription};
 use std::{collections::BTreeSet, time::Duration};
-use template::{Resource, Source, Template, branches, entries, items, target};
+use template::{Resource, Source, Template, branches, entries, items, statements, target, texts};
 
-/// Functions of mail, left out: what they hear of an order they never answer, but for a reply that asks to cancel, which is a
-/// customer's wish like any other. Their own tests let them die at every call.
-const MAIL: [&str; 5] = ["welcome-email", "order-email", "email-feedback", "email-inbound", "email-campaign"];
+/// The topic through which an order's events go.
+const TOPIC: &str = "OrderEventsTopic";
 
 /// How many messages of a queue may be in flight: a ten-thousandth of what AWS allows, as a run has a few orders where a shop has
 /// many (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
@@ -62,6 +61,7 @@ impl Wiring {
     pub fn read() -> Result<Self> {
         let template = Template::read()?;
         let topic = topic(&template)?;
+        let simulated = simulated(&template);
         let intake = template.resource("OrderIntakeFunction").context("no OrderIntakeFunction")?;
         let mut wiring = Self {
             queues: vec![],
@@ -72,10 +72,7 @@ impl Wiring {
             stock_wait: Duration::from_secs(default(&template, "StockWaitSeconds")?.into()),
         };
         for Source { queue, function, mapping } in template.sources() {
-            let binary = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().context("Binary")?;
-            if MAIL.contains(&binary) {
-                continue;
-            }
+            let Some(binary) = function.folder().filter(|folder| simulated.contains(folder)) else { continue };
             let name = name(&queue);
             wiring.queues.push(QueueSpec {
                 visibility_timeout: seconds(&template, queue.at("/VisibilityTimeout")).context("VisibilityTimeout")?,
@@ -109,13 +106,35 @@ impl Wiring {
     }
 }
 
+/// The consumers whose work another stage of an order sees: they publish to its topic, or write a table that such a function uses. All
+/// other consumers, of mail for one, answer nothing: their own tests let them die at every call.
+fn simulated(template: &Template) -> BTreeSet<&str> {
+    let told = |source: &Source<'_>, kind: &'static str| -> BTreeSet<String> {
+        let variables = entries(source.function.at("/Environment/Variables"));
+        variables.filter_map(|(_, value)| template.referred(value, kind)).map(|it| it.id.to_owned()).collect()
+    };
+    let hearing: Vec<_> = template.consumers_of(TOPIC).collect();
+    let publishes = |source: &&Source<'_>| told(source, "AWS::SNS::Topic").contains(TOPIC);
+    let tables: BTreeSet<_> = hearing.iter().filter(publishes).flat_map(|source| told(source, "AWS::DynamoDB::Table")).collect();
+    let writes = |source: &&Source<'_>| {
+        let role = template.referred(source.function.at("/Role"), "AWS::IAM::Role");
+        let documents = role.iter().flat_map(|role| items(role.at("/Policies"))).map(|policy| &policy["PolicyDocument"]);
+        let grants = documents.flat_map(statements).filter(|it| texts(&it.value["Action"]).any(is_a_write));
+        grants.flat_map(|it| items(&it.value["Resource"])).filter_map(target).any(|table| tables.contains(table))
+    };
+    hearing.iter().filter(|source| publishes(source) || writes(source)).filter_map(|source| source.function.folder()).collect()
+}
+
+fn is_a_write(action: &str) -> bool {
+    ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"].contains(&action)
+}
+
 /// The one topic that the simulated functions publish to. What customer-signup and email-inbound say comes by a topic of their own,
 /// which nobody here publishes to: its subscriptions are left out, or what intake says would come twice.
 fn topic(template: &Template) -> Result<String> {
+    let simulated = simulated(template);
     let is_simulated = |function: &Resource| {
-        let queued = template.sources().any(|source| source.function.id == function.id);
-        let binary = function.body["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
-        ["order-intake", "operator"].contains(&binary) || (queued && !MAIL.contains(&binary))
+        function.folder().is_some_and(|folder| ["order-intake", "operator"].contains(&folder) || simulated.contains(folder))
     };
     let mut topics = BTreeSet::new();
     for function in template.functions().filter(is_simulated) {
