@@ -15,6 +15,7 @@ use end_to_end::{
     dead_letters::purge,
     ear::Ear,
     events::{event, new_order, now},
+    wiring::{ORDER_EVENTS, dead_letter_queues, hearing, prompt_consumers, tables_of_orders},
 };
 use serde_json::{Value, json};
 use std::{
@@ -78,9 +79,8 @@ async fn left(stack: &Stack, orders: &[String]) -> Result<[Vec<String>; 2]> {
     let letters = stack.letters().await?.into_iter().filter(|(queue, _)| queue != CLOCK);
     let about = |letters: &[Letter]| letters.iter().any(|letter| orders.iter().any(|order_id| letter.body.contains(order_id)));
     let queues = letters.filter(|(_, letters)| about(letters)).map(|(queue, _)| queue);
-    // Without a consumer, by the template's names: dead letters, what could not be delivered, what nobody could collect.
-    let (for_people, for_consumers) =
-        queues.partition(|queue| ["DeadLetterQueue", "UndeliveredQueue"].iter().any(|end| queue.ends_with(end)));
+    let ends = dead_letter_queues()?;
+    let (for_people, for_consumers) = queues.partition(|queue| ends.contains(queue));
     Ok([for_people, for_consumers])
 }
 
@@ -182,11 +182,12 @@ async fn an_unknown_type_is_parked_and_an_unknown_version_waits() -> Result<()> 
         })
         .await?;
     // Tried more than once, and still nobody has given it up.
-    for queue in ["Payment", "Inventory"] {
+    for queue in hearing(ORDER_EVENTS, "order.placed")? {
+        let dead_letter_queue = queue.replace("Queue", "DeadLetterQueue");
         stack
-            .wait_for("the unknown version to be tried again", async || {
-                ensure!(about(&stack, &format!("{queue}DeadLetterQueue"), "order.placed.v99").await?.is_empty(), "given up");
-                let waiting = about(&stack, &format!("{queue}Queue"), &marker).await?;
+            .wait_for(&format!("{queue}: the unknown version to be tried again"), async || {
+                ensure!(about(&stack, &dead_letter_queue, &marker).await?.iter().all(|it| !it.body.contains("order.placed.v99")), "parked");
+                let waiting = about(&stack, &queue, &marker).await?;
                 Ok(waiting.into_iter().find(|letter| letter.body.contains("order.placed.v99") && letter.receive_count >= 2))
             })
             .await?;
@@ -223,19 +224,19 @@ async fn an_order_whose_messages_were_all_lost_heals_by_one_nudge() -> Result<()
     let _alone = CONSUMERS.write().await;
     let sku = new_sku("LOST");
     stack.stock_up(&sku, 1200, 5).await?;
-    let consumers = ["PaymentFunction", "InventoryFunction", "ShippingFunction"];
-    for consumer in consumers {
+    let consumers = prompt_consumers()?;
+    for (consumer, _) in &consumers {
         stack.set_consumer(consumer, false).await?;
     }
     let lost = async {
         let order_id = stack.place(&[(&sku, 1)], VISA).await?;
-        for queue in ["Payment", "Inventory", "Shipping"] {
-            purge(&stack, &format!("{queue}Queue")).await?;
+        for (_, queue) in &consumers {
+            purge(&stack, queue).await?;
         }
         Ok::<_, anyhow::Error>(order_id)
     };
     let order_id = lost.await;
-    for consumer in consumers {
+    for (consumer, _) in &consumers {
         stack.set_consumer(consumer, true).await?;
     }
     let order_id = order_id?;
@@ -383,7 +384,7 @@ fn consumers() -> Result<BTreeSet<String>> {
 struct Forged {
     what: String,
     order_id: String,
-    reaches: BTreeSet<&'static str>,
+    reaches: BTreeSet<String>,
     parked_as: &'static str,
 }
 
@@ -438,11 +439,11 @@ async fn forge_by_the_exposed(stack: &Stack, taken: &TakenOver) -> Result<Vec<Fo
             let body = body.replace(&format!("\"source\":\"{producer}\""), &say("source", sources));
             forge(stack, taken, TOPIC, &order_id, LIES[0], &body).await?;
             let what = format!("{} says {kind} and {}, {}", taken.name, LIES[0], if twice { "one after the other" } else { "as a list" });
-            forged.push(Forged { what, order_id, reaches: ["ShippingQueue"].into(), parked_as: "UnreadableEvent" });
+            forged.push(Forged { what, order_id, reaches: hearing(TOPIC, "order.cancel_requested")?, parked_as: "UnreadableEvent" });
         }
     }
     // This is what they are for, and all that is left to say.
-    for (source, reaches) in [("/email-inbound", BTreeSet::from(["ShippingQueue"])), ("/order-intake", BTreeSet::new())] {
+    for (source, reaches) in [("/email-inbound", hearing(TOPIC, "order.cancel_requested")?), ("/order-intake", BTreeSet::new())] {
         let order_id = new_order();
         let asked = event(&order_id, now(), OrderCancelRequested { reason: CancelRequest::CustomerAsked });
         let body = CloudEvent { source: source.to_owned(), ..asked }.to_json();
@@ -456,7 +457,7 @@ async fn forge_by_the_exposed(stack: &Stack, taken: &TakenOver) -> Result<Vec<Fo
     let body = CloudEvent { subject: Subject::Customer(customer), ..signed_up }.to_json();
     forge(stack, taken, TOPIC, &customer.to_string(), LIES[1], &body).await?;
     let what = format!("{} signs somebody up", taken.name);
-    forged.push(Forged { what, order_id: customer.to_string(), reaches: ["WelcomeEmailQueue"].into(), parked_as: "" });
+    forged.push(Forged { what, order_id: customer.to_string(), reaches: hearing(TOPIC, "customer.signed_up")?, parked_as: "" });
     Ok(forged)
 }
 
@@ -469,7 +470,7 @@ async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
     let publishers = publishers(&stack).await?;
     let exposed: BTreeSet<_> = publishers.iter().filter(|it| !it.allowed.contains("OrderEventsTopic")).map(|it| it.name.as_str()).collect();
     assert_eq!(exposed, ["customer-signup", "email-inbound"].into());
-    let consumers = consumers()?;
+    let (consumers, tables) = (consumers()?, tables_of_orders()?);
     for consumer in &consumers {
         stack.set_consumer(consumer, false).await?;
     }
@@ -486,12 +487,7 @@ async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
                 }
                 let body = CloudEvent { source: format!("/{}", taken.name), ..event(&order_id, now(), fact) }.to_json();
                 let is_taken = forge(&stack, taken, "OrderEventsTopic", &order_id, kind.as_str(), &body).await?;
-                let reaches = match (is_taken, kind) {
-                    (false, _) => BTreeSet::new(),
-                    (_, EventType::PaymentAuthorized) => ["OrderEmailQueue", "OrderTrackingQueue", "ShippingQueue"].into(),
-                    (_, EventType::OrderShipped) => ["InventoryQueue", "OrderEmailQueue", "OrderTrackingQueue", "PaymentQueue"].into(),
-                    _ => ["OrderTrackingQueue", "ShippingQueue"].into(),
-                };
+                let reaches = if is_taken { hearing(ORDER_EVENTS, kind.stem())? } else { BTreeSet::new() };
                 forged.push(Forged { what: format!("{} says {kind}", taken.name), order_id, reaches, parked_as: "SourceNotAllowed" });
             }
             if !taken.allowed.contains("PublicEventsTopic") {
@@ -507,7 +503,7 @@ async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
     let (letters, forged) = seen?;
     for Forged { what, order_id, reaches, .. } in &forged {
         let holds = |letters: &[Letter]| letters.iter().any(|letter| letter.body.contains(order_id.as_str()));
-        let reached: BTreeSet<_> = letters.iter().filter(|(_, letters)| holds(letters)).map(|(queue, _)| queue.as_str()).collect();
+        let reached: BTreeSet<_> = letters.iter().filter(|(_, letters)| holds(letters)).map(|(queue, _)| queue.clone()).collect();
         assert_eq!(&reached, reaches, "{what}");
     }
     let mut parked = 0;
@@ -519,7 +515,7 @@ async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
             assert_eq!(message.attributes["ErrorType"], *parked_as, "{what}");
             parked += 1;
         }
-        for table in ["OrdersTable", "ShipmentsTable", "PaymentsTable", "ReservationsTable"] {
+        for table in &tables {
             assert_eq!(stack.item(table, "order_id", order_id).await?, None, "{what}: {table}");
         }
     }
