@@ -1,10 +1,11 @@
 //! A running stack: where it is, and what the end-to-end tests need of it.
 
 use crate::{
-    engine::{Engine, Keys, encode, provider, provider_does},
+    calls::folder_of,
+    engine::{Engine, Keys, element, encode, provider, provider_does},
     skip::skip,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -388,6 +389,20 @@ impl Stack {
             .collect()
     }
 
+    /// The consumers of the queues that are subscribed to the topic whose output is `<topic>Arn`, by their folders: what the deployed
+    /// stack says of itself, so that a new consumer is among them.
+    ///
+    /// # Errors
+    /// Where the engine refuses, or nobody hears the topic.
+    pub async fn consumers_of(&self, topic: &str) -> Result<Vec<String>> {
+        let arn = self.state.output(&format!("{topic}Arn"))?;
+        // One page has a hundred (https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html).
+        let form = [("Action", "ListSubscriptionsByTopic"), ("Version", "2010-03-31"), ("TopicArn", arn)];
+        let consumers = consumers_in(&self.engine.query("sns", &form).await?, &self.state.outputs);
+        ensure!(!consumers.is_empty(), "nobody hears {topic}");
+        Ok(consumers)
+    }
+
     /// Invokes a deployed function that people command once, by its logical id, with `{"by": …, "command": {…}}`; returns its answer.
     ///
     /// # Errors
@@ -511,6 +526,15 @@ pub fn answered(answer: Value) -> Result<Value> {
     }
 }
 
+/// The folders of the functions whose queues, which are outputs, are endpoints of a ListSubscriptionsByTopic answer.
+fn consumers_in(xml: &str, outputs: &BTreeMap<String, String>) -> Vec<String> {
+    let endpoints: Vec<_> = xml.split("<member>").filter_map(|member| element(member, "Endpoint")).collect();
+    let is_subscribed =
+        |url: &str| url.rsplit('/').next().is_some_and(|name| endpoints.iter().any(|arn| arn.rsplit(':').next() == Some(name)));
+    let queues = outputs.iter().filter(|(_, url)| is_subscribed(url)).filter_map(|(key, _)| key.strip_suffix("QueueUrl"));
+    queues.map(folder_of).collect()
+}
+
 /// The queues of the engine's own answer, by URL: account, region, queue, messages.
 fn letters_of(all: &Value) -> impl Iterator<Item = (&String, Vec<Letter>)> {
     let accounts = all["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
@@ -598,6 +622,15 @@ mod tests {
         let sentence = answered(failed).unwrap_err().to_string();
         assert!(sentence.contains("Task timed out") && sentence.contains("(Sandbox.Timedout)"), "{sentence}");
         assert_eq!(answered(json!({"list": []})).unwrap(), json!({"list": []}));
+    }
+
+    #[test]
+    fn the_consumers_of_a_topic_are_those_whose_queues_are_subscribed() {
+        let outputs = [("PaymentQueueUrl", "payment-1"), ("OrderEmailQueueUrl", "email-2"), ("OrderEmailDeadLetterQueueUrl", "dead-3")];
+        let outputs = outputs.map(|(key, name)| (key.to_owned(), format!("http://localhost:4566/000000000000/{name}"))).into();
+        let member = |name: &str| format!("<member><Protocol>sqs</Protocol><Endpoint>arn:aws:sqs:us-east-1:0:{name}</Endpoint></member>");
+        let xml = format!("<Subscriptions>{}{}</Subscriptions>", member("email-2"), member("foreign"));
+        assert_eq!(consumers_in(&xml, &outputs), ["order-email"]);
     }
 
     #[test]

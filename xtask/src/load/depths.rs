@@ -5,6 +5,9 @@ use anyhow::Result;
 use console::machine::logical_id;
 use serde_json::json;
 use std::cell::{Cell, Ref, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use testkit::stack::Stack;
 use tokio::time::MissedTickBehavior;
@@ -13,25 +16,35 @@ use tokio::time::MissedTickBehavior;
 /// can answer.
 pub const EVERY: Duration = Duration::from_millis(250);
 
-/// The queues on an order's way, as people call them: by the function that reads each.
-pub const QUEUES: [&str; 5] = ["payment", "inventory", "shipping", "order-tracking", "order-email"];
+/// The consumer whose messages wait for their time, by design.
+const CLOCK: &str = "order-deadline";
 
-/// How many messages each of [`QUEUES`] held at one moment: waiting, and taken but not done with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many messages each queue held at one moment: waiting, and taken but not done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// After the start.
     pub at: Duration,
-    pub depths: [u64; QUEUES.len()],
+    /// In the order of [`Depths::queues`].
+    pub depths: Vec<u64>,
 }
 
 /// What was seen so far.
 #[derive(Default)]
 pub struct Depths {
+    /// The queues on an order's way, as people call them: by the function that reads each.
+    pub queues: Vec<String>,
     samples: RefCell<Vec<Sample>>,
     missed: Cell<usize>,
 }
 
 impl Depths {
+    /// Of the queues that hear the order topic, as it is deployed.
+    pub async fn of(stack: &Stack) -> Result<Self> {
+        let mut queues = stack.consumers_of("OrderEventsTopic").await?;
+        queues.retain(|queue| queue != CLOCK);
+        Ok(Self { queues, ..Self::default() })
+    }
+
     /// Looks until it is dropped. A look that the engine is too busy to answer is missed, and said to be: what is measured goes on.
     pub async fn watch(&self, stack: &Stack, start: Instant) {
         let mut ticks = tokio::time::interval(EVERY);
@@ -40,10 +53,8 @@ impl Depths {
         loop {
             ticks.tick().await;
             let at = start.elapsed();
-            // All at once: of one moment as nearly as calls can be, and no slower than the slowest of them.
-            let [a, b, c, d, e] = QUEUES.map(|queue| depth(stack, queue));
-            match tokio::try_join!(a, b, c, d, e) {
-                Ok((a, b, c, d, e)) => self.samples.borrow_mut().push(Sample { at, depths: [a, b, c, d, e] }),
+            match depths(stack, &self.queues).await {
+                Ok(depths) => self.samples.borrow_mut().push(Sample { at, depths }),
                 Err(_) => self.missed.set(self.missed.get() + 1),
             }
         }
@@ -66,15 +77,33 @@ impl Depths {
 
     /// What waits where, for a line of progress.
     pub fn line(&self) -> String {
-        let Some(last) = self.samples().last().copied() else { return String::new() };
-        let filled = QUEUES.iter().zip(last.depths).filter(|(_, depth)| *depth > 0);
+        let Some(last) = self.samples().last().cloned() else { return String::new() };
+        let filled = self.queues.iter().zip(last.depths).filter(|(_, depth)| *depth > 0);
         filled.map(|(queue, depth)| format!(" · {queue} {depth}")).collect()
     }
 
-    /// How the queue at this place of [`QUEUES`] drained.
+    /// How the queue at this place of [`Depths::queues`] drained.
     pub fn drain(&self, place: usize) -> Drain {
-        Drain::of(&self.samples().iter().map(|sample| (sample.at, sample.depths[place])).collect::<Vec<_>>())
+        Drain::of(&self.samples().iter().filter_map(|sample| Some((sample.at, *sample.depths.get(place)?))).collect::<Vec<_>>())
     }
+}
+
+/// All at once: of one moment as nearly as calls can be, and no slower than the slowest of them.
+async fn depths(stack: &Stack, queues: &[String]) -> Result<Vec<u64>> {
+    let mut calls: Vec<_> = queues.iter().map(|queue| Box::pin(depth(stack, queue))).collect();
+    let mut depths = vec![None; queues.len()];
+    let mut all = pin!(poll_fn(|context| {
+        for (call, depth) in calls.iter_mut().zip(&mut depths).filter(|(_, depth)| depth.is_none()) {
+            match call.as_mut().poll(context) {
+                Poll::Ready(Ok(found)) => *depth = Some(found),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        let found: Option<Vec<u64>> = depths.iter().copied().collect();
+        found.map_or(Poll::Pending, |found| Poll::Ready(Ok(found)))
+    }));
+    all.as_mut().await
 }
 
 async fn depth(stack: &Stack, queue: &str) -> Result<u64> {
@@ -147,10 +176,11 @@ mod tests {
 
     #[test]
     fn queues_are_empty_once_a_look_found_all_of_them_so() {
-        let depths = Depths::default();
+        let queues = ["payment", "inventory", "order-tracking"].map(str::to_owned).into();
+        let depths = Depths { queues, ..Depths::default() };
         assert!(!depths.are_empty(), "nobody has looked");
-        for (sample, empty, line) in [([0, 2, 0, 7, 0], false, " · inventory 2 · order-tracking 7"), ([0; 5], true, "")] {
-            depths.samples.borrow_mut().push(Sample { at: EVERY, depths: sample });
+        for (sample, empty, line) in [([0, 2, 7], false, " · inventory 2 · order-tracking 7"), ([0; 3], true, "")] {
+            depths.samples.borrow_mut().push(Sample { at: EVERY, depths: sample.into() });
             assert_eq!((depths.are_empty(), depths.line().as_str()), (empty, line));
         }
     }

@@ -110,7 +110,7 @@ async fn live(repository: &Repository, stack: &Stack, options: &Options, progres
         progress.done(&format!("Let {concurrency} batches run at once"), Instant::now(), &format!("{mappings} queues"));
     }
 
-    let (depths, tally) = (Depths::default(), Rc::new(Tally::default()));
+    let (depths, tally) = (Depths::of(stack).await?, Rc::new(Tally::default()));
     let before = Usage::now(&stack.state);
     let (start, started_at) = (Instant::now(), now());
     let deadline = start + RUN_LIMIT;

@@ -1,7 +1,6 @@
 //! A run as a picture: above, the orders that were due, accepted and shipped; below, what lay in each queue. One SVG, which any
 //! browser and any page shows, on a white ground of its own. It draws what was measured and smooths nothing.
 
-use crate::load::depths::QUEUES;
 use crate::load::report::Report;
 use anyhow::{Context, Result};
 use plotters::coord::Shift;
@@ -30,7 +29,7 @@ const GRID: RGBColor = RGBColor(225, 225, 225);
 const POINTS: u64 = 500;
 
 /// A line: its name and its points, in milliseconds and in whatever is counted.
-type Line = (&'static str, Vec<(u64, u64)>);
+type Line<'a> = (&'a str, Vec<(u64, u64)>);
 
 /// Writes the picture of a run.
 pub fn draw(path: &Path, report: &Report) -> Result<()> {
@@ -42,7 +41,7 @@ pub fn draw(path: &Path, report: &Report) -> Result<()> {
     let until = samples.last().map_or(1000, |sample| ms(sample.at)).max(1000);
     let orders = [("due", due), ("accepted", accepted), ("shipped", shipped)].map(|(name, times)| (name, counted(times, until)));
     let depths = |place: usize| samples.iter().map(move |sample| (ms(sample.at), sample.depths[place])).collect();
-    let queues: Vec<Line> = QUEUES.iter().enumerate().map(|(place, queue)| (*queue, depths(place))).collect();
+    let queues: Vec<Line> = report.depths.queues.iter().enumerate().map(|(place, queue)| (queue.as_str(), depths(place))).collect();
 
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
@@ -75,7 +74,7 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, counted: &str, until: u64, lines
         .label_style(text.clone())
         .axis_desc_style(text.clone())
         .draw()?;
-    for (((name, points), colour), row) in lines.iter().zip(COLOURS).zip(1..) {
+    for (((name, points), colour), row) in lines.iter().zip(COLOURS.iter().cycle()).zip(1..) {
         chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         // Beside the lines: wherever it lay among them, some run would have its peak there.
         let y = row * ROW;

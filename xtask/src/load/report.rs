@@ -1,7 +1,7 @@
 //! What a run came to, as tables. It computes nothing that another module could be asked for.
 
 use crate::load::arrivals::{Served, Times};
-use crate::load::depths::{Depths, QUEUES};
+use crate::load::depths::Depths;
 use crate::load::usage::{Usage, load_average};
 use crate::load::{Options, Timeline, latency};
 use anyhow::Result;
@@ -78,10 +78,10 @@ impl Report<'_> {
             "\n{}",
             bold(&format!("  {:<18}{:>12}{:>12}{:>12}{:>12}{:>12}", "queue", "peak", "empty after", "filled for", "messages/s", "a batch"))
         );
-        for (place, queue) in QUEUES.iter().enumerate() {
+        for (place, queue) in self.depths.queues.iter().enumerate() {
             let drain = self.depths.drain(place);
             let empty = drain.empty_at.map_or("–".into(), shown);
-            let batches = self.calls.0.get(*queue).map(|made| made.batches).unwrap_or_default();
+            let batches = self.calls.0.get(queue).map(|made| made.batches).unwrap_or_default();
             let rate = drain.tenths_per_second(batches.deleted).map_or("–".into(), tenths);
             let size = in_tenths(batches.received, batches.receives);
             println!("  {queue:<18}{:>12}{empty:>12}{:>12}{rate:>12}{size:>12}", drain.peak, shown(drain.filled));

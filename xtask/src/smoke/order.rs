@@ -5,6 +5,8 @@ use super::checks::{Key, Outcome, key, one};
 use super::found::{Found, ROWS_MAX};
 use crate::story::Seen;
 use anyhow::{Context as _, Result};
+use console::machine::logical_id;
+use domain::EventType;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -110,19 +112,22 @@ fn judge(found: &Found, sku: &str, order_id: &str, seen: &Seen, took: Duration) 
     let told: Vec<&str> = seen.events.iter().map(|event| event.name.as_str()).collect();
     let wrong =
         format!("order {order_id} has not ended within {} s, and has {}; {function} is to act next", took.as_secs(), told.join(", "));
-    one(wrong, logs(found, function))
+    one(wrong, logs(found, &function))
 }
 
-/// The function whose event is missing first.
-fn next(told: &BTreeSet<&str>) -> &'static str {
-    let stages = [
-        ("payment.authorized", "PaymentFunction"),
-        ("inventory.reserved", "InventoryFunction"),
-        ("order.shipped", "ShippingFunction"),
-        ("payment.captured", "PaymentFunction"),
-        ("inventory.committed", "InventoryFunction"),
-    ];
-    stages.into_iter().find(|(event, _)| !told.contains(event)).map_or("OrderTrackingFunction", |(_, function)| function)
+/// What an order that ships is told of, one after the other.
+const STORY: [EventType; 5] = [
+    EventType::PaymentAuthorized,
+    EventType::InventoryReserved,
+    EventType::OrderShipped,
+    EventType::PaymentCaptured,
+    EventType::InventoryCommitted,
+];
+
+/// The function whose event is missing first; where none is, the one that keeps what the others said.
+fn next(told: &BTreeSet<&str>) -> String {
+    let missing = STORY.into_iter().find(|event| !told.contains(event.stem()));
+    logical_id(missing.and_then(|event| event.producers().first()).unwrap_or(&"order-tracking"))
 }
 
 fn logs(found: &Found, function: &str) -> String {
