@@ -25,6 +25,7 @@ mod inbox;
 mod load;
 mod logs;
 mod mutants;
+mod new_consumer;
 mod order;
 mod proof;
 mod rows;
@@ -97,6 +98,7 @@ async fn run_daily(repository: &machine::Repository, command: Daily) -> Result<(
         Daily::Status => stack::status(repository).await,
         Daily::Logs(options) => logs::run(repository, &options).await,
         Daily::MailPreview => proof::mail_preview(repository).await,
+        Daily::NewConsumer(options) => new_consumer::run(repository, &options),
         Daily::Completions(options) => completions::print(&options),
     }
 }
