@@ -1,7 +1,7 @@
 """Counts what an order costs in AWS calls: API requests by caller, invocations by function, and batches taken from queues.
 
-`engine.py` puts it into the engine, which then answers `GET /_calls` with the counts since its start; whoever wants those of a
-while reads twice. A caller is a function's name, because each function signs with a session of its role that bears it; other
+`engine.py` puts it into the engine, which then answers `GET /_calls` with the counts since its start; to get those of a
+while reads twice. A caller is a function's name, because each function signs with a session of its role that has this name; other
 sessions are called by their own names, everybody else `root`. It refuses to count what AWS does not take for an API request:
 connections opened ahead, requests to the HTTP API, what SNS brings to a queue, the engine's own pages.
 """
@@ -35,7 +35,7 @@ def install() -> None:
 
 
 def count_requests() -> None:
-    # Every signed request to an API comes by here once, on its way to the check of its rights.
+    # Every signed request to an API comes by here once, on its way to the check of its permissions.
     extract = iam_actions.extract_iam_action
 
     def extracted(service, method, path, headers, body, query_params):

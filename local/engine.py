@@ -1,8 +1,8 @@
-"""Starts the local engine: MiniStack, with the gaps mended that this template meets.
+"""Starts the local engine: MiniStack, with patches for the gaps that this template meets.
 
 Run by `cargo xtask up|demo|test` with an environment made from nothing, because functions inherit all of it.
-Each mending is held by a test in `engine_test.py`, and so is each gap: when a new version closes one, its test says so and
-the lines here can go. They lean on private names of one version, so any other version is refused. What is longer than a page
+Each patch has a test in `engine_test.py`, and so has each gap: when a new version closes one, its test says so and
+the lines here can go. They rely on private names of one version, so any other version is refused. What is longer than a page
 is in a module of its own beside this one.
 
     python engine.py [--lifeline]
@@ -18,7 +18,7 @@ import os
 import socketserver
 import sys
 
-# The version of requirements.in. After an upgrade run `cargo xtask test --only engine`, mend what it names, change this.
+# The version of requirements.in. After an upgrade run `cargo xtask test --only engine`, patch what it names, change this.
 MINISTACK = "1.5.33"
 
 # How root's key begins, which `cargo xtask` draws anew for every start. No key of AWS begins like this.
@@ -40,11 +40,11 @@ def main() -> None:
     from ministack.services.cloudformation import provisioners
 
     handlers = provisioners._RESOURCE_HANDLERS
-    mend(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
-    mend(handlers, "AWS::SNS::Subscription", name_topic)
-    mend(handlers, "AWS::ApiGatewayV2::Api", import_routes)
-    mend(handlers, "AWS::ApiGatewayV2::Stage", spell_throttles)
-    mend(handlers, "AWS::DynamoDB::Table", keep_time_to_live)
+    patch(handlers, "AWS::SNS::Topic", keep_fifo_attributes)
+    patch(handlers, "AWS::SNS::Subscription", name_topic)
+    patch(handlers, "AWS::ApiGatewayV2::Api", import_routes)
+    patch(handlers, "AWS::ApiGatewayV2::Stage", spell_throttles)
+    patch(handlers, "AWS::DynamoDB::Table", keep_time_to_live)
     answer_options_as_aws()
     tell_sam_the_parameters()
     simulate_with_context()
@@ -71,7 +71,7 @@ def refuse_other_versions() -> None:
     found = importlib.metadata.version("ministack")
     if found != MINISTACK:
         sys.exit(
-            f"local/engine.py mends ministack {MINISTACK}, but {found} is installed. Remove target/local/venv and run the "
+            f"local/engine.py patches ministack {MINISTACK}, but {found} is installed. Remove target/local/venv and run the "
             "command again, or, to upgrade, follow the note beside MINISTACK in local/engine.py."
         )
 
@@ -97,7 +97,7 @@ def send_at_once() -> None:
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 
-def mend(handlers: dict, resource_type: str, after) -> None:
+def patch(handlers: dict, resource_type: str, after) -> None:
     """Calls `after(physical_id, properties)` whenever CloudFormation has created or updated such a resource."""
     handler = handlers[resource_type]
     create, update = handler["create"], handler["update"]
@@ -435,7 +435,7 @@ PAGE_BYTES = 1024 * 1024
 
 
 def name_log_groups_as_policies_do() -> None:
-    """Rights to a log group are held against its ARN with `:*`, which is what `Arn` of a log group is in a template."""
+    """Permissions for a log group are compared with its ARN with `:*`, which is what `Arn` of a log group is in a template."""
     from ministack.core import iam_actions
 
     extract = iam_actions.extract_resource_arn
@@ -448,7 +448,7 @@ def name_log_groups_as_policies_do() -> None:
 
 
 def name_subscriptions_by_their_topic() -> None:
-    """A permission to read a subscription is held against its topic, the one type of resource that SNS has. The engine asks for `*`."""
+    """A permission to read a subscription is compared with its topic, the one type of resource that SNS has. The engine asks for `*`."""
     from ministack.core import iam_actions
 
     extract = iam_actions.extract_resource_arn
@@ -486,7 +486,7 @@ def read_logs_by_fields_and_to_their_end() -> None:
         except ValueError:
             return refused("Invalid filter pattern")
         try:
-            # A time, and how many events of it were on earlier pages: right also where the log has grown meanwhile.
+            # A time, and how many events of it were on earlier pages: right also where the log has grown since.
             since, seen = map(int, (data.get("nextToken") or f"{data.get('startTime') or 0}:0").split(":"))
         except ValueError:
             return refused("The specified nextToken is invalid.")

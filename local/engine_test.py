@@ -1,7 +1,7 @@
-"""Contract tests of the local engine: what the project leans on, and each gap that `engine.py` mends.
+"""Contract tests of the local engine: what the project relies on, and each gap that `engine.py` patches.
 
 Run by `cargo xtask test --only engine`. A test of the class `Gaps` fails when a new version of the engine closes a gap: then
-its mending can go from `engine.py`. They start their own engines on free ports and speak to nothing else.
+its patch can go from `engine.py`. They start their own engines on free ports and speak to nothing else.
 """
 
 import io
@@ -231,9 +231,9 @@ def signed_by(key) -> dict:
 
 
 class Engine:
-    """An engine of a test's own, started as `cargo xtask` starts it. `mended=False` starts it without engine.py."""
+    """An engine of a test's own, started as `cargo xtask` starts it. `patched=False` starts it without engine.py."""
 
-    def __init__(self, *arguments, mended=True, **popen):
+    def __init__(self, *arguments, patched=True, **popen):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
@@ -255,7 +255,7 @@ class Engine:
             "http_proxy": "http://127.0.0.1:9",
             "HTTPS_PROXY": "http://127.0.0.1:9",
         }
-        how = [str(HERE / "engine.py"), *arguments] if mended else ["-c", "import ministack.app; ministack.app.main()"]
+        how = [str(HERE / "engine.py"), *arguments] if patched else ["-c", "import ministack.app; ministack.app.main()"]
         self.process = subprocess.Popen(
             [sys.executable, *how],
             env=environment,
@@ -324,11 +324,11 @@ class Engine:
 
 
 class OfAnEngine(unittest.TestCase):
-    mended = True
+    patched = True
 
     @classmethod
     def setUpClass(cls):
-        cls.engine = Engine(mended=cls.mended)
+        cls.engine = Engine(patched=cls.patched)
         cls.addClassCleanup(cls.engine.stop)
         cls.outputs = cls.engine.deploy()
 
@@ -368,12 +368,12 @@ class OfAnEngine(unittest.TestCase):
         return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
     def dead_letter_queue(self, name: str, fifo=False) -> tuple:
-        """A queue that gives up at the second receive, and its dead-letter queue: two URLs, two ARNs."""
+        """A queue that redrives at the second receive, and its dead-letter queue: two URLs, two ARNs."""
         end, attributes = (".fifo", {"FifoQueue": "true"}) if fifo else ("", {})
         dead, dead_arn = self.queue(f"{name}-dead{end}", **attributes)
         redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1})
-        home, home_arn = self.queue(f"{name}{end}", RedrivePolicy=redrive, **attributes)
-        return home, dead, home_arn, dead_arn
+        source, source_arn = self.queue(f"{name}{end}", RedrivePolicy=redrive, **attributes)
+        return source, dead, source_arn, dead_arn
 
     def log(self, group: str, stream: str, *events) -> None:
         """Writes (time, message) pairs."""
@@ -388,7 +388,7 @@ class OfAnEngine(unittest.TestCase):
         return name
 
     def client_of_role(self, service: str):
-        """A client with the rights of the function's role."""
+        """A client with the permissions of the function's role."""
         role_arn = self.engine.client("iam").get_role(RoleName=self.outputs["Role"])["Role"]["Arn"]
         credentials = self.engine.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="contract")["Credentials"]
         # The session's token is what names the role.
@@ -396,7 +396,7 @@ class OfAnEngine(unittest.TestCase):
         return session.client(service, endpoint_url=self.engine.url)
 
     def may_read_log(self) -> bool:
-        """Whether a right to `Arn` of a log group, as a template gives it, lets its bearer read the log."""
+        """Whether a permission on `Arn` of a log group, as a template gives it, allows reading the log."""
         iam, group, role = self.engine.client("iam"), self.log_group("guarded"), self.outputs["Role"]
         arn = self.engine.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"][0]["arn"]
         self.assertTrue(arn.endswith(":guarded:*"), arn)
@@ -412,7 +412,7 @@ class OfAnEngine(unittest.TestCase):
         return True
 
     def may_read_subscription(self) -> bool:
-        """Whether a permission for a topic lets its bearer read a subscription to it."""
+        """Whether a permission for a topic allows reading a subscription to it."""
         iam, role, topic = self.engine.client("iam"), self.outputs["Role"], self.outputs["Topic"]
         statement = {"Effect": "Allow", "Action": "sns:GetSubscriptionAttributes", "Resource": topic}
         iam.put_role_policy(RoleName=role, PolicyName="read", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
@@ -464,7 +464,7 @@ class OfAnEngine(unittest.TestCase):
         return [result["EvalDecision"] for result in results]
 
     def may_mail(self, condition: dict, sender="Shop <orders@example.com>", to=("support@example.com",), bulk=()) -> bool:
-        """Whether a permission under a condition lets its bearer send such a mail; or a bulk mail, with the actions named."""
+        """Whether a permission under a condition allows sending such a mail; or a bulk mail, with the actions named."""
         iam, role, ses = self.engine.client("iam"), self.outputs["Role"], self.engine.client("sesv2")
         ses.create_email_identity(EmailIdentity="example.com")
         statement = {"Effect": "Allow", "Action": list(bulk) or "ses:SendEmail", "Resource": "*", "Condition": condition}
@@ -551,7 +551,7 @@ FOREIGN = [
 class Gaps(OfAnEngine):
     """The engine without engine.py. A test that fails here is good news: see the head of this file."""
 
-    mended = False
+    patched = False
 
     def test_routes_of_an_http_api_are_not_imported(self):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 404)
@@ -620,7 +620,7 @@ class Gaps(OfAnEngine):
         found = self.engine.client("logs").filter_log_events(logGroupName=group, filterPattern='{ $.message_id = "b" }')
         self.assertEqual(len(found["events"]), 2)
 
-    def test_a_right_to_a_log_group_by_its_arn_is_none(self):
+    def test_a_permission_on_a_log_group_by_its_arn_is_none(self):
         self.assertFalse(self.may_read_log())
 
     def test_a_permission_for_a_topic_reads_no_subscription(self):
@@ -633,8 +633,8 @@ class Gaps(OfAnEngine):
         self.assertEqual((len(found["events"]), found.get("nextToken")), (10_000, None))
 
 
-class Mended(OfAnEngine):
-    """The engine as the local run starts it: the gaps closed, and the facts that the functions, the tests and xtask lean on."""
+class Patched(OfAnEngine):
+    """The engine as the local run starts it: the gaps closed, and the facts that the functions, the tests and xtask rely on."""
 
     def test_routes_of_an_http_api_are_imported_with_their_parameters(self):
         self.assertEqual(self.engine.http(self.outputs, "POST", "/orders")[0], 202)
@@ -667,7 +667,7 @@ class Mended(OfAnEngine):
         attributes = self.engine.client("sns").get_topic_attributes(TopicArn=self.outputs["Topic"])["Attributes"]
         self.assertEqual((attributes["FifoTopic"], attributes["FifoThroughputScope"]), ("true", "MessageGroup"))
 
-    def test_a_right_to_a_log_group_is_by_its_arn(self):
+    def test_a_permission_on_a_log_group_is_by_its_arn(self):
         self.assertTrue(self.may_read_log())
 
     def test_a_permission_for_a_topic_reads_its_subscriptions(self):
@@ -927,7 +927,7 @@ class Mended(OfAnEngine):
         self.assertTrue(may_query(f"{arn}/index/unsettled"))
         self.assertFalse(may_query(arn))
 
-    def test_a_fifo_queue_swallows_a_known_deduplication_id_and_passes_a_fresh_one(self):
+    def test_a_fifo_queue_drops_a_known_deduplication_id_and_passes_a_fresh_one(self):
         sqs = self.engine.client("sqs")
         queue = sqs.create_queue(QueueName="parked.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         for id in ("once", "once", "fresh"):
@@ -984,16 +984,16 @@ class Mended(OfAnEngine):
 
     # Move tasks.
 
-    def give_up(self, home: str, *bodies: str) -> None:
+    def exhaust(self, source: str, *bodies: str) -> None:
         """Sends messages and receives them until they are in the dead-letter queue."""
         sqs = self.engine.client("sqs")
-        fifo = {"MessageGroupId": "g"} if home.endswith(".fifo") else {}
+        fifo = {"MessageGroupId": "g"} if source.endswith(".fifo") else {}
         for body in bodies:
             once = {"MessageDeduplicationId": body} if fifo else {}
             sqs.send_message(
-                QueueUrl=home, MessageBody=body, MessageAttributes={"type": {"DataType": "String", "StringValue": body}}, **fifo, **once
+                QueueUrl=source, MessageBody=body, MessageAttributes={"type": {"DataType": "String", "StringValue": body}}, **fifo, **once
             )
-        until(lambda: not sqs.receive_message(QueueUrl=home, VisibilityTimeout=0, MaxNumberOfMessages=10).get("Messages"))
+        until(lambda: not sqs.receive_message(QueueUrl=source, VisibilityTimeout=0, MaxNumberOfMessages=10).get("Messages"))
 
     def last_move(self, source_arn: str) -> dict:
         """The last task, once it is over."""
@@ -1006,10 +1006,10 @@ class Mended(OfAnEngine):
         ask = {"QueueUrl": queue, "AttributeNames": ["All"], "MessageAttributeNames": ["All"], "MaxNumberOfMessages": 10}
         return sqs.receive_message(**ask).get("Messages", [])
 
-    def test_a_move_task_brings_visible_messages_home_as_new_ones(self):
+    def test_a_move_task_moves_visible_messages_as_new_ones(self):
         sqs = self.engine.client("sqs")
-        home, dead, _, dead_arn = self.dead_letter_queue("homeward")
-        self.give_up(home, "a", "b", "c")
+        source, dead, _, dead_arn = self.dead_letter_queue("moved-back")
+        self.exhaust(source, "a", "b", "c")
         in_flight = sqs.receive_message(QueueUrl=dead)["Messages"][0]
         before = {message["Body"]: message["MessageId"] for message in self.peek(dead)}
         sqs.start_message_move_task(SourceArn=dead_arn)
@@ -1018,7 +1018,7 @@ class Mended(OfAnEngine):
         self.assertEqual((task["Status"], task["SourceArn"], counts), ("COMPLETED", dead_arn, (2, 2)))
         self.assertLess(abs(task["StartedTimestamp"] / 1000 - time.time()), WAIT_SECONDS)
         self.assertFalse({"TaskHandle", "DestinationArn", "MaxNumberOfMessagesPerSecond", "FailureReason"} & set(task))
-        moved = self.received(home)
+        moved = self.received(source)
         self.assertEqual([message["Body"] for message in moved], [body for body in "abc" if body != in_flight["Body"]])
         for message in moved:
             self.assertNotEqual(message["MessageId"], before[message["Body"]])
@@ -1034,44 +1034,44 @@ class Mended(OfAnEngine):
 
     def test_a_move_task_wakes_the_event_source_of_its_destination(self):
         sqs = self.engine.client("sqs")
-        home, dead, _, dead_arn = self.dead_letter_queue("onward")
+        source, dead, _, dead_arn = self.dead_letter_queue("onward")
         consumed = self.outputs["Queue"]
-        self.give_up(home, "good")
+        self.exhaust(source, "good")
         arn = sqs.get_queue_attributes(QueueUrl=consumed, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=arn)
         self.assertEqual(self.last_move(dead_arn)["DestinationArn"], arn)
         until(lambda: self.messages(dead) == self.messages(consumed) == 0)
 
-    def test_a_move_task_of_a_fifo_queue_keeps_its_order_and_is_not_swallowed_by_the_first_sending(self):
+    def test_a_move_task_of_a_fifo_queue_keeps_order_and_is_not_deduplicated(self):
         sqs = self.engine.client("sqs")
-        home, dead, _, dead_arn = self.dead_letter_queue("ordered", fifo=True)
-        self.give_up(home, "a", "b")
+        source, dead, _, dead_arn = self.dead_letter_queue("ordered", fifo=True)
+        self.exhaust(source, "a", "b")
         in_flight = sqs.receive_message(QueueUrl=dead)["Messages"][0]["ReceiptHandle"]
         sqs.start_message_move_task(SourceArn=dead_arn)
         self.assertEqual(self.last_move(dead_arn)["ApproximateNumberOfMessagesMoved"], 0)
         sqs.change_message_visibility(QueueUrl=dead, ReceiptHandle=in_flight, VisibilityTimeout=0)
         sqs.start_message_move_task(SourceArn=dead_arn)
         self.assertEqual(self.last_move(dead_arn)["ApproximateNumberOfMessagesMoved"], 2)
-        self.assertEqual([(m["Body"], m["Attributes"]["MessageGroupId"]) for m in self.received(home)], [("a", "g"), ("b", "g")])
+        self.assertEqual([(m["Body"], m["Attributes"]["MessageGroupId"]) for m in self.received(source)], [("a", "g"), ("b", "g")])
 
     def test_a_move_task_fails_at_a_message_of_which_nobody_knows_whence_it_came(self):
         sqs = self.engine.client("sqs")
-        home, dead, home_arn, dead_arn = self.dead_letter_queue("whence")
-        self.give_up(home, "a")
+        source, dead, source_arn, dead_arn = self.dead_letter_queue("whence")
+        self.exhaust(source, "a")
         sqs.send_message(QueueUrl=dead, MessageBody="sent here")
         sqs.start_message_move_task(SourceArn=dead_arn)
         task = self.last_move(dead_arn)
         self.assertEqual((task["Status"], task["FailureReason"]), ("FAILED", "CouldNotDetermineMessageSource"))
         self.assertEqual((task["ApproximateNumberOfMessagesMoved"], self.messages(dead)), (1, 1))
-        sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=home_arn)
+        sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=source_arn)
         self.assertEqual(self.last_move(dead_arn)["Status"], "COMPLETED")
         statuses = [task["Status"] for task in sqs.list_message_move_tasks(SourceArn=dead_arn, MaxResults=10)["Results"]]
-        self.assertEqual((statuses, self.messages(home)), (["COMPLETED", "FAILED"], 2))
+        self.assertEqual((statuses, self.messages(source)), (["COMPLETED", "FAILED"], 2))
 
     def test_a_move_task_keeps_its_rate_runs_alone_and_can_be_cancelled(self):
         sqs = self.engine.client("sqs")
-        home, dead, _, dead_arn = self.dead_letter_queue("slow")
-        self.give_up(home, *"abcdefghij")  # ten seconds to do what follows
+        source, dead, _, dead_arn = self.dead_letter_queue("slow")
+        self.exhaust(source, *"abcdefghij")  # ten seconds to do what follows
         handle = sqs.start_message_move_task(SourceArn=dead_arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
         task = sqs.list_message_move_tasks(SourceArn=dead_arn)["Results"][0]
         self.assertEqual((task["Status"], task["TaskHandle"], task["MaxNumberOfMessagesPerSecond"]), ("RUNNING", handle, 1))
@@ -1085,11 +1085,11 @@ class Mended(OfAnEngine):
 
     def test_a_move_task_is_refused_as_aws_refuses_it(self):
         sqs = self.engine.client("sqs")
-        _, _, home_arn, dead_arn = self.dead_letter_queue("refused")
+        _, _, source_arn, dead_arn = self.dead_letter_queue("refused")
         for code, sentence, ask in (
-            ("InvalidParameterValue", "must be configured as a Dead Letter Queue", {"SourceArn": home_arn}),
+            ("InvalidParameterValue", "must be configured as a Dead Letter Queue", {"SourceArn": source_arn}),
             ("ResourceNotFoundException", "for the SourceArn parameter", {"SourceArn": f"{dead_arn}x"}),
-            ("ResourceNotFoundException", "for the DestinationArn parameter", {"SourceArn": dead_arn, "DestinationArn": f"{home_arn}x"}),
+            ("ResourceNotFoundException", "for the DestinationArn parameter", {"SourceArn": dead_arn, "DestinationArn": f"{source_arn}x"}),
             ("InvalidParameterValue", "between 1 and 500", {"SourceArn": dead_arn, "MaxNumberOfMessagesPerSecond": 0}),
             ("InvalidParameterValue", "between 1 and 500", {"SourceArn": dead_arn, "MaxNumberOfMessagesPerSecond": 501}),
         ):
@@ -1101,9 +1101,9 @@ class Mended(OfAnEngine):
         with self.assertRaisesRegex(ClientError, "InvalidParameterValue.*TaskHandle is invalid"):
             sqs.cancel_message_move_task(TaskHandle="nonsense")
 
-    def test_a_move_task_needs_its_own_right_and_those_of_what_it_does_on_each_queue(self):
-        home, dead, home_arn, dead_arn = self.dead_letter_queue("guarded")
-        self.give_up(home, "a")
+    def test_a_move_task_needs_permissions_for_itself_and_each_queue(self):
+        source, dead, source_arn, dead_arn = self.dead_letter_queue("guarded")
+        self.exhaust(source, "a")
         iam, role = self.engine.client("iam"), self.outputs["Role"]
         sqs = self.client_of_role("sqs")
         statement = lambda arn, *names: {"Effect": "Allow", "Action": [f"sqs:{name}" for name in names], "Resource": arn}
@@ -1116,7 +1116,7 @@ class Mended(OfAnEngine):
 
         self.addCleanup(iam.delete_role_policy, RoleName=role, PolicyName="move")
         # All of it on the wrong queue, and what the task does without the task itself.
-        allow(statement(home_arn, "*MessageMoveTask*"), statement(dead_arn, "ReceiveMessage", "DeleteMessage"))
+        allow(statement(source_arn, "*MessageMoveTask*"), statement(dead_arn, "ReceiveMessage", "DeleteMessage"))
         with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:StartMessageMoveTask"):
             sqs.start_message_move_task(SourceArn=dead_arn)
         allow(statement(dead_arn, "StartMessageMoveTask", "ListMessageMoveTasks"))
@@ -1125,15 +1125,15 @@ class Mended(OfAnEngine):
                 ask(SourceArn=dead_arn)
         allow(statement(dead_arn, "GetQueueAttributes"))
         with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:SendMessage"):
-            sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=home_arn)
+            sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=source_arn)
         # Whither is not known before the message is looked at.
         sqs.start_message_move_task(SourceArn=dead_arn)
         self.assertEqual((self.last_move(dead_arn)["FailureReason"], self.messages(dead)), ("AccessDenied", 1))
-        allow(statement(home_arn, "SendMessage"))
+        allow(statement(source_arn, "SendMessage"))
         handle = sqs.start_message_move_task(SourceArn=dead_arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
         with self.assertRaisesRegex(ClientError, "AccessDenied.*sqs:CancelMessageMoveTask"):
             sqs.cancel_message_move_task(TaskHandle=handle)
-        self.assertEqual((self.last_move(dead_arn)["Status"], self.messages(home)), ("COMPLETED", 1))
+        self.assertEqual((self.last_move(dead_arn)["Status"], self.messages(source)), ("COMPLETED", 1))
 
     # Counts of calls.
 
@@ -1349,7 +1349,7 @@ class Strangers(unittest.TestCase):
 
 
 class Ends(unittest.TestCase):
-    """How an engine and its functions end: what `down`, Ctrl-C and a killed xtask lean on."""
+    """How an engine and its functions end: what `down`, Ctrl-C and a killed xtask rely on."""
 
     def test_any_other_version_is_refused_in_a_sentence(self):
         pretend = "import importlib.metadata as m, runpy; m.version = lambda _: '0.0.1'; runpy.run_path('engine.py', run_name='__main__')"

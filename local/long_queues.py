@@ -30,7 +30,7 @@ def forget(topic_or_queue: dict) -> None:
 
 def unless_all_are_hidden(receive):
     """Looks once whether there is anything to take. The engine goes through a queue five times, on every pass over all event
-    source mappings; the queue of the clock holds every order, hidden, for as long as fifteen minutes."""
+    source mappings; the queue of order-deadline holds every order, hidden, for as long as fifteen minutes."""
 
     def received(queue_url: str, max_number: int) -> list:
         now = time.time()

@@ -3,9 +3,9 @@
 `engine.py` puts them into the engine. A task runs on the engine's event loop, where everything happens that callers do to
 queues, and is written into its queue's own record, so that it goes when the queue goes. It sends by the engine's SendMessage,
 which makes a new message of each and wakes event source mappings. It refuses to move more than what was visible when it began:
-a message that its consumer gives up again at once would go round for ever.
+a message that is parked again at once would be moved for ever.
 
-Codes and sentences of the refusals are AWS's, where they are known. The rights of the caller are checked as AWS does, but for
+Codes and sentences of the refusals are AWS's, where they are known. The permissions of the caller are checked as AWS does, but for
 those on keys: the engine encrypts nothing.
 """
 
@@ -166,7 +166,7 @@ def send(message: dict, task: dict, may_send: set) -> None:
             "MessageAttributes": message["message_attributes"],
             "MessageSystemAttributes": {"AWSTraceHeader": {"StringValue": trace}} if trace else {},
             "MessageGroupId": message["group_id"],
-            # On its way here SQS gave it its own id for this, so that its first sending does not swallow it at home.
+            # On its way here SQS gave it its own id for this, so that its source queue does not ignore it as a duplicate.
             "MessageDeduplicationId": message["id"] if origin_arn else message["dedup_id"],
         },
         destination["url"],
@@ -177,7 +177,7 @@ def send(message: dict, task: dict, may_send: set) -> None:
 
 
 def require(queue_arn: str, *actions: str) -> None:
-    """The rights that AWS wants besides that on the action itself, which the engine has checked by then."""
+    """The permissions that AWS wants besides that on the action itself, which the engine has checked by then."""
     # Empty for the root key, to which nothing is denied.
     key = iam_evaluator._verified_key.get()
     for action in actions:

@@ -3,7 +3,7 @@
 Run by `cargo xtask up|demo|test`. It is not part of this project (GPL): it is started, and spoken to over HTTP, never
 imported by anything that ships. Its command line knows a port but neither the loopback interface nor a place for its
 state, so this file gives it both before it runs; and it keeps the time for a payment the same however many there have been,
-or makes it longer, where it is to be as slow as a provider on a bad day.
+or makes it longer, where it is to be as slow as a provider under load.
 
 Stripe's limits hold here too: so many changes of payments a second, and what is more is answered with 429 as by Stripe; and of each
 currency the amounts that Stripe charges, which `charges.json` says. And it answers nobody but who has the key that the variable
@@ -147,7 +147,7 @@ def charge_what_stripe_charges():
 
 def stand_before_it(limits, latency, key):
     """What a web page sends, what comes without the key, and what is one too many, is refused before anything is done. Every change waits before it is made, and
-    others pass meanwhile. What is only read, as by tests, is answered at once."""
+    others run in parallel. What is only read, as by tests, is answered at once."""
     from aiohttp import web
 
     make = web.Application.__init__

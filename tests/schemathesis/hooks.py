@@ -62,12 +62,12 @@ def before_call(context, case, kwargs):
         place = PLACES[len(json.dumps(body)) % len(PLACES)]
         address["postal_code"], address["country"] = place
         # All of these have towns.
-        if not any(letter.isalpha() for letter in address.get("city") or ""):
+        if not any(character.isalpha() for character in address.get("city") or ""):
             address["city"] = "Sample Town"
 
 
 def fresh(key: str) -> str:
-    """Another key of the same spelling: quotes, letters of either case, version and variant stay."""
+    """Another key of the same spelling: quotes, upper and lower case, version and variant stay."""
     start = 1 if key.startswith('"') else 0
     kept = [start + place for place in (14, 19)]
 

@@ -38,7 +38,7 @@ async fn deployable(repository: &Repository, progress: &mut Progress) -> Result<
     if architecture_override().is_some() {
         cargo.arg("--arm64");
     }
-    // Settings of whoever calls this must not make other programs than those that are deployed.
+    // Settings of the caller's shell must not make other programs than those that are deployed.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PROFILE_RELEASE_") {
             cargo.env_remove(name);

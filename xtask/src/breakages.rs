@@ -1,8 +1,8 @@
 //! `cargo xtask breakages`: breaks the code on purpose, one way at a time, and sees that the proof notices, or the test that is
 //! named where the proof cannot see it.
 //!
-//! The list is `tests/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is never
-//! touched. It refuses to pass over a breakage whose place it does not find: the list has to keep up with the code.
+//! The list is `tests/proof/breakages.toml`. Each is put into a copy of the sources under `target/`; the tree itself is
+//! never touched. It does not pass over a breakage whose place it does not find: the list has to keep up with the code.
 
 use anyhow::{Context, Result, bail, ensure};
 use console::machine::{Repository, require_cargo, require_compiler};

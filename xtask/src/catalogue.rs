@@ -21,10 +21,10 @@ use testkit::stack::Stack;
 pub struct Options {
     /// This product alone
     sku: Option<Sku>,
-    /// What it is called
+    /// Its name
     #[arg(long, requires = "sku", conflicts_with = "stack", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: Option<String>,
-    /// What one costs, in minor units: 1200 are 12.00 EUR
+    /// The price of one, in minor units: 1200 are 12.00 EUR
     #[arg(long, value_name = "N", requires = "sku", conflicts_with = "stack", value_parser = clap::value_parser!(u64).range(0..=AMOUNT_MINOR_MAX))]
     price_minor: Option<u64>,
     /// The ISO 4217 code of the price's currency; EUR for a new product

@@ -67,19 +67,19 @@ impl Step {
             Self::Unit => "unit, template and schema tests of the whole workspace, the model's quick bound, 10,000 runs of the simulation",
             Self::Doc => "cargo doc, warnings are errors",
             Self::Fuzz => "fuzz targets, three seconds each, from their corpus",
-            Self::Template => "the template: sam validate --lint, and what each region of AWS lacks, a parameter leaves out",
-            Self::Engine => "contract tests of the local engine: what we lean on, and each gap that we mend",
+            Self::Template => "the template: sam validate --lint, and a parameter for each service that a region of AWS lacks",
+            Self::Engine => "contract tests of the local engine: the behaviour that we need, and each gap that we patch",
             Self::Ports => "stores and provider client against the engine and the payment provider",
-            Self::BadRequests => "end to end: bad requests at the front door",
-            Self::Stories => "end to end: every story of an order",
-            Self::Mails => "end to end: who gets which mail, once, and who gets none",
+            Self::BadRequests => "end to end: bad requests to the HTTP API",
+            Self::Stories => "end to end: each course of an order",
+            Self::Mails => "end to end: each mail goes to its recipient once, and to nobody else",
             Self::Faults => "end to end: duplicates, poison, a consumer killed in the middle",
-            Self::DeadLetters => "end to end: what was given up is explained, redriven, discarded and told of",
-            Self::Schemathesis => "cargo xtask schemathesis: what the OpenAPI description allows, and what it does not, in a minute",
-            Self::Smoke => "cargo xtask smoke: nothing is wrong; then each thing is broken, named and put back",
+            Self::DeadLetters => "end to end: parked messages are explained, redriven, discarded and reported",
+            Self::Schemathesis => "cargo xtask schemathesis: valid and invalid requests by the OpenAPI description, in a minute",
+            Self::Smoke => "cargo xtask smoke: a correct stack passes; then each part is broken, reported and restored",
             Self::Calls => "end to end: AWS calls counted",
             Self::SamLocal => "every sample event by sam local invoke or start-lambda, an order by start-api",
-            Self::LeastPrivilege => "end to end: each action taken out of each role, one by one",
+            Self::LeastPrivilege => "end to end: each action is removed from each role, one by one",
         }
     }
     fn name(self) -> String {
@@ -291,8 +291,9 @@ impl Checks<'_> {
         self.require_stack().await?;
         // `--workspace`, as the unit tests are built: one package alone gets other features, and everything is built again.
         let mut test = cargo(&self.repository.root, &["test", "--workspace", "--test", binary]);
-        // One test at a time: where events are published by time as well as by number, and neighbours cost time; where rights are
-        // taken from running functions, and neighbours would see the holes; and where queues are emptied that all share.
+        // One test at a time: where events are published by time as well as by number, and neighbours cost time; where
+        // permissions are taken from running functions, and neighbours would see the holes; and where queues are emptied
+        // that all share.
         if matches!(step, Step::Calls | Step::DeadLetters | Step::LeastPrivilege) {
             test.args(["--", "--test-threads", "1"]);
         }

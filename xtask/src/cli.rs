@@ -1,4 +1,4 @@
-//! What can be typed: the commands in their groups, how their help fits the terminal, and what an interruption of each means.
+//! The command line: the commands in their groups, how their help fits the terminal, and what an interruption of each means.
 //! Names and ranges are clap's to check, so that wrong usage ends with status 2 before anything is started.
 
 use crate::{
@@ -56,40 +56,40 @@ pub enum Daily {
     Up(Up),
     /// Stop what `up` left running
     Down,
-    /// Place one order and follow it to its end
+    /// Place one order and follow it until it ends
     Order(order::Options),
-    /// Show an order: what became of it, what was charged, its mails
+    /// Show an order: its events, charges and mails
     Show(show::Options),
     /// List the products, or add or change one
     Catalogue(catalogue::Options),
-    /// List what is in stock, or put something there
+    /// List the stock, or change it
     Stock(stock::Options),
-    /// Sign a customer up, or list who has signed up
+    /// Sign up a customer, or list all customers
     Signup(signup::Options),
-    /// List the mails that went out, or show one
+    /// List the sent mails, or show one
     Inbox(inbox::Options),
-    /// Say what is running, and what its queues hold
+    /// Show the running stack and its queues
     Status,
-    /// Print what functions logged
+    /// Print the functions' logs
     Logs(logs::Options),
     /// Write a new consumer of an order's events, in every place
     ///
     /// Crate, samples, queue, role, alarms and rows, as docs/adding-a-consumer.md has them. One test is left to fail: what it is for.
     NewConsumer(new_consumer::Options),
-    /// Write every mail, with sample data, as HTML pages to look at
+    /// Write every mail with sample data as HTML pages
     MailPreview,
-    /// Print a script by which the shell completes these commands
+    /// Print a completion script for the shell
     Completions(crate::completions::Options),
 }
 
-/// What people do about a stack, here or on AWS.
+/// Commands for operators of a stack, here or on AWS.
 #[derive(Subcommand)]
 pub enum Operate {
     #[command(flatten)]
     Functions(operate::Command),
-    /// See whether a deployed stack is as its template says, and works
+    /// Compare a deployed stack with its template, and test it
     ///
-    /// The stack that runs here, or with --stack one on AWS. It places an order, and follows it to its end.
+    /// Works on the local stack, or with --stack on AWS. It places an order and follows it until it ends.
     Smoke(smoke::Options),
     /// Let `sam local` work on the running stack, until Ctrl-C
     ///
@@ -97,7 +97,7 @@ pub enum Operate {
     SamEnv(sam_env::Options),
 }
 
-/// Whether it keeps its promises.
+/// Commands that test the promises.
 #[derive(Subcommand)]
 pub enum Prove {
     /// Run every check and test, unit to end to end: what CI runs
@@ -106,36 +106,36 @@ pub enum Prove {
     Test(checks::Options),
     /// Explore every order of deliveries, crashes and duplicates
     ///
-    /// All that the saga can meet, under the handlers that are deployed. A broken promise is told as its shortest story.
+    /// It runs the deployed handlers in every interleaving, within bounds. A broken promise is printed as its shortest trace.
     Model(options::Model),
-    /// Run the handlers through thousands of bad days, simulated
+    /// Run the handlers through thousands of runs with faults
     ///
-    /// On a simulated cloud everything goes wrong that can, and every promise is checked. --seed tells one of them again.
+    /// A simulated cloud injects faults, and every promise is checked. --seed repeats one run and prints it.
     Simulate(options::Simulate),
-    /// Break the code on purpose, and see that the proof notices
+    /// Break the code on purpose, and check that a proof fails
     ///
-    /// One way at a time, by the model, by the simulation or by a test.
+    /// One change at a time, found by the model, the simulation or a test.
     Breakages(breakages::Options),
-    /// Place orders while functions are killed and tables refused
+    /// Place orders while functions are killed and tables refuse
     ///
-    /// Hundreds of them, at a stack of its own, whose consumers are paused, whose tables and topic are refused and whose messages are delivered twice.
-    /// Then every order is held against the records and the provider's book.
+    /// It uses a stack of its own. Consumers are paused, tables and the topic refuse, and messages are delivered twice.
+    /// Then every order is compared with the records and the payment provider.
     Chaos(chaos::Options),
-    /// Throw made-up input at everything that reads from outside
+    /// Fuzz every parser of outside input
     ///
-    /// Steered by the code that it reaches.
+    /// Guided by code coverage.
     Fuzz(fuzz::Options),
-    /// Change the decisions by machine, and see that a test notices
+    /// Mutate the decisions, and check that a test fails
     ///
-    /// The batch core too; in every way that cargo-mutants knows, one by one.
+    /// The batch core too, with every mutation of cargo-mutants, one by one.
     Mutants(mutants::Options),
-    /// Look the template over by checkov
+    /// Check the template with checkov
     ///
-    /// What it finds is accepted with a reason, or fails.
+    /// Each finding must be accepted with a reason, or the command fails.
     Checkov,
-    /// Hold the API's answers against its OpenAPI description
+    /// Compare the API's answers with its OpenAPI description
     ///
-    /// By schemathesis: it sends the running stack what the description allows, and what it does not.
+    /// schemathesis sends valid and invalid requests to the running stack.
     Schemathesis(schemathesis::Options),
     /// Invoke every sample event by `sam local invoke`, and place an order by `start-api` (a step of `test`, which calls it where
     /// containers can run)
@@ -146,20 +146,20 @@ pub enum Prove {
     },
 }
 
-/// How fast it is, and what it costs.
+/// Commands that measure speed and cost.
 #[derive(Subcommand)]
 pub enum Measure {
     /// Measure each function as Lambda would run it
     ///
-    /// Cold start, warm, batches, processor, memory, bytes, AWS calls. It builds the functions as they are deployed, and starts each with AWS played by a stub over TLS.
+    /// Cold start, warm, batches, CPU, memory, size, AWS calls. It builds the functions as they are deployed. A stub over TLS takes the place of AWS.
     Bench(options::Bench),
-    /// Say what an order costs on AWS, by service
+    /// Print the cost of an order on AWS, by service
     ///
-    /// Calls and billed milliseconds as the bench measured them, times the price table.
+    /// The measured calls and billed milliseconds, times AWS's prices.
     Cost(options::Cost),
-    /// Place many orders, and say how long each took
+    /// Place many orders, and report their latency
     ///
-    /// At a steady rate or all at once, at a stack of its own: how fast the queues drained, and that no order was lost; with a picture.
+    /// At a steady rate or all at once, on a stack of its own. It also reports how fast the queues drained, checks that no order was lost, and draws a chart.
     Load(load::Options),
 }
 
@@ -179,7 +179,7 @@ pub struct Up {
     pub watch: bool,
 }
 
-/// What was typed; or the status after help was printed, or what is wrong with it.
+/// The parsed options; or the status after help was printed, or what is wrong with it.
 pub fn parse() -> Result<Cli, ExitCode> {
     let matches = usage::parse(command(usage::help_width()))?;
     Cli::from_arg_matches(&matches).map_err(|error| usage::told(&error))

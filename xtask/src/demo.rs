@@ -33,14 +33,14 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// Where the hold-back waits for what is already on its way to the payment function.
 const PAYMENT: &str = "PaymentFunction";
 
-/// What is special about a story.
+/// The special feature of a story.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Twist {
     None,
     SentTwice,
     /// The customer asks for it as soon as it is placed.
     Cancelled,
-    /// Nobody asks for anything; the clock does.
+    /// Nobody asks for anything; order-deadline does.
     TimesOut,
 }
 
@@ -87,7 +87,8 @@ const RUNNING: [Story; 4] = [
     },
 ];
 
-/// The two that need the payment held back: so that "in time" is certain and not a race, and so that the clock has something to end.
+/// The two that need the payment held back: so that "in time" is certain and not a race, and so that order-deadline has
+/// something to end.
 const HELD_BACK: [Story; 2] = [
     Story {
         title: "cancelled in time",
@@ -284,7 +285,7 @@ fn figures(made: &Made) -> [u64; 9] {
 
 /// The table, without colours.
 fn call_lines(calls: &Calls, width: Option<usize>) -> Vec<String> {
-    // Short, because ten columns stand side by side.
+    // Short, because ten columns stand next to each other.
     let head = ["function", "runs", "write", "read", "publ", "send", "mail", "other", "recv", "del"].map(str::to_owned);
     let row = |name: &str, made: &Made| {
         let mut cells = figures(made).into_iter().map(|figure| figure.to_string());

@@ -51,7 +51,7 @@ fn the_image_is_pinned_and_rust_by_its_own_file_alone() {
 }
 
 #[test]
-fn the_container_has_its_user_its_ports_and_a_volume_for_what_is_built() {
+fn the_container_has_user_ports_and_build_volume() {
     let configuration = configuration();
     assert_eq!(configuration["forwardPorts"], json!([DEFAULT_PORT, provider_port(DEFAULT_PORT)]));
     let user = configuration["remoteUser"].as_str().unwrap();

@@ -1,7 +1,7 @@
 //! A test: every command that the pages of this repository tell people to type is one that exists.
 //!
 //! It reads the `console` and `sh` blocks and the inline code of every page, and of the template, whose alarms name commands. A command of
-//! `cargo xtask` is held against clap's own definition of it, one of sam against `sam … --help`, and an environment against
+//! `cargo xtask` is compared with clap's own definition of it, one of sam against `sam … --help`, and an environment against
 //! samconfig.toml. A command line may not say `--parameter-overrides`: sam takes it in place of samconfig's list, so that the stage
 //! and all else that stands there would be the template's defaults
 //! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html>, on precedence).
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// A command that a page says.
 #[derive(Debug, Clone)]
-struct Said {
+struct WrittenCommand {
     /// The page.
     page: String,
     words: Vec<String>,
@@ -23,7 +23,7 @@ struct Said {
     typed: bool,
 }
 
-impl Said {
+impl WrittenCommand {
     fn line(&self) -> String {
         format!("{}: {}", self.page, self.words.join(" "))
     }
@@ -52,7 +52,7 @@ fn pages(root: &Path) -> Vec<PathBuf> {
 }
 
 /// The commands of a page, in their order.
-fn commands(page: &str, text: &str) -> Vec<Said> {
+fn commands(page: &str, text: &str) -> Vec<WrittenCommand> {
     let mut said = Vec::new();
     let mut running = String::new();
     let (mut fence, mut open) = (None, String::new());
@@ -81,7 +81,7 @@ fn commands(page: &str, text: &str) -> Vec<Said> {
 }
 
 /// The commands of one line, which the shell runs one after another.
-fn each(page: &str, line: &str, typed: bool) -> Vec<Said> {
+fn each(page: &str, line: &str, typed: bool) -> Vec<WrittenCommand> {
     let mut all = vec![Vec::new()];
     for word in words(line) {
         match (word.as_str(), all.last_mut()) {
@@ -90,7 +90,7 @@ fn each(page: &str, line: &str, typed: bool) -> Vec<Said> {
             (_, None) => {}
         }
     }
-    all.into_iter().filter(|words| !words.is_empty()).map(|words| Said { page: page.to_owned(), words, typed }).collect()
+    all.into_iter().filter(|words| !words.is_empty()).map(|words| WrittenCommand { page: page.to_owned(), words, typed }).collect()
 }
 
 /// A line as the shell takes it apart: quotes hold together, a hash before a word begins a comment.
@@ -112,7 +112,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// What stands for something else: `ORDER`, `…`, `<command>`, `NAME`.
+/// A placeholder: `ORDER`, `…`, `<command>`, `NAME`.
 fn is_placeholder(word: &str) -> bool {
     word.contains('…') || word.starts_with('<') || word.chars().all(|c| c.is_ascii_uppercase())
 }
@@ -120,17 +120,17 @@ fn is_placeholder(word: &str) -> bool {
 // ── cargo xtask ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Why clap would not take the words behind `cargo xtask`.
-fn xtask_refuses(said: &Said) -> Option<String> {
+fn xtask_refuses(said: &WrittenCommand) -> Option<String> {
     refuses(said, &cli::command(USUAL_WIDTH), 1)
 }
 
 /// Why clap would not take the words behind `order-pipeline`.
-fn order_pipeline_refuses(said: &Said) -> Option<String> {
+fn order_pipeline_refuses(said: &WrittenCommand) -> Option<String> {
     refuses(said, &operate::Command::augment_subcommands(clap::Command::new("order-pipeline")), 0)
 }
 
 /// Why a program would not take the words: `at` is the place of its own name among them.
-fn refuses(said: &Said, command: &clap::Command, at: usize) -> Option<String> {
+fn refuses(said: &WrittenCommand, command: &clap::Command, at: usize) -> Option<String> {
     let mut here = command;
     let mut inherited: Vec<&clap::Arg> = Vec::new();
     let mut words = said.words.iter().skip(at + 1);
@@ -167,7 +167,7 @@ fn refuses(said: &Said, command: &clap::Command, at: usize) -> Option<String> {
 type Commands = BTreeMap<String, BTreeSet<String>>;
 
 /// The words of a command line of sam that name the command: `local invoke`.
-fn path_of(said: &Said) -> String {
+fn path_of(said: &WrittenCommand) -> String {
     let words: Vec<&str> = said.words.iter().skip(1).map(String::as_str).collect();
     let depth = match words[..] {
         ["local", "generate-event", ..] => 4,
@@ -179,7 +179,7 @@ fn path_of(said: &Said) -> String {
 }
 
 /// Why sam would not take the words.
-fn sam_refuses(said: &Said, environments: &BTreeSet<String>, commands: &Commands) -> Option<String> {
+fn sam_refuses(said: &WrittenCommand, environments: &BTreeSet<String>, commands: &Commands) -> Option<String> {
     let words: Vec<&str> = said.words.iter().skip(1).map(String::as_str).collect();
     if words.iter().any(|word| word.starts_with("--parameter-overrides")) {
         return Some("--parameter-overrides replaces the stage's own list: write the parameter into samconfig.toml".to_owned());
@@ -230,7 +230,7 @@ fn environments(root: &Path) -> BTreeSet<String> {
 // ── the tests ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Every command of the repository that begins so.
-fn all(program: &[&str]) -> Vec<Said> {
+fn all(program: &[&str]) -> Vec<WrittenCommand> {
     let root = Repository::find().unwrap().root;
     let mut said = Vec::new();
     for path in pages(&root) {
@@ -243,14 +243,14 @@ fn all(program: &[&str]) -> Vec<Said> {
 
 #[test]
 fn every_xtask_command_of_the_pages_exists() {
-    let refused = |said: &Said| xtask_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
+    let refused = |said: &WrittenCommand| xtask_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
     let wrong: Vec<_> = all(&["cargo", "xtask"]).iter().filter_map(refused).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_order_pipeline_command_of_the_pages_exists() {
-    let refused = |said: &Said| order_pipeline_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
+    let refused = |said: &WrittenCommand| order_pipeline_refuses(said).map(|why| format!("{}\n  {why}", said.line()));
     let wrong: Vec<_> = all(&["order-pipeline"]).iter().filter_map(refused).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(order_pipeline_refuses(&each("page", "order-pipeline up", false)[0]).is_some());
@@ -266,15 +266,15 @@ fn every_sam_command_of_the_pages_exists() {
     let said = all(&["sam"]);
     let commands = sam_commands(&repository, &said.iter().map(path_of).collect());
     let environments = environments(&repository.root);
-    let refused = |said: &Said| sam_refuses(said, &environments, &commands).map(|why| format!("{}\n  {why}", said.line()));
+    let refused = |said: &WrittenCommand| sam_refuses(said, &environments, &commands).map(|why| format!("{}\n  {why}", said.line()));
     let wrong: Vec<_> = said.iter().filter_map(refused).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn no_page_replaces_the_parameters_of_a_stage() {
-    let overrides = |said: &&Said| said.words.iter().any(|word| word.starts_with("--parameter-overrides"));
-    let wrong: Vec<_> = all(&["sam"]).iter().filter(overrides).map(Said::line).collect();
+    let overrides = |said: &&WrittenCommand| said.words.iter().any(|word| word.starts_with("--parameter-overrides"));
+    let wrong: Vec<_> = all(&["sam"]).iter().filter(overrides).map(WrittenCommand::line).collect();
     assert!(wrong.is_empty(), "samconfig.toml is the place for parameters:\n{}", wrong.join("\n"));
 }
 

@@ -171,7 +171,7 @@ impl<'a> Fuzz<'a> {
         }
         let log = log_of(&self.folder(), &name);
         let Some(input) = after(&output, "Test unit written to ") else {
-            bail!("the target {name} ended with {status} and left no input. All it said is in {}", self.repository.shown(&log));
+            bail!("the target {name} ended with {status} and left no input. Its full output is in {}", self.repository.shown(&log));
         };
         let (program, input) = (self.program(&name), Path::new(input));
         let (program, input, log) = (self.repository.shown(&program), self.repository.shown(input), self.repository.shown(&log));

@@ -80,7 +80,7 @@ fn find<'m>(id: &str, mails: &[(&'m str, &'m Mail)]) -> Result<(&'m str, &'m Mai
     match found.as_slice() {
         [one] => Ok(**one),
         [] => bail!("of the {} mails no id begins with {id}: `cargo xtask inbox` lists them", mails.len()),
-        several => bail!("{} mails have an id that begins with {id}: say more of it", several.len()),
+        several => bail!("{} mails have an id that begins with {id}: give more of the id", several.len()),
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use testkit::engine::{Engine, deployed};
 
 /// Between two looks: soon enough to feel live, seldom enough for one machine.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How far a look goes back behind the newest event that is known: one that ended later may have been logged under an earlier time.
 const OVERLAP_MS: i64 = 10_000;
 /// The most events of one answer of CloudWatch Logs, beyond which the engine has no token to go on with
@@ -102,7 +102,7 @@ pub async fn run(repository: &Repository, options: &Options) -> Result<()> {
         if !options.follow {
             break;
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
     if is_silent {
         let which = if options.is_choosy() { "nothing of what was asked for" } else { "nothing yet" };

@@ -46,7 +46,7 @@ pub async fn run(repository: &Repository, options: Options, progress: &mut Progr
     };
     // 2: some got through. 3: some made a test hang, which is noticing; others may have got through all the same.
     if !matches!(status?.code(), Some(0 | 2 | 3)) {
-        bail!("cargo-mutants failed; is everything well without mutants? What it did lies in {}", repository.shown(&folder));
+        bail!("cargo-mutants failed; do the tests pass without mutants? Its output is in {}", repository.shown(&folder));
     }
     let missed = folder.join("mutants.out/missed.txt");
     if !std::fs::read_to_string(&missed)?.is_empty() {

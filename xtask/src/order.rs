@@ -17,14 +17,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 use testkit::stack::{Stack, State};
 
-/// The longest that an order is followed: a day, after which the clock of the template ends it.
+/// The longest that an order is followed: a day, after which order-deadline ends it.
 pub const FOLLOW_SECONDS_MAX: u64 = 86_400;
 
 #[derive(Args)]
 pub struct Options {
     /// A file with the request's body, as in the README's example
     file: Option<PathBuf>,
-    /// What to order, as SKU=QUANTITY; may be given several times (MUG-BLUE=2)
+    /// The items to order, as SKU=QUANTITY; may be given several times (MUG-BLUE=2)
     #[arg(short, long = "line", value_name = "SKU=QUANTITY", value_parser = line, conflicts_with = "file", required_unless_present = "file")]
     lines: Vec<(String, u32)>,
     /// ISO 4217 code in which the total is paid
@@ -119,7 +119,7 @@ async fn follow(
     let charged = money_of_provider(demo::charged(state, order_id).await?, order["currency"].as_str().unwrap_or_default());
     teller.say(&[&bold(&format!("{}, charged {charged}", seen.status))]);
     if !seen.has_ended() {
-        bail!("the order has not ended within {} s; look with: cargo xtask logs --order {order_id}", options.follow);
+        bail!("the order has not ended within {} s; see: cargo xtask logs --order {order_id}", options.follow);
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ pub async fn run(repository: &Repository, name: &str) -> Result<()> {
     let status = Group::start(command)?.wait().await?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(1) => bail!("a promise was broken: its story stands above"),
-        Some(2) => Err(Usage("what is wrong with the options stands above".to_owned()).into()),
+        Some(1) => bail!("a promise was broken; its trace is above"),
+        Some(2) => Err(Usage("invalid options: see above".to_owned()).into()),
         _ => bail!("{name} ended with {status}"),
     }
 }

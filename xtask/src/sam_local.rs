@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use testkit::engine::{self, Answer, request};
+use testkit::engine::{self, HttpAnswer, request};
 use testkit::shop::{EMAIL, VISA, new_address, new_key, new_sku, order_of};
 use testkit::stack::{Stack, State};
 use tokio::process::Command;
@@ -185,7 +185,7 @@ impl Sam<'_> {
 }
 
 /// Lambda's own request for an invocation, to `start-lambda`.
-async fn invocation(url: &str, function: &str, event: String) -> Result<Answer> {
+async fn invocation(url: &str, function: &str, event: String) -> Result<HttpAnswer> {
     let url = format!("{url}/2015-03-31/functions/{}/invocations", logical_id(function));
     request("POST", &url, &[("Content-Type", "application/json")], event).await
 }

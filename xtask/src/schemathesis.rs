@@ -57,7 +57,7 @@ pub async fn against(repository: &Repository, state: &State, options: Options) -
     let answers = Answers::read(&answers)?;
     println!("\n{}", answers.table());
     if !status.success() {
-        bail!("schemathesis ended with {status}: what it found stands above");
+        bail!("schemathesis ended with {status}; its findings are above");
     }
     answers.require_that_each_operation_was_tried()
 }
@@ -92,8 +92,8 @@ struct Answers(BTreeMap<String, BTreeMap<u16, u64>>);
 impl Answers {
     /// What the hooks counted.
     fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).context("what the hooks counted is not there")?;
-        Ok(Self(serde_json::from_str(&text).context("what the hooks counted cannot be read")?))
+        let text = std::fs::read_to_string(path).context("the hooks' counts are missing")?;
+        Ok(Self(serde_json::from_str(&text).context("the hooks' counts cannot be read")?))
     }
 
     fn table(&self) -> String {
@@ -112,7 +112,7 @@ impl Answers {
             |operation: &str, right: &[u16]| self.0.get(operation).is_some_and(|counts| counts.keys().any(|status| right.contains(status)));
         let untried: Vec<_> =
             RIGHT.iter().filter(|(operation, right)| !was_tried(operation, right)).map(|(operation, _)| *operation).collect();
-        ensure!(untried.is_empty(), "no right request was made of {}", untried.join(", "));
+        ensure!(untried.is_empty(), "no valid request was made of {}", untried.join(", "));
         Ok(())
     }
 }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_which_no_right_request_of_an_operation_was_made_fails() {
+    fn a_run_in_which_no_valid_request_of_an_operation_was_made_fails() {
         let mut all: Vec<_> = RIGHT.iter().map(|(operation, right)| (*operation, vec![(right[right.len() - 1], 1), (422, 3)])).collect();
         let of = |all: &[(&str, Vec<(u16, u64)>)]| {
             let counts: Vec<_> = all.iter().map(|(operation, counts)| (*operation, counts.as_slice())).collect();
@@ -143,7 +143,7 @@ mod tests {
         };
         assert!(of(&all).is_ok());
         all[1].1 = vec![(400, 7), (409, 1), (422, 3)];
-        assert_eq!(of(&all).unwrap_err().to_string(), "no right request was made of POST /orders");
+        assert_eq!(of(&all).unwrap_err().to_string(), "no valid request was made of POST /orders");
         assert!(of(&all[2..]).is_err());
     }
 

@@ -21,10 +21,10 @@ pub struct Options {
     order: OrderId,
 }
 
-/// What is known of an order.
+/// The known facts about an order.
 struct Order {
     id: String,
-    /// What the API answers.
+    /// The response of the API.
     view: Value,
     /// Status, and amount as the provider counts it, of each payment that was confirmed.
     book: Vec<(String, i64)>,

@@ -9,16 +9,16 @@ use domain::{Currency, Money, charge};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use testkit::engine::{Answer, request};
+use testkit::engine::{HttpAnswer, request};
 use testkit::shop;
 
 /// How often an order is asked for while it moves: no fact is late by more than the eye sees.
-const LOOK_AGAIN: Duration = Duration::from_millis(150);
+const POLL_EVERY: Duration = Duration::from_millis(150);
 /// What the demo's stories are paid in.
 pub const CURRENCY: &str = "EUR";
 /// As wide as the longest title of the demo.
 const TITLE_COLUMNS: usize = 17;
-/// How long the front door may answer that it is busy or starting.
+/// How long the HTTP API may answer that it is busy or starting.
 const DOOR_LIMIT: Duration = Duration::from_secs(30);
 
 /// Prints the lines of one story, told apart from those that go on beside it, and no fact twice.
@@ -89,7 +89,7 @@ pub async fn place(api_url: &str, key: &str, order: &Value) -> Result<Placed> {
         if !matches!(answer.status, 503 | 502) || Instant::now() > deadline {
             break answer;
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_EVERY).await;
     };
     if answer.status != 202 {
         bail!("POST /orders was answered with {}: {}", answer.status, problem(&answer, order));
@@ -111,7 +111,7 @@ pub async fn cancel(api_url: &str, order_id: &str) -> Result<()> {
 }
 
 /// The sentence of a problem+json, with its pointers, and what stands there in the body that was `sent`.
-pub fn problem(answer: &Answer, sent: &Value) -> String {
+pub fn problem(answer: &HttpAnswer, sent: &Value) -> String {
     let Ok(body) = answer.json() else { return answer.body.clone() };
     let title = body["detail"].as_str().or(body["title"].as_str()).unwrap_or(&answer.body).to_owned();
     let fault = |fault: &Value| {
@@ -128,7 +128,7 @@ pub fn ordered(line: &Value) -> Option<(String, u32)> {
     Some((line["sku"].as_str()?.to_owned(), line["quantity"].as_u64()?.try_into().ok()?))
 }
 
-/// What is known of an order.
+/// The known facts about an order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     pub status: String,
@@ -180,7 +180,7 @@ pub async fn follow(api_url: &str, order_id: &str, teller: &mut Teller, limit: D
         if enough(&seen) || Instant::now() > deadline {
             return Ok(seen);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }
 
@@ -194,7 +194,7 @@ pub struct Expected {
     pub charged_minor: i64,
 }
 
-/// What the story came to; empty when all is as expected, else a sentence per difference.
+/// The result of the story; empty when all is as expected, else a sentence per difference.
 pub fn judge(expected: &Expected, seen: &Seen, charged_minor: i64) -> Vec<String> {
     let mut faults = Vec::new();
     if seen.status != expected.status {
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_refused_order_names_what_was_refused() {
         let body = json!({"detail": "Wrong.", "errors": [{"pointer": "/lines/0/sku", "detail": "is not in the catalogue"}]});
-        let answer = Answer { status: 422, headers: vec![], body: body.to_string() };
+        let answer = HttpAnswer { status: 422, headers: vec![], body: body.to_string() };
         let sent = json!({"lines": [{"sku": "NO-SUCH"}]});
         assert_eq!(problem(&answer, &sent), "Wrong.\n  /lines/0/sku (\"NO-SUCH\") is not in the catalogue");
     }

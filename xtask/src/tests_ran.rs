@@ -1,6 +1,6 @@
 //! How many tests ran: libtest passes where a filter matches nothing, and where every test skips itself.
 //!
-//! `checks.rs` runs its tests through it. It refuses to believe a program's end alone.
+//! `checks.rs` runs its tests through it.
 
 use anyhow::{Context, Result};
 use console::processes::Group;

@@ -25,7 +25,7 @@ impl Bench {
         xtask.output().unwrap()
     }
 
-    /// What cargo was called with.
+    /// The arguments of cargo.
     fn told(&self) -> String {
         std::fs::read_to_string(self.0.join("told")).unwrap_or_default()
     }

@@ -1,10 +1,10 @@
 //! `customer-signup`: `POST /customers`.
 //!
-//! `main.rs` wires it behind the HTTP API. A sign-up that is answered with 202 is stored and announced; one that is answered
-//! 503 is sent again. The customer's id follows from the address, so a retry needs no key of its own. It refuses to say whether
-//! an address was known: a new one and a known one get the same answer, byte for byte, for the same work. And it refuses to
-//! take a sign-up for a consent to marketing mail: a yes in it, the first or a later one, is a question that `welcome-email`
-//! asks the owner of the address.
+//! `main.rs` wires it behind the HTTP API. A sign-up that is answered with 202 is stored and published. After a 503 the client
+//! sends it again; the customer's id follows from the address, so a retry needs no idempotency key.
+//!
+//! It refuses to reveal whether an address was known: a new and a known address get the same answer, byte for byte, for the
+//! same work. A sign-up is not a consent to marketing mail: `welcome-email` asks the owner of the address to confirm.
 
 pub mod shape;
 
@@ -19,7 +19,7 @@ use lambda_kit::{
 use serde::Serialize;
 use shape::SignUp;
 
-/// What the function may do with customers.
+/// The function's operations on customers.
 pub trait Customers {
     /// Writes a new customer, or of a known one when consent was asked for last, unless that was within a day; returns the
     /// customer as stored. One conditional write in each case.

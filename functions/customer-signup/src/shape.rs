@@ -1,7 +1,7 @@
 //! The shape of a sign-up as a client sends it.
 //!
-//! [`CustomerSignup`](crate::CustomerSignup) calls it first. It refuses to take a missing consent for one: the field must
-//! be there, and be true or false.
+//! [`CustomerSignup`](crate::CustomerSignup) calls it first. It does not take a missing consent for one: the field must be
+//! there, and be true or false.
 
 use domain::{EmailAddress, Personal, customer::NAME_CHARS_MAX};
 use lambda_kit::http::{
@@ -9,7 +9,7 @@ use lambda_kit::http::{
     shape::{Node, Shape},
 };
 
-/// What a client asks for, understood.
+/// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignUp {
     /// Full name.
@@ -24,7 +24,7 @@ impl SignUp {
     /// Reads a document.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Its fault.
     pub fn parse(document: &Document) -> Result<Self, Faults> {
         Shape::of(document, sign_up)
     }

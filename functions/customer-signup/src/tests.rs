@@ -28,7 +28,7 @@ struct World {
     /// Calls by name, in their order.
     calls: RefCell<Vec<&'static str>>,
     elapsed_s: Cell<i64>,
-    dice: Cell<u64>,
+    rng: Cell<u64>,
 }
 
 impl Ambient for World {
@@ -36,8 +36,8 @@ impl Ambient for World {
         Timestamp::from_second(1_777_888_961 + self.elapsed_s.get()).unwrap()
     }
     fn random(&self) -> u64 {
-        self.dice.set(self.dice.get() + 1);
-        self.dice.get()
+        self.rng.set(self.rng.get() + 1);
+        self.rng.get()
     }
 }
 
@@ -140,7 +140,7 @@ async fn a_new_customer_is_stored_announced_and_answered_with_202() {
 }
 
 #[tokio::test]
-async fn a_known_address_gets_the_same_answer_by_the_same_calls_and_changes_nothing() {
+async fn a_known_address_gets_the_same_answer_by_the_same_calls() {
     let world = World::default();
     let first = world.sign_up(&ada()).await;
     let stored = world.stored();
@@ -210,7 +210,7 @@ async fn a_yes_that_was_stored_and_not_announced_is_announced_by_the_retry() {
 }
 
 #[tokio::test]
-async fn who_unsubscribed_is_not_brought_back_by_a_second_sign_up() {
+async fn a_second_sign_up_does_not_undo_an_unsubscribe() {
     let world = World::default();
     world.sign_up(&ada()).await;
     let stored = |change: &dyn Fn(&mut Customer)| world.customers.borrow_mut().values_mut().for_each(change);
@@ -233,7 +233,7 @@ async fn two_at_once_are_one_customer() {
 }
 
 #[tokio::test]
-async fn what_was_stored_and_not_announced_is_announced_by_the_retry_as_it_was_stored() {
+async fn a_retry_announces_what_was_stored_and_not_announced() {
     let world = World::default();
     world.topic_refuses.set(Some("Throttling"));
     let refused = world.sign_up(&ada()).await;
@@ -302,7 +302,7 @@ async fn what_is_no_json_or_comes_to_another_path_is_refused() {
 }
 
 #[tokio::test]
-async fn the_samples_are_one_customer_a_stranger_with_that_address_and_a_faulty_body() {
+async fn the_samples_are_a_customer_a_repeat_and_a_faulty_body() {
     let world = World::default();
     for (name, status) in [("sign-up", 202), ("known-address", 202), ("faulty-sign-up", 422)] {
         assert_eq!(world.send(sample(name)).await.status(), status, "{name}");

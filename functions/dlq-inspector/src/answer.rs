@@ -1,4 +1,4 @@
-//! What the inspector answers: one JSON document per invocation.
+//! Responses of the inspector: one JSON document per invocation.
 
 use crate::{
     request::{Counts, Cursor},
@@ -33,7 +33,7 @@ pub enum Answer {
 /// A dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// What operators call it.
+    /// Its name for operators.
     pub queue: String,
     /// Its name in the account.
     pub queue_name: String,
@@ -52,7 +52,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Messages in it, about, whoever has them.
+    /// Messages in it, about, whether in flight or not.
     pub fn held(&self) -> u64 {
         self.depth + self.in_flight
     }
@@ -65,7 +65,7 @@ pub struct Peeked {
     pub message_id: String,
     /// The event's type.
     pub event_type: String,
-    /// What it is about, where that is an id.
+    /// The subject, if it is an id.
     pub subject: String,
     /// The trace, where the event has one.
     pub trace_id: Option<String>,
@@ -103,14 +103,14 @@ pub struct Explained {
     pub cursor: Option<Cursor>,
 }
 
-/// What was changed.
+/// A change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// The queue.
     pub queue: String,
     /// Whether nothing was changed at all.
     pub dry_run: bool,
-    /// What became of the messages, over all invocations.
+    /// The outcome of the messages, over all invocations.
     pub counts: Counts,
     /// How many the queue said it had at first, those in flight included: what `counts` may come to.
     pub depth: u64,
@@ -122,7 +122,7 @@ pub struct Changed {
     pub cursor: Option<Cursor>,
 }
 
-/// What became of the digest.
+/// The outcome of the digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Digested {

@@ -1,15 +1,15 @@
-//! `dlq-inspector`: shows what lies in the dead-letter queues and why, and sends it on.
+//! `dlq-inspector`: lists the messages in dead-letter queues with their causes, and redrives or discards them.
 //!
-//! Invoked by `cargo xtask dlq …` with one JSON document ([`request::Request`]), and by a schedule for the digest; it answers
-//! with one ([`answer::Answer`]). Which queues there are it reads from the stack's own configuration. Looking changes nothing
-//! that matters; redriving sends before it deletes, so that a death on the way doubles a message, which consumers bear, and
-//! never loses one; discarding archives first. It refuses to delete anything of which there is no copy.
+//! `cargo xtask dlq …` invokes it with one JSON document ([`request::Request`]) and gets one ([`answer::Answer`]). A schedule
+//! invokes it for the digest. It finds the queues in the stack's own configuration. Looking changes nothing that matters.
+//! A redrive sends a message before it deletes it, so that a crash in between duplicates the message, which consumers
+//! tolerate, and never loses it. It refuses to delete a message of which there is no copy: discarding archives first.
 //!
 //! ```text
-//!   receive ─▶ facts ─▶ select ─▶ send home ─▶ delete          read to the end: release the rest
+//!   receive ─▶ facts ─▶ select ─▶ send back ─▶ delete          read to the end: release the rest
 //!    (lease)                         │           │
-//!                                    └── whoever dies in here leaves a message at home and in the dead-letter queue;
-//!                                        run again, a FIFO home swallows the second copy by its deduplication id
+//!                                    └── a process that dies here leaves the message in both queues;
+//!                                        run again, a FIFO source queue ignores the second copy by its deduplication id
 //! ```
 
 // What the command shares with the function: questions, answers, and how they are shown.

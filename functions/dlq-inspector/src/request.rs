@@ -1,4 +1,4 @@
-//! What the inspector is asked: one JSON document per invocation.
+//! Requests to the inspector: one JSON document per invocation.
 //!
 //! `{"by": "arn:…", "command": {"redrive": {"queue": "payment", "where": ["cause=CardDeclined"]}}}`. What takes longer than an
 //! invocation answers with a [`Cursor`]; the same request with it goes on.
@@ -17,7 +17,7 @@ pub const PEEK_MAX: usize = 100;
 /// An invocation's document.
 pub type Request = domain::command::Request<Command>;
 
-/// What is asked.
+/// The command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -36,7 +36,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// What it needs of its caller. A dry run changes nothing, and counts what `explain` shows too.
+    /// The permission that it needs. A dry run changes nothing, and counts what `explain` shows too.
     pub const fn needs(&self) -> Power {
         match self {
             Self::List(_) | Self::Explain(_) | Self::Digest(_) => Power::Look,
@@ -93,7 +93,7 @@ pub struct Redrive {
     /// Whether messages go that came back too often.
     #[serde(default)]
     pub force: bool,
-    /// Which home, where a queue serves several and a message does not say.
+    /// Which source, where a queue serves several and a message does not say.
     #[serde(default)]
     pub to: Option<String>,
     /// Why, for the audit record.
@@ -127,7 +127,7 @@ pub struct Discard {
     pub cursor: Option<Cursor>,
 }
 
-/// Where an answer ended. Opaque to callers, and nothing that a queue, a right or a limit of the service follows from.
+/// Where an answer ended. Opaque to callers, and nothing that a queue, a permission or a limit of the service follows from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -135,9 +135,9 @@ pub struct Cursor {
     pub seen: Seen,
     /// Which FIFO groups wait for a message of theirs that did not go.
     pub held: Seen,
-    /// What was counted so far.
+    /// The result so far.
     pub counts: Counts,
-    /// What was explained so far.
+    /// The result so far.
     pub table: Table,
     /// Whether SQS moves the queue by a task of its own.
     #[serde(default)]
@@ -150,7 +150,7 @@ pub struct Cursor {
     pub waits: u64,
 }
 
-/// What became of messages.
+/// The outcome of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -163,10 +163,10 @@ pub struct Counts {
     /// Came since the first invocation began: they stay for another time.
     #[serde(default)]
     pub newer: u64,
-    /// Selected and refused: they came back too often, or have no one home.
+    /// Selected and refused: they came back too often, or have no single source.
     pub refused: u64,
     /// Behind a message of their FIFO group that did not go.
     pub held_back: u64,
-    /// A call failed: still there. One that was sent and could not be deleted is at home too.
+    /// A call failed: still there. One that was sent and could not be deleted is in its source queue too.
     pub failed: u64,
 }

@@ -28,7 +28,7 @@ pub struct Table {
 pub struct Group {
     /// Why.
     pub cause: String,
-    /// What they are.
+    /// The content.
     pub event_type: String,
     /// Whose they are.
     pub function: String,
@@ -48,7 +48,7 @@ pub struct Group {
 pub struct Example {
     /// SQS's id.
     pub message_id: String,
-    /// What it is about.
+    /// The subject.
     pub subject: String,
     /// Why it failed, in a sentence.
     pub detail: String,

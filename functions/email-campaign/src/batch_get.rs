@@ -1,7 +1,7 @@
 //! BatchGetItem until nothing is left out.
 //!
-//! The ledger and the recipients are read by it. It refuses to give half an answer: a key that DynamoDB left out would look
-//! like a customer whom nobody knows.
+//! The ledger and the recipients are read by it. It does not give half an answer: a key that DynamoDB left out would look
+//! like an unknown customer.
 
 use aws_sdk_dynamodb::{
     Client,

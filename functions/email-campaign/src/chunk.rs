@@ -1,6 +1,6 @@
-//! What becomes of a chunk of recipients: every decision, and nothing else.
+//! The outcome of a chunk of recipients: every decision, and nothing else.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) does what is decided here. It refuses to know a clock, a table or SES: state and
+//! [`EmailCampaign`](crate::EmailCampaign) does what is decided here. It does not know a clock, a table or SES: state and
 //! answers go in, what is to be written next comes out.
 
 use crate::{
@@ -23,7 +23,7 @@ pub const SUSPECTS_MAX: u32 = 5;
 /// Longest code that is stored. SES's have at most 32 characters.
 const CODE_CHARS_MAX: usize = 64;
 
-/// What is known of somebody on the list.
+/// The known facts about somebody on the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// Whether they take marketing mail; [`None`] where no customer has the address.
@@ -42,15 +42,15 @@ pub fn skip(known: Known) -> Option<Skip> {
     }
 }
 
-/// What is still wished after a refused claim.
+/// The remaining writes after a refused claim.
 pub fn narrow(wishes: Vec<Wish>, obstacles: Vec<Obstacle>) -> Vec<Wish> {
     wishes.into_iter().zip(obstacles).filter_map(|(wish, obstacle)| wish.after(obstacle)).collect()
 }
 
-/// What SES says to a call.
+/// SES's response to acall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// What became of each entry, in their order.
+    /// The outcome of each entry, in their order.
     Entries(Vec<Entry>),
     /// It took none of them, with its code.
     Refused(String),
@@ -58,7 +58,7 @@ pub enum Answer {
     Silence(String),
 }
 
-/// What SES says to an entry.
+/// SES's response to an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// It has the mail, under this id.
@@ -69,10 +69,10 @@ pub enum Entry {
     Silence,
 }
 
-/// What follows from an answer.
+/// The result of a response.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What is to be written into the rows of those who were mailed. Whoever is not here stays `sending`: in doubt.
+    /// The writes that are due into the rows of those who were mailed. A recipient that is not here stays `sending`: in doubt.
     pub marks: Vec<(CustomerId, State)>,
     /// How it goes on after that.
     pub then: Then,
@@ -94,7 +94,7 @@ pub enum Then {
     Stop(Failure),
 }
 
-/// What follows from `answer` to a call that had these claims' recipients, with the attempt each is; `proven` says whether SES has
+/// The result of `answer` to a call that had these claims' recipients, with the attempt each is; `proven` says whether SES has
 /// accepted a mail of this campaign before.
 pub fn outcome(answer: Answer, claims: &[(CustomerId, u32)], proven: bool) -> Outcome {
     match answer {
@@ -178,7 +178,7 @@ fn code(status: &str) -> String {
     if word && status.len() <= CODE_CHARS_MAX { status.to_owned() } else { "UNKNOWN".to_owned() }
 }
 
-/// What is still to be written after `marks` were refused. A row that no longer has the claim had it taken off by a write of
+/// The writes that are still due after `marks` were refused. A row that no longer has the claim had it taken off by a write of
 /// its own, whose answer was lost: nobody else may. It is left alone, for another worker may have claimed it since.
 pub fn unsettled(marks: Vec<(CustomerId, State)>, obstacles: Vec<Obstacle>) -> Vec<(CustomerId, State)> {
     let open = |(mark, obstacle)| matches!(obstacle, Obstacle::Nothing | Obstacle::Contention).then_some(mark);

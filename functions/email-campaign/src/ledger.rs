@@ -1,8 +1,8 @@
-//! Who was mailed: the port of `email-campaign` to the mail ledger, and its DynamoDB side.
+//! The mailed recipients: the port of `email-campaign` to the mail ledger, and its DynamoDB side.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) calls it. A campaign has a row, `<campaign>`, that says what it sends and how far
-//! it is; and each recipient has one, `<campaign>/<customer>`, that says what was decided and what became of it. It refuses
-//! to decide: every write carries the condition that its step was decided on.
+//! [`EmailCampaign`](crate::EmailCampaign) calls it. A campaign has a row, `<campaign>`, that says what it sends and how
+//! far it is; and each recipient has one, `<campaign>/<customer>`, that says what was decided and what became of it. It
+//! does not decide: every write carries the condition that its step was decided on.
 //!
 //! A campaign that ended with nobody mailed may start again, as another run of its name. The recipients of the second run have rows
 //! of their own, `<campaign>/2/<customer>`, so that a recipient who was skipped or failed is decided on anew; and a worker that is
@@ -53,7 +53,7 @@ pub struct Campaign {
     /// Its name.
     #[serde(rename = "mail_id")]
     pub campaign_id: CampaignId,
-    /// What it sends, and to whom: a start with another fingerprint is not this campaign.
+    /// Its content and recipients: a start with another fingerprint is not this campaign.
     #[serde(flatten)]
     pub fingerprint: Fingerprint,
     /// Which run of the name it is, counted from 1.
@@ -85,7 +85,7 @@ impl Campaign {
     }
 }
 
-/// What a campaign sends, and to whom.
+/// The content and recipients of a campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The template's name.
@@ -96,7 +96,7 @@ pub struct Fingerprint {
     pub etag: String,
 }
 
-/// What became of writing several rows at once.
+/// The outcome of writing several rows at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
     /// All are written.

@@ -1,9 +1,9 @@
 //! `email-campaign`: mails a campaign to a list, each recipient at most once.
 //!
-//! Started by a message on its own queue, `{"campaign_id": "spring-2026", "template": "newsletter", "list":
-//! "lists/spring.csv"}`; driven by `lambda_kit::batch`, one message an invocation. It mails only customers who take marketing
-//! mail and whose address is not suppressed, keeps to its share of the account's rate, and ends with a report that has a line
-//! for every line of the list. It refuses to mail anybody of whom it does not know that they were not mailed before.
+//! A message on its own queue starts it: `{"campaign_id": "spring-2026", "template": "newsletter", "list":
+//! "lists/spring.csv"}`. `lambda_kit::batch` drives it, one message per invocation. It mails only customers who consented to
+//! marketing mail and whose address is not suppressed. It keeps to its share of the account's send rate. It ends with a report
+//! that has a line for each line of the list. It refuses to mail a recipient who may have been mailed before.
 //!
 //! ```text
 //!   GetAccount ─▶ for each chunk:  wait ─ look up ─ claim ─ SendBulkEmail ─ settle ─ advance      ─▶ report
@@ -12,17 +12,17 @@
 //!                                                         claimed, perhaps mailed, never mailed again, and reported
 //! ```
 //!
-//! SES has no token to know a mail by. So the claim comes before the mail, and whoever finds a claim leaves it: of the two
-//! errors, mailing nobody and mailing twice, the first is the one that marketing can afford. The wait that keeps the rate
-//! comes before the claim, so that the window in which a death leaves doubt is one call long.
+//! SES has no idempotency token. So the claim comes before the mail, and an invocation that finds a claim does not mail: a
+//! missing marketing mail is acceptable, a second one is not. The wait for the send rate comes before the claim, so that the
+//! time in which a crash leaves a recipient in doubt is one call long.
 //!
-//! One address that SES cannot read makes it refuse all fifty of a call. A chunk that is refused so is given back and mailed in halves,
-//! down to the recipient, who is marked `failed`; see [`chunk`] for how a broken template is told from a bad address. Of what only
-//! people can change nothing is waited for: the message is parked, see [`refusal`].
+//! One address that SES cannot parse makes it refuse a call of fifty. Such a chunk is released and mailed in halves, down to
+//! the one recipient, who is marked `failed`; [`chunk`] says how a broken template is recognised. A fault that only people can
+//! fix parks the message at once, see [`refusal`].
 //!
-//! A campaign takes longer than an invocation. It is worked on in slices of [`WORK_FOR`]; between them its message waits
-//! for a moment and comes again. Each slice is a message of its own, so that its receives count failures alone. A process that
-//! dies between two messages leaves both: two workers on one campaign, which the claims keep apart, and the report ends both.
+//! A campaign takes longer than an invocation. It runs in slices of [`WORK_FOR`]. Each slice is a message of its own, so that
+//! its receive count counts only failures. A process that dies between two messages leaves both: two workers on one campaign.
+//! The claims keep them apart, and the report ends both.
 
 mod batch_get;
 pub mod chunk;
@@ -54,7 +54,7 @@ use list::{Entry, Line, Recipient};
 use lists::Lists;
 use pace::{Pace, Share};
 use recipients::{Recipients, Unsubscribe};
-use report::Standing;
+use report::ReportState;
 use row::{Obstacle, State, Wish};
 use ses::{Bulk, BulkMail, Sender};
 use std::{cell::RefCell, collections::HashMap, time::Duration};
@@ -79,15 +79,15 @@ const TRY_WAIT: Duration = Duration::from_millis(10);
 pub struct EmailCampaign<L, R, U, B, S, A> {
     /// Lists and reports.
     pub lists: L,
-    /// Who wants the mail.
+    /// The recipients' consent.
     pub recipients: R,
     /// The link out of it.
     pub unsubscribe: U,
-    /// Who was mailed.
+    /// The mailed recipients.
     pub ledger: B,
-    /// What mails.
+    /// The sender of mails.
     pub sender: S,
-    /// Clock, and dice for the waits between tries.
+    /// Clock, and random numbers for the waits between tries.
     pub ambient: A,
     /// When the next call may go out.
     pub pace: RefCell<Pace>,
@@ -113,7 +113,7 @@ where
     async fn handle(&self, start: &Start, _: &Delivery) -> Result<Handled, Failure> {
         let began = Instant::now();
         let object = self.lists.read(&start.list).await?;
-        // Before anything is written: a list that is refused may be mended and started again under the same name.
+        // Before anything is written: a list that is refused may be fixed and started again under the same name.
         let lines = list::parse(&object.bytes, start.list.format(), &start.template.columns())?;
         let campaign = self.open(start, object.etag).await?;
         let mut again = None;
@@ -261,8 +261,8 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
         Err(Failure::transient("TransactionConflict", format_args!("other transactions stood in the way {TRIES_MAX} times")))
     }
 
-    /// Writes down what became of claims. Tried again after any failure: what SES said is known here alone, and whoever is
-    /// not written down is in doubt for ever.
+    /// Writes down what became of claims. Tried again after any failure: what SES said is known here alone, and a recipient
+    /// who is not written down is in doubt for ever.
     async fn settle(&self, campaign: &Campaign, claim: u64, mut marks: Vec<(CustomerId, State)>) -> Result<(), Failure> {
         let mut failed = Failure::transient("TransactionConflict", format_args!("other transactions stood in the way {TRIES_MAX} times"));
         for retry in 0..TRIES_MAX {
@@ -279,7 +279,7 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
         Err(failed)
     }
 
-    /// Writes the report, if every recipient's fate is final; otherwise returns after which time to look again.
+    /// Writes the report, if every recipient's fate is final; otherwise returns after which time to check again.
     async fn finish(&self, start: &Start, campaign: &Campaign, lines: &[Line]) -> Result<Option<Duration>, Failure> {
         let recipients: Vec<_> = recipients(lines).map(|(_, recipient)| recipient.customer_id).collect();
         let mut rows = HashMap::with_capacity(recipients.len());
@@ -287,12 +287,12 @@ impl<L: Lists, R: Recipients, U: Unsubscribe, B: Ledger, S: Sender, A: Ambient> 
             rows.extend(self.ledger.rows(campaign, customers).await?);
         }
         match report::standing(lines, &rows, self.ambient.now())? {
-            Standing::Wait(after) => Ok(Some(after)),
-            Standing::Unfinished(line) => {
+            ReportState::Wait(after) => Ok(Some(after)),
+            ReportState::Unfinished(line) => {
                 let accepted = rows.values().any(State::is_sent);
                 self.ledger.advance(campaign, line, accepted).await.map(|()| Some(AGAIN_AFTER))
             }
-            Standing::Over(report, counts) => {
+            ReportState::Over(report, counts) => {
                 self.lists.write_report(&start.campaign_id, report).await?;
                 let report::Counts { sent, failed, skipped, in_doubt, unusable } = counts;
                 self.ledger.finish(campaign, self.ambient.now(), sent + in_doubt).await?;

@@ -5,7 +5,7 @@
 //! that is neither UTF-8 nor UTF-16, no line at all. A fault of one line is that line's alone, and stands in the report.
 //!
 //! A line of the file is a line of the list: a quoted field may not go on in the next line. Were that allowed, as RFC 4180
-//! does, one quote that nobody closed would swallow every recipient behind it, and nobody would notice.
+//! does, one unclosed quote would take in every recipient after it, unnoticed.
 
 mod decode;
 mod header;
@@ -44,11 +44,11 @@ pub struct Line {
     pub number: u32,
     /// What stands where the address should; empty where nothing could be read.
     pub address: Personal<String>,
-    /// What the line is.
+    /// The kind of the line.
     pub entry: Entry,
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// Somebody to mail, if they want it.
@@ -64,7 +64,7 @@ pub enum Entry {
 /// Somebody to mail, if they want it. Each address is one only once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// Who they are, if they are a customer.
+    /// The customer's id, if there is one.
     pub customer_id: CustomerId,
     /// Where to.
     pub to: EmailAddress,
@@ -122,7 +122,7 @@ fn refused(error_type: &str, why: String) -> Failure {
     Failure::permanent(error_type, why)
 }
 
-/// What a line holds: the address, and the values that the template names, by column.
+/// The content of a line: the address, and the values that the template names, by column.
 struct Fields {
     address: String,
     values: BTreeMap<String, String>,
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_of_windows_a_byte_order_mark_blank_lines_and_quotes_change_nothing() {
+    fn line_ends_byte_order_mark_blank_lines_and_quotes_change_nothing() {
         let windows =
             "\u{feff}\"email\",\"name\"\r\n\"ada@example.com\",\"Lovelace, Ada \"\"Countess\"\"\"\r\n\r\n  \r\nbob@example.com,Bob";
         assert_eq!(shown(&csv(windows)), [(2, "ada@example.com", "Lovelace, Ada \"Countess\""), (5, "bob@example.com", "Bob")]);
     }
 
     #[test]
-    fn a_broken_line_is_that_lines_alone_and_swallows_none_of_the_next() {
+    fn a_broken_line_spoils_no_other_line() {
         let list = csv(concat!(
             "email,name\n",
             "a@example.com,\"never closed\"\"\n",
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_no_line_of_could_be_mailed_is_refused_and_says_what_to_do() {
+    fn a_list_without_a_mailable_line_is_refused() {
         for (text, error_type, says) in [
             ("", "ListEmpty", "put recipients into it"),
             (" \r\n\n", "ListEmpty", "put recipients into it"),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_too_large_or_too_long_is_refused_and_one_that_just_fits_is_not() {
+    fn a_list_over_its_limits_is_refused_and_one_within_not() {
         let long = |lines: usize| format!("email,name\n{}", "x,y\n".repeat(lines));
         assert_eq!(csv(&long(LIST_LINES_MAX)).len(), LIST_LINES_MAX);
         assert_eq!(refusal(long(LIST_LINES_MAX + 1).as_bytes(), Format::Csv).1, "ListTooLong");

@@ -1,6 +1,6 @@
 //! Where lists lie and reports go: the port of `email-campaign` to S3.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) calls it. It refuses to load what is too large: the size is asked for before the
+//! [`EmailCampaign`](crate::EmailCampaign) calls it. It does not load what is too large: the size is asked for before the
 //! content is.
 
 use crate::{CampaignId, ListKey, list};
@@ -8,7 +8,7 @@ use aws_sdk_s3::{Client, operation::get_object::GetObjectError, primitives::Byte
 use lambda_kit::{
     Failure,
     sdk::failure,
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 
 /// A list's content, and the ETag that changes with it.
@@ -46,7 +46,7 @@ impl Bucket {
 
     /// To be opened in init: the connection to the bucket, which has a host of its own.
     pub fn opening(&self) -> Opening<'_> {
-        Opening::by_call("S3", self.client.get_object().bucket(&self.name).key("none").customize().interceptor(Knock).send())
+        Opening::by_call("S3", self.client.get_object().bucket(&self.name).key("none").customize().interceptor(WarmUpRequest).send())
     }
 }
 

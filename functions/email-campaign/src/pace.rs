@@ -1,6 +1,6 @@
 //! How fast a campaign sends: its share of what SES grants the account.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) asks before each claim. It refuses to make up for lost time: who waited for
+//! [`EmailCampaign`](crate::EmailCampaign) asks before each claim. It does not make up for lost time: who waited for
 //! something else may not send the faster for it, for the account's rate knows no yesterday.
 
 use crate::ledger::CHUNK_MAX;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_a_quarter_of_the_accounts_rate_and_at_most_a_chunk() {
+    fn a_share_is_a_quarter_of_the_rate_at_most_a_chunk() {
         let of = |per_second| {
             let Share { per_mail, at_once } = Share::of(per_second);
             (per_mail.as_micros(), at_once)

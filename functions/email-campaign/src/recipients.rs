@@ -1,6 +1,7 @@
-//! Who wants the mail, and the link out of it: the ports of `email-campaign` to customers, suppressions and the link key.
+//! The recipients' consent, and the unsubscribe link: the ports of `email-campaign` to customers, suppressions and the link
+//! key.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) calls them before each claim. They refuse to decide: they say what is stored.
+//! [`EmailCampaign`](crate::EmailCampaign) calls them before each claim.
 
 use crate::{batch_get::batch_get, chunk::Known, list::Recipient};
 use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
@@ -8,7 +9,7 @@ use domain::{Customer, CustomerId};
 use lambda_kit::{
     Ambient, Failure,
     dynamodb::{record_of_many, string},
-    secrets::Vault,
+    secrets::SecretStore,
 };
 use mailer::{
     suppression,
@@ -19,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 
 /// Customers and suppressed addresses.
 pub trait Recipients {
-    /// What is known of each of up to 50 different recipients, in their order: one BatchGetItem over both tables, strongly
+    /// The known facts about each of up to 50 different recipients, in their order: one BatchGetItem over both tables, strongly
     /// consistent, so that who has just unsubscribed is not mailed.
     async fn look_up(&self, recipients: &[&Recipient]) -> Result<Vec<Known>, Failure>;
 }
@@ -76,7 +77,7 @@ impl<A: Ambient> Recipients for RecipientTables<A> {
     }
 }
 
-impl<V: Vault> Unsubscribe for SignedLinks<V> {
+impl<V: SecretStore> Unsubscribe for SignedLinks<V> {
     async fn link(&self, customer: &CustomerId) -> Result<String, Failure> {
         Ok(Links::new(&self.api_url, self.key.get().await?).link(customer))
     }

@@ -1,8 +1,8 @@
-//! What SES's refusals mean, and what a person does about them.
+//! The meaning of SES's refusals, and the action of an operator.
 //!
-//! [`outcome`](crate::chunk::outcome) decides by it. It refuses to wait for what only a person changes: a campaign has one message,
-//! which waits in its dead-letter queue with an alarm and a sentence, and goes on where it was when it is sent back. Order mails wait
-//! instead, see [`mailer::ses::failure`].
+//! [`outcome`](crate::chunk::outcome) decides by it. It does not wait for what only a person changes: a campaign has one
+//! message, which waits in its dead-letter queue with an alarm and a sentence, and goes on where it was when it is sent
+//! back. Order mails wait instead, see [`mailer::ses::failure`].
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ fn known(code: &str) -> Option<Blame> {
 /// [`ses`](crate::ses)'s word for a `MessageRejected` that is about an identity: the sender's, or in the sandbox the recipient's.
 pub const NOT_VERIFIED: &str = "NotVerified";
 
-/// What a person does about a refusal that does not pass by itself.
+/// The operator's action on a refusal that does not pass by itself.
 fn people_must(code: &str) -> Option<&'static str> {
     Some(match code {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_waited_for_and_what_is_new_blames_what_it_is_about() {
+    fn a_passing_refusal_waits_and_a_new_one_blames_its_subject() {
         for code in ["ACCOUNT_DAILY_QUOTA_EXCEEDED", "LimitExceededException"] {
             assert_eq!((of_call(code), of_entry(code)), (Blame::Later, Blame::Later), "{code}");
         }

@@ -1,6 +1,6 @@
-//! What became of every line of the list: the decision whether that can be said, and the report.
+//! The outcome of every line of the list: the decision whether that can be said, and the report.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) asks when the list is worked through. It refuses to report what may still change:
+//! [`EmailCampaign`](crate::EmailCampaign) asks when the list is worked through. It does not report what may still change:
 //! a row that another worker may be about to complete is waited for.
 
 use crate::{
@@ -12,16 +12,16 @@ use lambda_kit::Failure;
 use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-/// How old a claim must be to be called in doubt. A function lives 60 s; whoever made a claim that is older is gone. The
+/// How old a claim must be to be called in doubt. A function lives 60 s; the invocation behind an older claim has ended. The
 /// rest is for clocks that differ.
 pub const IN_DOUBT_AFTER: Duration = Duration::from_secs(90);
 
 /// How far a campaign is that has reached the end of its list.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ReportState {
     /// Every recipient's row is final: the report, and how many lines have which result.
     Over(Vec<u8>, Counts),
-    /// Somebody may be at work on a claim: look again after this time.
+    /// Somebody may be at work on a claim: check again after this time.
     Wait(Duration),
     /// The recipient of this line has no row, or a released one: another worker gave it back.
     Unfinished(u32),
@@ -55,12 +55,12 @@ struct Row<'l> {
 ///
 /// # Errors
 /// A bug, where the report cannot be written as CSV.
-pub fn standing(lines: &[Line], rows: &HashMap<CustomerId, State>, now: Timestamp) -> Result<Standing, Failure> {
+pub fn standing(lines: &[Line], rows: &HashMap<CustomerId, State>, now: Timestamp) -> Result<ReportState, Failure> {
     let mut wait = Duration::ZERO;
     for line in lines {
         let Entry::Recipient(recipient) = &line.entry else { continue };
         match rows.get(&recipient.customer_id) {
-            None | Some(State::Released { .. }) => return Ok(Standing::Unfinished(line.number)),
+            None | Some(State::Released { .. }) => return Ok(ReportState::Unfinished(line.number)),
             Some(State::Sending { claimed_at, .. }) => {
                 // A claim from the future is as old as one of now.
                 let age = Duration::try_from(now.duration_since(*claimed_at)).unwrap_or_default();
@@ -70,7 +70,7 @@ pub fn standing(lines: &[Line], rows: &HashMap<CustomerId, State>, now: Timestam
         }
     }
     if !wait.is_zero() {
-        return Ok(Standing::Wait(wait));
+        return Ok(ReportState::Wait(wait));
     }
     let unwritable = |error| Failure::bug("UnwritableReport", "the report cannot be written as CSV").caused_by(error);
     let mut counts = Counts::default();
@@ -82,7 +82,7 @@ pub fn standing(lines: &[Line], rows: &HashMap<CustomerId, State>, now: Timestam
         writer.serialize(row(line, rows, &mut counts)).map_err(unwritable)?;
     }
     let report = writer.into_inner().map_err(|error| Failure::bug("UnwritableReport", error.error()))?;
-    Ok(Standing::Over(report, counts))
+    Ok(ReportState::Over(report, counts))
 }
 
 fn row<'l>(line: &'l Line, rows: &'l HashMap<CustomerId, State>, counts: &mut Counts) -> Row<'l> {
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn the_report_has_a_line_per_line_of_the_list() {
         let failed = State::Failed { code: "MESSAGE_REJECTED".into() };
-        let Standing::Over(report, counts) = standing(&lines(), &rows(Some(failed)), at(0)).unwrap() else { panic!("not over") };
+        let ReportState::Over(report, counts) = standing(&lines(), &rows(Some(failed)), at(0)).unwrap() else { panic!("not over") };
         let expected = concat!(
             "line,address,result,message_id\n",
             "2,a@example.com,sent,0100-a\n",
@@ -158,19 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_waited_for_until_whoever_made_it_must_be_gone_and_then_in_doubt() {
+    fn a_claim_is_in_doubt_once_its_invocation_must_have_ended() {
         let sending = || Some(State::Sending { attempt: 1, claimed_at: at(100), claim: 7 });
-        assert_eq!(standing(&lines(), &rows(sending()), at(130)).unwrap(), Standing::Wait(Duration::from_secs(60)));
-        assert_eq!(standing(&lines(), &rows(sending()), at(90)).unwrap(), Standing::Wait(IN_DOUBT_AFTER), "clocks differ");
-        let Standing::Over(report, counts) = standing(&lines(), &rows(sending()), at(190)).unwrap() else { panic!("not over") };
+        assert_eq!(standing(&lines(), &rows(sending()), at(130)).unwrap(), ReportState::Wait(Duration::from_secs(60)));
+        assert_eq!(standing(&lines(), &rows(sending()), at(90)).unwrap(), ReportState::Wait(IN_DOUBT_AFTER), "clocks differ");
+        let ReportState::Over(report, counts) = standing(&lines(), &rows(sending()), at(190)).unwrap() else { panic!("not over") };
         assert!(String::from_utf8(report).unwrap().ends_with("\n7,c@example.com,in_doubt,\n"));
         assert_eq!(counts.in_doubt, 1);
     }
 
     #[test]
-    fn whoever_has_no_final_row_is_worked_on_again() {
-        assert_eq!(standing(&lines(), &rows(None), at(0)).unwrap(), Standing::Unfinished(7));
-        assert_eq!(standing(&lines(), &rows(Some(State::Released { attempts: 1 })), at(0)).unwrap(), Standing::Unfinished(7));
+    fn a_recipient_without_a_final_row_is_worked_on_again() {
+        assert_eq!(standing(&lines(), &rows(None), at(0)).unwrap(), ReportState::Unfinished(7));
+        assert_eq!(standing(&lines(), &rows(Some(State::Released { attempts: 1 })), at(0)).unwrap(), ReportState::Unfinished(7));
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_has_a_report_without_lines() {
-        let Standing::Over(report, counts) = standing(&[], &HashMap::new(), at(0)).unwrap() else { panic!("not over") };
+        let ReportState::Over(report, counts) = standing(&[], &HashMap::new(), at(0)).unwrap() else { panic!("not over") };
         assert_eq!((report.as_slice(), counts), (b"line,address,result,message_id\n".as_slice(), Counts::default()));
     }
 }

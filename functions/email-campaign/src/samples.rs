@@ -1,6 +1,6 @@
 //! The mails with sample data, for previews.
 //!
-//! Called by the preview tool and by tests. It refuses to be how mails are made: SES fills them.
+//! Called by the preview tool and by tests.
 
 use crate::templates::{TEMPLATES, Template, data, fill};
 use mailer::Mail;

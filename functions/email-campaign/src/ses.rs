@@ -1,7 +1,7 @@
 //! Sending by Amazon SES: one SendBulkEmail per chunk.
 //!
-//! [`EmailCampaign`](crate::EmailCampaign) calls it for recipients that are claimed. It refuses to send twice by itself: SES
-//! has no token to know a mail by, so the SDK's own retries are off. And it refuses to hand on what SES says in words, for
+//! [`EmailCampaign`](crate::EmailCampaign) calls it for recipients that are claimed. It does not send twice by itself: SES
+//! has no token to know a mail by, so the SDK's own retries are off. And it does not hand on what SES says in words, for
 //! SES quotes addresses.
 
 use crate::{
@@ -24,7 +24,7 @@ use lambda_kit::{
     Failure,
     config::Env,
     sdk::{code, failure},
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 use mailer::{
     OrdersAddress,
@@ -38,12 +38,12 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(8);
 /// The tag by which feedback says which campaign a mail belonged to.
 pub const CAMPAIGN_TAG: &str = "campaign";
 
-/// What one call sends.
+/// The content of one call.
 #[derive(Debug)]
 pub struct Bulk<'c> {
     /// The campaign.
     pub campaign_id: &'c CampaignId,
-    /// What it says.
+    /// Its content.
     pub template: &'static Template,
     /// To whom: 1 to 50.
     pub mails: Vec<BulkMail>,
@@ -66,7 +66,7 @@ impl fmt::Debug for BulkMail {
     }
 }
 
-/// What sends campaigns.
+/// The part that sends campaigns.
 pub trait Sender {
     /// How many mails a second the account may send: GetAccount.
     async fn rate(&self) -> Result<u32, Failure>;
@@ -91,7 +91,7 @@ impl Ses {
 
     /// To be opened in init: the connection to SES.
     pub fn opening(&self) -> Opening<'_> {
-        Opening::by_call("SES", self.0.client().get_account().customize().interceptor(Knock).send())
+        Opening::by_call("SES", self.0.client().get_account().customize().interceptor(WarmUpRequest).send())
     }
 
     fn call(&self, bulk: &Bulk<'_>) -> Result<SendBulkEmailFluentBuilder, BuildError> {

@@ -1,4 +1,4 @@
-//! What starts a campaign: the message, read into types.
+//! The message that starts a campaign, parsed into types.
 //!
 //! [`EmailCampaign`](crate::EmailCampaign) reads it once per delivery. It refuses unknown fields, because a misspelt one
 //! would mail the wrong thing to thousands, and keys outside `lists/`, because that is all that the function may read.
@@ -19,7 +19,7 @@ const LISTS: &str = "lists/";
 pub struct Start {
     /// Its name.
     pub campaign_id: CampaignId,
-    /// What it says.
+    /// Its content.
     pub template: &'static Template,
     /// Where the list lies.
     pub list: ListKey,

@@ -2,9 +2,8 @@
 //!
 //! A template is a folder of `templates/`: subject, text and HTML, with variables written `{{name}}`, and nothing else that
 //! Handlebars knows: SES takes plain substitution alone where the content comes with the call. Each variable is a column of
-//! the list. SES escapes nothing
-//! (<https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-advanced.html>), so every value `x` is there a second
-//! time, escaped, as `x_html`, and a test lets HTML use no other. It refuses to fill a template itself, but for a preview.
+//! the list. SES escapes nothing (<https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-advanced.html>), so
+//! every value `x` is there a second time, escaped, as `x_html`, and a test lets HTML use no other.
 
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

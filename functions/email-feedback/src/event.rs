@@ -1,8 +1,8 @@
-//! What SES says became of a mail: an event as event publishing writes it, as far as it is acted upon.
+//! SES's events about a mail: an event as event publishing writes it, as far as it is acted upon.
 //!
-//! [`EmailFeedback`](crate::EmailFeedback) reads the body of each message with [`MailEvent::parse`]. The shapes are those of
-//! <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>; fields that are not named here
-//! are ignored, as that page asks. It refuses to quote anything that stands in an event: most of it is a person's.
+//! [`EmailFeedback`](crate::EmailFeedback) reads the body of each message with [`MailEvent::parse`]. The shapes are those
+//! of <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>; fields that are not named
+//! here are ignored, as that page asks. It does not quote anything that stands in an event: most of it is a person's.
 
 use domain::{EmailAddress, Timestamp};
 use lambda_kit::{Failure, foreign_json::null_as_default};
@@ -10,7 +10,7 @@ use mailer::ses::TEMPLATE_TAG;
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// What SES publishes, as plain text, when a configuration set is first pointed at a topic.
+/// The plain text that SES publishes, when a configuration set is first pointed at a topic.
 pub const TOPIC_VALIDATED: &str = "Successfully validated SNS topic for Amazon SES event publishing.";
 /// What of it is compared: SES documents no wording.
 const VALIDATED: &str = "Successfully validated SNS topic";
@@ -24,11 +24,11 @@ pub struct MailEvent {
     pub message_id: String,
     /// The template the mail was made from, `none` where it carries no such tag.
     pub template: String,
-    /// What became of it.
+    /// The outcome of it.
     pub what: What,
 }
 
-/// What became of a mail.
+/// The outcome of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Nothing: SES has tried whether it may publish to the topic.
@@ -85,7 +85,7 @@ pub struct Bounce {
     pub feedback_id: String,
     /// When SES published it, where it says so.
     pub bounced_at: Option<Timestamp>,
-    /// Who it was for.
+    /// The recipient.
     pub recipients: Vec<EmailAddress>,
 }
 
@@ -113,13 +113,13 @@ impl Bounce {
 pub struct Complaint {
     /// The reporter's own word for it (<https://www.iana.org/assignments/marf-parameters>), where there is a report.
     pub feedback_type: Option<String>,
-    /// Who it was for.
+    /// The recipient.
     pub recipients: Vec<EmailAddress>,
 }
 
 impl Complaint {
     /// Whether somebody does not want our mail. `not-spam` says the opposite, and `auth-failure` reports on signatures and
-    /// speaks for nobody. What is new or missing counts as a complaint: mailing who complains costs the right to send.
+    /// speaks for nobody. What is new or missing counts as a complaint: mailing who complains costs us the permission to send.
     pub fn is_one(&self) -> bool {
         !matches!(self.feedback_type.as_deref(), Some("not-spam" | "auth-failure"))
     }

@@ -1,10 +1,10 @@
-//! `email-feedback`: hears what became of each mail, and sees to it that who cannot or will not have mail gets none.
+//! `email-feedback`: consumes SES's events about sent mails, and suppresses addresses that complain or bounce.
 //!
-//! `main.rs` wires it behind its queue, which SES's event publishing feeds by a topic with raw delivery. An address that
-//! complained, or that takes no mail, is suppressed at once, for mail of every kind; one that bounces for the time being,
-//! once it has done so [`TRANSIENT_BOUNCES_MAX`] times within [`FADES_AFTER`](mailer::suppression::FADES_AFTER). The rest is counted by its log line. It refuses to log an address,
-//! and to guess: an event that it does not know is parked. It suppresses no operator: what became of a mail to support is parked
-//! too, so that an alarm goes off and a person looks. It announces nothing.
+//! `main.rs` wires it behind its queue, which SES's event publishing feeds through a topic with raw delivery. A complaint or a
+//! permanent bounce suppresses the address at once, for every kind of mail. Transient bounces suppress it after
+//! [`TRANSIENT_BOUNCES_MAX`] of them within [`FADES_AFTER`](mailer::suppression::FADES_AFTER). Other events are counted by
+//! their log line. It refuses to log an address, and an event that it does not know is parked. Feedback on a mail to support
+//! suppresses nothing: it is parked, so that an alarm fires. The function publishes no events.
 
 pub mod event;
 pub mod lists;
@@ -113,13 +113,12 @@ impl<L: OwnList, S: AccountList, A: Ambient> EmailFeedback<L, S, A> {
     fn unless_it_is_supports(&self, what: &What) -> Result<(), Failure> {
         let is_supports = |addresses: &[EmailAddress]| self.but_support(addresses).count() < addresses.len();
         match what {
-            What::Bounce(bounce) if is_supports(&bounce.recipients) => Err(Failure::permanent(
-                "SupportBounced",
-                "a mail to the support address came back: somebody must see whether it is reachable",
-            )),
+            What::Bounce(bounce) if is_supports(&bounce.recipients) => {
+                Err(Failure::permanent("SupportBounced", "a mail to the support address came back: check whether it is reachable"))
+            }
             What::Complaint(complaint) if complaint.is_one() && is_supports(&complaint.recipients) => Err(Failure::permanent(
                 "SupportComplained",
-                "a mail to the support address was marked as spam: it is not suppressed, but somebody must see why",
+                "a mail to the support address was marked as spam: it is not suppressed; find out why",
             )),
             _ => Ok(()),
         }

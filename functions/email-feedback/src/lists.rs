@@ -1,6 +1,6 @@
 //! Where it is kept who gets no more mail: the ports of `email-feedback`, and their AWS sides.
 //!
-//! [`EmailFeedback`](crate::EmailFeedback) calls them. They refuse to take an address off a list: that is a person's decision.
+//! [`EmailFeedback`](crate::EmailFeedback) calls them. They do not take an address off a list: that is a person's decision.
 
 use aws_sdk_sesv2::{
     Client,
@@ -13,13 +13,13 @@ use lambda_kit::{
     Failure,
     dynamodb::{DynamoDb, failure},
     sdk,
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 use mailer::suppression::{Reason, Suppressions, TransientBounce};
 
 /// Our own list, which every mail is checked against before it is sent.
 pub trait OwnList {
-    /// Puts `address` on the list for good: one UpdateItem. The first time and the first reason stay.
+    /// Puts `address` on the list permanently: one UpdateItem. The first time and the first reason stay.
     async fn suppress(&self, address: &EmailAddress, reason: Reason, now: Timestamp) -> Result<(), Failure>;
     /// Notes a bounce that may pass: one UpdateItem, and one more where others have faded. Returns how many different ones
     /// there were lately, this one included.
@@ -48,7 +48,7 @@ pub struct SesAccount(pub Client);
 impl SesAccount {
     /// To be opened in init: the connection to SES.
     pub fn opening(&self) -> Opening<'_> {
-        Opening::by_call("SES", self.0.put_suppressed_destination().customize().interceptor(Knock).send())
+        Opening::by_call("SES", self.0.put_suppressed_destination().customize().interceptor(WarmUpRequest).send())
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use lambda_kit::Kind;
     use serde_json::{Value, json};
-    use testkit::aws::{Asked, Aws};
+    use testkit::aws::{Aws, RecordedCall};
 
     fn account(status: u16, answer: &Value) -> (SesAccount, Aws) {
         let aws = Aws::says(status, answer);
@@ -104,12 +104,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_suppressed_in_the_account_by_one_call_with_ses_word_for_the_reason() {
+    async fn an_address_is_suppressed_in_the_account_by_one_call() {
         for (reason, word) in [(Reason::Complaint, "COMPLAINT"), (Reason::PermanentBounce, "BOUNCE"), (Reason::TransientBounces, "BOUNCE")]
         {
             let (account, aws) = account(200, &json!({}));
             account.suppress(&"Ada@example.com".parse().unwrap(), reason).await.unwrap();
-            let [Asked { line, .. }] = &aws.requests()[..] else { panic!("one call") };
+            let [RecordedCall { line, .. }] = &aws.requests()[..] else { panic!("one call") };
             assert_eq!(line, "PUT https://email.eu-central-1.amazonaws.com/v2/email/suppression/addresses");
             assert_eq!(aws.asked(), [json!({"EmailAddress": "Ada@example.com", "Reason": word})]);
         }

@@ -186,7 +186,7 @@ async fn a_bounce_that_blames_the_mail_is_not_held_against_the_address() {
 }
 
 #[tokio::test]
-async fn the_address_that_we_wrote_to_is_suppressed_not_the_one_it_is_forwarded_to() {
+async fn the_recipient_is_suppressed_not_the_forwarded_address() {
     assert_eq!(suppressed_by(&fixture("bounce-forwarded-address")).await, [(ADA.into(), Reason::PermanentBounce)]);
 }
 
@@ -201,7 +201,7 @@ async fn of_a_mail_to_several_those_are_suppressed_that_ses_lists() {
 
 /// The attack: a forward that is marked as spam, or bounces, silences support.
 #[tokio::test]
-async fn nothing_that_becomes_of_a_mail_to_support_suppresses_it_and_all_of_it_is_parked() {
+async fn feedback_on_mail_to_support_is_parked_and_never_suppresses() {
     for (name, error_type) in [
         ("complaint", "SupportComplained"),
         ("complaint-without-report", "SupportComplained"),
@@ -255,7 +255,7 @@ async fn the_trial_message_of_a_new_topic_is_no_poison() {
 }
 
 #[tokio::test]
-async fn a_crash_after_any_write_is_mended_by_the_next_delivery() {
+async fn a_crash_after_any_write_is_healed_by_the_next_delivery() {
     for name in ["bounce-permanent", "bounce-transient", "complaint"] {
         let feedback = feedback();
         feedback.own.dies_after.set(true);
@@ -281,7 +281,7 @@ async fn without_an_account_list_our_own_is_all_there_is() {
 }
 
 #[test]
-fn what_is_no_event_or_an_unknown_one_is_parked_and_nothing_of_it_is_quoted() {
+fn an_unknown_event_is_parked_and_never_quoted() {
     let mut unknown = fixture("send");
     unknown["eventType"] = json!("ada@example.com");
     let mut no_bounce = fixture("bounce-permanent");

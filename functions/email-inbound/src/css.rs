@@ -1,7 +1,7 @@
 //! How an element of an HTML mail is shown, as far as that decides whether somebody sees its words.
 //!
-//! [`html`](crate::html) calls it. It refuses to lay a page out: what may hide words in ways that are not followed here makes the page
-//! doubtful, and a person reads the mail.
+//! [`html`](crate::html) calls it. It does not lay a page out: what may hide words in ways that are not followed here makes
+//! the page doubtful, and a person reads the mail.
 
 /// Two colours that differ by less than this, in all three parts together, are read by few.
 const SEEN_APART: u16 = 96;
@@ -56,7 +56,7 @@ const NAMED: [(&str, Rgb); 28] = [
 
 type Rgb = [u8; 3];
 
-/// What a style says about colours.
+/// A style's colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Colour {
     Of(Rgb),

@@ -1,8 +1,8 @@
 //! Bytes of a mail, made text: transfer encodings, and character sets, named rightly or not.
 //!
-//! [`parts`](crate::parts) and [`Mail::read`](crate::mail::Mail::read) call it. `mail-parser` knows the encodings; this module
-//! decides what to do when a mail's own account of itself is missing or wrong. It refuses to pass a guess off as knowledge:
-//! text that is not certain says so, cancels nothing, and goes to people with the original.
+//! [`parts`](crate::parts) and [`Mail::read`](crate::mail::Mail::read) call it. `mail-parser` knows the encodings; this
+//! module decides what to do when a mail's own account of itself is missing or wrong. It does not pass a guess off as
+//! knowledge: text that is not certain says so, cancels nothing, and goes to people with the original.
 
 use mail_parser::decoders::{base64::base64_decode, charsets::map::charset_decoder, quoted_printable::quoted_printable_decode};
 use std::borrow::Cow;
@@ -126,7 +126,7 @@ fn text(charset: Option<&str>, bytes: &[u8]) -> Decoded {
     let says_little = matches!(label.as_str(), "" | "us-ascii" | "ascii" | "utf-8" | "utf8");
     let Some(decode) = charset_decoder(label.as_bytes()).filter(|_| !says_little) else {
         let sniffed = sniffed(bytes);
-        // Under a name that nobody knows, even ASCII may mean something else.
+        // Under an unknown name, even ASCII may mean something else.
         return Decoded { certain: sniffed.certain && says_little, ..sniffed };
     };
     if is_utf8_and_more(bytes) && ONE_BYTE.iter().any(|name| label.starts_with(name)) {

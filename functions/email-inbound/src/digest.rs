@@ -1,12 +1,12 @@
 //! The mail that tells support of the replies that were not forwarded: how many, of how many senders, and where they lie.
 //!
-//! [`EmailInbound`](crate::EmailInbound) sends it. It refuses to quote the replies, not even a subject or a sender: an attacker
-//! chooses those too.
+//! [`EmailInbound`](crate::EmailInbound) sends it. It does not quote the replies, not even a subject or a sender: an
+//! attacker chooses those too.
 
 use crate::forwards::{ALL_MAX, Closed, FROM_ONE_MAX, LISTED_MAX, UNVERIFIED_MAX, Writer};
 use domain::EmailAddress;
 use lambda_kit::Failure;
-use mailer::{Hour, Letter, mail_templates, text};
+use mailer::{Hour, OutgoingMail, mail_templates, text};
 
 /// The template's name, and the end of the mail's id: an hour is told of once.
 pub const TEMPLATE: &str = "forward-digest";
@@ -37,7 +37,7 @@ mail_templates!(Digest: "forward-digest/subject.txt", "forward-digest/body.txt",
 ///
 /// # Errors
 /// A bug, where the templates fail.
-pub fn letter(hour: Hour, closed: &Closed, bucket: &str, support: &EmailAddress) -> Result<Letter, Failure> {
+pub fn outgoing(hour: Hour, closed: &Closed, bucket: &str, support: &EmailAddress) -> Result<OutgoingMail, Failure> {
     let listed = closed.held_back.len().min(LISTED_MAX);
     let more = closed.held_back.len() > LISTED_MAX;
     let mut senders: Vec<(&Writer, Sender)> = Vec::new();
@@ -69,7 +69,7 @@ pub fn letter(hour: Hour, closed: &Closed, bucket: &str, support: &EmailAddress)
         senders: senders.into_iter().map(|(_, sender)| sender).collect(),
         more,
     };
-    Ok(Letter {
+    Ok(OutgoingMail {
         mail_id: format!("{}/{TEMPLATE}", closed.id),
         to: support.clone(),
         mail: digest.mail()?,

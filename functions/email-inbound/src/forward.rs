@@ -1,6 +1,6 @@
 //! A reply as support gets it: why a person must look, who wrote it and how far to believe that, and the words.
 //!
-//! [`EmailInbound`](crate::EmailInbound) sends it. It refuses to carry attachments: they stay in the bucket, where a virus
+//! [`EmailInbound`](crate::EmailInbound) sends it. It does not carry attachments: they stay in the bucket, where a virus
 //! that nobody has found harms nobody. A reply whose words could not be read for certain goes along whole, if it has none.
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::{EmailAddress, OrderId};
 use lambda_kit::Failure;
-use mailer::{Attachment, Letter, mail_templates, text};
+use mailer::{Attachment, OutgoingMail, mail_templates, text};
 
 /// The template's name, and the end of the mail's id: a reply is forwarded once.
 pub const TEMPLATE: &str = "forward";
@@ -98,18 +98,18 @@ struct Forward {
 }
 mail_templates!(Forward: "forward/subject.txt", "forward/body.txt", "forward/body.html");
 
-/// The letter that brings `mail` to `support`.
+/// The mail that brings `mail` to `support`.
 ///
 /// # Errors
 /// A bug, where the templates fail.
-pub fn letter(
+pub fn outgoing(
     notification: &Notification,
     mail: &Mail,
     stored: &Stored,
     why: Why,
     order: Option<OrderId>,
     support: &EmailAddress,
-) -> Result<Letter, Failure> {
+) -> Result<OutgoingMail, Failure> {
     let (words, all) = words(&mail.words());
     let original = original(notification, mail, stored);
     let subject = text::one_line(&mail.subject.0, text::SUBJECT_CHARS_MAX);
@@ -135,7 +135,7 @@ pub fn letter(
             (false, None) => "Not all of it could be read for certain. The original is in the stored mail.",
         },
     };
-    Ok(Letter {
+    Ok(OutgoingMail {
         mail_id: format!("{}/{TEMPLATE}", notification.message_id),
         to: support.clone(),
         mail: mailer::Mail { attachment: original, ..facts.mail()? },

@@ -1,8 +1,8 @@
 //! How many replies go on to support in an hour, and which did not: the port of `email-inbound`, and its DynamoDB side.
 //!
 //! [`EmailInbound`](crate::EmailInbound) asks before it forwards. Anybody can write a mail, and each forward is one that a
-//! person reads, with the shop as its sender. It refuses to lose a reply: a reply without a place is stored with its key in
-//! the bucket, for one digest. It refuses to count a mail twice: places are sets of mails, not numbers, and the hour is the
+//! person reads, with the shop as its sender. It does not lose a reply: a reply without a place is stored with its key in
+//! the bucket, for one digest. It does not count a mail twice: places are sets of mails, not numbers, and the hour is the
 //! one in which SES received the mail, however late or often SQS delivers it.
 //!
 //! ```text
@@ -62,7 +62,7 @@ fn row_id(hour: Hour, round: usize) -> String {
     if round == 1 { format!("forwards/{hour}") } else { format!("forwards/{hour}/{round}") }
 }
 
-/// Who wrote a mail, as far as it is counted: a pseudonym, no address.
+/// The author of a mail, as far as it is counted: a pseudonym, no address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Writer {
     /// Whether SES vouches for it.
@@ -92,7 +92,7 @@ impl Writer {
 pub struct Reply<'a> {
     /// The mail.
     pub notification: &'a Notification,
-    /// Who wrote it.
+    /// The author.
     pub writer: &'a Writer,
 }
 
@@ -103,7 +103,7 @@ pub enum Place {
     Forward,
     /// It is not, and is written down for a digest.
     HeldBack {
-        /// What is used up.
+        /// The exhausted limit.
         limit: Limit,
         /// Whether this mail's message makes the digest.
         reports: bool,
@@ -135,10 +135,10 @@ impl Limit {
     }
 }
 
-/// What a digest tells of.
+/// The content of a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// What makes it this digest and no other.
+    /// Its identity.
     pub id: String,
     /// Writers and keys, by writer.
     pub held_back: Vec<(Writer, String)>,

@@ -1,7 +1,7 @@
 //! The words of an HTML mail, quotes marked as plain text marks them, and what a reader does not see marked as such.
 //!
-//! [`parts`](crate::parts) calls it. It refuses to be a browser: it knows where lines end, what is quoted, struck out or hidden, and
-//! where it cannot know, it says so. Words that are hidden are kept: a reply is not understood without them.
+//! [`parts`](crate::parts) calls it. It is not a browser: it knows where lines end, what is quoted, struck out or hidden,
+//! and where it cannot know, it says so. Words that are hidden are kept: a reply is not understood without them.
 
 use crate::{css, decode};
 use mail_parser::decoders::html::add_html_token;
@@ -13,11 +13,11 @@ const MARKED_MAX: usize = 1000;
 /// Most bytes that marks add to a text.
 pub const MARKS_BYTES_MAX: usize = MARKED_MAX * (HIDDEN.len() + MARK_END.len() + 2);
 
-/// What stands before words that are not shown.
+/// The mark before words that are not shown.
 pub const HIDDEN: &str = "[hidden: ";
-/// What stands before words that are struck out.
+/// The mark before words that are struck out.
 pub const STRUCK: &str = "[struck: ";
-/// What stands behind either.
+/// The mark after either.
 pub const MARK_END: &str = "]";
 
 /// Elements that stand on lines of their own.
@@ -59,7 +59,7 @@ const OPAQUE: [&str; 15] = [
     "video",
 ];
 
-/// What an HTML mail says.
+/// The text of an HTML mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Its words, line by line. Lines within a `blockquote` begin with `> `.
@@ -119,7 +119,7 @@ enum Visibility {
 /// An element that is open.
 struct Open {
     name: String,
-    /// What stood before it.
+    /// The text before it.
     before: (Visibility, css::Colours),
 }
 

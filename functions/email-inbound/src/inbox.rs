@@ -1,13 +1,13 @@
 //! Where SES puts the mails: the port of `email-inbound`, and its S3 side.
 //!
-//! [`EmailInbound`](crate::EmailInbound) calls it, once per mail. It refuses to read a whole mail that is long: what people
+//! [`EmailInbound`](crate::EmailInbound) calls it, once per mail. It does not read a whole mail that is long: what people
 //! write comes before what they attach.
 
 use aws_sdk_s3::Client;
 use lambda_kit::{
     Failure,
     sdk::failure,
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 
 /// Most of a mail that is read: 1 MiB. A reply with all that it quotes has some ten KiB, and a photograph some MiB; SES
@@ -46,7 +46,7 @@ impl Bucket {
 
     /// To be opened in init: the connection to the bucket, which has a host of its own.
     pub fn opening(&self) -> Opening<'_> {
-        Opening::by_call("S3", self.client.get_object().bucket(&self.name).key("none").customize().interceptor(Knock).send())
+        Opening::by_call("S3", self.client.get_object().bucket(&self.name).key("none").customize().interceptor(WarmUpRequest).send())
     }
 }
 
@@ -55,8 +55,8 @@ impl Inbox for Bucket {
         &self.name
     }
 
-    /// A mail that is not there is a transient failure like any other: SES stores it before it says so, and whoever has
-    /// deleted it may put it back. Without the right to list, S3 answers 403 for it anyway.
+    /// A mail that is not there is a transient failure like any other: SES stores it before it says so, and a person who
+    /// deleted it may put it back. Without the permission to list, S3 answers 403 for it anyway.
     async fn fetch(&self, key: &str) -> Result<Stored, Failure> {
         let mut object = self.client.get_object().bucket(&self.name).key(key).send().await.map_err(|error| failure("GetObject", error))?;
         let mut bytes = Vec::new();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mail_is_one_get_object_and_is_cut_where_it_is_too_long() {
+    async fn a_mail_is_one_get_object_of_limited_length() {
         for (length, whole) in [(0, true), (MAIL_BYTES_MAX, true), (MAIL_BYTES_MAX + 1, false)] {
             let (fetched, asked) = fetch(200, vec![b'a'; length]).await;
             let stored = fetched.unwrap();

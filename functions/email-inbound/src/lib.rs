@@ -1,10 +1,10 @@
-//! `email-inbound`: reads the replies to order mails. A clear wish to cancel is carried out; everything else a person reads.
+//! `email-inbound`: reads the replies to order mails. A clear cancellation is carried out; every other reply goes to support.
 //!
-//! `main.rs` wires it behind its queue, which the topic of SES's receipt rule feeds with raw delivery. What a machine wrote
-//! is dropped first, so that no two machines write to each other for ever. A wish counts if SES vouches for the sender, the
-//! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else, in each way in which
-//! it can be read; then it is what `POST /orders/{order_id}/cancel` is. Cancelling cannot be undone, so any word that speaks against it,
-//! or that is not certain, sends the reply to support, once. It refuses to interpret.
+//! `main.rs` wires it behind its queue, which the topic of SES's receipt rule feeds with raw delivery. Mail from machines is
+//! dropped first, so that no mail loop starts. A cancellation counts under three conditions: SES verified the sender, the
+//! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else, in each way in
+//! which it can be read. It then does what `POST /orders/{order_id}/cancel` does. Cancelling cannot be undone, so a reply with
+//! a word against it, or an uncertain one, goes to support, once. It refuses to interpret.
 
 pub mod css;
 pub mod decode;
@@ -38,7 +38,7 @@ use lambda_kit::{
     trace,
 };
 use mail::Mail;
-use mailer::{Hour, Ledger, Letter, Mailer, OrdersAddress, Outcome, Sender};
+use mailer::{Hour, Ledger, Mailer, OrdersAddress, Outcome, OutgoingMail, Sender};
 use notification::{Message, Notification};
 use pipeline::orders::CancelAsked;
 use quote::Ours;
@@ -47,7 +47,7 @@ use std::time::Duration;
 /// The function's name: its folder, its package, and the `source` of its events.
 pub const NAME: &str = "email-inbound";
 
-/// What the function may do with orders.
+/// The function's operations on orders.
 pub trait Orders {
     /// The order as it is now: one strongly consistent read.
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
@@ -73,7 +73,7 @@ pub struct EmailInbound<I, O, F, L, S, A> {
     pub orders: O,
     /// How many replies go on to people.
     pub forwards: F,
-    /// What forwards a mail once. Its clock and dice are the function's.
+    /// The part that forwards a mail once. Its clock and random numbers are the function's.
     pub mailer: Mailer<L, S, A>,
     /// The address that our mails come from, and replies go to.
     pub own: OrdersAddress,
@@ -81,7 +81,7 @@ pub struct EmailInbound<I, O, F, L, S, A> {
     pub support: EmailAddress,
 }
 
-/// What is to become of a mail that was read.
+/// The action for a parsed mail.
 enum Decision {
     /// The customer wants the order cancelled, since then.
     Cancel(OrderId, Timestamp),
@@ -126,7 +126,7 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> Consume
         }
         // The role reads one bucket; a notification that names another was made by nobody of ours.
         if notification.bucket != self.inbox.bucket() {
-            return Err(Failure::permanent("OtherBucket", "the mail lies in a bucket that is not this function's"));
+            return Err(Failure::permanent("OtherBucket", "the mail is in a bucket that is not this function's"));
         }
         let stored = self.inbox.fetch(&notification.key).await?;
         // SES writes headers of its own in front of every mail, so this is none of its. Parked, it stays in the bucket.
@@ -152,8 +152,8 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> Consume
                         return Ok(Handled { publish: Vec::new(), look_again_after });
                     }
                 }
-                let letter = forward::letter(notification, &mail, &stored, why, order_id, &self.support)?;
-                self.tell_support(&letter).await?;
+                let outgoing = forward::outgoing(notification, &mail, &stored, why, order_id, &self.support)?;
+                self.tell_support(&outgoing).await?;
                 tracing::info!(inbound = "forwarded", reason = why.as_str(), mail_id, "mail received");
                 Ok(Handled::default())
             }
@@ -170,14 +170,14 @@ impl<I: Inbox, O: Orders, F: Forwards, L: Ledger, S: Sender, A: Ambient> EmailIn
             return Ok(Handled { publish: Vec::new(), look_again_after: Some(left) });
         }
         let closed = self.forwards.close(hour, &notification.message_id, now).await?;
-        let letter = digest::letter(hour, &closed, self.inbox.bucket(), &self.support)?;
-        self.tell_support(&letter).await?;
+        let outgoing = digest::outgoing(hour, &closed, self.inbox.bucket(), &self.support)?;
+        self.tell_support(&outgoing).await?;
         tracing::info!(inbound = "reported", mail_id = notification.message_id, held_back = closed.held_back.len(), "mail received");
         Ok(Handled::default())
     }
 
-    async fn tell_support(&self, letter: &Letter) -> Result<(), Failure> {
-        match self.mailer.send(letter).await? {
+    async fn tell_support(&self, outgoing: &OutgoingMail) -> Result<(), Failure> {
+        match self.mailer.send(outgoing).await? {
             Outcome::Sent | Outcome::AlreadySent => Ok(()),
             // Acknowledged, the customer's words would be gone.
             Outcome::Suppressed => Err(Failure::bug("SupportSuppressed", "support is never suppressed, and its ledger asks no list")),

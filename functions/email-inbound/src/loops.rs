@@ -1,10 +1,10 @@
 //! Whether a machine wrote a mail: what a machine wrote is never answered, forwarded, or acted upon.
 //!
 //! [`EmailInbound`](crate::EmailInbound) asks before anything else is done with a mail. Two machines that answer each other
-//! never stop, and the rules here are those that prove a machine: `Auto-Submitted` (RFC 3834, section 5), the sender that is nobody
-//! (RFC 5321, section 4.5.5), and our own address. It refuses to drop a mail for less. `Precedence`, `List-Id`,
-//! `X-Auto-Response-Suppress` and their like ask that nothing answer by itself, and people's mail carries them too: Exchange adds one
-//! to whatever passes it. This function answers nobody by itself, and so it need not know them.
+//! never stop, and the rules here are those that prove a machine: `Auto-Submitted` (RFC 3834, section 5), the sender that
+//! is nobody (RFC 5321, section 4.5.5), and our own address. `Precedence`, `List-Id`, `X-Auto-Response-Suppress` and their
+//! like ask that nothing answer by itself, and people's mail carries them too: Exchange adds one to whatever passes it.
+//! This function answers nobody by itself, and so it need not know them.
 //!
 //! Nothing of ours goes round:
 //!

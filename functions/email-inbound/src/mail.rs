@@ -1,6 +1,6 @@
 //! A mail as it lies in the bucket, read: headers, the one sender, the words.
 //!
-//! [`EmailInbound`](crate::EmailInbound) calls [`Mail::read`] with whatever the world sent. It refuses to look into
+//! [`EmailInbound`](crate::EmailInbound) calls [`Mail::read`] with whatever the world sent. It does not look into
 //! attachments, and to choose among several senders.
 
 use crate::{loops, parts};
@@ -8,7 +8,7 @@ use domain::{EmailAddress, Personal};
 use mail_parser::{HeaderName, HeaderValue};
 use std::{borrow::Cow, collections::HashSet};
 
-/// What stands between two readings that differ.
+/// The separator of two readings that differ.
 const OTHER_READING: &str = "[The same mail in HTML says something else:]";
 /// Most words of a reading that are compared with those of the other: some four pages. What differs later is in the bucket.
 const COMPARED_WORDS_MAX: usize = 2000;
@@ -18,7 +18,7 @@ const COMPARED_WORDS_MAX: usize = 2000;
 pub struct Mail {
     /// Names and values of the headers that are asked for ([`loops::HEADERS`]), in their order, values as they were written.
     headers: Vec<(String, Personal<String>)>,
-    /// Who wrote it, if it has one `From` with one address, and no headers that were not read: another may be among them.
+    /// The author, if it has one `From` with one address, and no headers that were not read: another may be among them.
     pub from: Option<Sender>,
     /// Its subject, decoded.
     pub subject: Personal<String>,
@@ -36,7 +36,7 @@ pub struct Mail {
     pub certain: bool,
 }
 
-/// Who wrote a mail.
+/// The author of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     /// Their address.

@@ -1,8 +1,8 @@
-//! What SES says of a mail that it received: a notification as the S3 action of a receipt rule publishes it.
+//! SES's report of a received mail: a notification as the S3 action of a receipt rule publishes it.
 //!
 //! [`EmailInbound`](crate::EmailInbound) reads the body of each message with [`Message::parse`]. The shape is that of
 //! <https://docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents.html>; the mail itself lies in S3. It
-//! refuses to quote anything that stands in a notification: most of it is a person's.
+//! does not quote anything that stands in a notification: most of it is a person's.
 
 use domain::{Personal, Timestamp};
 use lambda_kit::{Failure, foreign_json::null_as_default};
@@ -37,15 +37,15 @@ pub struct Notification {
     pub key: String,
     /// Which of our addresses it was delivered to, by the envelope.
     pub recipients: Vec<Personal<String>>,
-    /// Who sent it, by the envelope; empty where nobody wants to hear that it could not be delivered.
+    /// The envelope's sender; empty where nobody wants to hear that it could not be delivered.
     pub envelope_sender: Personal<String>,
-    /// Who wrote it, as SES read the mail's `From`.
+    /// The author, as SES read the mail's `From`.
     pub from: Vec<Personal<String>>,
-    /// What SES found out about it.
+    /// SES's verdicts on it.
     pub verdicts: Verdicts,
 }
 
-/// What SES found out about a mail.
+/// SES's verdicts on a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdicts {
     /// Whether it is no spam.
@@ -108,7 +108,7 @@ impl Message {
         }
         let received_at = mail.timestamp.ok_or_else(|| unreadable("it does not say when the mail was received"))?;
         let Action { bucket_name: Some(bucket), object_key: Some(key) } = receipt.action else {
-            return Err(unreadable("it does not say where the mail lies, as one of the S3 action does"));
+            return Err(unreadable("it lacks the bucket and key that one of the S3 action has"));
         };
         let personal = |texts: Vec<String>| texts.into_iter().map(Personal).collect();
         Ok(Message::Received(Box::new(Notification {

@@ -1,8 +1,8 @@
 //! Which order a mail is about.
 //!
 //! Our mails ask for replies to `orders+<order id>@…`, so that the envelope of a reply names the order whatever a client
-//! does to the rest; some people write a new mail and paste the id into the subject. It refuses to choose: a mail that
-//! names two orders names none.
+//! does to the rest; some people write a new mail and paste the id into the subject. It does not choose: a mail that names
+//! two orders names none.
 
 use domain::OrderId;
 use mailer::OrdersAddress;
@@ -17,7 +17,7 @@ pub fn named<'r>(recipients: impl IntoIterator<Item = &'r str>, subject: &str, o
     named.next().filter(|_| named.next().is_none())
 }
 
-/// Whoever pastes an id may change its case; it has one spelling.
+/// A customer who pastes an id may change its case; it has one spelling.
 fn id(text: &str) -> Option<OrderId> {
     text.to_ascii_lowercase().parse().ok()
 }

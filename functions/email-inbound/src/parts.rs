@@ -1,8 +1,8 @@
 //! The parts of a mail (RFC 2045, 2046): which are its words, and which are attached to it.
 //!
-//! [`Mail::read`](crate::mail::Mail::read) walks them. Headers and encodings are `mail-parser`'s to read; the walk is our own,
-//! because it has to end: parts within parts, however deep, must not take the stack, which ends the process and with it
-//! the work on other mails. It refuses to open mails within mails.
+//! [`Mail::read`](crate::mail::Mail::read) walks them. Headers and encodings are `mail-parser`'s to read; the walk is our
+//! own, because it has to end: parts within parts, however deep, must not take the stack, which ends the process and with
+//! it the work on other mails.
 
 use crate::{decode, html};
 use mail_parser::{ContentType, HeaderName, HeaderValue, Message, MessageParser, MimeHeaders};
@@ -23,7 +23,7 @@ const BOTH_BYTES_MAX: usize = 64 * 1024;
 /// Kinds of attached parts that hold no words: signatures (RFC 3156, RFC 8551).
 const SIGNATURES: [&str; 3] = ["pgp-signature", "pkcs7-signature", "x-pkcs7-signature"];
 
-/// What was found in the parts.
+/// The content of the parts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// How many parts are attached.
@@ -204,7 +204,7 @@ impl Found {
     }
 }
 
-/// What stands between the lines of `boundary`, and whether the last of them closes.
+/// The text between the lines of `boundary`, and whether the last of them closes.
 fn parts<'b>(body: &'b [u8], boundary: &[u8]) -> (Vec<&'b [u8]>, bool) {
     let mut parts = Vec::new();
     let mut begun = None;
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_to_its_limits_and_its_body_begins_where_it_ends() {
+    fn a_head_is_read_to_its_limits_then_the_body() {
         let of = |head: &str| {
             let mail = format!("Subject: a\n{head}X-Last: z\n\nbody");
             let Split { headers, all, body, .. } = split(mail.as_bytes());

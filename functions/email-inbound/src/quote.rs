@@ -1,4 +1,4 @@
-//! What somebody wrote themselves in a reply, without our mail that they quote and without what their mail program adds.
+//! The author's own words in a reply, without our mail that they quote and without what their mail program adds.
 //!
 //! [`crate::wish`] is read from it. Only what is known to be ours, or a mail program's, is left out: no mark, no line of dashes and
 //! no place proves that a line is not the writer's, because people write below quotes, within them, and below their signature. So a line
@@ -186,7 +186,7 @@ const PRAISED: [&str; 33] = [
 /// What stands beside a number or an address in a signature.
 const SIGNED: [&str; 13] =
     ["tel", "telephone", "phone", "mobile", "cell", "mob", "fax", "email", "e-mail", "mail", "web", "website", "www"];
-/// What is known to be ours: the mails that an order has caused, word by word, and the names and addresses around them.
+/// Text that is known to be ours: the mails that an order has caused, word by word, and the names and addresses around them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ours {
     mails: Vec<OurMail>,

@@ -142,7 +142,7 @@ fn filled(text: &str) -> String {
     text.replace("@RECEIVED>@", &marked).replace("@RECEIVED@", &received.text).replace("@PAGE@", page)
 }
 
-/// What becomes of a mail of the customer with this subject, type and body.
+/// The outcome of a mail of the customer with this subject, type and body.
 async fn fate_of(subject: &str, kind: &str, body: &str) -> String {
     let head = format!("From: Ada Example <ada@example.com>\nSubject: {subject}\nMIME-Version: 1.0\nContent-Type: {kind}\n");
     let mail = format!("{head}Content-Transfer-Encoding: 8bit\n\n{}\n", filled(body)).replace('\n', "\r\n");

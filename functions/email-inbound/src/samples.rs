@@ -1,6 +1,6 @@
 //! The mails of this function, filled in with a sample reply: what a preview shows.
 //!
-//! Tools call it, never the function. It refuses to name anybody who exists.
+//! Tools call it, never the function. It does not name anybody who exists.
 
 use crate::{
     digest,
@@ -29,13 +29,13 @@ fn sample_digest() -> Option<(&'static str, mailer::Mail)> {
     let held_back = vec![(ada.clone(), key(1)), (ada, key(2)), (forged, key(3))];
     let closed = Closed { id: "forwards/2026-05-04T10".to_owned(), held_back };
     let hour = mailer::Hour::of("2026-05-04T10:31:07Z".parse().ok()?);
-    Some(("forward-digest", digest::letter(hour, &closed, "inbound", &"support@example.com".parse().ok()?).ok()?.mail))
+    Some(("forward-digest", digest::outgoing(hour, &closed, "inbound", &"support@example.com".parse().ok()?).ok()?.mail))
 }
 
 fn sample(name: &'static str, why: Why) -> Option<(&'static str, mailer::Mail)> {
     let Message::Received(notification) = Message::parse(NOTIFICATION).ok()? else { return None };
     let order = "ee3717c6-3e6f-58b0-ad82-7756503e0a32".parse().ok();
     let stored = Stored { bytes: REPLY.to_vec(), whole: true };
-    let letter = forward::letter(&notification, &Mail::read(REPLY)?, &stored, why, order, &"support@example.com".parse().ok()?);
-    Some((name, letter.ok()?.mail))
+    let outgoing = forward::outgoing(&notification, &Mail::read(REPLY)?, &stored, why, order, &"support@example.com".parse().ok()?);
+    Some((name, outgoing.ok()?.mail))
 }

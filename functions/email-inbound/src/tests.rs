@@ -23,7 +23,7 @@ use std::{
 #[path = "replies.rs"]
 mod replies;
 
-/// What becomes of each mail of `tests/mails/`, if SES vouches for it.
+/// The outcome of each mail of `tests/mails/`, if SES vouches for it.
 const FATES: [(&str, &str); 48] = [
     // clear wishes, as clients write them
     ("cancel-apple-mail", "cancel"),
@@ -158,7 +158,7 @@ impl DynamoDb for Rows {
 
 type Function<'w> = EmailInbound<Mails, Shelf, ForwardRows<Rows>, &'w Post, &'w Post, &'w Post>;
 
-/// What stands around the function, at [`NOW`].
+/// The function's environment, at [`NOW`].
 fn post() -> Post {
     Post { now: Cell::new(now_after(0)), ..Post::default() }
 }
@@ -230,19 +230,19 @@ async fn hear(function: &Function<'_>, notification: &Value) -> Result<Vec<Outgo
     Ok(handled.publish)
 }
 
-/// What became of a mail: "cancel", "dropped", or why it was forwarded.
+/// The outcome of a mail: "cancel", "dropped", or why it was forwarded.
 async fn fate(bytes: &[u8], notification: &Value) -> String {
     let post = post();
     let function = function(&post, bytes);
     let published = hear(&function, notification).await.unwrap();
-    let letters = post.out.borrow();
-    match (published.as_slice(), letters.as_slice()) {
+    let outgoing = post.out.borrow();
+    match (published.as_slice(), outgoing.as_slice()) {
         ([_], []) => "cancel".to_owned(),
         ([], []) => {
             assert_eq!(function.orders.calls.get(), 0, "nobody is looked up for a mail that is dropped");
             "dropped".to_owned()
         }
-        ([], [letter]) => {
+        ([], [outgoing]) => {
             let whys = [
                 Why::NoClearSender,
                 Why::Unverified,
@@ -255,7 +255,7 @@ async fn fate(bytes: &[u8], notification: &Value) -> String {
                 Why::HasShipped,
             ];
             let matches = |why: &&Why| {
-                let again = forward::letter(
+                let again = forward::outgoing(
                     &received(notification),
                     &Mail::read(&bytes[..bytes.len().min(MAIL_BYTES_MAX)]).unwrap(),
                     &stored(bytes),
@@ -263,7 +263,7 @@ async fn fate(bytes: &[u8], notification: &Value) -> String {
                     None,
                     &function.support,
                 );
-                again.unwrap().mail.text.lines().next() == letter.mail.text.lines().next()
+                again.unwrap().mail.text.lines().next() == outgoing.mail.text.lines().next()
             };
             whys.iter().find(matches).unwrap().as_str().to_owned()
         }
@@ -313,7 +313,7 @@ async fn without_ses_to_vouch_for_it_no_mail_cancels_anything() {
 }
 
 #[tokio::test]
-async fn a_forged_sender_is_told_by_the_envelope_where_the_domain_has_no_dmarc() {
+async fn a_forged_sender_is_recognised_by_the_envelope_without_dmarc() {
     let bytes = mail("forged-from");
     let mut notification = notification_of(&bytes);
     notification["receipt"]["dmarcVerdict"]["status"] = json!("GRAY");
@@ -374,13 +374,13 @@ async fn a_wish_that_comes_too_late_goes_to_a_person_once() {
     for _delivered in 0..2 {
         assert_eq!(hear(&function, &notification()).await.unwrap(), []);
     }
-    let letters = post.out.borrow();
-    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
-    assert_eq!(letter.mail_id, "d6iitobk75ur44p8kdnnp7g2n8001/forward");
-    assert_eq!((letter.to.as_str(), letter.reply_to.as_deref()), ("support@example.com", Some("ada@example.com")));
-    assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-forwarded".to_owned())]);
-    assert_eq!(letter.mail.subject, format!("Fwd: Re: Order received: 24.00 EUR ({ORDER})"));
-    for part in [&letter.mail.text, &letter.mail.html] {
+    let outgoing = post.out.borrow();
+    let [outgoing] = outgoing.as_slice() else { panic!("{outgoing:?}") };
+    assert_eq!(outgoing.mail_id, "d6iitobk75ur44p8kdnnp7g2n8001/forward");
+    assert_eq!((outgoing.to.as_str(), outgoing.reply_to.as_deref()), ("support@example.com", Some("ada@example.com")));
+    assert_eq!(outgoing.headers, [("Auto-Submitted".to_owned(), "auto-forwarded".to_owned())]);
+    assert_eq!(outgoing.mail.subject, format!("Fwd: Re: Order received: 24.00 EUR ({ORDER})"));
+    for part in [&outgoing.mail.text, &outgoing.mail.html] {
         for fact in ["has shipped", ORDER, "ada@example.com", "The sender is verified.", "Cancel please", "d6iitobk75ur44p8kdnnp7g2n8001"] {
             assert!(part.contains(fact), "{fact}");
         }
@@ -388,7 +388,7 @@ async fn a_wish_that_comes_too_late_goes_to_a_person_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_order_and_one_of_somebody_else_look_the_same_to_no_one_but_support() {
+async fn an_unknown_order_and_a_foreign_one_go_to_support() {
     let bytes = mail("cancel-gmail");
     let post = post();
     let function = function(&post, &bytes);
@@ -451,7 +451,7 @@ async fn what_a_stranger_writes_stays_text_of_one_mail() {
     }
     let at = bytes.windows(9).position(|window| window == b"Subject: ").unwrap();
     bytes.splice(at..at, *b"Subject: =?utf-8?Q?a=0D=0ABcc:_b=40example.org=E2=80=AE?=\r\nX-");
-    let letter = forward::letter(
+    let outgoing = forward::outgoing(
         &received(&notification()),
         &Mail::read(&bytes).unwrap(),
         &stored(&bytes),
@@ -461,9 +461,9 @@ async fn what_a_stranger_writes_stays_text_of_one_mail() {
     )
     .unwrap();
     assert!(
-        letter.mail.subject.starts_with("Fwd: a") && !letter.mail.subject.contains(|c: char| c.is_control()),
+        outgoing.mail.subject.starts_with("Fwd: a") && !outgoing.mail.subject.contains(|c: char| c.is_control()),
         "{:?}",
-        letter.mail.subject
+        outgoing.mail.subject
     );
 }
 
@@ -475,14 +475,14 @@ async fn a_long_reply_is_cut_and_says_so() {
     for (words, cut) in [(forward::WORDS_CHARS_MAX, false), (forward::WORDS_CHARS_MAX + 1, true)] {
         let stored = stored(format!("{head}{}", "ä".repeat(words)).as_bytes());
         let mail = Mail::read(&stored.bytes).unwrap();
-        let letter = forward::letter(&received(&notification()), &mail, &stored, Why::NoClearWish, None, &function.support).unwrap();
-        assert_eq!(letter.mail.text.matches('ä').count(), forward::WORDS_CHARS_MAX);
-        assert_eq!((letter.mail.text.contains("cut:"), letter.mail.html.contains("cut:")), (cut, cut));
+        let outgoing = forward::outgoing(&received(&notification()), &mail, &stored, Why::NoClearWish, None, &function.support).unwrap();
+        assert_eq!(outgoing.mail.text.matches('ä').count(), forward::WORDS_CHARS_MAX);
+        assert_eq!((outgoing.mail.text.contains("cut:"), outgoing.mail.html.contains("cut:")), (cut, cut));
     }
 }
 
 #[tokio::test]
-async fn a_mail_that_is_not_there_yet_is_waited_for_and_what_is_no_mail_is_parked() {
+async fn a_missing_mail_is_retried_and_an_unreadable_one_parked() {
     let post = post();
     let function = function(&post, b"");
     let mut elsewhere = notification();
@@ -520,12 +520,12 @@ async fn deliver(function: &Function<'_>, notification: &Value, checks: u32) -> 
 }
 
 fn templates(post: &Post) -> Vec<&'static str> {
-    post.out.borrow().iter().map(|letter| letter.template).collect()
+    post.out.borrow().iter().map(|outgoing| outgoing.template).collect()
 }
 
 /// The attack: one mailbox, a mail every minute.
 #[tokio::test]
-async fn of_a_hundred_mails_of_one_sender_in_an_hour_five_are_forwarded_and_one_digest_lists_the_rest() {
+async fn of_a_hundred_mails_of_a_sender_five_are_forwarded() {
     let post = post();
     let function = function(&post, b"");
     let mails: Vec<_> = (0..100).map(|n| question(&function, "mallory@example.org", n, true)).collect();
@@ -595,7 +595,7 @@ async fn a_wish_to_cancel_needs_no_place() {
 }
 
 #[tokio::test]
-async fn what_comes_after_the_digest_is_in_one_of_its_own_and_never_forwarded() {
+async fn mails_after_the_digest_get_a_digest_of_their_own() {
     let post = post();
     let function = function(&post, b"");
     let mails: Vec<_> = (0..20).map(|n| question(&function, "mallory@example.org", n, true)).collect();
@@ -614,7 +614,7 @@ async fn what_comes_after_the_digest_is_in_one_of_its_own_and_never_forwarded() 
     assert_eq!(reporters, [5, 10, 15]);
     deliver(&function, &mails[15], 1).await.unwrap();
     let out = post.out.borrow();
-    let digests: Vec<_> = out.iter().filter(|letter| letter.template == "forward-digest").collect();
+    let digests: Vec<_> = out.iter().filter(|outgoing| outgoing.template == "forward-digest").collect();
     let told = |n: usize| digests.iter().filter(|digest| digest.mail.text.contains(&format!("-{n}-true"))).count();
     assert_eq!((out.len(), digests.len()), (FROM_ONE_MAX + 3, 3));
     assert_eq!((0..20).map(told).collect::<Vec<_>>(), [vec![0; 5], vec![1; 15]].concat(), "each is told of once");

@@ -1,6 +1,6 @@
 //! Whether a mail may be read at all, and whether its `From` may be believed.
 //!
-//! [`EmailInbound`](crate::EmailInbound) asks before it looks at a single word. It refuses to weigh: what SES does not vouch
+//! [`EmailInbound`](crate::EmailInbound) asks before it looks at a single word. It does not weigh: what SES does not vouch
 //! for in full may be read by people, and changes nothing.
 
 use crate::notification::{Notification, Verdict, Verdicts};

@@ -1,6 +1,6 @@
 //! Whether somebody clearly wants their order cancelled, and nothing else.
 //!
-//! [`EmailInbound`](crate::EmailInbound) asks it of a reply's own words. It refuses to guess: every word must have its place
+//! [`EmailInbound`](crate::EmailInbound) asks it of a reply's own words. It does not guess: every word must have its place
 //! in the grammar below, because a reply that is not understood is read by a person, and an order that is cancelled by
 //! mistake is not shipped by an apology.
 //!
@@ -139,7 +139,7 @@ fn is_between(c: char) -> bool {
     c.is_whitespace() || matches!(c, '[' | ']') || PLAIN.contains(&c)
 }
 
-/// What follows the greeting, if there is one.
+/// The words after the greeting, if there is one.
 fn greeted<'w>(words: &'w [&'w str]) -> &'w [&'w str] {
     match words {
         [greeting, rest @ ..] if GREETINGS.contains(greeting) => {
@@ -150,7 +150,7 @@ fn greeted<'w>(words: &'w [&'w str]) -> &'w [&'w str] {
     }
 }
 
-/// What follows the openings, and whether one of them is a question by its grammar.
+/// The words after the openings, and whether one of them is a question by its grammar.
 fn opened<'w>(mut words: &'w [&'w str]) -> (bool, &'w [&'w str]) {
     let mut asked = false;
     while let Some((opening, rest)) = OPENINGS.iter().find_map(|opening| Some((opening, words.strip_prefix(*opening)?))) {
@@ -160,7 +160,7 @@ fn opened<'w>(mut words: &'w [&'w str]) -> (bool, &'w [&'w str]) {
     (asked, words)
 }
 
-/// What follows the object, which need not be there.
+/// The words after the object, which need not be there.
 fn after_object<'w>(words: &'w [&'w str], order_id: &str) -> &'w [&'w str] {
     let skip = |words: &'w [&'w str], of: &[&str]| match words {
         [word, rest @ ..] if of.contains(word) => rest,

@@ -1,8 +1,8 @@
-//! `inventory`: sets units aside when an order is placed, and commits them or gives them back once it is decided.
+//! `inventory`: reserves stock when an order is placed, and commits or releases it once the order is decided.
 //!
-//! `main.rs` wires it behind its queue. What to do is [`domain::inventory::decide`]'s decision, made on an assumption
-//! first: the write that follows carries the assumption as its condition, and where that fails, the record that DynamoDB
-//! hands over decides again. It refuses to read before it writes.
+//! `main.rs` wires it behind its queue. [`domain::inventory::decide`] chooses the next step from an assumed record. The write
+//! carries that assumption as its condition. If the condition fails, DynamoDB returns the stored record, and that record
+//! decides. It refuses to read before it writes.
 
 pub mod warehouse;
 

@@ -1,6 +1,6 @@
 //! Where units and reservations are kept: the port of `inventory`, and its DynamoDB side.
 //!
-//! [`Inventory`](crate::Inventory) calls it; each method is one call to DynamoDB. It refuses to decide: a write carries the
+//! [`Inventory`](crate::Inventory) calls it; each method is one call to DynamoDB. It does not decide: a write carries the
 //! condition that its step was decided on, and says what it found where that failed.
 //!
 //! A stock row holds only `available`. What is reserved or committed is the sum over reservations, so that no crash can
@@ -17,7 +17,7 @@ use lambda_kit::{
     dynamodb::{self, Created, DynamoDb, Fate, Table, Transacted, Update, Updated, attribute, string, transact},
 };
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Attempt<T> {
     /// It was written, or refused for a reason.
@@ -26,7 +26,7 @@ pub enum Attempt<T> {
     Contended,
 }
 
-/// What became of reserving.
+/// The outcome of reserving.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Taken {
     /// Reserved, or decided before.

@@ -96,7 +96,7 @@ fn token(body: &str) -> &str {
 }
 
 #[tokio::test]
-async fn conflicts_and_throttles_come_back_at_once_because_the_sdk_does_not_retry_them() {
+async fn conflicts_and_throttles_are_not_retried_by_the_sdk() {
     for reason in [CONFLICT, THROTTLED, EXCEEDED] {
         for reasons in [[reason, FINE, FINE], [FINE, FINE, reason], [FINE, FAILED, reason], [reason, FAILED, FAILED]] {
             let (outcome, requests) = reserve(&[&cancelled(&reasons)]).await;
@@ -136,7 +136,7 @@ async fn only_a_cancellation_for_stock_alone_is_short() {
 /// reserve, token A ────────────▶ seen it: done      without a token: refused, by the very record it wrote
 /// ```
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again_under_the_same_token_and_another_call_has_another() {
+async fn a_lost_answer_is_retried_with_the_same_token() {
     let (outcome, requests) = reserve(&[LOST, DONE]).await;
     assert!(matches!(outcome.unwrap(), Attempt::Through(Taken::Decided(Updated::Now(State::Reserved { .. })))));
     assert_eq!((requests.len(), token(&requests[0])), (2, token(&requests[1])));

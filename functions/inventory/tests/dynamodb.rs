@@ -126,7 +126,7 @@ async fn a_release_gives_back_what_was_stored_whatever_the_hint() {
 }
 
 #[tokio::test]
-async fn what_is_short_is_rejected_then_closed_and_what_was_never_placed_is_closed() {
+async fn short_orders_are_rejected_and_unplaced_ones_closed() {
     let Some(scratch) = scratch("close", &[("CUP", 10), ("LAMP", 0)]).await else { return };
     let rejected = scratch.hear(1, placed(&[("CUP", 1), ("GONE", 1), ("LAMP", 1)])).await;
     assert_eq!(rejected.0, InventoryRejected { short: vec![sku("GONE"), sku("LAMP")] }.into());
@@ -136,7 +136,7 @@ async fn what_is_short_is_rejected_then_closed_and_what_was_never_placed_is_clos
         let closed = scratch.hear(n, cancelled(None)).await;
         assert!(matches!(closed.0, Event::InventoryReleased(_)), "rejected → closed, and none → closed, by one update");
         assert_eq!(scratch.hear(n, cancelled(None)).await, closed);
-        assert_eq!(scratch.hear(n, placed(&[("CUP", 1)])).await, closed, "the door is shut");
+        assert_eq!(scratch.hear(n, placed(&[("CUP", 1)])).await, closed, "a closed record refuses it");
     }
     for n in [2, 3] {
         let impossible = scratch.try_hear(n, shipped(&[("CUP", 1)])).await.unwrap_err();

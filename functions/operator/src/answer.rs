@@ -1,4 +1,4 @@
-//! What the operator answers: one JSON document per invocation.
+//! Responses of the operator: one JSON document per invocation.
 
 use domain::{OrderId, Timestamp, command::Refusal, tracking::Status, uncollected::Uncollected};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub struct Listed {
     pub complete: bool,
 }
 
-/// What became of settling.
+/// The outcome of settling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// The payment as it is now. In a dry run it has no settlement, unless it was settled before.
@@ -39,7 +39,7 @@ pub struct Settled {
     pub dry_run: bool,
 }
 
-/// What became of nudging.
+/// The outcome of nudging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nudged {
     /// The order.

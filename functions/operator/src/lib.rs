@@ -1,9 +1,9 @@
-//! `operator`: carries out what people command.
+//! `operator`: runs operators' commands on one order.
 //!
-//! Invoked by `cargo xtask uncollected …` and `cargo xtask nudge …` with one JSON document ([`request::Request`]); it answers with
-//! one ([`answer::Answer`]). Whoever may invoke it may command it, and no route of the API leads to it. A dry run says what would be
-//! done and changes nothing; whatever changes something is audited before and after. It refuses to repair by hand: it repeats what
-//! was said, or notes what a person has done, and the pipeline does the rest.
+//! `cargo xtask uncollected …` and `cargo xtask nudge …` invoke it with one JSON document ([`request::Request`]) and get one
+//! ([`answer::Answer`]). Every principal that may invoke it may use every command, and no route of the API leads to it. A dry
+//! run prints the change and makes none; each change is audited before and after. It refuses to repair a record: it publishes
+//! an event again, or notes what a person did, and the pipeline does the rest.
 
 // What the commands share with the function: requests and answers.
 pub mod answer;

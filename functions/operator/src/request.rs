@@ -1,4 +1,4 @@
-//! What the operator is asked: one JSON document per invocation.
+//! Requests to the operator: one JSON document per invocation.
 //!
 //! `{"by": "ada", "command": {"settle": {"order_id": "…", "reason": "paid by transfer"}}}`.
 
@@ -14,7 +14,7 @@ pub const REASON_MAX: usize = 1_000;
 /// An invocation's document.
 pub type Request = domain::command::Request<Command>;
 
-/// What is asked.
+/// The command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -27,7 +27,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// What it needs of its caller.
+    /// The permission that it needs.
     pub const fn needs(&self) -> Power {
         match self {
             Self::Uncollected(_) => Power::Look,

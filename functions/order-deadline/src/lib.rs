@@ -1,9 +1,9 @@
-//! `order-deadline`: the one clock of the pipeline.
+//! `order-deadline`: the only timer of the pipeline.
 //!
-//! `main.rs` wires it behind a queue that holds each `order.placed` back for a while. It then checks, again and again,
-//! whether the order has ended, and does what [`domain::deadline::look`] says. Each check is a message of its own
-//! (`docs/decisions/0014-looking-again-is-a-new-message.md`). It refuses to end an order itself: it only repeats what was said,
-//! or asks.
+//! `main.rs` wires it behind a queue that delays each `order.placed`. It then checks repeatedly whether the order has ended,
+//! and does what [`domain::deadline::look`] decides. Each check is a message of its own
+//! (`docs/decisions/0014-a-check-is-a-new-message.md`). It refuses to end an order itself: it publishes an event again, or asks
+//! for a cancellation.
 
 use domain::{
     CloudEvent, Event, Order, OrderId, Timestamp,
@@ -21,11 +21,11 @@ use lambda_kit::{
 use pipeline::{Announcement, Reply, Stage, not_for, order_id};
 use std::time::Duration;
 
-/// The latest age at which an order is handed to people: half of the 14 days for which SQS keeps what it gave up. So who looks
+/// The latest age at which an order is handed to people: half of the 14 days for which SQS keeps a message. So who looks
 /// finds the order's other dead letters, which are as old as the order, and has a week for them.
 pub const PARK_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What the stage may do with orders.
+/// The stage's operations on orders.
 pub trait Orders {
     /// The order as it is now, facts included.
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
@@ -75,7 +75,7 @@ impl<O: Orders, A: Ambient> Stage for OrderDeadline<O, A> {
             Look::Park => {
                 let age_s = now.duration_since(order.received_at).as_secs();
                 let message = format!(
-                    "after {age_s} s the order has neither shipped nor been cancelled everywhere; its dead letters say where it stands"
+                    "after {age_s} s the order has neither shipped nor been cancelled everywhere; see its messages in the dead-letter queues"
                 );
                 Err(Failure::permanent("OrderDidNotEnd", message))
             }
@@ -95,7 +95,7 @@ impl<O, A> OrderDeadline<O, A> {
 /// The deadlines from the template's parameters, in seconds.
 ///
 /// # Errors
-/// With one sentence for each fault: where one does not lie after the one before it, the clock would skip a step, or stand still;
+/// With one sentence for each fault: where one does not lie after the one before it, a step would be skipped, or never come;
 /// and each has a longest, by what SQS delays and keeps.
 pub fn deadlines(nudge_after_s: u32, time_out_after_s: u32, park_after_s: u32) -> Result<Deadlines, ConfigError> {
     let delay_max_s = DELAY_MAX.as_secs();

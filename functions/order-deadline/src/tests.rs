@@ -1,4 +1,4 @@
-//! What the clock does at which age of an order.
+//! What order-deadline does at which age of an order.
 
 use super::*;
 use domain::{EventType, Subject, Timestamp, event::CancelRequest, tracking::Fact};
@@ -62,7 +62,7 @@ async fn look_when_due(order: Option<Order>, age_s: i64, late_s: Option<i64>) ->
 }
 
 #[tokio::test]
-async fn an_open_order_is_announced_again_as_it_was_and_looked_at_again() {
+async fn an_open_order_is_announced_again_and_checked_again() {
     for (age_s, again_s) in [(900, 900), (12 * HOUR, 3 * 3600), (22 * HOUR, 2 * 3600), (24 * HOUR - 1, 1)] {
         let reply = look_at(Some(order(&[EventType::OrderPlaced, EventType::PaymentAuthorized])), age_s).await.unwrap();
         let again = Announcement { event: order(&[]).placed().into(), time: received_at(), again: true };
@@ -80,7 +80,7 @@ async fn after_a_day_the_customers_own_request_is_repeated() {
 }
 
 #[tokio::test]
-async fn after_a_day_it_is_asked_to_be_cancelled_at_the_same_time_however_often() {
+async fn repeated_time_outs_have_one_time() {
     for (age_s, again_s) in [(24 * HOUR, 6 * 3600), (36 * HOUR, 9 * 3600), (48 * HOUR - 1, 1)] {
         let reply = look_at(Some(order(&[EventType::OrderPlaced])), age_s).await.unwrap();
         let time = received_at().checked_add(SignedDuration::from_hours(24)).unwrap();
@@ -97,7 +97,7 @@ async fn after_two_days_it_is_parked_for_people() {
 }
 
 #[tokio::test]
-async fn a_redriven_clock_message_publishes_once_and_checks_in_an_hour() {
+async fn a_redriven_check_publishes_once_and_checks_in_an_hour() {
     for (facts, publishes) in [
         (&[EventType::OrderPlaced][..], Event::from(OrderCancelRequested { reason: CancelRequest::TimedOut })),
         (&[EventType::OrderPlaced, EventType::OrderShipped], order(&[]).placed().into()),

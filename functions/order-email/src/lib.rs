@@ -1,10 +1,10 @@
-//! `order-email`: tells who ordered what became of the order: received, shipped, cancelled.
+//! `order-email`: mails the customer about the progress of an order: received, shipped, cancelled.
 //!
-//! `main.rs` wires it behind its queue. One read finds the order and its address, for no event carries one; the
-//! [`Mailer`] sees to it that each mail goes out once. It refuses to mail what is no longer news: an event older than
-//! [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX), and a receipt for an order that has since shipped or been cancelled. It mails no
-//! receipt before the order's payment is authorized: an order costs its author nothing until then, and bears any address.
-//! It announces nothing.
+//! `main.rs` wires it behind its queue. One read finds the order and its address, because no event carries an address. The
+//! [`Mailer`] sends each mail once. It refuses to mail old news: an event older than
+//! [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX), or a receipt for an order that has since shipped or been cancelled. A receipt is
+//! mailed only after the payment is authorized: until then an order costs nothing and can name any address. The function
+//! publishes no events.
 
 mod mails;
 pub mod samples;
@@ -13,10 +13,10 @@ pub use mails::every;
 
 use domain::{CloudEvent, Event, Order, OrderId, tracking::Status};
 use lambda_kit::{Ambient, Failure, dynamodb::DynamoDb, message::Delivery};
-use mailer::{Ledger, Letter, Mailer, OVERTAKEN, OrdersAddress, Sender, TOO_OLD, too_old};
+use mailer::{Ledger, Mailer, OVERTAKEN, OrdersAddress, OutgoingMail, Sender, TOO_OLD, too_old};
 use pipeline::{Reply, Stage, not_for, order_id};
 
-/// What the function may do with orders.
+/// The function's operations on orders.
 pub trait Orders {
     /// The order as it is now, facts included: one strongly consistent read.
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
@@ -33,7 +33,7 @@ impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
 pub struct OrderEmail<O, L, S, A> {
     /// The orders.
     pub orders: O,
-    /// What sends each mail once. Its clock is the stage's.
+    /// The part that sends each mail once. Its clock is the stage's.
     pub mailer: Mailer<L, S, A>,
     /// Where mails come from; answers go to its label for the order.
     pub address: OrdersAddress,
@@ -60,7 +60,7 @@ impl<O: Orders, L: Ledger, S: Sender, A: Ambient> Stage for OrderEmail<O, L, S, 
         }
         // Intake has checked it, so that only an order from before that check can have another; its value is not quoted.
         let unusable = |_| Failure::permanent("UnusableAddress", "the order's address is none that mail can be sent to");
-        let letter = Letter {
+        let outgoing = OutgoingMail {
             mail_id,
             to: order.customer.email.0.parse().map_err(unusable)?,
             mail: mails::mail(&event.event, &order)?.ok_or_else(|| not_for(Self::NAME, event))?,
@@ -71,7 +71,7 @@ impl<O: Orders, L: Ledger, S: Sender, A: Ambient> Stage for OrderEmail<O, L, S, 
             // A hold that shipping has not heard of yet is missed: the mail is counted once too often.
             unpaid: matches!(&event.event, Event::OrderCancelled(cancelled) if cancelled.payment.is_none()),
         };
-        self.mailer.send(&letter).await?;
+        self.mailer.send(&outgoing).await?;
         Ok(Reply::nothing())
     }
 }

@@ -1,6 +1,6 @@
-//! What each mail says: the facts of an order, as its templates print them.
+//! The content of each mail: the facts of an order, as its templates print them.
 //!
-//! [`OrderEmail`](crate::OrderEmail) calls it. It refuses to say what the event or the order does not: prices are the
+//! [`OrderEmail`](crate::OrderEmail) calls it. It does not say what the event or the order does not: prices are the
 //! order's, the reason and the parcel's number are the event's.
 
 use domain::{
@@ -100,7 +100,7 @@ struct Words {
     reason: &'static str,
     /// As a sentence.
     why: &'static str,
-    /// What the customer can do.
+    /// The customer's options.
     next: &'static str,
 }
 

@@ -1,6 +1,6 @@
 //! Every mail of this function, filled in with a sample order: what a preview shows.
 //!
-//! Tools call it, never the function. It refuses to name anybody who exists.
+//! Tools call it, never the function. It does not name anybody who exists.
 
 use crate::mails;
 use domain::{

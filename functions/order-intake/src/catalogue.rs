@@ -1,7 +1,7 @@
 //! Prices: the port, the catalogue table behind it, and the cache before that.
 //!
-//! [`OrderIntake`](crate::OrderIntake) asks for all SKUs of an order at once. It refuses to price anything: it only
-//! knows what one unit costs.
+//! [`OrderIntake`](crate::OrderIntake) asks for all SKUs of an order at once. It does not price anything: it only knows
+//! what one unit costs.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -22,13 +22,13 @@ pub const PRICE_TTL_S: i64 = 60;
 /// Most prices that are kept. At some 150 bytes each they stay below a megabyte.
 pub const PRICES_MAX: usize = 5_000;
 /// Most calls for one order, the first included. DynamoDB leaves keys out when it throttles; with the waits below this is
-/// a third of a second at most, and whoever still gets no answer is better told to come back.
+/// a third of a second at most, and a caller without an answer by then is better told to come back.
 pub const CALLS_MAX: u32 = 6;
 /// The longest wait before the second call; it doubles with each further one. The wait is a random part of it (full
 /// jitter), so that throttled callers do not come back together.
 const WAIT: Duration = Duration::from_millis(10);
 
-/// What one unit costs.
+/// The price of one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
     /// In minor units.
@@ -37,7 +37,7 @@ pub struct Price {
     pub currency: Currency,
 }
 
-/// What is sold, at which price.
+/// The products and prices.
 pub trait Catalogue {
     /// The prices of those of `skus`, at most 50 different ones, that are in the catalogue.
     async fn prices(&self, skus: &[Sku]) -> Result<HashMap<Sku, Price>, Failure>;

@@ -1,9 +1,9 @@
 //! `order-intake`: `POST /orders` and `POST /orders/{order_id}/cancel`.
 //!
-//! `main.rs` wires it behind the HTTP API. An order that is answered with 202 is stored and announced; anything else is
-//! either refused, and nothing has happened, or answered 503, and sending it again with the same key mends whatever was
-//! half-done. It refuses to trust a price, or an order id, that a client sends: prices come from the catalogue, and the
-//! id follows from the idempotency key, so that a retry is the same order without a second table.
+//! `main.rs` wires it behind the HTTP API. An order that is answered with 202 is stored and published. An order that is refused
+//! has changed nothing. After a 503 the client sends it again with the same key, which completes a half-done order. It refuses
+//! to trust a price or an order id from a client: prices come from the catalogue, and the id follows from the idempotency key,
+//! so that a retry is the same order without a second table.
 
 pub mod catalogue;
 pub mod shape;
@@ -25,7 +25,7 @@ use pipeline::orders::CancelAsked;
 use serde::Serialize;
 use shape::{Fingerprint, PlaceOrder};
 
-/// What the function may do with orders.
+/// The function's operations on orders.
 pub trait Orders {
     /// Writes a new order, or returns the one that has its id: one conditional write.
     async fn create(&self, order: &Order) -> Result<Created<Order>, Failure>;
@@ -50,13 +50,13 @@ impl<D: DynamoDb> Orders for pipeline::orders::Orders<D> {
 /// The function.
 #[derive(Debug)]
 pub struct OrderIntake<C, O, P, A> {
-    /// What is sold, at which price.
+    /// The products and prices.
     pub catalogue: C,
     /// Where orders are kept.
     pub orders: O,
     /// Where they are announced.
     pub topic: P,
-    /// Clock and dice.
+    /// Clock and random numbers.
     pub ambient: A,
 }
 

@@ -1,6 +1,6 @@
 //! The shape of an order as a client sends it: read into types, with every fault named at once.
 //!
-//! [`OrderIntake`](crate::OrderIntake) calls it before anything is looked up. It refuses to know what is sold: prices, and
+//! [`OrderIntake`](crate::OrderIntake) calls it before anything is looked up. It does not know what is sold: prices, and
 //! with them whether an order can be accepted, are the catalogue's.
 
 use crate::catalogue::Price;
@@ -39,12 +39,12 @@ pub const PAYMENT_METHOD_BYTES_MAX: usize = 255;
 /// ([`QUANTITY_MAX`](domain::line::QUANTITY_MAX)).
 pub const UNITS_MAX: u32 = 20;
 
-/// What a client asks for, understood.
+/// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlaceOrder {
     /// The currency to pay in.
     pub currency: Currency,
-    /// Who orders.
+    /// The customer.
     pub customer: Customer,
     /// Where the parcel goes.
     pub shipping_address: Address,
@@ -108,7 +108,7 @@ impl PlaceOrder {
     /// Reads a document.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Its fault.
     pub fn parse(document: &Document) -> Result<Self, Faults> {
         Shape::of(document, order)
     }

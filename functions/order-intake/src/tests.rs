@@ -39,7 +39,7 @@ pub struct World {
     /// Calls by name, in their order.
     pub calls: RefCell<Vec<&'static str>>,
     pub elapsed_s: Cell<i64>,
-    dice: Cell<u64>,
+    rng: Cell<u64>,
 }
 
 impl Ambient for World {
@@ -48,8 +48,8 @@ impl Ambient for World {
         start.checked_add(SignedDuration::from_secs(self.elapsed_s.get())).unwrap()
     }
     fn random(&self) -> u64 {
-        self.dice.set(self.dice.get() + 1);
-        self.dice.get()
+        self.rng.set(self.rng.get() + 1);
+        self.rng.get()
     }
 }
 

@@ -1,8 +1,8 @@
 //! `order-status`: `GET /orders/{order_id}`.
 //!
-//! `main.rs` wires it behind the HTTP API. The read is strongly consistent, so that an order that was answered with 202
-//! is never unknown. It refuses to show who ordered and where it goes: whoever has the link may see how the order fares,
-//! and nothing else.
+//! `main.rs` wires it behind the HTTP API. The read is strongly consistent, so that an order that was answered with 202 is
+//! always found. It refuses to show the customer and the address: everyone who has the link may see the status, and nothing
+//! else.
 
 use domain::{
     EventType, Line, Money, Order, OrderId, Timestamp,
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 const ROUTES: &[(&str, &str, ())] = &[("GET", "/orders/{order_id}", ())];
 
-/// What the function may do with orders.
+/// The function's operations on orders.
 pub trait Orders {
     /// The order as it is now, facts included.
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;

@@ -1,4 +1,4 @@
-//! What `GET /orders/{order_id}` answers.
+//! The response of `GET /orders/{order_id}`.
 
 use super::*;
 use lambda_kit::{Real, http::answer};
@@ -126,7 +126,7 @@ async fn a_request_to_cancel_that_came_too_late_shows_as_refused() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_unknown_or_misspelt_is_404_and_a_misspelt_one_is_not_looked_up() {
+async fn an_unknown_or_misspelt_order_is_404() {
     let table = Table { order: Some(order(&[])), ..Table::default() };
     let unknown = asked(&table, "GET", "/orders/aef753cd-ba7e-587f-b823-e93918496790").await;
     assert_eq!((unknown.status(), table.reads.get()), (404, 1));

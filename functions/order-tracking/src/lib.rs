@@ -1,8 +1,8 @@
-//! `order-tracking`: keeps the set of facts of each order, from which its status follows.
+//! `order-tracking`: stores the set of facts of each order, from which its status follows.
 //!
-//! `main.rs` wires it behind its queue; `order-status` and `order-deadline` read what it keeps. Facts arrive twice, late
-//! and out of order, and a set does not mind. It refuses to compute a status: that is
-//! [`domain::tracking::Facts::status`]'s, each time someone asks. It announces nothing.
+//! `main.rs` wires it behind its queue. `order-status` and `order-deadline` read the facts. Facts arrive twice, late and out of
+//! order; in a set this makes no difference. It refuses to store a status: [`domain::tracking::Facts::status`] computes it
+//! from the facts for each request. The function publishes no events.
 
 pub mod timelines;
 

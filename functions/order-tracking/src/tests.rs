@@ -84,7 +84,7 @@ async fn facts_in_any_order_and_twice_make_the_same_timeline() {
 }
 
 #[tokio::test]
-async fn a_fact_has_its_events_time_and_says_no_more_than_the_timeline_shows() {
+async fn a_fact_stores_only_what_the_timeline_shows() {
     let tracking = tracking();
     let payment = PaymentRef("pi_secret".into());
     hear(&tracking, OrderShipped { tracking_number: "OP1".into(), payment, items: vec![] }, 7).await.unwrap();

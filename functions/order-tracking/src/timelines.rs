@@ -1,6 +1,6 @@
 //! Where the facts of each order are kept: the port of `order-tracking`, and its DynamoDB side.
 //!
-//! [`OrderTracking`](crate::OrderTracking) calls it, once per event. It refuses to look at the order: nothing in the item
+//! [`OrderTracking`](crate::OrderTracking) calls it, once per event. It does not look at the order: nothing in the item
 //! could change what is to be written.
 
 use aws_sdk_dynamodb::Client;

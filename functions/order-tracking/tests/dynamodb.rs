@@ -31,7 +31,7 @@ fn fact(second: i64) -> Fact {
 }
 
 #[tokio::test]
-async fn facts_join_the_order_that_intake_wrote_and_the_first_of_a_type_stays() {
+async fn the_first_fact_of_a_type_stays_beside_the_order() {
     let Some((client, name)) = scratch("join").await else { return };
     let text = || Personal("text".to_owned());
     let order = Order {

@@ -1,8 +1,9 @@
 //! The provider's secret key: read once, when it is first asked for, and again when the provider refuses it.
 //!
-//! Called by the Stripe client before each request, and once ahead of the first. It refuses to show the key: no `Debug`, no error has it.
+//! Called by the Stripe client before each request, and once ahead of the first. It does not show the key: no `Debug`, no
+//! error has it.
 
-pub use lambda_kit::secrets::{SecretsManager, Vault};
+pub use lambda_kit::secrets::{SecretStore, SecretsManager};
 use lambda_kit::{
     Failure,
     secrets::{Cached, SecretText},
@@ -54,16 +55,16 @@ mod tests {
     use std::cell::RefCell;
 
     #[derive(Default)]
-    struct Drawer(RefCell<Option<String>>);
-    impl Vault for &Drawer {
+    struct StubSecretStore(RefCell<Option<String>>);
+    impl SecretStore for &StubSecretStore {
         async fn read(&self) -> Result<Option<String>, Failure> {
             Ok(self.0.borrow().clone())
         }
     }
 
     #[tokio::test]
-    async fn a_missing_key_is_transient_says_what_to_do_and_heals_when_it_is_set() {
-        let drawer = Drawer::default();
+    async fn a_missing_key_is_transient_and_heals_once_set() {
+        let drawer = StubSecretStore::default();
         let key = StripeKey::new(&drawer);
         for bad in [None, Some(""), Some("  "), Some("pk_test_1"), Some("{\"key\":\"sk_test_1\"}"), Some("sk_test_1 sk_test_2")] {
             *drawer.0.borrow_mut() = bad.map(str::to_owned);
@@ -77,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn debug_output_hides_the_key() {
-        let drawer = Drawer(RefCell::new(Some("sk_test_1\n".into())));
+        let drawer = StubSecretStore(RefCell::new(Some("sk_test_1\n".into())));
         let key = StripeKey::new(&drawer);
         let secret = key.get().await.unwrap();
         assert_eq!((secret.expose(), format!("{secret:?} {key:?}").as_str()), ("sk_test_1", "[secret] Cached { .. }"));

@@ -1,8 +1,8 @@
-//! Payment: holds the money when an order is placed, takes it when the order ships, frees it when it is cancelled.
+//! `payment`: authorizes the payment when an order is placed, captures it when the order ships, voids it when it is cancelled.
 //!
-//! `main.rs` puts it behind its queue. What to do follows from the answer table in `domain::payment`; this file carries
-//! it out, stores what came of it and returns the event that follows. It refuses to hold money whose id is not stored:
-//! a hold is prepared, its id written, and only then confirmed.
+//! `main.rs` wires it behind its queue. The answer table in `domain::payment` chooses the next step. This file executes the
+//! step, stores the result and returns the event to publish. It refuses to confirm a hold whose id is not stored: a hold is
+//! prepared, its id written, and only then confirmed.
 
 pub mod key;
 pub mod ledger;
@@ -60,7 +60,7 @@ pub trait Ledger {
 }
 
 /// Who holds and takes the money. Called again with the same arguments it comes to the same result, or says what has
-/// become of the hold meanwhile.
+/// become of the hold in between.
 ///
 /// A failure leaves open what happened; nothing may be concluded from it but that the event is to be delivered again.
 pub trait Provider {
@@ -77,15 +77,16 @@ pub trait Provider {
         payment_method: &str,
         tries: u32,
     ) -> Result<Outcome, Failure>;
-    /// Takes the money, or frees it where that is refused for good.
+    /// Takes the money, or frees it where that is refused permanently.
     async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
     /// Frees money whose capture was refused with `code`, and will not be tried again; unless another copy has taken it.
-    async fn give_up(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure>;
+    async fn release_refused(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef, code: String)
+    -> Result<Outcome, Failure>;
     /// Frees the money. What is cancelled cannot be confirmed or captured any more.
     async fn cancel(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure>;
 }
 
-/// What became of preparing a hold.
+/// The outcome of preparing a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepared {
     /// It waits to be confirmed.
@@ -366,8 +367,8 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
         let change = match refused_for_now(&state, &code, self.ambient.now()) {
             None => return Ok(Some(state)),
             Some(Refusal::Store(change)) => change,
-            Some(Refusal::GiveUp) => {
-                let outcome = within(deadline, self.provider.give_up(order_id, delivery, payment, code)).await?;
+            Some(Refusal::Final) => {
+                let outcome = within(deadline, self.provider.release_refused(order_id, delivery, payment, code)).await?;
                 let at = self.ambient.now();
                 match outcome {
                     Outcome::Uncollected { code } => Change::Uncollected { code, at },
@@ -395,8 +396,8 @@ impl<L: Ledger, P: Provider, A: Ambient> Payment<L, P, A> {
         Ok(Reply { look_again_after: Some(wait.max(SLOW_DOWN_FOR) + by_chance), ..Reply::nothing() })
     }
 
-    /// Nothing follows until the bank is asked again. Of an order that has shipped, people hear meanwhile: an alarm counts the
-    /// lines with this `error_type`.
+    /// Nothing follows until the bank is asked again. Of an order that has shipped, people hear in the meantime: an alarm
+    /// counts the lines with this `error_type`.
     fn wait(&self, known: &Known, until: Timestamp, event: &CloudEvent, delivery: &Delivery) -> Reply {
         if let Known::CaptureRefused(payment, refused) = known {
             tracing::warn!(

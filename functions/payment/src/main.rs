@@ -26,8 +26,8 @@ async fn main() -> Result<(), Error> {
     let mut env = Env::process();
     let client = aws_sdk_dynamodb::Client::new(&config);
     let ledger = Payments(Table::new(client.clone(), env.required("PAYMENTS_TABLE"), KEY));
-    let vault = SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", &mut env, &config);
-    let provider = Stripe::over(connector, env.parsed("STRIPE_API_URL"), StripeKey::new(vault), Timeouts::default());
+    let store = SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", &mut env, &config);
+    let provider = Stripe::over(connector, env.parsed("STRIPE_API_URL"), StripeKey::new(store), Timeouts::default());
     let pace = Pace::share(Limits {
         account: env.parsed("STRIPE_CALLS_PER_SECOND"),
         endpoint: env.parsed("STRIPE_ENDPOINT_CALLS_PER_SECOND"),

@@ -1,9 +1,9 @@
 //! The payment provider: the five calls of the Stripe API that payment makes, and what their answers mean.
 //!
-//! Called by the stage through [`Provider`]. It refuses to conclude anything from an answer that is unclear: the status
-//! of the PaymentIntent, read back, is the answer, and where that shows nothing either, the message is tried again.
+//! Called by the stage through [`Provider`]. It does not conclude anything from an answer that is unclear: the status of
+//! the PaymentIntent, read back, is the answer, and where that shows nothing either, the message is tried again.
 //!
-//! Locally `localstripe` stands in (plain HTTP to this machine). It differs in ways that this code bears: it knows no
+//! Locally `localstripe` stands in (plain HTTP to this machine). It differs in ways that this code tolerates: it knows no
 //! idempotency keys; a payment method that does not exist is a 404 without `code` and `param`; most refusals have no
 //! `code`; capturing what is not confirmed is a 500; a charge has no `capture_before`; and it refuses
 //! `error_on_requires_action` as unexpected.
@@ -17,7 +17,7 @@ pub use http::{BaseUrl, InvalidBaseUrl, Timeouts};
 
 use crate::{
     Outcome, Prepared, Provider,
-    key::{StripeKey, Vault},
+    key::{SecretStore, StripeKey},
 };
 use ::http::StatusCode;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
@@ -103,7 +103,7 @@ impl Operation<'_> {
     }
 }
 
-impl<V: Vault> Stripe<V> {
+impl<V: SecretStore> Stripe<V> {
     /// A client of the API at `base`, with the key that `key` keeps and a connector of its own.
     pub fn new(base: BaseUrl, key: StripeKey<V>, timeouts: Timeouts) -> Self {
         Self { http: Http::new(base, timeouts), key, pace: Pace::unlimited() }
@@ -122,8 +122,8 @@ impl<V: Vault> Stripe<V> {
 
     /// To be opened in init: the key, and the connection to the API, which is asked for its root without the key.
     pub fn openings(&self) -> [Opening<'_>; 2] {
-        let knock = async { self.http.knock().await.map_err(|no_answer| no_answer.to_string()) };
-        [self.key.opening(), Opening::new("Stripe", knock)]
+        let warm_up_request = async { self.http.warm_up_request().await.map_err(|no_answer| no_answer.to_string()) };
+        [self.key.opening(), Opening::new("Stripe", warm_up_request)]
     }
 
     /// Does `operation`, and finds out what stands then.
@@ -152,14 +152,14 @@ impl<V: Vault> Stripe<V> {
         let (intent, trouble) = match posted {
             Ok(intent) => (intent, None),
             // Nothing was done, and nothing is wrong.
-            Err(Trouble { slow_down: Some(after), .. }) => return Ok(Outcome::SlowDown { after }),
+            Err(FailedCall { slow_down: Some(after), .. }) => return Ok(Outcome::SlowDown { after }),
             // Certainly nothing was done, and asking about it would be refused as well.
             Err(trouble) if matches!(trouble.status, Some(401 | 403 | 429)) => return Err(trouble.into_failure()),
             // Whatever it was, declines included: the status is the answer.
             Err(trouble) => match self.look(&path, order_id).await? {
                 Ok(intent) => (intent, Some(trouble)),
                 // Whatever was done, the next delivery finds out.
-                Err(Trouble { slow_down: Some(after), .. }) => return Ok(Outcome::SlowDown { after }),
+                Err(FailedCall { slow_down: Some(after), .. }) => return Ok(Outcome::SlowDown { after }),
                 // A 404 of the API's own, that is. One of something in between says nothing about the PaymentIntent.
                 Err(missing) if missing.status == Some(404) && missing.said.kind.is_some() => {
                     let message = format_args!("{missing}; is the key of another account, or of test mode?");
@@ -178,11 +178,11 @@ impl<V: Vault> Stripe<V> {
         key: &str,
         form: &[(&str, &str)],
         order_id: OrderId,
-    ) -> Result<Result<Intent, Trouble>, Failure> {
+    ) -> Result<Result<Intent, FailedCall>, Failure> {
         let secret = self.key.get().await?;
         match self.in_turn(endpoint, async || self.http.post(path, &secret, key, form).await).await {
             Ok(answer) => self.read(answer, &secret, order_id, format_args!("POST {path}")).await,
-            Err(after) => Ok(Err(Trouble { call: format!("POST {path}"), slow_down: Some(after), ..Trouble::default() })),
+            Err(after) => Ok(Err(FailedCall { call: format!("POST {path}"), slow_down: Some(after), ..FailedCall::default() })),
         }
     }
 
@@ -209,12 +209,12 @@ impl<V: Vault> Stripe<V> {
         }
     }
 
-    async fn look(&self, path: &str, order_id: OrderId) -> Result<Result<Intent, Trouble>, Failure> {
+    async fn look(&self, path: &str, order_id: OrderId) -> Result<Result<Intent, FailedCall>, Failure> {
         let secret = self.key.get().await?;
         let query = form_urlencoded::Serializer::new(String::new()).append_pair(EXPAND.0, EXPAND.1).finish();
         match self.in_turn(Endpoint::Look, async || self.http.get(&format!("{path}?{query}"), &secret).await).await {
             Ok(answer) => self.read(answer, &secret, order_id, format_args!("GET {path}")).await,
-            Err(after) => Ok(Err(Trouble { call: format!("GET {path}"), slow_down: Some(after), ..Trouble::default() })),
+            Err(after) => Ok(Err(FailedCall { call: format!("GET {path}"), slow_down: Some(after), ..FailedCall::default() })),
         }
     }
 
@@ -225,15 +225,15 @@ impl<V: Vault> Stripe<V> {
         secret: &crate::key::Secret,
         order_id: OrderId,
         call: fmt::Arguments<'_>,
-    ) -> Result<Result<Intent, Trouble>, Failure> {
+    ) -> Result<Result<Intent, FailedCall>, Failure> {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Ok(Err(Trouble { call: call.to_string(), no_answer: Some(error), ..Trouble::default() })),
+            Err(error) => return Ok(Err(FailedCall { call: call.to_string(), no_answer: Some(error), ..FailedCall::default() })),
         };
         if answer.status == StatusCode::UNAUTHORIZED {
             self.key.forget(secret).await;
         }
-        let trouble = |said: Said| Trouble {
+        let trouble = |said: ErrorBody| FailedCall {
             call: call.to_string(),
             status: Some(answer.status),
             request_id: answer.request_id.clone(),
@@ -246,18 +246,18 @@ impl<V: Vault> Stripe<V> {
             return Ok(Err(trouble(said.unwrap_or_default())));
         }
         let Ok(intent) = serde_json::from_slice::<Intent>(&answer.body) else {
-            return Ok(Err(trouble(Said::default())));
+            return Ok(Err(trouble(ErrorBody::default())));
         };
         // Every PaymentIntent of ours names its order. One that names another, or none, was never this order's to touch.
         if intent.metadata.order_id.as_deref() != Some(order_id.to_string().as_str()) {
-            let message = format_args!("{} answered with a PaymentIntent that is not of this order", trouble(Said::default()).call);
+            let message = format_args!("{} answered with a PaymentIntent that is not of this order", trouble(ErrorBody::default()).call);
             return Err(Failure::bug("ForeignPayment", message));
         }
         Ok(Ok(intent))
     }
 }
 
-impl<V: Vault> Provider for Stripe<V> {
+impl<V: SecretStore> Provider for Stripe<V> {
     async fn create(&self, order_id: OrderId, delivery: &Delivery, placed: &OrderPlaced) -> Result<Prepared, Failure> {
         let Some(amount) = charge::to_provider(placed.total) else {
             return Ok(Prepared::Declined { code: "invalid_amount".into() });
@@ -276,7 +276,7 @@ impl<V: Vault> Provider for Stripe<V> {
             ("metadata[order_id]", order.as_str()),
         ];
         match self.post(Endpoint::Create, INTENTS, &idempotency_key(&order, "create", delivery), &form, order_id).await? {
-            Err(Trouble { slow_down: Some(after), .. }) => Ok(Prepared::SlowDown { after }),
+            Err(FailedCall { slow_down: Some(after), .. }) => Ok(Prepared::SlowDown { after }),
             Ok(intent) if is_id(&intent.id) => Ok(Prepared::Unconfirmed(PaymentRef(intent.id))),
             Ok(_) => Err(Failure::transient("StripeUnreadable", "the new PaymentIntent has no id")),
             Err(trouble) if matches!(trouble.blames(), Blame::Bank | Blame::Order) => Ok(Prepared::Declined { code: trouble.code() }),
@@ -304,10 +304,16 @@ impl<V: Vault> Provider for Stripe<V> {
     async fn capture(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let taken = self.operate(Operation::Capture, order_id, delivery, payment).await?;
         let Outcome::Uncollected { code } = taken else { return Ok(taken) };
-        self.give_up(order_id, delivery, payment, code).await
+        self.release_refused(order_id, delivery, payment, code).await
     }
 
-    async fn give_up(&self, order_id: OrderId, delivery: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure> {
+    async fn release_refused(
+        &self,
+        order_id: OrderId,
+        delivery: &Delivery,
+        payment: &PaymentRef,
+        code: String,
+    ) -> Result<Outcome, Failure> {
         // A bank's refusal leaves the hold as it was, and another copy of the event may be taking it just now. What is
         // cancelled cannot be taken, so the provider settles it before anybody says that the order is uncollected:
         //
@@ -330,12 +336,13 @@ impl<V: Vault> Provider for Stripe<V> {
 }
 
 /// What the status says after `operation`; `trouble` is what the operation itself said, where that was not plain success.
-fn verdict(operation: Operation<'_>, intent: Intent, trouble: Option<Trouble>) -> Result<Outcome, Failure> {
+fn verdict(operation: Operation<'_>, intent: Intent, trouble: Option<FailedCall>) -> Result<Outcome, Failure> {
     use Operation::{Cancel, Capture, Confirm};
-    let blame = trouble.as_ref().map_or(Blame::Time, Trouble::blames);
+    let blame = trouble.as_ref().map_or(Blame::Time, FailedCall::blames);
     let refused = matches!(blame, Blame::Bank | Blame::Order);
-    let code =
-        || intent.last_payment_error.as_ref().and_then(Said::code).or_else(|| trouble.as_ref().and_then(|trouble| trouble.said.code()));
+    let code = || {
+        intent.last_payment_error.as_ref().and_then(ErrorBody::code).or_else(|| trouble.as_ref().and_then(|trouble| trouble.said.code()))
+    };
     let for_now = |code: Option<String>| Outcome::RefusedForNow { code: code.unwrap_or_else(declined) };
     Ok(match (operation, intent.status) {
         (Confirm(_), Status::RequiresCapture) => Outcome::Authorized { capture_before: intent.capture_before()? },
@@ -348,7 +355,7 @@ fn verdict(operation: Operation<'_>, intent: Intent, trouble: Option<Trouble>) -
         (Confirm(_), Status::RequiresPaymentMethod) => match blame {
             Blame::BankForNow => for_now(code()),
             // The answer to the first try was lost, or another copy of the delivery got it: the PaymentIntent tells what it was.
-            Blame::Time | Blame::Us if intent.last_payment_error.as_ref().is_some_and(Said::passes) => for_now(code()),
+            Blame::Time | Blame::Us if intent.last_payment_error.as_ref().is_some_and(ErrorBody::passes) => for_now(code()),
             Blame::Time | Blame::Us | Blame::Bank | Blame::Order => Outcome::Declined { code: code().unwrap_or_else(declined) },
         },
         (Confirm(_), Status::RequiresAction) => Outcome::Declined { code: code().unwrap_or_else(|| "authentication_required".into()) },
@@ -382,9 +389,9 @@ fn verdict(operation: Operation<'_>, intent: Intent, trouble: Option<Trouble>) -
     })
 }
 
-fn pending(operation: Operation<'_>, intent: &Intent, trouble: Option<Trouble>) -> Failure {
+fn pending(operation: Operation<'_>, intent: &Intent, trouble: Option<FailedCall>) -> Failure {
     let pending = || format!("the PaymentIntent is still {:?} after {}", intent.status, operation.verb());
-    trouble.map_or_else(|| Failure::transient("StripePending", pending()), Trouble::into_failure)
+    trouble.map_or_else(|| Failure::transient("StripePending", pending()), FailedCall::into_failure)
 }
 
 fn contradiction(what: &str) -> Outcome {
@@ -425,7 +432,7 @@ struct Intent {
     #[serde(default)]
     latest_charge: Option<Charge>,
     #[serde(default)]
-    last_payment_error: Option<Said>,
+    last_payment_error: Option<ErrorBody>,
     #[serde(default)]
     cancellation_reason: Option<String>,
 }
@@ -487,13 +494,13 @@ impl Intent {
 
 #[derive(Debug, Deserialize)]
 struct Refusal {
-    error: Said,
+    error: ErrorBody,
 }
 
 /// An error, as the API words it (<https://docs.stripe.com/api/errors>). Its `message` is not kept, because it quotes what
 /// was sent and would end up in logs.
 #[derive(Debug, Default, Deserialize)]
-struct Said {
+struct ErrorBody {
     #[serde(default, rename = "type")]
     kind: Option<String>,
     #[serde(default)]
@@ -515,7 +522,7 @@ fn speaks_of_a_payment_method<'de, D: serde::Deserializer<'de>>(message: D) -> R
     Ok(Option::<String>::deserialize(message)?.is_some_and(|text| text.contains("PaymentMethod")))
 }
 
-impl Said {
+impl ErrorBody {
     /// The issuer's reason where there is one, else Stripe's.
     fn code(&self) -> Option<String> {
         self.decline_code.as_deref().and_then(clean).or_else(|| self.code.as_deref().and_then(clean))
@@ -524,7 +531,7 @@ impl Said {
     /// Whether the same card may be asked for the same once more. The network's advice decides where there is one
     /// (<https://docs.stripe.com/declines/card>: `try_again_later`, and two that mean no). Else only those decline codes may of
     /// which Stripe says that the payment "should be attempted again" (<https://docs.stripe.com/declines/codes>); every other
-    /// one is final, one that nobody knows yet included.
+    /// one is final, an unknown one included.
     fn passes(&self) -> bool {
         match self.advice_code.as_deref() {
             Some("try_again_later") => true,
@@ -539,11 +546,11 @@ impl Said {
 
 /// Why a call did not simply succeed.
 #[derive(Debug, Default)]
-struct Trouble {
+struct FailedCall {
     call: String,
     status: Option<u16>,
     request_id: Option<String>,
-    said: Said,
+    said: ErrorBody,
     no_answer: Option<NoAnswer>,
     /// It was not sent, or sent in vain, because it would be too much: to be tried again after this time.
     slow_down: Option<Duration>,
@@ -552,21 +559,21 @@ struct Trouble {
 /// Who must act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blame {
-    /// Nobody: it passes, or an operator mends the key.
+    /// Nobody: it passes, or an operator fixes the key.
     Time,
     /// Time, and the customer's bank: it refuses, and may be asked the same again.
     BankForNow,
-    /// The customer's bank: it refuses for good, and the order ends declined or, once it has shipped, uncollected.
+    /// The customer's bank: it refuses permanently, and the order ends declined or, once it has shipped, uncollected.
     Bank,
-    /// Whoever ordered: it cannot be paid like this, and ends declined instead of parked.
+    /// The customer: it cannot be paid like this, and ends declined instead of parked.
     Order,
-    /// We: a request that is wrong today is wrong tomorrow. No sale and no money is given up for a fault of ours.
+    /// We: a request that is wrong today is wrong tomorrow. No sale and no money is lost for a fault of ours.
     Us,
 }
 
-impl Trouble {
+impl FailedCall {
     fn blames(&self) -> Blame {
-        let Said { kind, code, param, .. } = &self.said;
+        let ErrorBody { kind, code, param, .. } = &self.said;
         let code = code.as_deref().unwrap_or_default();
         match (self.status, kind.as_deref(), param.as_deref()) {
             (None, ..) if matches!(self.no_answer, Some(NoAnswer::Unsendable(_))) => Blame::Us,
@@ -627,7 +634,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for FailedCall {
     /// Everything that an operator needs to find the request in Stripe's log, and nothing that the customer sent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.call)?;
@@ -635,7 +642,7 @@ impl fmt::Display for Trouble {
             (Some(error), _) => write!(f, "{error}")?,
             (None, status) => write!(f, "HTTP {}", status.unwrap_or_default())?,
         }
-        let Said { kind, code, decline_code, advice_code, param, .. } = &self.said;
+        let ErrorBody { kind, code, decline_code, advice_code, param, .. } = &self.said;
         for (name, value) in [
             ("type", kind),
             ("code", code),

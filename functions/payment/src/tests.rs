@@ -10,7 +10,7 @@ use domain::{
 };
 use lambda_kit::{Failure, Kind, dynamodb::record, message::Delivery};
 use pipeline::{Reply, Stage};
-use ports::{Bank, CAPTURE_BEFORE, Desk, Standing, Surroundings};
+use ports::{Bank, CAPTURE_BEFORE, Desk, HoldState, Surroundings};
 
 const NOW: i64 = 1_800_000_000;
 /// The id of the hold in records that a test starts from.
@@ -53,19 +53,19 @@ fn claimed() -> State {
     State::Claimed { payment: PaymentRef(PI.into()), confirm_refused: None }
 }
 /// Every state of the table, with the hold that goes with it.
-fn states() -> Vec<(Option<State>, Option<Standing>)> {
+fn states() -> Vec<(Option<State>, Option<HoldState>)> {
     let earlier = at(NOW - 30);
     vec![
         (None, None),
-        (Some(claimed()), Some(Standing::Unconfirmed)),
-        (Some(State::Authorized(hold())), Some(Standing::Held)),
+        (Some(claimed()), Some(HoldState::Unconfirmed)),
+        (Some(State::Authorized(hold())), Some(HoldState::Held)),
         (
             Some(State::Declined { payment: Some(PaymentRef(PI.into())), code: "stolen_card".into(), declined_at: earlier }),
-            Some(Standing::Declined),
+            Some(HoldState::Declined),
         ),
-        (Some(State::Captured { hold: hold(), captured_at: earlier }), Some(Standing::Captured)),
-        (Some(State::Uncollected { hold: hold(), capture_code: "expired".into(), uncollected_at: earlier }), Some(Standing::Canceled)),
-        (Some(State::Voided { voided_at: earlier }), Some(Standing::Canceled)),
+        (Some(State::Captured { hold: hold(), captured_at: earlier }), Some(HoldState::Captured)),
+        (Some(State::Uncollected { hold: hold(), capture_code: "expired".into(), uncollected_at: earlier }), Some(HoldState::Canceled)),
+        (Some(State::Voided { voided_at: earlier }), Some(HoldState::Canceled)),
         (Some(State::Closed { closed_at: earlier }), None),
     ]
 }
@@ -109,10 +109,10 @@ async fn the_happy_path_is_two_writes_then_one_and_never_reads() {
 #[tokio::test]
 async fn a_cancellation_never_reads() {
     for (state, standing, reason, hint, calls) in [
-        (Some(State::Authorized(hold())), Some(Standing::Held), CancelReason::OutOfStock, Some(PI), "cancel update"),
+        (Some(State::Authorized(hold())), Some(HoldState::Held), CancelReason::OutOfStock, Some(PI), "cancel update"),
         (
             Some(State::Declined { payment: Some(PaymentRef(PI.into())), code: "x".into(), declined_at: at(NOW) }),
-            Some(Standing::Declined),
+            Some(HoldState::Declined),
             CancelReason::PaymentDeclined,
             None,
             "put cancel update",
@@ -188,7 +188,7 @@ async fn every_cell_of_the_answer_table() {
 async fn a_shipped_order_that_was_confirmed_but_not_recorded_so_ends_right() {
     world!(around, desk, bank, stage);
     desk.seed(order_id(), claimed());
-    bank.open(PI, Standing::Held);
+    bank.open(PI, HoldState::Held);
     assert_eq!(short(&stage.handle(&shipped(), &delivery("m2", 1)).await), "Impossible");
     assert_eq!(short(&stage.handle(&placed(), &delivery("m1", 2)).await), "payment.authorized");
     assert_eq!(short(&stage.handle(&shipped(), &delivery("m2", 2)).await), "payment.captured");
@@ -217,17 +217,17 @@ async fn a_decline_is_recorded_whether_it_comes_before_or_after_the_claim() {
 async fn a_hold_that_one_copy_was_refused_and_another_got_is_freed() {
     world!(around, desk, bank, stage);
     desk.seed(order_id(), State::Declined { payment: Some(PaymentRef(PI.into())), code: "x".into(), declined_at: at(NOW) });
-    bank.open(PI, Standing::Held);
+    bank.open(PI, HoldState::Held);
     let reply = stage.handle(&cancelled(CancelReason::PaymentDeclined, None), &delivery("m1", 1)).await;
     assert_eq!((short(&reply).as_str(), desk.name(order_id())), ("payment.voided", "voided"));
-    assert_eq!(bank.standing(PI), Some(Standing::Canceled));
+    assert_eq!(bank.standing(PI), Some(HoldState::Canceled));
 }
 
 #[tokio::test]
-async fn a_capture_refused_for_good_ends_uncollected() {
+async fn a_capture_refused_permanently_ends_uncollected() {
     world!(around, desk, bank, stage);
     desk.seed(order_id(), State::Authorized(hold()));
-    bank.open(PI, Standing::Held);
+    bank.open(PI, HoldState::Held);
     bank.keeps.set(true);
     let reply = stage.handle(&shipped(), &delivery("m1", 1)).await;
     assert_eq!((short(&reply).as_str(), around.calls().as_str()), ("payment.capture_failed", "capture update"));
@@ -235,7 +235,7 @@ async fn a_capture_refused_for_good_ends_uncollected() {
     assert_eq!((hold.payment.0.as_str(), capture_code.as_str()), (PI, "card_declined"));
 }
 
-/// How long the reply wants to wait, and that nothing is said meanwhile.
+/// How long the reply wants to wait, and that nothing is published until then.
 fn waits_s(result: &Result<Reply, Failure>) -> u64 {
     let reply = result.as_ref().unwrap();
     assert!(reply.announcements.is_empty(), "{reply:?}");
@@ -246,10 +246,10 @@ fn waits_s(result: &Result<Reply, Failure>) -> u64 {
 async fn a_soft_no_at_capture_keeps_the_hold_and_is_tried_again() {
     world!(around, desk, bank, stage);
     desk.seed(order_id(), State::Authorized(hold()));
-    bank.open(PI, Standing::Held);
+    bank.open(PI, HoldState::Held);
     bank.hesitates.set(2);
     assert_eq!(waits_s(&stage.handle(&shipped(), &delivery("m1", 1)).await), 300);
-    assert_eq!((around.calls().as_str(), bank.standing(PI)), ("capture get update", Some(Standing::Held)), "the hold is not given up");
+    assert_eq!((around.calls().as_str(), bank.standing(PI)), ("capture get update", Some(HoldState::Held)), "the hold is not freed");
     let Some(State::Authorized(Hold { capture_refused: Some(refused), .. })) = desk.state(order_id()) else { panic!() };
     assert_eq!(refused, Refused { tries: 1, code: "try_again_later".into(), at: at(NOW), next_try_at: at(NOW + 300) });
 
@@ -277,10 +277,10 @@ async fn a_soft_no_at_capture_keeps_the_hold_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_good_hold_is_given_up_at_its_margin_and_not_before() {
+async fn a_good_hold_is_freed_at_its_margin_and_not_before() {
     world!(around, desk, bank, stage);
     desk.seed(order_id(), State::Authorized(hold()));
-    bank.open(PI, Standing::Held);
+    bank.open(PI, HoldState::Held);
     bank.hesitates.set(u32::MAX);
     let mut deliveries = 0;
     let reply = loop {
@@ -290,12 +290,12 @@ async fn a_good_hold_is_given_up_at_its_margin_and_not_before() {
         if reply.as_ref().unwrap().look_again_after.is_none() {
             break reply;
         }
-        assert_eq!(bank.standing(PI), Some(Standing::Held));
+        assert_eq!(bank.standing(PI), Some(HoldState::Held));
         around.now.set(around.now.get() + std::time::Duration::from_secs(waits_s(&reply)));
     };
     assert_eq!(short(&reply), "payment.capture_failed");
     assert_eq!(around.now.get(), at(CAPTURE_BEFORE) - CAPTURE_MARGIN);
-    assert_eq!((desk.name(order_id()), bank.standing(PI)), ("uncollected", Some(Standing::Canceled)));
+    assert_eq!((desk.name(order_id()), bank.standing(PI)), ("uncollected", Some(HoldState::Canceled)));
     let Some(State::Uncollected { capture_code, .. }) = desk.state(order_id()) else { panic!() };
     assert_eq!(capture_code, "try_again_later");
 }
@@ -322,9 +322,9 @@ async fn a_soft_no_at_confirm_is_tried_three_times_at_most() {
         let tries = usize::try_from(hesitates).unwrap();
         assert_eq!(waited, [30, 300][..tries.min(2)]);
         let (answer, standing, calls) = match hesitates {
-            0 => ("payment.authorized", Standing::Held, "create put confirm update"),
-            1 | 2 => ("payment.authorized", Standing::Held, "get again update"),
-            _ => ("payment.declined", Standing::RefusedForNow, "get again update"),
+            0 => ("payment.authorized", HoldState::Held, "create put confirm update"),
+            1 | 2 => ("payment.authorized", HoldState::Held, "get again update"),
+            _ => ("payment.declined", HoldState::RefusedForNow, "get again update"),
         };
         assert_eq!((short(&reply).as_str(), around.calls().as_str()), (answer, calls), "{hesitates}");
         let holds = bank.holds.borrow();
@@ -339,7 +339,7 @@ async fn a_busy_provider_is_asked_again_in_seconds() {
         world!(around, desk, bank, stage);
         if busy_from == 1 {
             desk.seed(order_id(), claimed());
-            bank.open(PI, Standing::Unconfirmed);
+            bank.open(PI, HoldState::Unconfirmed);
         }
         bank.is_busy.set(2);
         for checks in 0..2 {
@@ -369,7 +369,7 @@ async fn copies_that_wait_for_a_hesitant_bank_charge_once() {
     let mut ends = std::collections::BTreeSet::new();
     for seed in 0..1_000_u64 {
         world!(around, desk, bank, stage);
-        *around.dice.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
+        *around.rng.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
         bank.hesitates.set(u32::try_from(seed % 5).unwrap());
         let (m1, m2) = (delivery("m1", 1), delivery("m2", 1));
         let placed = placed();
@@ -394,7 +394,7 @@ async fn copies_that_wait_for_a_hesitant_bank_charge_once() {
             // Declined, though a copy may hold: the cancellation that follows frees it.
             let reply = stage.handle(&cancelled(CancelReason::PaymentDeclined, None), &delivery("m3", 1)).await;
             assert_eq!((short(&reply).as_str(), answer.as_str()), ("payment.voided", "payment.declined"), "seed {seed}");
-            assert!(bank.holds.borrow().values().all(|hold| hold.standing != Standing::Held), "seed {seed}: {:?}", bank.holds);
+            assert!(bank.holds.borrow().values().all(|hold| hold.standing != HoldState::Held), "seed {seed}: {:?}", bank.holds);
             continue;
         };
         bank.hesitates.set(u32::try_from(seed / 5 % 4).unwrap());
@@ -424,7 +424,7 @@ async fn a_crash_at_any_call_of_a_hesitant_bank_heals() {
             world!(around, desk, bank, stage);
             if let Some(state) = &seeded {
                 desk.seed(order_id(), state.clone());
-                bank.open(PI, Standing::Held);
+                bank.open(PI, HoldState::Held);
             }
             bank.hesitates.set(2);
             around.fuse.set(Some(crash_after));
@@ -459,7 +459,7 @@ async fn old_and_redelivered_events_are_looked_up_before_anything_is_called() {
     for (age_s, attempt, looks) in [(1, 1, false), (300, 1, false), (301, 1, true), (1, 2, true), (86_400, 3, true)] {
         world!(around, desk, bank, stage);
         desk.seed(order_id(), State::Authorized(hold()));
-        bank.open(PI, Standing::Held);
+        bank.open(PI, HoldState::Held);
         let mut placed = placed();
         placed.time = at(NOW - age_s);
         assert_eq!(short(&stage.handle(&placed, &delivery("m1", attempt)).await), "payment.authorized");
@@ -468,38 +468,38 @@ async fn old_and_redelivered_events_are_looked_up_before_anything_is_called() {
 }
 
 #[tokio::test]
-async fn a_hold_that_the_event_names_wrongly_gives_way_to_the_one_in_the_record() {
+async fn the_records_hold_wins_over_a_wrong_hint() {
     for event in [
         event(OrderShipped { tracking_number: "OP1".into(), payment: PaymentRef("pi_orphan".into()), items: vec![] }),
         cancelled(CancelReason::TimedOut, Some("pi_orphan")),
     ] {
-        for orphan in [None, Some(Standing::Unconfirmed)] {
+        for orphan in [None, Some(HoldState::Unconfirmed)] {
             world!(around, desk, bank, stage);
             desk.seed(order_id(), State::Authorized(hold()));
-            bank.open(PI, Standing::Held);
+            bank.open(PI, HoldState::Held);
             if let Some(standing) = orphan {
                 bank.open("pi_orphan", standing);
             }
             stage.handle(&event, &delivery("m1", 1)).await.unwrap();
-            let expected = if matches!(event.event, Event::OrderShipped(_)) { Standing::Captured } else { Standing::Canceled };
+            let expected = if matches!(event.event, Event::OrderShipped(_)) { HoldState::Captured } else { HoldState::Canceled };
             assert_eq!(bank.standing(PI), Some(expected));
-            assert_ne!(bank.standing("pi_orphan"), Some(Standing::Captured));
+            assert_ne!(bank.standing("pi_orphan"), Some(HoldState::Captured));
         }
     }
 }
 
 #[tokio::test]
-async fn a_provider_that_contradicts_the_stored_record_is_believed_by_nobody() {
+async fn a_provider_that_contradicts_the_record_is_a_bug() {
     // Captured by hand, says the provider; authorized, says the record; cancelled, says the order.
     for attempt in [1, 2] {
         world!(around, desk, bank, stage);
         desk.seed(order_id(), State::Authorized(hold()));
-        bank.open(PI, Standing::Captured);
+        bank.open(PI, HoldState::Captured);
         let failure = stage.handle(&cancelled(CancelReason::OutOfStock, Some(PI)), &delivery("m1", attempt)).await.unwrap_err();
         assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Bug, "ProviderContradicts"));
         assert_eq!(desk.name(order_id()), "authorized");
     }
-    // A key of another account knows none of our holds: an operator mends that, and no sale is written off meanwhile.
+    // A key of another account knows none of our holds: an operator fixes that, and no sale is lost until then.
     world!(around, desk, bank, stage);
     desk.seed(order_id(), State::Authorized(hold()));
     let failure = stage.handle(&shipped(), &delivery("m1", 1)).await.unwrap_err();
@@ -522,7 +522,7 @@ async fn a_crash_after_any_call_heals_with_the_redelivery() {
             world!(around, desk, bank, stage);
             if let Some(state) = &state {
                 desk.seed(order_id(), state.clone());
-                bank.open(PI, if matches!(state, State::Claimed { .. }) { Standing::Unconfirmed } else { Standing::Held });
+                bank.open(PI, if matches!(state, State::Claimed { .. }) { HoldState::Unconfirmed } else { HoldState::Held });
             }
             around.fuse.set(Some(crashes + 1));
             let first = stage.handle(&event, &delivery("m1", 1)).await;
@@ -536,7 +536,7 @@ async fn a_crash_after_any_call_heals_with_the_redelivery() {
             if let Some(Record { state: State::Authorized(hold), .. }) =
                 desk.items.borrow().get(&order_id()).map(|item| record(item.clone()).unwrap())
             {
-                assert_eq!(bank.standing(&hold.payment.0), Some(Standing::Held), "{place}: the record names the hold that is confirmed");
+                assert_eq!(bank.standing(&hold.payment.0), Some(HoldState::Held), "{place}: the record names the hold that is confirmed");
             }
             // Cut off in the second delivery too, the third still answers the same.
             assert_eq!(stage.handle(&event, &delivery("m1", 3)).await.unwrap(), second.unwrap(), "{place}");
@@ -551,10 +551,10 @@ async fn a_crash_after_any_call_heals_with_the_redelivery() {
 }
 
 #[tokio::test]
-async fn copies_of_placed_that_are_handled_at_once_confirm_one_hold_and_answer_alike() {
+async fn concurrent_copies_of_placed_confirm_one_hold() {
     for seed in 0..500 {
         world!(around, desk, bank, stage);
-        *around.dice.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
+        *around.rng.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
         // Two copies of one delivery, and a second message with the same event.
         let (event, m1, m2) = (placed(), delivery("m1", 1), delivery("m2", 1));
         let (a, b, c) = tokio::join!(stage.handle(&event, &m1), stage.handle(&event, &m1), stage.handle(&event, &m2));
@@ -570,7 +570,7 @@ async fn placed_and_cancelled_at_once_end_with_nothing_held() {
     let mut ends = std::collections::BTreeSet::new();
     for seed in 0..2_000 {
         world!(around, desk, bank, stage);
-        *around.dice.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
+        *around.rng.borrow_mut() = Some(fastrand::Rng::with_seed(seed));
         bank.declines.set(seed % 5 == 0);
         let (placed, cancelled) = (placed(), cancelled(CancelReason::CustomerAsked, None));
         let (m1, m2) = (delivery("m1", 1), delivery("m2", 1));
@@ -579,12 +579,12 @@ async fn placed_and_cancelled_at_once_end_with_nothing_held() {
         let first = short(&a);
         assert!(["payment.authorized", "payment.declined", "payment.voided"].contains(&first.as_str()), "seed {seed}: {first}");
         assert!(["voided", "closed"].contains(&desk.name(order_id())), "seed {seed}: {}", desk.name(order_id()));
-        assert!(bank.holds.borrow().values().all(|hold| hold.standing != Standing::Held), "seed {seed}: {:?}", bank.holds);
+        assert!(bank.holds.borrow().values().all(|hold| hold.standing != HoldState::Held), "seed {seed}: {:?}", bank.holds);
         assert!(bank.confirmed() <= 1 && bank.captured() == 0, "seed {seed}");
         assert_eq!(short(&stage.handle(&placed, &delivery("m1", 2)).await), "payment.voided", "seed {seed}");
         ends.insert((first, desk.name(order_id())));
     }
-    assert!(ends.len() >= 4, "the dice brought the races about: {ends:?}");
+    assert!(ends.len() >= 4, "the random order brought the races about: {ends:?}");
 }
 
 #[tokio::test]
@@ -592,7 +592,7 @@ async fn placed_before_and_after_cancelled_in_turn() {
     world!(around, desk, bank, stage);
     assert_eq!(short(&stage.handle(&placed(), &delivery("m1", 1)).await), "payment.authorized");
     assert_eq!(short(&stage.handle(&cancelled(CancelReason::CustomerAsked, None), &delivery("m2", 1)).await), "payment.voided");
-    assert_eq!((desk.name(order_id()), bank.standing("pi_1")), ("voided", Some(Standing::Canceled)));
+    assert_eq!((desk.name(order_id()), bank.standing("pi_1")), ("voided", Some(HoldState::Canceled)));
     assert_eq!(around.calls(), "create put confirm update put cancel update");
 
     world!(around, desk, bank, stage);
@@ -632,7 +632,7 @@ async fn a_record_that_changes_under_every_write_is_a_lost_race() {
     let around = Surroundings::new(at(NOW));
     let bank = Bank::new(&around);
     for n in 0..100 {
-        bank.open(&format!("pi_{n}"), Standing::Unconfirmed);
+        bank.open(&format!("pi_{n}"), HoldState::Unconfirmed);
     }
     let restless = Restless(Default::default());
     let stage = Payment { ledger: &restless, provider: &bank, ambient: &around };

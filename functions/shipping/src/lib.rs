@@ -1,9 +1,9 @@
-//! `shipping`: hears what payment and inventory say, and what the customer or the clock asks, and decides once per order
-//! whether it is shipped or cancelled.
+//! `shipping`: collects the facts from payment, inventory, the customer and order-deadline, and decides once per order whether
+//! it ships or is cancelled.
 //!
-//! `main.rs` wires it behind its queue. The decision is [`domain::shipping::Shipment::decision`], a fold over the facts in
-//! the order in which they were stored. It refuses to store the decision: whoever reads the same list announces the same
-//! event, and does so on every fact, so that a lost announcement heals with the next one.
+//! `main.rs` wires it behind its queue. The decision is [`domain::shipping::Shipment::decision`], a fold over the facts in the
+//! order in which they were stored. It refuses to store the decision: every reader of the same list decides the same. The
+//! decision is published for every fact, so that a lost event is repeated with the next fact.
 
 pub mod shipments;
 

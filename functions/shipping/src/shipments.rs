@@ -1,6 +1,6 @@
 //! Where the facts about each order are kept: the port of `shipping`, and its DynamoDB side.
 //!
-//! [`Shipping`](crate::Shipping) calls it, once per event. It refuses to know what the facts decide.
+//! [`Shipping`](crate::Shipping) calls it, once per event.
 
 use aws_sdk_dynamodb::Client;
 use domain::{

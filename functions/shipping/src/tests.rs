@@ -56,7 +56,7 @@ impl Ambient for Ticking {
         Timestamp::from_second(self.0.get()).unwrap()
     }
     fn random(&self) -> u64 {
-        unreachable!("shipping throws no dice")
+        unreachable!("shipping needs no random numbers")
     }
 }
 
@@ -114,7 +114,7 @@ fn first_decision(facts: &[Event]) -> (usize, bool) {
 }
 
 #[tokio::test]
-async fn whatever_the_order_of_the_facts_there_is_one_decision_and_every_fact_announces_it() {
+async fn one_decision_for_any_order_of_facts() {
     for facts in permutations(&heard()) {
         let shipping = shipping();
         let (decided, ships) = first_decision(&facts);

@@ -1,10 +1,10 @@
-//! `unsubscribe`: what the signed links in mails lead to. `GET` and `POST /unsubscribe/{token}` end a consent to marketing mail,
-//! `GET` and `POST /confirm/{token}` give one that a sign-up asked for.
+//! `unsubscribe`: the targets of the signed links in mails. `GET` and `POST /unsubscribe/{token}` end a consent to marketing
+//! mail, `GET` and `POST /confirm/{token}` confirm one.
 //!
-//! `main.rs` wires it behind the HTTP API. Opening a link shows a page with one button; the button, and for unsubscribing the mail
-//! program's own (RFC 8058, one click), send the POST that changes the record. It refuses to change anything on a GET, because
-//! scanners follow every link of a mail before its reader sees it. Both links are here, apart from the sign-up form: one key
-//! signs them, one permission writes the answer, and the function that reads what strangers write has neither.
+//! `main.rs` wires it behind the HTTP API. A `GET` shows a page with one button. The button sends the `POST` that changes the
+//! record, and so does a mail program's one-click unsubscribe (RFC 8058). It refuses to change anything on a `GET`, because
+//! scanners follow every link of a mail before its reader sees it. Both links are in this function and not in the sign-up
+//! function, which parses input from the public: that function has neither the key nor the permission.
 
 mod pages;
 
@@ -13,14 +13,14 @@ use lambda_kit::{
     Ambient, Failure,
     dynamodb::DynamoDb,
     http::{Refused, Request, Response},
-    secrets::Vault,
+    secrets::SecretStore,
 };
 use mailer::{
     confirmation::Question,
     unsubscribe::{CachedLinkKey, LinkKey},
 };
 
-/// What the function may do with customers.
+/// The function's operations on customers.
 pub trait Customers {
     /// Notes that the customer wants no more marketing mail, and says whether there is such a customer: one conditional
     /// write.
@@ -67,7 +67,7 @@ const ROUTES: &[(&str, &str, (Link, Step))] = &[
     ("POST", "/confirm/{token}", (Link::Confirm, Step::Answer)),
 ];
 
-impl<V: Vault, C: Customers, A: Ambient> Unsubscribe<V, C, A> {
+impl<V: SecretStore, C: Customers, A: Ambient> Unsubscribe<V, C, A> {
     /// Answers a request, by a page. The body of a POST is not read: that it was sent to a link which only the mail's reader
     /// has says all, and mail programs differ in how they write `List-Unsubscribe=One-Click`.
     ///

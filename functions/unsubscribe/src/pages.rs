@@ -1,7 +1,7 @@
 //! The pages, each whole in one answer: no script, no image, no font, nothing from anywhere else.
 //!
-//! [`Unsubscribe`](crate::Unsubscribe) answers with them. They refuse to hold anything of a request or of a customer, so
-//! that nothing has to be escaped: the form has no action and so goes to the address of its page, token and all.
+//! [`Unsubscribe`](crate::Unsubscribe) answers with them. They do not hold anything of a request or of a customer, so that
+//! nothing has to be escaped: the form has no action and so goes to the address of its page, token and all.
 
 use lambda_kit::http::Response;
 

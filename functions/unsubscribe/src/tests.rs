@@ -1,4 +1,4 @@
-//! What unsubscribing does, told as facts: the events of API Gateway, a vault and a table in memory.
+//! What unsubscribing does, told as facts: the events of API Gateway, a store and a table in memory.
 
 use super::*;
 use lambda_kit::{http::answer, secrets::SecretText as _};
@@ -56,7 +56,7 @@ impl Ambient for World {
         7
     }
 }
-impl Vault for &World {
+impl SecretStore for &World {
     async fn read(&self) -> Result<Option<String>, Failure> {
         Ok(self.secret.borrow().map(str::to_owned))
     }
@@ -180,7 +180,7 @@ async fn no_page_is_kept_tells_its_address_on_or_loads_anything() {
 }
 
 #[tokio::test]
-async fn a_table_that_refuses_is_503_and_the_next_click_mends_it() {
+async fn a_table_that_refuses_is_503_and_the_next_click_heals_it() {
     let world = World::new();
     world.table_refuses.set(Some("ThrottlingException"));
     assert_eq!(world.send(sample("one-click")).await.status(), 503);

@@ -1,10 +1,10 @@
 //! `welcome-email`: welcomes a new customer, and asks the owner of an address to confirm a consent to marketing mail.
 //!
-//! `main.rs` wires it behind its queue. One read finds the customer, the address, and what a sign-up asked for: no event
-//! carries them. The [`Mailer`] sees to it that each mail goes out once. The welcome of a customer who asked for marketing
-//! mail at the first sign-up holds the question; a later yes gets a mail of its own. The question is a link that
-//! `unsubscribe` takes, and neither mail holds marketing. It refuses to mail anybody a day late: what is older than
-//! [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX) is only logged. It announces nothing.
+//! `main.rs` wires it behind its queue. One read finds the customer, the address and the question, because no event carries
+//! them. The [`Mailer`] sends each mail once. If the customer asked for marketing mail at the first sign-up, the welcome mail
+//! contains the question; a later yes gets a mail of its own. The question is a link that `unsubscribe` handles, and neither
+//! mail contains marketing. It refuses to mail old news: an event older than [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX) is only
+//! logged. The function publishes no events.
 
 pub mod links;
 mod mails;
@@ -13,7 +13,7 @@ pub mod samples;
 use domain::{CloudEvent, Customer, CustomerId, Event};
 use lambda_kit::{Ambient, Failure, dynamodb::DynamoDb, message::Delivery};
 use links::Links;
-use mailer::{Ledger, Letter, Mail, Mailer, Sender, TOO_OLD, confirmation::Question, too_old};
+use mailer::{Ledger, Mail, Mailer, OutgoingMail, Sender, TOO_OLD, confirmation::Question, too_old};
 use mails::Asking;
 use pipeline::{Reply, Stage, customer_id, not_for};
 
@@ -23,7 +23,7 @@ const WELCOME: &str = "welcome";
 /// at most.
 const CONFIRM: &str = "confirm";
 
-/// What the function may do with customers.
+/// The function's operations on customers.
 pub trait Customers {
     /// The customer as it is now: one strongly consistent read.
     async fn find(&self, id: &CustomerId) -> Result<Option<Customer>, Failure>;
@@ -92,7 +92,7 @@ impl<C, K: Links, L: Ledger, S: Sender, A: Ambient> WelcomeEmail<C, K, L, S, A> 
     }
 
     async fn send(&self, customer: &Customer, template: &'static str, mail_id: String, mail: Mail) -> Result<(), Failure> {
-        let letter = Letter {
+        let outgoing = OutgoingMail {
             mail_id,
             mail,
             to: customer.email.clone(),
@@ -102,7 +102,7 @@ impl<C, K: Links, L: Ledger, S: Sender, A: Ambient> WelcomeEmail<C, K, L, S, A> 
             headers: vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())],
             unpaid: true, // a form is sent for nothing, with anybody's address
         };
-        self.mailer.send(&letter).await?;
+        self.mailer.send(&outgoing).await?;
         Ok(())
     }
 }

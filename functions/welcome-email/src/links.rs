@@ -1,9 +1,9 @@
 //! The links by which a consent is confirmed: the port of `welcome-email` to the key that signs them.
 //!
-//! [`WelcomeEmail`](crate::WelcomeEmail) calls it where a mail asks. It refuses to make a link that ends a consent, though the same
-//! key signs those.
+//! [`WelcomeEmail`](crate::WelcomeEmail) calls it where a mail asks. It does not make a link that ends a consent, though
+//! the same key signs those.
 
-use lambda_kit::{Failure, secrets::Vault};
+use lambda_kit::{Failure, secrets::SecretStore};
 use mailer::{confirmation::Question, unsubscribe::SignedLinks};
 
 /// Where links come from.
@@ -12,7 +12,7 @@ pub trait Links {
     async fn confirmation(&self, question: &Question) -> Result<String, Failure>;
 }
 
-impl<V: Vault> Links for SignedLinks<V> {
+impl<V: SecretStore> Links for SignedLinks<V> {
     async fn confirmation(&self, question: &Question) -> Result<String, Failure> {
         Ok(question.link(&self.api_url, &self.key.get().await?))
     }

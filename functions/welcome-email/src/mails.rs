@@ -1,6 +1,6 @@
 //! What the mails say: what is stored of a customer, as their templates print it.
 //!
-//! [`WelcomeEmail`](crate::WelcomeEmail) calls it. It refuses to say what the customer agreed to by the event: the record
+//! [`WelcomeEmail`](crate::WelcomeEmail) calls it. It does not say what the customer agreed to by the event: the record
 //! counts, and there a consent may have been given or taken back since.
 
 use domain::{Customer, Timestamp};

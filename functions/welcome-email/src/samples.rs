@@ -1,6 +1,6 @@
 //! The mails of this function, filled in with a sample customer: what a preview shows.
 //!
-//! Tools call it, never the function. It refuses to name anybody who exists.
+//! Tools call it, never the function. It does not name anybody who exists.
 
 use crate::mails::{self, Asking};
 use domain::{Customer, CustomerId, EmailAddress, Personal};

@@ -7,7 +7,7 @@ use domain::{
 };
 use lambda_kit::{
     Kind,
-    secrets::{Cached, Vault},
+    secrets::{Cached, SecretStore},
 };
 use mailer::{
     MAIL_AGE_MAX, SENDING_FOR,
@@ -73,12 +73,12 @@ fn stage(world: &World) -> WelcomeEmail<&World, &World, &Post, &Post, &Post> {
 }
 /// The mails that went out: template, and whether the link is in it.
 fn out(world: &World) -> Vec<(&'static str, bool)> {
-    let asks = |letter: &Letter| {
-        let parts = [&letter.mail.text, &letter.mail.html].map(|part| part.contains(samples::LINK));
+    let asks = |outgoing: &OutgoingMail| {
+        let parts = [&outgoing.mail.text, &outgoing.mail.html].map(|part| part.contains(samples::LINK));
         assert_eq!(parts[0], parts[1], "text and HTML say the same");
         parts[0]
     };
-    world.post.out.borrow().iter().map(|letter| (letter.template, asks(letter))).collect()
+    world.post.out.borrow().iter().map(|outgoing| (outgoing.template, asks(outgoing))).collect()
 }
 async fn hear(world: &World, subject: Subject, event: Event) -> Result<(), Failure> {
     let event = CloudEvent { source: "/test".into(), subject, time: customer().signed_up_at, traceparent: None, event };
@@ -91,7 +91,7 @@ async fn sign_up(world: &World) -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn a_sign_up_is_one_read_one_claim_one_mail_and_one_note_of_it_and_a_duplicate_none() {
+async fn a_sign_up_is_one_mail_and_a_duplicate_none() {
     let world = world();
     sign_up(&world).await.unwrap();
     let id = customer().customer_id;
@@ -104,14 +104,14 @@ async fn a_sign_up_is_one_read_one_claim_one_mail_and_one_note_of_it_and_a_dupli
     ];
     assert_eq!(*world.post.calls.borrow(), calls);
     sign_up(&world).await.unwrap();
-    let [letter] = &world.post.out.borrow()[..] else { panic!("one mail") };
-    assert_eq!((letter.to.as_str(), letter.template, &letter.reply_to), ("ada@example.com", "welcome", &None));
-    assert_eq!(letter.headers, [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
-    assert_eq!(letter.mail.subject, "Welcome: you have signed up with Order Pipeline");
+    let [outgoing] = &world.post.out.borrow()[..] else { panic!("one mail") };
+    assert_eq!((outgoing.to.as_str(), outgoing.template, &outgoing.reply_to), ("ada@example.com", "welcome", &None));
+    assert_eq!(outgoing.headers, [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
+    assert_eq!(outgoing.mail.subject, "Welcome: you have signed up with Order Pipeline");
 }
 
 #[tokio::test]
-async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_waits_for_until() {
+async fn after_a_crash_the_second_mail_waits_for_the_claim() {
     let world = world();
     world.post.dies_before.set("sent");
     assert_eq!(failed(sign_up(&world).await).1, "Crash");
@@ -124,7 +124,7 @@ async fn after_a_crash_between_sending_and_writing_it_down_the_second_mail_waits
 }
 
 #[tokio::test]
-async fn whoever_is_suppressed_gets_no_welcome_and_the_event_is_done() {
+async fn a_suppressed_address_gets_no_welcome_and_the_event_is_done() {
     let world = world();
     world.post.suppressed.borrow_mut().insert("ada@example.com".into());
     sign_up(&world).await.unwrap();
@@ -133,7 +133,7 @@ async fn whoever_is_suppressed_gets_no_welcome_and_the_event_is_done() {
 
 /// A form is sent for nothing, with anybody's address.
 #[tokio::test]
-async fn of_welcomes_only_so_many_go_out_in_an_hour_and_the_event_is_done() {
+async fn welcomes_over_the_hours_limit_are_done_without_a_mail() {
     let world = world();
     world.post.unpaid_is_full.set(true);
     sign_up(&world).await.unwrap();
@@ -220,9 +220,9 @@ async fn a_later_yes_is_one_mail_however_often_it_is_announced() {
             sign_up(&world).await.unwrap();
         }
         assert_eq!(out(&world), [("confirm", true)], "and no second welcome");
-        let [letter] = &world.post.out.borrow()[..] else { panic!("one mail") };
-        assert_eq!(letter.mail_id, format!("{}/confirm/{}", customer().customer_id, much_later()));
-        assert!(letter.unpaid && letter.headers == [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
+        let [outgoing] = &world.post.out.borrow()[..] else { panic!("one mail") };
+        assert_eq!(outgoing.mail_id, format!("{}/confirm/{}", customer().customer_id, much_later()));
+        assert!(outgoing.unpaid && outgoing.headers == [("Auto-Submitted".to_owned(), "auto-generated".to_owned())]);
     }
 }
 
@@ -271,7 +271,7 @@ async fn a_question_counts_against_the_limits_and_the_suppression_list() {
 #[tokio::test]
 async fn a_signed_link_leads_back_to_the_question() {
     struct Text;
-    impl Vault for Text {
+    impl SecretStore for Text {
         async fn read(&self) -> Result<Option<String>, Failure> {
             Ok(Some("a sample key, never one that is in use".to_owned()))
         }
@@ -288,7 +288,7 @@ fn welcome(customer: &Customer) -> Mail {
 }
 
 #[test]
-fn text_and_html_say_the_same_facts_and_the_consent_as_it_is_now() {
+fn text_and_html_state_the_same_facts_and_consent() {
     let asks = "Do you also want news and offers by mail? We send them only if you confirm it:";
     let until = "The link works until 11 May 2026, 10:02 UTC. If you do nothing, you get no news and no offers.";
     let news = "You have also agreed to news and offers. Each of those mails has a link that ends them at once.";

@@ -1,8 +1,8 @@
-//! What the payment provider charges: in which currencies, from which amount to which, and in which steps.
+//! The amounts that the payment provider charges: currencies, minimum, maximum and step.
 //!
-//! order-intake asks before an order is accepted, payment for the amount in the provider's unit, the commands before they put a price
-//! into the catalogue. It refuses to judge what was accepted before: events and records with other amounts stay readable, and the
-//! provider has the last word on them.
+//! order-intake asks before an order is accepted, payment for the amount in the provider's unit, the commands before they
+//! put a price into the catalogue. It does not judge what was accepted before: events and records with other amounts stay
+//! readable, and the provider has the last word on them.
 //!
 //! The table is Stripe's, from these pages:
 //!
@@ -12,7 +12,7 @@
 //! - <https://web.archive.org/web/20221231002856/https://stripe.com/docs/currencies>: their last digit is 0. The page of today no
 //!   longer says so, nor that it has changed.
 //!
-//! What the pages leave open is decided for the customer:
+//! Where the pages are unclear, the rule favours the customer:
 //!
 //! - The minimum is that of the account's settlement currency. Where the order's own currency has one, that one counts, as it does for
 //!   an account with one bank account. Where it has none, a charge is converted, at a rate that is not known here: anything above
@@ -23,7 +23,7 @@
 
 use crate::money::{AMOUNT_MINOR_MAX, Currency, Money};
 
-/// What the provider charges in one currency.
+/// The amounts that the provider charges in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     /// In this currency.
@@ -34,7 +34,7 @@ pub struct Terms {
     pub most_minor: u64,
     /// An amount is a multiple of so many minor units.
     pub step_minor: u64,
-    /// What the provider counts in.
+    /// The provider's unit.
     unit: Unit,
 }
 
@@ -85,7 +85,7 @@ pub fn currencies() -> impl Iterator<Item = Currency> {
 /// Why it cannot be charged.
 pub fn total(currency: Currency, prices: impl IntoIterator<Item = (u64, u32)>) -> Result<Money, NotChargeable> {
     let line = |(price, quantity): (u64, u32)| price.saturating_mul(quantity.into());
-    // What does not fit is far beyond every maximum.
+    // An amount that does not fit is far beyond every maximum.
     let amount_minor = prices.into_iter().map(line).fold(0, u64::saturating_add);
     let total = Money { amount_minor, currency };
     check(total).map(|()| total)
@@ -327,8 +327,8 @@ mod tests {
 
     /// Every currency that the type knows.
     fn every_code() -> impl Iterator<Item = Currency> {
-        let letters = || 'A'..='Z';
-        let codes = letters().flat_map(move |a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+        let capitals = || 'A'..='Z';
+        let codes = capitals().flat_map(move |a| capitals().flat_map(move |b| capitals().map(move |c| format!("{a}{b}{c}"))));
         codes.filter_map(|code| Currency::from_code(&code))
     }
 }

@@ -1,4 +1,4 @@
-//! What people and commands say to the functions that act for them, and how these say no: the same document around every command.
+//! Requests to the functions for operators, and their refusals: one envelope for every command.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request<C> {
-    /// Who asks, for the audit record: what the caller says of itself. Lambda tells a function nothing of its caller; where
+    /// The caller, for the audit record: the name that it gives. Lambda tells a function nothing of its caller; where
     /// CloudTrail logs Lambda's data events, it knows under the request id that the record has too.
     #[serde(default)]
     pub by: String,
-    /// What is asked.
+    /// The command.
     pub command: C,
 }
 
@@ -19,8 +19,9 @@ pub struct Request<C> {
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-/// What a caller may do, by the alias of the function that it invoked: each alias is a permission of its own
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>), and Lambda tells a function nothing else of its caller.
+/// The permissions of a caller, by the alias of the function that it invoked: each alias is a permission of its own
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>), and Lambda tells a function nothing else of
+/// its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Power {
     /// See, with what may be personal masked.

@@ -1,8 +1,8 @@
-//! What a postal address needs, by country.
+//! The required fields of a postal address, by country.
 //!
-//! order-intake asks before an order is accepted. It refuses to judge what it does not know for certain: a field is required, and a
-//! postal code is held to a form, only in countries whose addresses are known to have one; of the code only the form is looked at.
-//! What was accepted before stays readable.
+//! order-intake asks before an order is accepted. It does not judge what it does not know for certain: a field is required,
+//! and a postal code is held to a form, only in countries whose addresses are known to have one; of the code only the form
+//! is looked at. Addresses that were accepted before stay readable.
 
 mod table;
 
@@ -20,13 +20,13 @@ pub struct Country {
 /// The postal codes of a country.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostalCode {
-    /// Their forms: `9` for a digit and `A` for a letter, separated by blanks.
+    /// their forms: `9` for a digit and `A` for a letter, separated by blanks.
     forms: &'static str,
     /// One of them, to show.
     pub example: &'static str,
 }
 
-/// What is asked of an address whose country is not known.
+/// The required fields of an address whose country is not known.
 pub const UNKNOWN: Country = Country { code: "ZZ", needs_town: true, postal_code: None };
 
 /// The country with this code.
@@ -41,8 +41,9 @@ pub fn all() -> &'static [Country] {
 }
 
 impl PostalCode {
-    /// Whether `text` can be one: its letters and digits, of any script, are in the right places. Blanks, hyphens and other marks do not
-    /// count, nor do letters in front of a code of digits: mail from abroad is often addressed to `D-10115` or `SE-114 55`.
+    /// Whether `text` can be one: its letters and digits, of any script, are in the right places. Blanks, hyphens and other
+    /// marks do not count, nor does the prefix of a code of digits: mail from abroad is often addressed to `D-10115` or
+    /// `SE-114 55`.
     pub fn admits(&self, text: &str) -> bool {
         let signs = text.chars().filter_map(|sign| match sign {
             _ if sign.is_numeric() => Some('9'),

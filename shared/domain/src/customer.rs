@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_customer_reads_as_it_was_written_and_debug_hides_who_it_is() {
+    fn a_stored_customer_round_trips_and_debug_hides_it() {
         let stored = serde_json::to_value(customer()).unwrap();
         assert_eq!(
             stored,

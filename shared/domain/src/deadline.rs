@@ -1,4 +1,4 @@
-//! The one clock: what to do about an order that has not ended, and when to look at it next.
+//! The one timer: what to do about an order that has not ended, and when to look at it next.
 //!
 //! `functions/order-deadline` checks an order again and again and calls [`look`] and [`next_check`]. Nudging publishes
 //! `order.placed` again, which by the healing invariant brings any order to its right end even if every message about it was lost.
@@ -6,9 +6,10 @@
 use crate::{event::CancelRequest, order::Order, tracking::Facts};
 use jiff::{SignedDuration, Timestamp};
 
-/// Until an hour has passed the clock checks every [`Deadlines::nudge_after`]; later, each wait is the order's age divided by this.
-/// Most faults pass within minutes and the first checks find them; what lasts for a day gains nothing from a hundred checks. So
-/// the number of checks grows with the logarithm of the age: some twenty in two days, where one every 15 minutes would be 192.
+/// Until an hour has passed order-deadline checks every [`Deadlines::nudge_after`]; later, each wait is the order's age
+/// divided by this. Most faults pass within minutes and the first checks find them; what lasts for a day gains nothing from
+/// a hundred checks. So the number of checks grows with the logarithm of the age: some twenty in two days, where one every
+/// 15 minutes would be 192.
 pub const AGE_PER_WAIT: i32 = 4;
 /// A check that comes so many [`Deadlines::nudge_after`] after it was due is late: an hour, by the template's defaults. Longer than
 /// the back-off of the few failures that a check may have, and shorter than SQS takes to give a message up.
@@ -29,14 +30,14 @@ pub struct Deadlines {
     pub park_after: SignedDuration,
 }
 
-/// What to do about an order.
+/// The action for an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// It has ended: nothing.
     Ended,
-    /// Publish `order.placed` again, and look again later.
+    /// Publish `order.placed` again, and check again later.
     Nudge,
-    /// Publish `order.cancel_requested`, and look again later.
+    /// Publish `order.cancel_requested`, and check again later.
     TimeOut,
     /// Park the message: the order has not ended, and no more asking will make it.
     Park,
@@ -97,7 +98,7 @@ fn is_shipped(facts: &Facts) -> bool {
 }
 
 /// What `order.cancel_requested` says of an order that has timed out, and when that happened: a function of the record, so that
-/// repeating repeats it. A customer who asked before is repeated, and not contradicted: the event's id is the same, whoever asks.
+/// repeating repeats it. A customer who asked before is repeated, and not contradicted: the event's id is the same, for either.
 pub fn cancel_request(order: &Order, deadlines: &Deadlines) -> (CancelRequest, Timestamp) {
     match order.cancel_requested_at {
         Some(asked_at) => (CancelRequest::CustomerAsked, asked_at),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_who_asked_to_cancel_is_not_contradicted_by_the_clock() {
+    fn a_customers_own_cancellation_is_not_contradicted_by_order_deadline() {
         let mut order = order();
         assert_eq!(cancel_request(&order, &DEADLINES), (CancelRequest::TimedOut, timed_out_at(&order, &DEADLINES)));
         let asked_at = Timestamp::from_second(3600).unwrap();

@@ -1,7 +1,7 @@
 //! E-mail addresses: parsed once at the border, right ever after.
 //!
-//! Called wherever text becomes an address that mail goes to or comes from. It refuses to say whether anybody reads what
-//! is sent there: only a mail that is answered shows that.
+//! Called wherever text becomes an address that mail goes to or comes from. It does not say whether anybody reads what is
+//! sent there: only a mail that is answered shows that.
 
 use crate::personal::Personal;
 use email_address::Options;
@@ -20,17 +20,17 @@ pub enum InvalidEmailAddress {
     /// It has not the form of one.
     #[error("must be an e-mail address in ASCII, of at most {max} characters, such as name@example.com", max = EMAIL_BYTES_MAX)]
     Malformed,
-    /// What stands behind the `@` has a letter or digit beyond ASCII. Every such domain has a form in ASCII, which SES asks for
+    /// The domain has a letter or digit beyond ASCII. Every such domain has a form in ASCII, which SES asks for
     /// (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html>).
     #[error("must have its domain in ASCII: an internationalized one in the form that begins with xn--, such as name@xn--exmple-cua.com")]
     InternationalDomain,
-    /// What stands before the `@` has one. It has no form in ASCII, and SES does not speak SMTPUTF8, which would carry it (same page).
+    /// The local part has one. It has no form in ASCII, and SES does not speak SMTPUTF8, which would carry it (same page).
     #[error("must have only ASCII characters before the @: no mail can be sent to an internationalized mailbox; use another address")]
     InternationalMailbox,
-    /// What stands before the `@` is quoted, and needs to be: mail programs and providers read such an address in different ways.
+    /// The local part is quoted, and needs to be: mail programs and providers read such an address in different ways.
     #[error("must be an e-mail address without quotes, blanks or special characters before the @, such as name@example.com")]
     Quoted,
-    /// What stands behind the `@` is an address of a machine, and no name.
+    /// The domain is an IP address, not a name.
     #[error("must be an e-mail address at a domain name, such as name@example.com, and not at an IP address")]
     NoDomainName,
 }
@@ -71,7 +71,7 @@ impl EmailAddress {
         Ok(Self(Personal(plain.unwrap_or_else(|| address.to_owned()))))
     }
 
-    /// What stands behind the last `@`, as it was typed.
+    /// The domain, as it was typed.
     pub fn domain(&self) -> &str {
         // A parsed address has one: the other side of this line is never taken.
         self.as_str().rsplit_once('@').map_or("", |(_, domain)| domain)
@@ -93,13 +93,14 @@ impl FromStr for EmailAddress {
 }
 impl TryFrom<String> for EmailAddress {
     type Error = InvalidEmailAddress;
-    /// What was stored once is read for good, an address that needs its quotes too, though none is taken any more.
+    /// A stored address stays readable, an address that needs its quotes too, though none is taken any more.
     fn try_from(text: String) -> Result<Self, InvalidEmailAddress> {
         Self::read(&text)
     }
 }
 
-/// What to say of an address with letters or digits beyond ASCII, if that is what is wrong with it. A sign that does not show is none.
+/// The error for an address with letters or digits beyond ASCII, if that is what is wrong with it. A sign that does not
+/// show is none.
 fn international(address: &str) -> Option<InvalidEmailAddress> {
     let (local, domain) = address.rsplit_once('@')?;
     let beyond_ascii = |part: &str| part.chars().any(|c| !c.is_ascii() && c.is_alphanumeric());
@@ -200,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn quotes_that_are_not_needed_go_and_an_address_that_needs_them_is_refused() {
+    fn unneeded_quotes_are_dropped_and_needed_ones_refused() {
         for (quoted, plain) in [(r#""ada"@example.com"#, "ada@example.com"), (r#""a.b+c"@example.com"#, "a.b+c@example.com")] {
             assert_eq!((address(quoted).as_str(), address(quoted)), (plain, address(plain)));
         }
         for needed in [r#""a b"@example.com"#, r#""a..b"@example.com"#, r#"".a"@example.com"#, r#""a@b"@example.com"#] {
             assert_eq!(needed.parse::<EmailAddress>(), Err(InvalidEmailAddress::Quoted), "{needed:?}");
-            assert_eq!(serde_json::from_value::<EmailAddress>(json!(needed)).unwrap().as_str(), needed, "stored once, read for good");
+            assert_eq!(serde_json::from_value::<EmailAddress>(json!(needed)).unwrap().as_str(), needed, "stored once, stays readable");
         }
     }
 
@@ -231,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_passes_is_one_line_of_ascii_and_is_stored_and_read_as_the_same(text in "[ -~]{0,12}@?[a-zA-Z.\\r\\n\\[\\]-]{0,12}\\PC{0,2}") {
+        fn an_accepted_address_is_one_ascii_line_and_round_trips(text in "[ -~]{0,12}@?[a-zA-Z.\\r\\n\\[\\]-]{0,12}\\PC{0,2}") {
             if let Ok(address) = text.parse::<EmailAddress>() {
                 prop_assert!(address.as_str().bytes().all(|b| b.is_ascii() && !b.is_ascii_control()));
                 prop_assert!(!address.domain().is_empty());

@@ -1,4 +1,4 @@
-//! What flows: the CloudEvents 1.0 envelope and every event in it.
+//! The events: the CloudEvents 1.0 envelope, and the data of each type.
 //!
 //! Producers build a [`CloudEvent`] and serialize it; consumers parse one from a queue. No event carries a name or an
 //! address. Unknown fields are ignored, so that fields can be added within a version; an unknown *version* is told
@@ -25,7 +25,7 @@ impl fmt::Display for PaymentRef {
     }
 }
 
-/// Who asks for a cancellation, and why.
+/// The origin of a cancellation, and its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelRequest {
@@ -116,7 +116,7 @@ events! {
     }
     /// An order was accepted.
     OrderPlaced "order.placed" "v1" of Order by ["order-intake", "order-deadline", "operator"] {
-        /// What was bought, at which prices: 1 to [`LINES_MAX`](crate::line::LINES_MAX) lines.
+        /// The lines, with their prices: 1 to [`LINES_MAX`](crate::line::LINES_MAX) lines.
         lines: Vec<Line>,
         /// Sum of the lines.
         total: Money,
@@ -139,7 +139,7 @@ events! {
     }
     /// All lines are set aside.
     InventoryReserved "inventory.reserved" "v1" of Order by ["inventory"] {
-        /// What is set aside, ordered by SKU.
+        /// The reserved items, ordered by SKU.
         items: Vec<Item>,
     }
     /// At least one line is out of stock, so none was set aside.
@@ -149,7 +149,7 @@ events! {
     }
     /// Somebody wants the order cancelled. Shipping decides whether it still can be.
     OrderCancelRequested "order.cancel_requested" "v1" of Order by ["order-intake", "order-deadline", "email-inbound"] {
-        /// Who, and why.
+        /// The origin, and the reason.
         reason: CancelRequest,
     }
     /// Decided: the parcel leaves. Payment captures, inventory commits.
@@ -158,7 +158,7 @@ events! {
         tracking_number: String,
         /// The hold to capture.
         payment: PaymentRef,
-        /// What is in the parcel, ordered by SKU.
+        /// The content of the parcel, ordered by SKU.
         items: Vec<Item>,
     }
     /// Decided: nothing leaves. Payment voids, inventory releases.
@@ -168,7 +168,7 @@ events! {
         /// The hold to void, where shipping knew of one: a hint that saves a read, not the truth.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         payment: Option<PaymentRef>,
-        /// What to release, where shipping knew of it, ordered by SKU: a hint too.
+        /// The items to release, where shipping knew of it, ordered by SKU: a hint too.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         items: Option<Vec<Item>>,
     }
@@ -177,7 +177,7 @@ events! {
         /// The sum collected.
         amount: Money,
     }
-    /// The provider refused for good what it had authorized: shipped and uncollected.
+    /// The provider refused permanently what it had authorized: shipped and uncollected.
     PaymentCaptureFailed "payment.capture_failed" "v1" of Order by ["payment"] {
         /// The sum that was not collected.
         amount: Money,
@@ -192,7 +192,7 @@ events! {
     PaymentVoided "payment.voided" "v1" of Order by ["payment"] {}
     /// The reserved units left the building.
     InventoryCommitted "inventory.committed" "v1" of Order by ["inventory"] {
-        /// What left, ordered by SKU.
+        /// The shipped items, ordered by SKU.
         items: Vec<Item>,
     }
     /// Nothing is set aside for the order, and nothing ever will be.
@@ -205,7 +205,7 @@ impl fmt::Display for EventType {
     }
 }
 
-/// What an event is about. Its text is the message group.
+/// The subject of an event. Its text is the message group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// An order.
@@ -228,11 +228,11 @@ impl fmt::Display for Subject {
 /// The `id` is not stored but follows: `<subject>/<type>`. Publishing the same fact twice publishes the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudEvent {
-    /// Who published it: `/` and the function's name.
+    /// The producer: `/` and the function's name.
     pub source: String,
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
-    /// When the fact was stored. Never the clock at publishing.
+    /// When the fact was stored. Never the time of publishing.
     pub time: Timestamp,
     /// W3C trace context (<https://www.w3.org/TR/trace-context/>), so that a trace survives SNS and SQS.
     pub traceparent: Option<String>,
@@ -255,7 +255,7 @@ pub enum ParseError {
     /// A known type from a `source` that may not say it. Only a known source is named: any other is foreign text.
     #[error("{} may not say `{event_type}`", source_name.map_or("an unknown source".to_owned(), |name| format!("`/{name}`")))]
     SourceNotAllowed {
-        /// What it says has happened.
+        /// The event type that it claims.
         event_type: EventType,
         /// The function that it says it is from, if there is one of that name.
         source_name: Option<&'static str>,
@@ -353,7 +353,7 @@ impl CloudEvent {
     }
 }
 
-/// What serde_json says, without the values it may quote: an error text ends up in logs and message attributes.
+/// The message of serde_json, without the values it may quote: an error text ends up in logs and message attributes.
 fn describe(error: serde_json::Error) -> ParseError {
     use serde_json::error::Category;
     let what = match error.classify() {

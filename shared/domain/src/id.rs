@@ -1,6 +1,6 @@
 //! Identifiers: parsed once at the border, right ever after.
 //!
-//! Called wherever text becomes an id. It refuses to make up ids: an order's id follows from its idempotency key, a
+//! Called wherever text becomes an id. It does not make up ids: an order's id follows from its idempotency key, a
 //! customer's from the e-mail address.
 
 use crate::email::EmailAddress;
@@ -80,7 +80,7 @@ impl CustomerId {
     /// The customer whose address is `email`, in whatever case it is typed. The same address is the same customer, so that
     /// signing up twice needs no second table, and a list of addresses no look-up.
     ///
-    /// It is a pseudonym, not a secret: whoever has an address can make its id, and so test an id against a guess. Events
+    /// It is a pseudonym, not a secret: the id of a known address can be computed, and so test an id against a guess. Events
     /// and logs carry it because it shows nothing by itself; a link that acts for a customer needs a signature.
     pub fn from_email(email: &EmailAddress) -> Self {
         Self(Uuid::new_v5(&CUSTOMER_NAMESPACE, email.canonical().as_bytes()))

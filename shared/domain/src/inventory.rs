@@ -1,4 +1,4 @@
-//! What inventory does with an event, given its reservation: the inventory half of the answer table.
+//! The decision of inventory on an event, given its reservation: the inventory half of the answer table.
 //!
 //! `functions/inventory` calls [`decide`], writes the one change it says, and publishes [`answers`]. A stock row holds
 //! only what is available; what is reserved or committed is the sum over reservations, so the books cannot disagree.
@@ -31,7 +31,7 @@ pub struct Reservation {
 pub enum State {
     /// All items were taken out of what is available.
     Reserved {
-        /// What, ordered by SKU.
+        /// The items, ordered by SKU.
         items: Vec<Item>,
         /// When.
         reserved_at: Timestamp,
@@ -45,7 +45,7 @@ pub enum State {
     },
     /// The items left the building.
     Committed {
-        /// What, ordered by SKU.
+        /// The items, ordered by SKU.
         items: Vec<Item>,
         /// When they were set aside.
         reserved_at: Timestamp,
@@ -64,7 +64,7 @@ pub enum State {
     },
 }
 
-/// What is known, or assumed, of the reservation when deciding.
+/// The reservation as it is known or assumed for the decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     /// No record.
@@ -107,15 +107,15 @@ impl From<&State> for Known {
     }
 }
 
-/// What the record most likely is when `order.placed` arrives: fresh orders have none.
+/// The most likely record when `order.placed` arrives: fresh orders have none.
 pub const PLACED_FINDS: Known = Known::None;
 
-/// What the record most likely is when `order.shipped` arrives: reserved, or shipping could not have decided so.
+/// The most likely record when `order.shipped` arrives: reserved, or shipping could not have decided so.
 pub fn shipped_finds(event: &OrderShipped) -> Known {
     Known::Reserved(event.items.clone())
 }
 
-/// What the record most likely is when `order.cancelled` arrives, from what shipping knew when it decided.
+/// The most likely record when `order.cancelled` arrives, from what shipping knew when it decided.
 pub fn cancelled_finds(event: &OrderCancelled) -> Known {
     match (&event.items, event.reason) {
         (Some(items), _) => Known::Reserved(items.clone()),
@@ -134,23 +134,23 @@ pub enum Step {
     Commit,
     /// Give these items back and mark the reservation released, all in one transaction.
     Release(Vec<Item>),
-    /// Create or overwrite as closed, so that a late `order.placed` finds the door shut.
+    /// Create or overwrite as closed, so that a late `order.placed` fails its condition.
     Close,
     /// Nothing to do: the record already answers.
     Answer,
 }
 
-/// How often an order that finds too little looks again, at most. What an order that is not paid takes falls back within
-/// seconds, when its bank has answered and shipping has cancelled it. So looks are seconds apart, and each costs a message and a
-/// transaction that fails: a dozen is one every five seconds in a minute.
+/// How often an order that finds too little is checked again, at most. What an order that is not paid takes falls back
+/// within seconds, when its bank has answered and shipping has cancelled it. So looks are seconds apart, and each costs a
+/// message and a transaction that fails: a dozen is one every five seconds in a minute.
 pub const LOOKS_MAX: u32 = 12;
 /// The shortest time between two looks: a message is delayed by whole seconds.
 pub const LOOK_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// What to do about an order that there is too little for.
+/// The next step for an order without enough stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Short {
-    /// Look again after this time: units that another order holds may come back.
+    /// check again after this time: units that another order holds may come back.
     LookAgain(Duration),
     /// Create [`State::Rejected`]: final.
     Reject,
@@ -186,7 +186,7 @@ pub fn decide(known: &Known, asked: Asked) -> Result<Step, Impossible> {
     })
 }
 
-/// What the stored record answers to `asked`: an event and its time.
+/// The event for the stored record and `asked`, with its time.
 ///
 /// # Errors
 /// [`Impossible`] for the ✗ cells, and for a record that has not yet done what was asked.
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_is_looked_at_again_until_the_order_has_waited() {
+    fn too_little_stock_is_checked_again_until_the_order_has_waited() {
         for (wait, after, times) in [(60, 5, 12), (300, 25, 12), (12, 1, 12), (13, 2, 7), (3, 1, 3), (1, 1, 1)] {
             let wait = Duration::from_secs(wait);
             let again = Short::LookAgain(Duration::from_secs(after));

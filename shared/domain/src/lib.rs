@@ -1,4 +1,4 @@
-//! The order pipeline's pure core: what an order is, what happens to it, and what each stage decides.
+//! The order pipeline's pure core: the data of an order, its events, and the decision of each stage.
 //!
 //! Every function of `functions/` calls it, and so do the model checker and the simulation: there is one copy of
 //! each decision. It refuses to know AWS, tokio, the clock, randomness and the environment; all of them are arguments.
@@ -6,15 +6,15 @@
 //! | module | holds |
 //! |---|---|
 //! | [`id`], [`email`], [`money`], [`mod@line`], [`order`], [`customer`] | values that parse once and are then right |
-//! | [`charge`] | what the payment provider charges, by currency |
-//! | [`country`] | what an address needs, by country |
+//! | [`charge`] | the amounts that the payment provider charges, by currency |
+//! | [`country`] | the required fields of an address, by country |
 //! | [`event`] | the CloudEvents envelope and every event |
-//! | [`payment`], [`inventory`] | the answer table: what a stage does with an event, given its record |
-//! | [`uncollected`] | a payment that a person has to settle |
+//! | [`payment`], [`inventory`] | the answer table: the step of a stage, by event and record |
+//! | [`uncollected`] | a payment that an operator must settle |
 //! | [`shipping`] | the one decision per order, a fold over a list of facts |
-//! | [`command`] | the document around what people command, and how it is refused |
+//! | [`command`] | the envelope of operators' commands, and their refusals |
 //! | [`whole_number`] | integers in JSON that a client sends |
-//! | [`tracking`], [`deadline`] | the status that follows from a set of facts; what to do about an order that does not end |
+//! | [`tracking`], [`deadline`] | the status by the set of facts; the step for an order that does not end |
 
 pub mod charge;
 pub mod command;

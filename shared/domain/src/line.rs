@@ -13,7 +13,7 @@ pub const QUANTITY_MAX: u32 = 1_000;
 /// So many units of one SKU.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Item {
-    /// What.
+    /// The content.
     pub sku: Sku,
     /// How many, 1 to [`QUANTITY_MAX`].
     pub quantity: u32,
@@ -22,7 +22,7 @@ pub struct Item {
 /// An [`Item`] at the catalogue's price when the order was placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// What.
+    /// The content.
     pub sku: Sku,
     /// How many, 1 to [`QUANTITY_MAX`].
     pub quantity: u32,

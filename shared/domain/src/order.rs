@@ -4,7 +4,7 @@ use crate::{event::OrderPlaced, id::OrderId, line::Line, money::Money, personal:
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Who ordered.
+/// The customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     /// Full name.
@@ -39,20 +39,20 @@ pub struct Order {
     pub received_at: Timestamp,
     /// Hash of the request as it was understood: the same key with another one is refused.
     pub fingerprint: String,
-    /// What was bought, at which prices.
+    /// The lines, with their prices.
     pub lines: Vec<Line>,
     /// Sum of the lines.
     pub total: Money,
     /// The provider's reference to the means of payment. A token, never a card number.
     pub payment_method: String,
-    /// Who ordered.
+    /// The customer.
     pub customer: Customer,
     /// Where the parcel goes.
     pub shipping_address: Address,
     /// When the customer asked to cancel, if ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<Timestamp>,
-    /// What the stages reported: one attribute per event type.
+    /// The events of the stages: one attribute per event type.
     #[serde(flatten)]
     pub facts: Facts,
 }

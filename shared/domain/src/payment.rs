@@ -1,4 +1,4 @@
-//! What payment does with an event, given its record: the payment half of the answer table.
+//! The decision of payment on an event, given its record: the payment half of the answer table.
 //!
 //! `functions/payment` calls [`decide`], does the one thing it says, stores the [`Change`], and publishes [`answers`].
 //! Nothing here talks to the provider, and nothing is held before its id is stored: [`Step::Claim`] comes first.
@@ -51,7 +51,7 @@ pub enum State {
     Claimed {
         /// The hold.
         payment: PaymentRef,
-        /// What the bank said last, where it refused the confirmation for now.
+        /// The bank's last answer, if it refused the confirmation for now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm_refused: Option<Refused>,
     },
@@ -75,7 +75,7 @@ pub enum State {
         /// When.
         captured_at: Timestamp,
     },
-    /// The provider refused for good what it had authorized.
+    /// The provider refused permanently what it had authorized.
     Uncollected {
         /// The hold that was refused.
         #[serde(flatten)]
@@ -108,12 +108,12 @@ pub struct Hold {
     pub capture_before: Timestamp,
     /// When it was confirmed.
     pub authorized_at: Timestamp,
-    /// What the bank said last, where it refused the capture for now. It stays when the money is collected after all.
+    /// The bank's last answer, if it refused the capture for now. It stays when the money is collected after all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture_refused: Option<Refused>,
 }
 
-/// The bank refused for now: the same may pass later, and nothing is given up.
+/// The bank refused for now: the same may pass later, and nothing is ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// How often, this time included.
@@ -126,7 +126,7 @@ pub struct Refused {
     pub next_try_at: Timestamp,
 }
 
-/// What is known, or assumed, of the record when deciding: just enough to choose the step.
+/// The record as it is known or assumed for the decision: just enough to choose the step.
 ///
 /// An assumption is checked by the condition of the write that follows from it; where it fails, the stored record
 /// comes back with the failure and decides.
@@ -201,15 +201,15 @@ impl From<&State> for Known {
     }
 }
 
-/// What the record most likely is when `order.placed` arrives: fresh orders have none.
+/// The most likely record when `order.placed` arrives: fresh orders have none.
 pub const PLACED_FINDS: Known = Known::None;
 
-/// What the record most likely is when `order.shipped` arrives: authorized, or shipping could not have decided so.
+/// The most likely record when `order.shipped` arrives: authorized, or shipping could not have decided so.
 pub fn shipped_finds(event: &OrderShipped) -> Known {
     Known::Authorized(event.payment.clone())
 }
 
-/// What the record most likely is when `order.cancelled` arrives, from what shipping knew when it decided. A declined one
+/// The most likely record when `order.cancelled` arrives, from what shipping knew when it decided. A declined one
 /// is not assumed: only the record names the hold that was refused.
 pub fn cancelled_finds(event: &OrderCancelled) -> Known {
     event.payment.clone().map_or(Known::None, Known::Authorized)
@@ -235,7 +235,7 @@ pub enum Step {
     Capture(PaymentRef),
     /// Cancel this hold at the provider, then store [`Change::Voided`].
     Cancel(PaymentRef),
-    /// Store [`Change::Closed`], so that a late `order.placed` finds the door shut.
+    /// Store [`Change::Closed`], so that a late `order.placed` fails its condition.
     Close,
     /// Nothing to do: the record already answers.
     Answer,
@@ -273,7 +273,7 @@ pub fn decide(known: &Known, asked: Asked, now: Timestamp) -> Result<Step, Impos
     })
 }
 
-/// What a step writes. The store writes it only onto the record that the step was decided for.
+/// The change that a step writes. The store writes it only onto the record that the step was decided for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A hold was prepared.
@@ -301,7 +301,7 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// Its capture was refused for good.
+    /// Its capture was refused permanently.
     Uncollected {
         /// The provider's error code.
         code: String,
@@ -313,23 +313,23 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// The door was shut.
+    /// A closed record was written first.
     Closed {
         /// When.
         at: Timestamp,
     },
 }
 
-/// What a refusal *for now* comes to.
+/// The decision on a refusal *for now*.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Store this. The record then says when the next try is due, or that the order is declined.
     Store(Change),
     /// Enough: the hold is about to lapse. Free it, then store [`Change::Uncollected`].
-    GiveUp,
+    Final,
 }
 
-/// What follows when the bank refuses for now, at `at`, what the record waits for: a confirmation or a capture. [`None`] if
+/// The decision when the bank refuses for now, at `at`, what the record waits for: a confirmation or a capture. [`None`] if
 /// the record waits for neither.
 ///
 /// At a confirmation nothing is lost but a sale, and a customer waits for the answer: a few tries, then declined. At a capture
@@ -355,14 +355,14 @@ pub fn refused_for_now(state: &State, code: &str, at: Timestamp) -> Option<Refus
             // The last try is as late as it may be, whatever the doubling came to, and however short before it another one was.
             Some(match after(wait).min(last) {
                 next if next > at => Refusal::Store(Change::CaptureRefused(again(tries, next))),
-                _ => Refusal::GiveUp,
+                _ => Refusal::Final,
             })
         }
         State::Declined { .. } | State::Captured { .. } | State::Uncollected { .. } | State::Voided { .. } | State::Closed { .. } => None,
     }
 }
 
-/// What the stored record answers to `asked`: an event and its time. [`None`] while the record is only claimed.
+/// The event for the stored record and `asked`, with its time. [`None`] while the record is only claimed.
 ///
 /// # Errors
 /// [`Impossible`] for the ✗ cells, and for a record that has not yet done what was asked.
@@ -401,7 +401,7 @@ mod tests {
         let state = State::Uncollected { hold: hold(), capture_code: "expired".into(), uncollected_at: at() };
         let Ok(Some((Event::PaymentCaptureFailed(said), _))) = answers(&state, Asked::Shipped) else { panic!() };
         assert_eq!(said.payment, Some(hold().payment));
-        // What an earlier version published is read too.
+        // Events of an earlier version are read too.
         let json = serde_json::json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "code": "expired"});
         assert_eq!(serde_json::from_value::<PaymentCaptureFailed>(json).unwrap().payment, None);
     }
@@ -523,7 +523,7 @@ mod tests {
                         tries_at.push(refused.next_try_at.as_second() + late_s);
                         hold.capture_refused = Some(refused);
                     }
-                    Refusal::GiveUp => break tries_at,
+                    Refusal::Final => break tries_at,
                     other => panic!("{other:?}"),
                 }
             }

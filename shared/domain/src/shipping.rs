@@ -1,7 +1,7 @@
 //! The one decision per order: shipped or cancelled.
 //!
 //! The record is a list of facts in the order in which they were stored. The decision is a fold over it, the first
-//! prefix that decides, and is not stored: whoever reads the same list announces the same event. Facts that arrive
+//! prefix that decides, and is not stored: every reader of the same list announces the same event. Facts that arrive
 //! after the decision change nothing, which is why a cancellation can come too late but never twice.
 
 use crate::{
@@ -20,7 +20,7 @@ pub const CAPTURE_MARGIN: SignedDuration = SignedDuration::from_hours(24);
 pub struct Shipment {
     /// Partition key.
     pub order_id: OrderId,
-    /// What shipping heard, each kind once, in the order in which it was stored.
+    /// The facts that shipping received, each kind once, in the order in which it was stored.
     pub facts: Vec<StoredFact>,
 }
 
@@ -29,12 +29,12 @@ pub struct Shipment {
 pub struct StoredFact {
     /// The store's time, not the event's: the margin to the end of a hold counts from the decision.
     pub at: Timestamp,
-    /// What was heard.
+    /// The fact.
     #[serde(flatten)]
     pub fact: Fact,
 }
 
-/// What shipping listens for, with what its announcement has to carry.
+/// The facts that shipping waits for, with the data for its decision event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
@@ -49,7 +49,7 @@ pub enum Fact {
     Declined,
     /// `inventory.reserved`
     Reserved {
-        /// What is set aside.
+        /// The reserved items.
         items: Vec<Item>,
     },
     /// `inventory.rejected`

@@ -31,9 +31,9 @@ pub struct Uncollected {
     pub amount: Money,
     /// The provider's error code.
     pub capture_code: String,
-    /// When the provider refused it for good.
+    /// When the provider refused it permanently.
     pub uncollected_at: Timestamp,
-    /// What settled it, if a person has.
+    /// The settlement, if there is one.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Settlement>,
 }
@@ -43,9 +43,9 @@ pub struct Uncollected {
 pub struct Settlement {
     /// When.
     pub settled_at: Timestamp,
-    /// Who says so.
+    /// The operator.
     pub settled_by: String,
-    /// How, in a person's words.
+    /// The operator's note.
     pub settled_reason: String,
 }
 

@@ -1,8 +1,8 @@
 //! Whole numbers in JSON, as JSON Schema understands them.
 //!
-//! Called wherever a client sends an integer. `2.0` and `2e0` are the integer 2: JSON has one type of number, many languages write
-//! every number with a fraction, and JSON Schema's `integer` is "any number with a zero fractional part"
-//! (<https://json-schema.org/draft/2020-12/json-schema-validation#section-6.1.1>). It refuses to round.
+//! Called wherever a client sends an integer. `2.0` and `2e0` are the integer 2: JSON has one type of number, many
+//! languages write every number with a fraction, and JSON Schema's `integer` is "any number with a zero fractional part"
+//! (<https://json-schema.org/draft/2020-12/json-schema-validation#section-6.1.1>).
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;

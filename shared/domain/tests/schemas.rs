@@ -80,8 +80,8 @@ fn lines() -> impl Strategy<Value = Vec<Line>> {
 }
 fn money() -> impl Strategy<Value = Money> {
     static CURRENCIES: LazyLock<Vec<Currency>> = LazyLock::new(|| {
-        let letters = || 'A'..='Z';
-        let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+        let capitals = || 'A'..='Z';
+        let codes = capitals().flat_map(|a| capitals().flat_map(move |b| capitals().map(move |c| format!("{a}{b}{c}"))));
         codes.filter_map(|code| Currency::from_code(&code)).collect()
     });
     (0..=AMOUNT_MINOR_MAX, select(&**CURRENCIES)).prop_map(|(amount_minor, currency)| Money { amount_minor, currency })
@@ -195,7 +195,7 @@ fn every_event_that_the_types_can_produce_is_valid_and_parses_back() {
 }
 
 #[test]
-fn every_example_is_valid_and_the_types_write_it_back_to_the_letter() {
+fn every_example_is_valid_and_the_types_write_it_back_unchanged() {
     let validators = validators();
     for (name, example) in examples() {
         validators[&name].validate(&example).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -273,7 +273,7 @@ fn a_field_that_is_added_later_is_ignored_by_both() {
 }
 
 #[test]
-fn the_properties_of_a_schema_are_the_fields_of_the_type_and_all_are_described() {
+fn a_schema_describes_exactly_the_fields_of_its_type() {
     let schemas = schemas();
     for event_type in EventType::ALL {
         let (mut fields, mut properties, mut runner) = (Fields::new(), Fields::new(), runner(1));

@@ -13,7 +13,7 @@ use lambda_kit::{
 };
 use serde::Deserialize;
 
-/// What lies in the queue: somebody uploaded a picture.
+/// The message in the queue: a picture was uploaded.
 #[derive(Debug, Deserialize)]
 struct Upload {
     key: String,

@@ -5,7 +5,7 @@ use lambda_runtime::Context;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Clock and dice. An argument everywhere, so that tests and simulations own them.
+/// Clock and random numbers. An argument everywhere, so that tests and simulations own them.
 pub trait Ambient {
     /// The time, in whole milliseconds: what is stored and what is published must be the same to the digit.
     fn now(&self) -> Timestamp;
@@ -19,7 +19,7 @@ pub fn deadline(ambient: &impl Ambient, context: &Context) -> Instant {
     Instant::now() + Duration::from_millis(context.deadline.saturating_sub(now))
 }
 
-/// The clock and the dice of the machine.
+/// The machine's clock and RNG.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Real;
 

@@ -1,9 +1,9 @@
 //! The one way out of a function: every client of it sends through the same connector.
 //!
-//! [`aws_config`](crate::aws_config) builds on it, and so may a client of something that is not AWS. It refuses to be built
-//! twice. An SDK client that is given no HTTP client makes one of its own, with its own connections, its own TLS
-//! configuration and its own copy of the root certificates, and parses those once more for a connector that it makes when it
-//! is itself made, to see that it can, and throws away (`validate_base_client_config` in `aws-smithy-http-client`).
+//! [`aws_config`](crate::aws_config) builds on it, and so may a client of something that is not AWS. It is built once. An
+//! SDK client that is given no HTTP client makes one of its own, with its own connections, its own TLS configuration and
+//! its own copy of the root certificates, and parses those once more for a connector that it makes when it is itself made,
+//! to see that it can, and throws away (`validate_base_client_config` in `aws-smithy-http-client`).
 //!
 //! Connections are kept by host, for ninety seconds without a call. A connection is used again only after a whole answer has
 //! come over it: [`Poisoning`] says why. The certificates are the system's, read once a process;
@@ -185,7 +185,7 @@ fn credentials() -> Option<Credentials> {
     Some(Credentials::new(key.ok()?, secret.ok()?, token, None, "environment"))
 }
 
-/// What the environment says of one service, in the names that the SDKs agree on
+/// The environment's settings for one service, in the names that the SDKs agree on
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>).
 #[derive(Debug)]
 struct Environment;

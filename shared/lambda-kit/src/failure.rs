@@ -1,15 +1,15 @@
-//! What can go wrong with a message, by who must act.
+//! Failures of a message, by who must act.
 
 use std::{error::Error, fmt, sync::Arc};
 
-/// Who must act, and so what becomes of the message. The batch core decides by it in one `match`.
+/// Who must act. This decides the outcome of the message. The batch core decides by it in one `match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Time mends it: a throttle, a timeout, a lost race, a version this build does not know yet. Retried with back-off.
+    /// It passes with time: a throttle, a timeout, a lost race, a version this build does not know yet. Retried with back-off.
     Transient,
-    /// Nothing mends it: an unreadable body, an unknown type, a rule that can never pass. Parked at once, with the reason.
+    /// It can never pass: an unreadable body, an unknown type, a rule that can never pass. Parked at once, with the reason.
     Permanent,
-    /// We must mend it: a panic, an impossible state. Retried, and parked at the fifth receive.
+    /// A bug: a panic, an impossible state. Retried, and parked at the fifth receive.
     Bug,
 }
 
@@ -29,15 +29,15 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that time mends.
+    /// A failure that passes with time.
     pub fn transient(error_type: impl Into<String>, message: impl fmt::Display) -> Self {
         Self { kind: Kind::Transient, error_type: error_type.into(), message: message.to_string(), source: None }
     }
-    /// A failure that nothing mends.
+    /// A failure that stays, however often the message is retried.
     pub fn permanent(error_type: impl Into<String>, message: impl fmt::Display) -> Self {
         Self { kind: Kind::Permanent, ..Self::transient(error_type, message) }
     }
-    /// A failure that we must mend.
+    /// A failure that a developer must fix.
     pub fn bug(error_type: impl Into<String>, message: impl fmt::Display) -> Self {
         Self { kind: Kind::Bug, ..Self::transient(error_type, message) }
     }

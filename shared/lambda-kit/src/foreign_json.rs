@@ -1,7 +1,7 @@
 //! JSON that another service writes: a missing member, `null` and an envelope around it.
 //!
-//! Readers of SES's events and of a payment provider's answers call it. It refuses to serve JSON that people or our own commands
-//! write: there a `null` is a mistake, and `"dry_run": null` must not count as "no".
+//! Readers of SES's events and of a payment provider's answers call it. It does not serve JSON that people or our own
+//! commands write: there a `null` is a mistake, and `"dry_run": null` must not count as "no".
 
 use serde::{Deserialize, Deserializer};
 
@@ -51,14 +51,14 @@ mod tests {
     use serde_json::json;
 
     #[derive(Debug, PartialEq, Deserialize)]
-    struct Read {
+    struct Parsed {
         #[serde(default, deserialize_with = "null_as_default")]
         list: Vec<String>,
     }
 
     #[test]
-    fn null_is_what_a_missing_member_is_and_a_wrong_type_is_still_wrong() {
-        let read = |value: serde_json::Value| serde_json::from_value::<Read>(value);
+    fn null_counts_as_missing_and_a_wrong_type_as_wrong() {
+        let read = |value: serde_json::Value| serde_json::from_value::<Parsed>(value);
         assert_eq!(read(json!({ "list": null })).unwrap(), read(json!({})).unwrap());
         assert_eq!(read(json!({"list": ["a"]})).unwrap().list, ["a"]);
         assert!(read(json!({"list": "a"})).is_err() && read(json!({"list": [null]})).is_err());

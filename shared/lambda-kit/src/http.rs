@@ -1,9 +1,9 @@
 //! HTTP APIs on API Gateway (payload format 2.0): requests in; JSON, HTML or RFC 9457 problem details out.
 //!
 //! Called by the functions behind an HTTP API. [`run`] turns every error and every panic into a problem, stops before
-//! Lambda does, and logs one line per request. It refuses to show the public anything internal, and to log anything that
-//! a client sent: a [`Failure`](crate::Failure) is for the operator, a [`Problem`] for the caller, and neither is made
-//! of the other.
+//! Lambda does, and logs one line per request. It does not show the public anything internal, and to log anything that a
+//! client sent: a [`Failure`](crate::Failure) is for the operator, a [`Problem`] for the caller, and neither is made of the
+//! other.
 
 mod hidden;
 mod json;

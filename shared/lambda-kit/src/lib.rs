@@ -22,7 +22,7 @@ pub mod trace;
 pub mod warm_up;
 
 pub use ambient::{Ambient, Real, deadline};
-/// What clients of AWS are made from.
+/// The configuration of all AWS clients.
 pub use aws_types::SdkConfig;
 pub use connector::{CONNECT_TIMEOUT, aws_config_over, connector};
 pub use failure::{Failure, Kind};

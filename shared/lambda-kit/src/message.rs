@@ -1,9 +1,9 @@
-//! What goes through the batch core: messages in, messages out.
+//! The messages that go into the batch core, and those that come out.
 
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// What SQS says about the delivery of a message.
+/// The delivery of a message, from its SQS attributes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// The SQS message id: the same for every delivery of the message. Another check is another message.
@@ -11,7 +11,7 @@ pub struct Delivery {
     /// How often it has been received, this time included: 1 at first. So many less one have failed, as far as SQS knows: a
     /// second delivery without a reason counts too.
     pub attempt: u32,
-    /// How many checks went before: how often in a row the handler has asked to look again. 0 at first, and after a redrive of
+    /// How many checks went before: how often in a row the handler has asked to check again. 0 at first, and after a redrive of
     /// what was parked.
     pub checks: u32,
     /// When this check was due, which the one before it asked for; [`None`] at first.
@@ -25,16 +25,16 @@ pub struct Incoming<M> {
     pub message: M,
     /// Its id, for the log.
     pub event_id: String,
-    /// What it is about, for the log.
+    /// The subject, for the log.
     pub subject: String,
     /// The W3C trace context that came with it.
     pub traceparent: Option<String>,
     /// Names of rows that handling it will contend for. Messages of a batch that share one are handled one after the
-    /// other, because side by side they would only make each other's transactions fail.
+    /// other, because concurrently they would only make each other's transactions fail.
     pub contends_for: Vec<String>,
 }
 
-/// What follows from handling a message.
+/// The result of handling a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Handled {
     /// To be published before the message is acknowledged.
@@ -58,7 +58,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// What the message counts towards SNS's size limit, in bytes: body, and names, types and values of attributes.
+    /// The size of the message as SNS counts it, in bytes: body, and names, types and values of attributes.
     pub fn size(&self) -> usize {
         const STRING_TYPE: usize = "String".len();
         self.body.len() + self.attributes.iter().map(|(name, value)| name.len() + STRING_TYPE + value.len()).sum::<usize>()

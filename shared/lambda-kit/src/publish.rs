@@ -47,7 +47,7 @@ mod sns {
     use crate::{
         config::Env,
         message::Outgoing,
-        warm_up::{Knock, Opening},
+        warm_up::{Opening, WarmUpRequest},
     };
     use aws_sdk_sns::{
         Client,
@@ -75,7 +75,7 @@ mod sns {
 
         /// To be opened in init: the connection to SNS.
         pub fn opening(&self) -> Opening<'_> {
-            Opening::by_call("SNS", self.client.publish_batch().topic_arn(&self.arn).customize().interceptor(Knock).send())
+            Opening::by_call("SNS", self.client.publish_batch().topic_arn(&self.arn).customize().interceptor(WarmUpRequest).send())
         }
 
         fn entry(&self, index: usize, message: &Outgoing) -> Result<PublishBatchRequestEntry, PublishError> {

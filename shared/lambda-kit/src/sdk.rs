@@ -1,4 +1,4 @@
-//! How long a call of the AWS SDK may take, what the SDK says of one that failed, in one word, and what that means for the
+//! Time limits on calls of the AWS SDK, the SDK's error code of a failed call, and its meaning for the
 //! message that made it.
 //!
 //! [`aws_config`](crate::aws_config) gives the limits to every client. The arithmetic, in seconds:
@@ -31,7 +31,7 @@ pub const BACK_OFF: Duration = Duration::from_millis(200);
 /// For a call with all of its attempts.
 pub const OPERATION_LIMIT: Duration = operation_limit(ATTEMPT_LIMIT);
 
-/// What a call may take whose attempts may take `attempt_limit` each.
+/// The time limit of a call whose attempts may take `attempt_limit` each.
 pub const fn operation_limit(attempt_limit: Duration) -> Duration {
     // 1 + 2 + …: the waits double, and there is one fewer than attempts.
     attempt_limit.saturating_mul(ATTEMPTS).saturating_add(BACK_OFF.saturating_mul((1 << (ATTEMPTS - 1)) - 1))
@@ -62,7 +62,7 @@ pub fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> &str {
     }
 }
 
-/// What a failed call means for the message that made it.
+/// The meaning of a failed call for the message that made it.
 pub fn failure<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

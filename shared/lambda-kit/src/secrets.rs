@@ -1,7 +1,7 @@
 //! Secrets in AWS Secrets Manager: read once, no earlier than they are asked for, and kept while the process lives.
 //!
-//! Called by a function before each use of a secret, and by its `main` to have the first of these short. It refuses to fail a
-//! start: a function whose secret has no value yet must start and wait for one. And it refuses to show anything it holds: no
+//! Called by a function before each use of a secret, and by its `main` to have the first of these short. It does not fail a
+//! start: a function whose secret has no value yet must start and wait for one. And it does not show anything it holds: no
 //! `Debug`, no error has it.
 
 use crate::{Failure, config::Env, sdk::failure, warm_up::Opening};
@@ -10,7 +10,7 @@ use std::fmt;
 use tokio::sync::Mutex;
 
 /// Where a secret is kept.
-pub trait Vault {
+pub trait SecretStore {
     /// The secret's text; [`None`] where it has no value yet.
     async fn read(&self) -> Result<Option<String>, Failure>;
 }
@@ -26,7 +26,7 @@ pub trait SecretText: Clone {
 
 /// A secret, cached. One caller reads it while the others of a batch wait for what it brings.
 pub struct Cached<V, S> {
-    vault: V,
+    store: V,
     cached: Mutex<Option<S>>,
 }
 
@@ -36,22 +36,22 @@ impl<V, S> fmt::Debug for Cached<V, S> {
     }
 }
 
-impl<V: Vault, S: SecretText> Cached<V, S> {
-    /// The secret that `vault` keeps. Nothing is read yet.
-    pub fn new(vault: V) -> Self {
-        Self { vault, cached: Mutex::new(None) }
+impl<V: SecretStore, S: SecretText> Cached<V, S> {
+    /// The secret that `store` keeps. Nothing is read yet.
+    pub fn new(store: V) -> Self {
+        Self { store, cached: Mutex::new(None) }
     }
 
     /// The secret.
     ///
     /// # Errors
-    /// The vault's, and those of [`SecretText::from_text`]; the next call tries again.
+    /// The store's, and those of [`SecretText::from_text`]; the next call tries again.
     pub async fn get(&self) -> Result<S, Failure> {
         let mut cached = self.cached.lock().await;
         if let Some(secret) = &*cached {
             return Ok(secret.clone());
         }
-        let text = self.vault.read().await?;
+        let text = self.store.read().await?;
         let secret = S::from_text(text.as_deref().map_or("", str::trim))?;
         *cached = Some(secret.clone());
         Ok(secret)
@@ -91,7 +91,7 @@ impl SecretsManager {
     }
 }
 
-impl Vault for SecretsManager {
+impl SecretStore for SecretsManager {
     async fn read(&self) -> Result<Option<String>, Failure> {
         match self.client.get_secret_value().secret_id(&self.arn).send().await {
             Ok(output) => Ok(output.secret_string),
@@ -110,16 +110,16 @@ mod tests {
     use std::cell::{Cell, RefCell};
 
     #[derive(Default)]
-    struct Drawer {
+    struct StubSecretStore {
         text: RefCell<Option<String>>,
         reads: Cell<u32>,
     }
-    impl Drawer {
+    impl StubSecretStore {
         fn holding(text: &str) -> Self {
             Self { text: RefCell::new(Some(text.to_owned())), ..Self::default() }
         }
     }
-    impl Vault for &Drawer {
+    impl SecretStore for &StubSecretStore {
         async fn read(&self) -> Result<Option<String>, Failure> {
             self.reads.set(self.reads.get() + 1);
             tokio::task::yield_now().await;
@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_is_read_late_and_once_even_by_ten_at_a_time() {
-        let drawer = Drawer::default();
+        let drawer = StubSecretStore::default();
         let cached = Cached::<_, Word>::new(&drawer);
         assert_eq!(drawer.reads.get(), 0);
         *drawer.text.borrow_mut() = Some(" sesame\n".into());
@@ -152,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_secret_is_looked_for_again() {
-        let drawer = Drawer::default();
+        let drawer = StubSecretStore::default();
         let cached = Cached::<_, Word>::new(&drawer);
         for missing in [None, Some(String::new()), Some(" \n".into())] {
             *drawer.text.borrow_mut() = missing;
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_secret_is_forgotten_and_a_newer_one_is_not() {
-        let drawer = Drawer::holding("old");
+        let drawer = StubSecretStore::holding("old");
         let cached = Cached::<_, Word>::new(&drawer);
         let old = cached.get().await.unwrap();
         *drawer.text.borrow_mut() = Some("new".into());
@@ -178,7 +178,7 @@ mod tests {
 
     #[tokio::test]
     async fn debug_output_hides_the_secret() {
-        let drawer = Drawer::holding("sesame");
+        let drawer = StubSecretStore::holding("sesame");
         let cached = Cached::<_, Word>::new(&drawer);
         cached.get().await.unwrap();
         assert_eq!(format!("{cached:?}"), "Cached { .. }");

@@ -1,6 +1,7 @@
 //! Text that people typed: whether there is anything to see.
 //!
-//! Called wherever a text for people is read. It refuses to take the white space that a program sees for all that people do not see.
+//! Called wherever a text for people is read. It does not take the white space that a program sees for all that people do
+//! not see.
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,

@@ -1,8 +1,8 @@
 //! W3C trace context, handed on from request to event to event.
 //!
 //! X-Ray's header is an attribute of one SQS message and does not come along when a message is sent anew, to a dead-letter
-//! queue for instance, so the context travels in the body. It refuses to guess: what is no valid `traceparent` starts a
-//! new trace.
+//! queue for instance, so the context travels in the body. It does not guess: what is no valid `traceparent` starts a new
+//! trace.
 
 use crate::Ambient;
 

@@ -1,20 +1,20 @@
 //! Opens a function's connections before its first event.
 //!
 //! `main` calls [`warm_up`] last before it serves events. Until then the function is in its init phase and has a whole CPU;
-//! after it, at 128 MB, a fourteenth of one, and there a first TLS handshake takes a good part of a second. It refuses to be
-//! a reason not to start: what cannot be opened in time is said once, and the first call opens it as if nobody had tried.
+//! after it, at 128 MB, a fourteenth of one, and there a first TLS handshake takes a good part of a second. It never
+//! prevents a start: what cannot be opened in time is said once, and the first call opens it as if nobody had tried.
 //!
-//! An SDK client is warmed by a call of its own, one that the function makes anyway, so that no other is compiled in. Shortly
-//! before it is sent, [`Knock`] puts a bare `GET /` without signature, headers and body in its place. So the endpoint is the one
-//! that the SDK finds (region, `AWS_ENDPOINT_URL`, a bucket's own host), the connection lands in the pool that the client
-//! uses, and endpoint rules, credentials and signing have run once, which costs more the first time than ever after. And
-//! the service sees a stranger who asks for nothing: no right is needed, nothing is changed, no error of this role stands
-//! in CloudTrail. Whatever it answers, the connection is open. A signed call that only reads (`DescribeEndpoints`,
-//! `GetTopicAttributes`) was rejected for the rights, which roles would get for nothing else. A bare request past the SDK, to
-//! an endpoint that its resolver names, was rejected because it warms the connection alone.
+//! An SDK client is warmed by a call of its own, one that the function makes anyway, so that no other is compiled in.
+//! Shortly before it is sent, [`WarmUpRequest`] puts a bare `GET /` without signature, headers and body in its place. So
+//! the endpoint is the one that the SDK finds (region, `AWS_ENDPOINT_URL`, a bucket's own host), the connection lands in
+//! the pool that the client uses, and endpoint rules, credentials and signing have run once, which costs more the first
+//! time than ever after. And the service sees a stranger who asks for nothing: no permission is needed, nothing is changed,
+//! no error of this role stands in CloudTrail. Whatever it answers, the connection is open. A signed call that only reads
+//! (`DescribeEndpoints`, `GetTopicAttributes`) was rejected because roles would need a permission for nothing else. A bare
+//! request past the SDK, to an endpoint that its resolver names, was rejected because it warms the connection alone.
 //!
 //! A connection is for one call at a time where it is HTTP/1.1, as those of DynamoDB, SNS and SQS are. A batch that writes
-//! ten records side by side wants ten: who wants more of them open lists the endpoint as often.
+//! ten records concurrently wants ten: who wants more of them open lists the endpoint as often.
 
 use crate::sdk::code;
 use aws_smithy_runtime_api::{
@@ -35,8 +35,8 @@ use std::{fmt, pin::Pin, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// Longest time for all connections together. Within a region a handshake takes milliseconds, across an ocean a third of a
-/// second. Lambda ends an init phase after ten seconds, and starts it anew under the invocation's own limit; and whoever
-/// waits for the first answer waits for this too.
+/// second. Lambda ends an init phase after ten seconds, and starts it anew under the invocation's own limit; and a function
+/// that waits for the first answer waits for this too.
 pub const LIMIT: Duration = Duration::from_secs(1);
 
 /// A connection that is about to be opened.
@@ -58,7 +58,7 @@ impl<'a> Opening<'a> {
         Self { to, attempt: Box::pin(attempt) }
     }
 
-    /// The same by a call of the SDK, which is to be customized with [`Knock`]. Any answer will do.
+    /// The same by a call of the SDK, which is to be customized with [`WarmUpRequest`]. Any answer will do.
     pub fn by_call<T, E>(to: &'static str, call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + 'a) -> Self
     where
         E: ProvideErrorMetadata,
@@ -89,11 +89,11 @@ pub async fn warm_up<'a>(openings: impl IntoIterator<Item = Opening<'a>>) {
 
 /// Puts a bare `GET /` to the same endpoint in place of the call that it customizes, and lets it be tried once.
 #[derive(Debug, Clone, Copy)]
-pub struct Knock;
+pub struct WarmUpRequest;
 
-impl Intercept for Knock {
+impl Intercept for WarmUpRequest {
     fn name(&self) -> &'static str {
-        "Knock"
+        "WarmUpRequest"
     }
 
     fn read_before_execution(&self, _: &BeforeSerializationInterceptorContextRef<'_>, cfg: &mut ConfigBag) -> Result<(), BoxError> {
@@ -125,7 +125,7 @@ mod tests {
     use super::root;
 
     #[test]
-    fn a_knock_is_at_the_root_of_the_endpoint_and_takes_nothing_along() {
+    fn a_warm_up_request_goes_to_the_root_without_headers() {
         for uri in ["https://bucket.s3.eu-west-1.amazonaws.com/a/key?x-id=GetObject", "https://bucket.s3.eu-west-1.amazonaws.com?a=/"] {
             assert_eq!(root(uri), "https://bucket.s3.eu-west-1.amazonaws.com/");
         }

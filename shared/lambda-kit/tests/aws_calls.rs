@@ -1,4 +1,4 @@
-//! What the kit sends to AWS, to the byte, and what it makes of each answer. AWS is a connector in memory.
+//! The kit's requests to AWS, to the byte, and its handling of each response. AWS is a connector in memory.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use aws_sdk_dynamodb::config::{
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// What AWS answers: a status and a body, or nothing.
+/// A response of AWS: a status and a body, or none.
 #[derive(Debug, Clone)]
 enum Answer {
     Body(u16, String),
@@ -160,7 +160,7 @@ async fn a_record_is_created_once_and_what_is_in_the_way_comes_back() {
 }
 
 #[tokio::test]
-async fn an_update_returns_the_record_that_it_made_or_the_one_that_refused_it() {
+async fn an_update_returns_the_new_record_or_the_refusing_one() {
     let aws = Aws::says(200, json!({"Attributes": stored()}));
     let update = || Update::new().set("count", number(2)).if_equals("state", string("open"));
     assert_eq!(aws.table().update::<Thing>("a", update()).await.unwrap(), Updated::Now(thing()));

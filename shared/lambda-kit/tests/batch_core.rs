@@ -1,4 +1,4 @@
-//! What the batch core does with a batch, fact by fact.
+//! Tests of the batch core, fact by fact.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -55,7 +55,7 @@ async fn an_event_waits_at_most_50_ms_for_company() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_are_handled_side_by_side_up_to_a_bound() {
+async fn records_are_handled_concurrently_up_to_a_bound() {
     let core = core();
     let started = tokio::time::Instant::now();
     assert_eq!(run(&core, (0..20).map(|n| record(json!({"id": n.to_string(), "takes_ms": 1000})))).await, NONE);
@@ -78,7 +78,7 @@ async fn records_that_contend_for_a_row_are_handled_one_after_the_other() {
 #[tokio::test(start_paused = true)]
 async fn a_transient_failure_is_reported_and_hidden_with_back_off() {
     let core = core();
-    let tries = [(1, 1), (2, 2), (5, 16), (30, 450)]; // the dice show the lower end
+    let tries = [(1, 1), (2, 2), (5, 16), (30, 450)]; // the random number is the lowest
     let records = tries.map(|(n, _)| attempt(does(&n.to_string(), "transient"), n));
     assert_eq!(run(&core, records).await.len(), tries.len());
     for (n, seconds) in tries {
@@ -221,7 +221,7 @@ fn text<'c>(copy: &'c Delayed, name: &str) -> Option<&'c str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn looking_again_sends_a_delayed_copy_and_acknowledges() {
+async fn another_check_sends_a_delayed_copy_and_acknowledges() {
     let core = core();
     let mut asks = does("a", "later");
     asks["messageAttributes"]["type"] =
@@ -360,7 +360,7 @@ async fn copies_are_sent_when_another_record_used_all_the_time() {
 
 /// SQS knows no delay of a single message there.
 #[tokio::test(start_paused = true)]
-async fn looking_again_on_a_fifo_queue_is_a_bug() {
+async fn another_check_on_a_fifo_queue_is_a_bug() {
     let core = core();
     let mut ungrouped = fifo("", json!({"id": "b", "what": "later", "publish": 1}));
     ungrouped["messageId"] = "m-b".into();
@@ -401,7 +401,7 @@ async fn a_deadline_that_is_already_near_reports_everything_unhandled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fifo_group_is_handled_in_order_and_its_rest_reported_after_the_first_failure() {
+async fn a_fifo_group_stops_at_its_first_failure() {
     let core = core();
     let step = |group: &str, id: &str, what: &str| fifo(group, json!({"id": id, "what": what, "takes_ms": 10}));
     let records = [
@@ -444,7 +444,7 @@ async fn a_parked_message_does_not_hold_its_fifo_group_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parking_on_a_fifo_queue_keeps_the_group_and_takes_a_fresh_deduplication_id() {
+async fn parking_on_fifo_keeps_the_group_under_a_fresh_id() {
     let core = core();
     let mut once = fifo("x", json!({"id": "a", "what": "permanent"}));
     once["attributes"]["MessageDeduplicationId"] = "the event's own id".into();
@@ -472,7 +472,7 @@ async fn whatever_a_record_lacks_it_can_be_parked() {
     assert_eq!(run(&core, [bare, ungrouped]).await, NONE);
     let parked = core.queue.parked.borrow();
     let ids: Vec<_> = parked.iter().map(|parked| (parked.group_id.as_deref(), parked.deduplication_id.as_deref())).collect();
-    assert_eq!(ids, [(Some("x"), Some("0000000000000000")), (None, None)], "dice stand in for the missing id");
+    assert_eq!(ids, [(Some("x"), Some("0000000000000000")), (None, None)], "a random number stands in for the missing id");
     assert!(parked[0].attributes.iter().all(|(name, _)| !["", "untyped", "hollow"].contains(&name.as_str())));
 }
 

@@ -1,4 +1,4 @@
-//! What the log of a batch holds, and what it never does.
+//! Tests of a batch's log lines: their fields, and what they never contain.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -52,7 +52,7 @@ async fn one_json_line_per_message_with_the_fields_that_operators_search_by() {
     assert_eq!(show(&lines[0]), "INFO a m-a 1 done null");
     assert_eq!(show(&lines[1]), "WARN b m-b 3 retry Throttled");
     assert_eq!(show(&lines[2]), "ERROR c m-c 1 parked NeverPasses");
-    assert_eq!(show(&lines[3]), "ERROR d m-d 1 retry Impossible", "ours to mend, long before it is parked");
+    assert_eq!(show(&lines[3]), "ERROR d m-d 1 retry Impossible", "for us to fix, long before it is parked");
     assert_eq!(lines[0]["duration_ms"], 12);
     assert_eq!(lines[0]["order_id"], "s");
     assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
@@ -70,7 +70,7 @@ async fn only_an_orders_subject_is_logged_as_order_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_and_a_copy_that_is_not_due_are_told_apart_in_the_log() {
+async fn the_log_distinguishes_a_check_from_an_early_copy() {
     let core = core();
     run(&core, [does("a", "later")]).await;
     let early = delivered(&core.queue.copy_of("m-a").unwrap());

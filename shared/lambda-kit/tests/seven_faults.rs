@@ -19,7 +19,7 @@ async fn fault_1_a_panicking_record_is_reported_and_the_others_are_acknowledged(
 
 /// The body is typed in the event: one body that is not JSON fails the whole batch.
 #[tokio::test(start_paused = true)]
-async fn fault_2_one_body_that_is_not_json_is_parked_and_the_others_are_handled() {
+async fn fault_2_a_body_that_is_not_json_is_parked_alone() {
     let core = core();
     let mut broken = ok("b");
     broken["body"] = "{not json".into();
@@ -31,7 +31,7 @@ async fn fault_2_one_body_that_is_not_json_is_parked_and_the_others_are_handled(
 
 /// Errors are bound to `_` and `Ok(())` returned: everything is acknowledged.
 #[tokio::test(start_paused = true)]
-async fn fault_3_an_error_of_the_handler_the_publisher_or_the_parking_is_never_swallowed() {
+async fn fault_3_an_error_of_handler_publisher_or_parking_is_never_lost() {
     let mut core = core();
     core.queue.refuses_parking = true;
     core.publisher.refuses.insert("p/0".into());
@@ -65,7 +65,7 @@ async fn fault_5_every_record_is_handled() {
 
 /// A record without body or message id is skipped and so acknowledged.
 #[tokio::test(start_paused = true)]
-async fn fault_7_a_record_without_body_or_message_id_is_parked_or_reported_never_skipped() {
+async fn fault_7_a_record_without_body_or_id_is_never_skipped() {
     let without = |field: &str, value: Value| {
         let mut record = ok("x");
         record[field] = value;

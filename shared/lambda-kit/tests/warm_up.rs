@@ -11,7 +11,7 @@ use lambda_kit::{
     Failure, SdkConfig, dynamodb,
     message::Outgoing,
     publish::{Publisher, SnsTopic},
-    secrets::{Cached, SecretText, Vault},
+    secrets::{Cached, SecretStore, SecretText},
     warm_up,
     warm_up::{LIMIT, Opening},
 };
@@ -192,7 +192,7 @@ async fn an_endpoint_that_is_listed_twice_gets_two_connections() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_the_function_starts_all_the_same_and_says_so_once() {
+async fn an_unreachable_endpoint_is_logged_once_and_delays_no_start() {
     // Bound, so that no other test gets the port, and not listening.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -208,7 +208,7 @@ async fn where_nobody_listens_the_function_starts_all_the_same_and_says_so_once(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_answer_costs_the_limit_once_is_tried_once_and_does_not_hold_up_the_others() {
+async fn a_silent_endpoint_costs_the_limit_once_and_delays_no_other() {
     let nowhere = Nowhere::default();
     // The SDK's own retries would go on until the limit.
     let config = config("http://127.0.0.1:9", nowhere.clone()).into_builder().retry_config(RetryConfig::standard()).build();
@@ -233,14 +233,14 @@ impl SecretText for Word {
         if text.is_empty() { Err(Failure::transient("WordMissing", "put one there")) } else { Ok(Self(text.to_owned())) }
     }
 }
-/// A vault that answers when it is told to.
+/// A store that answers when it is told to.
 #[derive(Default)]
-struct Drawer {
+struct StubSecretStore {
     text: RefCell<Option<String>>,
     is_stuck: Cell<bool>,
     reads: Cell<u32>,
 }
-impl Vault for &Drawer {
+impl SecretStore for &StubSecretStore {
     async fn read(&self) -> Result<Option<String>, Failure> {
         self.reads.set(self.reads.get() + 1);
         if self.is_stuck.get() {
@@ -251,19 +251,19 @@ impl Vault for &Drawer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_is_read_ahead_and_one_that_is_missing_or_late_is_read_when_it_is_used() {
-    let drawer = Drawer { text: RefCell::new(Some("sesame".into())), ..Drawer::default() };
+async fn a_secret_is_read_ahead_or_when_it_is_used() {
+    let drawer = StubSecretStore { text: RefCell::new(Some("sesame".into())), ..StubSecretStore::default() };
     let word = Cached::<_, Word>::new(&drawer);
     warm_up([word.opening()]).await;
     assert_eq!((word.get().await.unwrap(), drawer.reads.get()), (Word("sesame".into()), 1));
 
-    let missing = Drawer::default();
+    let missing = StubSecretStore::default();
     let word = Cached::<_, Word>::new(&missing);
     warm_up([word.opening()]).await;
     *missing.text.borrow_mut() = Some("sesame".into());
     assert_eq!(word.get().await.unwrap(), Word("sesame".into()));
 
-    let late = Drawer { text: RefCell::new(Some("sesame".into())), is_stuck: Cell::new(true), ..Drawer::default() };
+    let late = StubSecretStore { text: RefCell::new(Some("sesame".into())), is_stuck: Cell::new(true), ..StubSecretStore::default() };
     let word = Cached::<_, Word>::new(&late);
     warm_up([word.opening()]).await;
     late.is_stuck.set(false);

@@ -1,7 +1,7 @@
 //! The address that every mail comes from, and its labels, which name an order.
 //!
-//! Order mails let answers go to `orders+<order id>@…`; whoever reads answers finds the order by it. It refuses to take a
-//! label for a proof: anybody can write to it.
+//! Order mails let answers go to `orders+<order id>@…`; email-inbound finds the order by it. It does not take a label for a
+//! proof: anybody can write to it.
 
 use domain::{EmailAddress, OrderId};
 use std::str::FromStr;

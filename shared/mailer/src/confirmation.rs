@@ -1,18 +1,18 @@
 //! The link by which the owner of an address confirms a consent to marketing mail: made by `welcome-email`, taken by `unsubscribe`.
 //!
-//! It is signed as the [links that end marketing mail](crate::unsubscribe) are, with the same key, for a purpose of its own: a link
-//! for one does nothing for the other. It refuses to live as long as they do: it says when the customer was asked, and works
-//! for [`CONFIRM_WITHIN`].
+//! It is signed as the [links that end marketing mail](crate::unsubscribe) are, with the same key, for a purpose of its
+//! own: a link for one does nothing for the other. It expires earlier: it says when the customer was asked, and works for
+//! [`CONFIRM_WITHIN`].
 
 use crate::unsubscribe::{ID_BYTES, LinkKey};
 use domain::{CustomerId, Timestamp, customer::CONFIRM_WITHIN};
 
-/// What is signed before the rest, so that no signature made for another purpose with the same key passes here.
+/// A prefix of the signed text, so that no signature made for another purpose with the same key passes here.
 const PURPOSE: &[u8] = b"confirm";
 /// Length of the time of the asking, in seconds since the Unix epoch.
 const TIME_BYTES: usize = 8;
 
-/// What a link answers: who was asked, and when, to the second.
+/// The content of a link: the customer, and the time of the question, to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {
     /// The customer.
@@ -27,7 +27,7 @@ impl Question {
         self.asked_at.checked_add(CONFIRM_WITHIN).unwrap_or(Timestamp::MAX)
     }
 
-    /// What stands for it in a link: 54 characters that need no escape in a path.
+    /// The token for it in a link: 54 characters that need no escape in a path.
     pub fn token(&self, key: &LinkKey) -> String {
         let time = self.asked_at.as_second().to_be_bytes();
         key.seal(PURPOSE, &[self.customer_id.as_bytes().as_slice(), &time].concat())

@@ -1,6 +1,6 @@
 //! An hour of the clock, by which mail is limited.
 //!
-//! It refuses to know a time zone: an hour is one of UTC, for everybody the same.
+//! It does not know a time zone: an hour is one of UTC, for everybody the same.
 
 use domain::Timestamp;
 use std::fmt;

@@ -1,8 +1,9 @@
-//! Mail through SES: written down before it is sent, so that what is delivered twice, late or cut off half-way mails once.
+//! Mail through SES. A mail is recorded before it is sent, so that a message that is delivered twice, late or after a crash
+//! sends one mail.
 //!
-//! The mail functions hand a [`Letter`] to [`Mailer::send`]. It refuses to promise more than SES lets it: SendEmail takes
-//! no token, so a mail that went out without our knowing is sent a second time, once [`SENDING_FOR`] is over. Where no answer ever
-//! arrives, it is sent again with each receive: `docs/guarantees.md` has the figures, and why SES's `Send` event does not close it.
+//! The mail functions pass an [`OutgoingMail`] to [`Mailer::send`]. SendEmail has no idempotency token. So a mail whose
+//! response was lost is sent a second time, once [`SENDING_FOR`] is over, and again with each receive until a response
+//! arrives. `docs/guarantees.md` has the figures, and says why SES's `Send` event does not close this window.
 //!
 //! ```text
 //!   claim ── TransactWriteItems: the ledger's row is new, the address is not suppressed and has room in this hour
@@ -37,11 +38,11 @@ use lambda_kit::{Ambient, Failure};
 use std::fmt;
 
 /// How long a claim keeps others from sending. Three times as long as an invocation of a function that mails may last (ten
-/// seconds), and so longer by far than two clocks differ: whoever finds it over knows that nobody is still about to send.
-/// Far shorter than the back-off grows (15 minutes): a mail that SES refused for a moment waits for a few receives.
+/// seconds), and so longer by far than two clocks differ: a function that finds it over knows that nobody is still about to
+/// send. Far shorter than the back-off grows (15 minutes): a mail that SES refused for a moment waits for a few receives.
 pub const SENDING_FOR: SignedDuration = SignedDuration::from_secs(30);
 
-/// How old an event may be and still cause a mail. A day outlasts an outage that people notice and mend; after it, "we have
+/// How old an event may be and still cause a mail. A day outlasts an outage that people notice and fix; after it, "we have
 /// received your order" is no news, and a replayed archive must not write to every customer of the year.
 pub const MAIL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 
@@ -54,7 +55,7 @@ pub struct Mail {
     pub text: String,
     /// The HTML.
     pub html: String,
-    /// What is attached to it.
+    /// Its attachment.
     pub attachment: Option<Attachment>,
 }
 
@@ -67,18 +68,18 @@ pub struct Attachment {
     pub content_type: &'static str,
     /// Whether it stands in the mail as it is, of seven bits and in short lines; else it is encoded.
     pub seven_bits: bool,
-    /// What is in it.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
 /// A mail with its envelope. `Debug` hides whom it is from and to.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Letter {
-    /// What makes it this letter and no other: the ledger's key. The same letter goes out once.
+pub struct OutgoingMail {
+    /// Its identity: the ledger's key. The same mail goes out once.
     pub mail_id: String,
     /// The one recipient.
     pub to: EmailAddress,
-    /// What it says.
+    /// Its content.
     pub mail: Mail,
     /// Where answers go, if not to the sender.
     pub reply_to: Option<String>,
@@ -91,7 +92,7 @@ pub struct Letter {
     pub unpaid: bool,
 }
 
-/// What became of a letter.
+/// The outcome of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// SES has taken it.
@@ -104,23 +105,23 @@ pub enum Outcome {
     Limited(Limit),
 }
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// Ours: the ledger says `sending` from now for [`SENDING_FOR`], and the address is not suppressed.
     Ours,
-    /// Somebody has claimed the letter before.
-    Taken(Standing),
+    /// Somebody has claimed the mail before.
+    Taken(ClaimState),
     /// The address is suppressed.
     Suppressed,
     /// The address has had as many mails in this hour as it may.
     Limited,
 }
 
-/// How far a letter that was claimed has come.
+/// The progress of a claimed mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Somebody is about to send it; whoever finds this over may claim it again.
+pub enum ClaimState {
+    /// An invocation is about to send it; after `until`, another may claim it again.
     Sending {
         /// The end of the claim.
         until: Timestamp,
@@ -129,45 +130,45 @@ pub enum Standing {
     Sent,
 }
 
-/// Where letters are written down before they are sent.
+/// Where mails are written down before they are sent.
 pub trait Ledger {
-    /// Claims `letter` at `now`, if nobody has, its address is not suppressed and has had fewer than
+    /// Claims `outgoing` at `now`, if nobody has, its address is not suppressed and has had fewer than
     /// [`TO_ONE_MAX`](limits::TO_ONE_MAX) mails in this hour: one TransactWriteItems.
-    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure>;
-    /// Claims `letter` at `now`, if it is still `sending` with the end `over` and its address is not suppressed: one
+    async fn claim(&self, outgoing: &OutgoingMail, now: Timestamp) -> Result<Claim, Failure>;
+    /// Claims `outgoing` at `now`, if it is still `sending` with the end `over` and its address is not suppressed: one
     /// TransactWriteItems.
-    async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure>;
-    /// Whether one more letter that nobody has paid for may go out at `now`, which takes its place: one UpdateItem.
+    async fn reclaim(&self, outgoing: &OutgoingMail, over: Timestamp, now: Timestamp) -> Result<Claim, Failure>;
+    /// Whether one more mail that nobody has paid for may go out at `now`, which takes its place: one UpdateItem.
     async fn place(&self, now: Timestamp) -> Result<bool, Failure>;
-    /// Writes down that SES has taken the letter, under which id, and when: one UpdateItem.
+    /// Writes down that SES has taken the mail, under which id, and when: one UpdateItem.
     async fn sent(&self, mail_id: &str, ses_message_id: &str, now: Timestamp) -> Result<(), Failure>;
 }
 
-/// What sends letters.
+/// Sends mails.
 pub trait Sender {
-    /// Sends `letter`: one SendEmail, never repeated by itself. Returns the SES message id.
+    /// Sends `outgoing`: one SendEmail, never repeated by itself. Returns the SES message id.
     ///
     /// # Errors
-    /// Permanent where this letter can never pass, transient otherwise. After a failure without an answer it may be out.
-    async fn send(&self, letter: &Letter) -> Result<String, Failure>;
+    /// Permanent where this mail can never pass, transient otherwise. After a failure without an answer it may be out.
+    async fn send(&self, outgoing: &OutgoingMail) -> Result<String, Failure>;
 }
 
-/// Sends each letter once.
+/// Sends each mail once.
 #[derive(Debug)]
 pub struct Mailer<L, S, A> {
-    /// Where letters are written down.
+    /// Where mails are written down.
     pub ledger: L,
-    /// What sends them.
+    /// The sender of mails.
     pub sender: S,
     /// The clock.
     pub ambient: A,
 }
 
 impl<L: Ledger, S: Sender, A: Ambient> Mailer<L, S, A> {
-    /// Sends `letter`, unless it is out already, its address is suppressed or its hour is full, and logs which.
+    /// Sends `outgoing`, unless it is out already, its address is suppressed or its hour is full, and logs which.
     ///
     /// ```text
-    ///   first delivery    claim ─ SendEmail ─ ✝                            out, and nobody knows
+    ///   first delivery    claim ─ SendEmail ─ ✝                            out, and not recorded
     ///   redelivery              claim: taken, not over ─ transient          the first may be alive
     ///   later                        claim: taken, over ─ reclaim ─ SendEmail ─ sent   the second mail
     /// ```
@@ -177,30 +178,30 @@ impl<L: Ledger, S: Sender, A: Ambient> Mailer<L, S, A> {
     ///
     /// # Errors
     /// The ledger's and the sender's; transient as `MailInFlight` while another delivery may be sending.
-    pub async fn send(&self, letter: &Letter) -> Result<Outcome, Failure> {
+    pub async fn send(&self, outgoing: &OutgoingMail) -> Result<Outcome, Failure> {
         let now = self.ambient.now();
-        let claim = match self.ledger.claim(letter, now).await? {
-            Claim::Taken(Standing::Sending { until }) if until <= now => self.ledger.reclaim(letter, until, now).await?,
+        let claim = match self.ledger.claim(outgoing, now).await? {
+            Claim::Taken(ClaimState::Sending { until }) if until <= now => self.ledger.reclaim(outgoing, until, now).await?,
             claim => claim,
         };
         let outcome = match claim {
             // A claim that is left like this is over in half a minute, and only a duplicate would find it.
-            Claim::Ours if letter.unpaid && !self.ledger.place(now).await? => Outcome::Limited(Limit::Unpaid),
+            Claim::Ours if outgoing.unpaid && !self.ledger.place(now).await? => Outcome::Limited(Limit::Unpaid),
             Claim::Ours => {
-                let ses_message_id = self.sender.send(letter).await?;
-                self.ledger.sent(&letter.mail_id, &ses_message_id, self.ambient.now()).await?;
+                let ses_message_id = self.sender.send(outgoing).await?;
+                self.ledger.sent(&outgoing.mail_id, &ses_message_id, self.ambient.now()).await?;
                 Outcome::Sent
             }
-            Claim::Taken(Standing::Sent) => Outcome::AlreadySent,
-            Claim::Taken(Standing::Sending { .. }) => {
+            Claim::Taken(ClaimState::Sent) => Outcome::AlreadySent,
+            Claim::Taken(ClaimState::Sending { .. }) => {
                 return Err(Failure::transient("MailInFlight", "another delivery may be sending this mail"));
             }
             Claim::Suppressed => Outcome::Suppressed,
             Claim::Limited => Outcome::Limited(Limit::Address),
         };
         match outcome {
-            Outcome::Limited(limit) => limits::log(limit, letter),
-            _ => log(outcome.as_str(), letter.template, &letter.mail_id),
+            Outcome::Limited(limit) => limits::log(limit, outgoing),
+            _ => log(outcome.as_str(), outgoing.template, &outgoing.mail_id),
         }
         Ok(outcome)
     }
@@ -240,9 +241,9 @@ impl Mail {
     }
 }
 
-impl fmt::Debug for Letter {
+impl fmt::Debug for OutgoingMail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Letter").field("mail_id", &self.mail_id).field("template", &self.template).finish_non_exhaustive()
+        f.debug_struct("OutgoingMail").field("mail_id", &self.mail_id).field("template", &self.template).finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,11 @@
 //! How many mails go out in an hour, and their counts in DynamoDB.
 //!
 //! The [ledger](crate::ledger) asks. A person who types an address into a form need not own it, so that a form is a way to
-//! mail others in the shop's name: one address gets only so many, and of mails that nobody has paid for there are only so many
-//! for all addresses together. This module refuses to keep a mail for later: a flood must not become a queue of mails that
-//! nobody asked for. What was not sent is in the log, and an alarm says so where it was the limit of all addresses.
+//! mail others in the shop's name: one address gets only so many, and of mails that nobody has paid for there are only so
+//! many for all addresses together. This module does not keep a mail for later: a flood must not become a queue of mails
+//! that nobody asked for. What was not sent is in the log, and an alarm says so where it was the limit of all addresses.
 
-use crate::{Hour, Letter, Outcome};
+use crate::{Hour, Outcome, OutgoingMail};
 use aws_sdk_dynamodb::{Client, types::TransactWriteItem};
 use domain::{CustomerId, EmailAddress, Timestamp};
 use jiff::SignedDuration;
@@ -102,8 +102,8 @@ fn one_more(hour: Hour, max: u64) -> Update {
 }
 
 /// The line of a mail that a limit held back: an alarm is on `limit`.
-pub(crate) fn log(limit: Limit, letter: &Letter) {
-    let (mail, template, mail_id) = (Outcome::Limited(limit).as_str(), letter.template, letter.mail_id.as_str());
+pub(crate) fn log(limit: Limit, outgoing: &OutgoingMail) {
+    let (mail, template, mail_id) = (Outcome::Limited(limit).as_str(), outgoing.template, outgoing.mail_id.as_str());
     tracing::warn!(mail, limit = limit.as_str(), template, mail_id, "mail");
 }
 

@@ -1,9 +1,9 @@
-//! Sending by Amazon SES: one SendEmail per letter.
+//! Sending by Amazon SES: one SendEmail per mail.
 //!
-//! [`Mailer`](crate::Mailer) calls it. It refuses to send a mail twice by itself: SES has no token to know a mail by, so
-//! the SDK's own retries are off, and what the queue delivers again is the ledger's to judge.
+//! [`Mailer`](crate::Mailer) calls it. It does not send a mail twice by itself: SES has no token to know a mail by, so the
+//! SDK's own retries are off, and what the queue delivers again is the ledger's to judge.
 
-use crate::{Letter, OrdersAddress};
+use crate::{OrdersAddress, OutgoingMail};
 use aws_sdk_sesv2::{
     Client,
     error::{BuildError, ProvideErrorMetadata, SdkError},
@@ -18,7 +18,7 @@ use lambda_kit::{
     Failure,
     config::Env,
     sdk,
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// The tag by which feedback says which template a mail was made of.
 pub const TEMPLATE_TAG: &str = "template";
 
-/// What SES encodes as quoted-printable or base64, and announces in the header.
+/// Text that SES encodes as quoted-printable or base64, and announces in the header.
 const CHARSET: &str = "UTF-8";
 
 /// Amazon SES, version 2 of its API.
@@ -69,7 +69,7 @@ impl Ses {
 
     /// To be opened in init: the connection to SES.
     pub fn opening(&self) -> Opening<'_> {
-        Opening::by_call("SES", self.client.send_email().customize().interceptor(Knock).send())
+        Opening::by_call("SES", self.client.send_email().customize().interceptor(WarmUpRequest).send())
     }
 
     /// The address that every mail comes from.
@@ -91,17 +91,17 @@ impl Ses {
 }
 
 impl crate::Sender for Ses {
-    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
+    async fn send(&self, outgoing: &OutgoingMail) -> Result<String, Failure> {
         let one_line = |text: &str| !text.contains(char::is_control);
-        let headers = letter.headers.iter().flat_map(|(name, value)| [name, value]);
-        if !headers.chain([&letter.mail.subject]).chain(&letter.reply_to).all(|text| one_line(text)) {
+        let headers = outgoing.headers.iter().flat_map(|(name, value)| [name, value]);
+        if !headers.chain([&outgoing.mail.subject]).chain(&outgoing.reply_to).all(|text| one_line(text)) {
             return Err(Failure::bug("UnsafeHeader", "a header of the mail would have more than one line"));
         }
         let call = self.client.send_email().from_email_address(self.from.from_header());
-        let call = call.destination(Destination::builder().to_addresses(letter.to.as_str()).build());
-        let call = call.set_reply_to_addresses(self.reply_to(letter.reply_to.as_deref()));
-        let call = call.content(EmailContent::builder().simple(message(letter).map_err(unbuildable)?).build());
-        let tag = MessageTag::builder().name(TEMPLATE_TAG).value(letter.template).build().map_err(unbuildable)?;
+        let call = call.destination(Destination::builder().to_addresses(outgoing.to.as_str()).build());
+        let call = call.set_reply_to_addresses(self.reply_to(outgoing.reply_to.as_deref()));
+        let call = call.content(EmailContent::builder().simple(message(outgoing).map_err(unbuildable)?).build());
+        let tag = MessageTag::builder().name(TEMPLATE_TAG).value(outgoing.template).build().map_err(unbuildable)?;
         match call.configuration_set_name(&self.configuration_set).email_tags(tag).send().await {
             // Without an id the mail is out all the same.
             Ok(output) => Ok(output.message_id.unwrap_or_default()),
@@ -110,14 +110,14 @@ impl crate::Sender for Ses {
     }
 }
 
-fn message(letter: &Letter) -> Result<Message, BuildError> {
+fn message(outgoing: &OutgoingMail) -> Result<Message, BuildError> {
     let content = |data: &str| Content::builder().data(data).charset(CHARSET).build();
-    let body = Body::builder().text(content(&letter.mail.text)?).html(content(&letter.mail.html)?).build();
-    let headers = letter.headers.iter().map(|(name, value)| MessageHeader::builder().name(name).value(value).build());
+    let body = Body::builder().text(content(&outgoing.mail.text)?).html(content(&outgoing.mail.html)?).build();
+    let headers = outgoing.headers.iter().map(|(name, value)| MessageHeader::builder().name(name).value(value).build());
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    let message = Message::builder().subject(content(&letter.mail.subject)?).body(body);
+    let message = Message::builder().subject(content(&outgoing.mail.subject)?).body(body);
     let message = message.set_headers((!headers.is_empty()).then_some(headers));
-    let attachments = letter.mail.attachment.as_ref().map(|file| Ok::<_, BuildError>(vec![attachment(file)?])).transpose()?;
+    let attachments = outgoing.mail.attachment.as_ref().map(|file| Ok::<_, BuildError>(vec![attachment(file)?])).transpose()?;
     Ok(message.set_attachments(attachments).build())
 }
 
@@ -129,17 +129,18 @@ fn attachment(file: &crate::Attachment) -> Result<Attachment, BuildError> {
     attachment.content_transfer_encoding(encoding).raw_content(Blob::new(file.bytes.as_slice())).build()
 }
 
-/// What a failed SendEmail means for the letter.
+/// What a failed SendEmail means for the mail.
 ///
 /// An answer of SES is not kept as the cause: it quotes addresses, and failures end in logs.
 ///
-/// What only a person can change, a permission, a domain, an account that may not send, is transient here, and permanent for a
-/// campaign. A campaign is one message that a person has just sent. Order mails are as many messages as there are orders: parked at
-/// once, each would have to be sent back by hand, also after a cause that passes, such as a permission that a deployment has just given
-/// (IAM is eventually consistent:
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>) or a pause of minutes.
-/// Retried, they go out by themselves within a quarter of an hour of its end; the alarm on retries tells people after eleven minutes, and
-/// after some three hours they lie in the dead-letter queue as well. Neither money nor stock waits for a mail.
+/// A refusal that only a person can fix, such as a permission, a domain, an account that may not send, is transient here,
+/// and permanent for a campaign. A campaign is one message that a person has just sent. Order mails are as many messages as
+/// there are orders: parked at once, each would have to be sent back by hand, also after a cause that passes, such as a
+/// permission that a deployment has just given (IAM is eventually consistent:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>) or a
+/// pause of minutes. Retried, they go out by themselves within a quarter of an hour of its end; the alarm on retries tells
+/// people after eleven minutes, and after some three hours they lie in the dead-letter queue as well. Neither money nor
+/// stock waits for a mail.
 pub fn failure(error: SdkError<SendEmailError>) -> Failure {
     let code = sdk::code(&error).to_owned();
     let Some(answer) = error.as_service_error() else {

@@ -1,8 +1,8 @@
 //! Addresses that get no more mail from us: who complained, and what bounces.
 //!
-//! `email-feedback` writes the list; whoever sends checks it in the transaction that claims the mail. This module refuses
-//! to take an address off the list: that is a person's decision, made with the person. A bounce that may pass is no suppression
-//! yet, and fades by itself.
+//! `email-feedback` writes the list; each sender checks it in the transaction that claims the mail. This module does not
+//! take an address off the list: that is a person's decision, made with the person. A bounce that may pass is no
+//! suppression yet, and fades by itself.
 
 use aws_sdk_dynamodb::{Client, types::TransactWriteItem};
 use domain::{EmailAddress, Timestamp};
@@ -14,9 +14,9 @@ use lambda_kit::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How long a transient bounce counts against its address. A full mailbox or a server that is away is fixed within days, or never;
-/// a month holds two orders, whose five mails then all came back. Counted for good, five bounces over years would end the mail of a
-/// customer whose address works.
+/// How long a transient bounce counts against its address. A full mailbox or a server that is away is fixed within days, or
+/// never; a month holds two orders, whose five mails then all came back. Counted for ever, five bounces over years would
+/// end the mail of a customer whose address works.
 pub const FADES_AFTER: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The table's partition key: an address in its canonical form.
@@ -27,7 +27,7 @@ pub const SUPPRESSED_AT: &str = "suppressed_at";
 const REASON: &str = "reason";
 /// The transient bounces, each as `<time> <feedback id>`: a set, so that a notification that comes twice counts once.
 const TRANSIENT_BOUNCES: &str = "transient_bounces";
-/// When the last of them came, for whoever looks at the row.
+/// When the last of them came, for people who look at the row.
 const BOUNCED_AT: &str = "bounced_at";
 
 /// Why an address is suppressed.
@@ -112,7 +112,7 @@ fn is_recent(noted: &str, now: Timestamp) -> bool {
     at.is_some_and(|at| now.duration_since(at) <= FADES_AFTER)
 }
 
-/// What a count reads of a row.
+/// The attributes of a row that a count reads.
 #[derive(Deserialize)]
 struct Bounces {
     transient_bounces: Vec<String>,

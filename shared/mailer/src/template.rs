@@ -1,8 +1,7 @@
 //! Mails of templates: three files over the same facts.
 //!
-//! The mail functions name theirs by [`mail_templates!`](crate::mail_templates), which the compiler then checks against
-//! the facts: a variable that does not exist does not build, and a fact that no template uses is a warning. It refuses to
-//! let a text stand without its twin.
+//! The mail functions name theirs by [`mail_templates!`](crate::mail_templates), which the compiler then checks against the
+//! facts: a variable that does not exist does not build, and a fact that no template uses is a warning.
 
 use crate::Mail;
 use askama::Template;

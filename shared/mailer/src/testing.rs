@@ -1,10 +1,10 @@
-//! What tests of mails share: ledger, SES and clock in memory, and what every mail must be.
+//! Shared parts of the tests of mails: ledger, SES and clock in memory, and checks for every mail.
 //!
-//! The tests of the mailer and of the functions that mail call it. It refuses to be part of a function: only tests turn its
+//! The tests of the mailer and of the functions that mail call it. It is not part of a function: only tests turn its
 //! feature on.
 #![allow(clippy::unwrap_used, reason = "what is not as the tests expect fails them, helpers included")]
 
-use crate::{Claim, Ledger, Letter, Mail, Mailer, SENDING_FOR, Sender, Standing};
+use crate::{Claim, ClaimState, Ledger, Mail, Mailer, OutgoingMail, SENDING_FOR, Sender};
 use domain::Timestamp;
 use lambda_kit::{Ambient, Failure, Kind};
 use std::{
@@ -13,7 +13,7 @@ use std::{
     fmt,
 };
 
-/// What SES calls every letter.
+/// The SES message id of every mail.
 const SES_MESSAGE_ID: &str = "ses-1";
 
 /// A ledger, an outbox and a clock that stands unless a test moves it, with the calls that were made.
@@ -21,19 +21,19 @@ const SES_MESSAGE_ID: &str = "ses-1";
 pub struct Post {
     /// The time.
     pub now: Cell<Timestamp>,
-    /// The ledger's rows, by the letters' ids.
-    pub rows: RefCell<BTreeMap<String, Standing>>,
+    /// The ledger's rows, by the mails' ids.
+    pub rows: RefCell<BTreeMap<String, ClaimState>>,
     /// The suppression list, in lower case.
     pub suppressed: RefCell<BTreeSet<String>>,
     /// The addresses that have had as many mails in this hour as they may, in lower case.
     pub full: RefCell<BTreeSet<String>>,
     /// Whether as many mails as may that nobody has paid for have gone out in this hour.
     pub unpaid_is_full: Cell<bool>,
-    /// What SES has taken.
-    pub out: RefCell<Vec<Letter>>,
+    /// The mails that SES accepted.
+    pub out: RefCell<Vec<OutgoingMail>>,
     /// Each call and what it was about, in their order: `claim o/received`.
     pub calls: RefCell<Vec<String>>,
-    /// SES refuses the next letter.
+    /// SES refuses the next mail.
     pub refuses: RefCell<Option<Failure>>,
     /// The process dies in the next call of this name, before it does anything.
     pub dies_before: Cell<&'static str>,
@@ -66,14 +66,14 @@ impl Post {
         }
         Ok(done)
     }
-    fn claim_as(&self, letter: &Letter, now: Timestamp, is_new: bool) -> Claim {
-        if self.suppressed.borrow().contains(&letter.to.canonical()) {
+    fn claim_as(&self, outgoing: &OutgoingMail, now: Timestamp, is_new: bool) -> Claim {
+        if self.suppressed.borrow().contains(&outgoing.to.canonical()) {
             return Claim::Suppressed;
         }
-        if is_new && self.full.borrow().contains(&letter.to.canonical()) {
+        if is_new && self.full.borrow().contains(&outgoing.to.canonical()) {
             return Claim::Limited;
         }
-        self.rows.borrow_mut().insert(letter.mail_id.clone(), Standing::Sending { until: now + SENDING_FOR });
+        self.rows.borrow_mut().insert(outgoing.mail_id.clone(), ClaimState::Sending { until: now + SENDING_FOR });
         Claim::Ours
     }
 }
@@ -87,17 +87,17 @@ impl Ambient for &Post {
     }
 }
 impl Ledger for &Post {
-    async fn claim(&self, letter: &Letter, now: Timestamp) -> Result<Claim, Failure> {
-        self.call("claim", &letter.mail_id, || {
-            let taken = self.rows.borrow().get(&letter.mail_id).copied();
-            taken.map_or_else(|| self.claim_as(letter, now, true), Claim::Taken)
+    async fn claim(&self, outgoing: &OutgoingMail, now: Timestamp) -> Result<Claim, Failure> {
+        self.call("claim", &outgoing.mail_id, || {
+            let taken = self.rows.borrow().get(&outgoing.mail_id).copied();
+            taken.map_or_else(|| self.claim_as(outgoing, now, true), Claim::Taken)
         })
         .await
     }
-    async fn reclaim(&self, letter: &Letter, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
-        self.call("reclaim", &letter.mail_id, || {
-            let standing = self.rows.borrow()[&letter.mail_id];
-            if standing == (Standing::Sending { until: over }) { self.claim_as(letter, now, false) } else { Claim::Taken(standing) }
+    async fn reclaim(&self, outgoing: &OutgoingMail, over: Timestamp, now: Timestamp) -> Result<Claim, Failure> {
+        self.call("reclaim", &outgoing.mail_id, || {
+            let standing = self.rows.borrow()[&outgoing.mail_id];
+            if standing == (ClaimState::Sending { until: over }) { self.claim_as(outgoing, now, false) } else { Claim::Taken(standing) }
         })
         .await
     }
@@ -106,19 +106,19 @@ impl Ledger for &Post {
     }
     async fn sent(&self, mail_id: &str, ses_message_id: &str, _: Timestamp) -> Result<(), Failure> {
         assert_eq!(ses_message_id, SES_MESSAGE_ID);
-        self.call("sent", mail_id, || _ = self.rows.borrow_mut().insert(mail_id.to_owned(), Standing::Sent)).await
+        self.call("sent", mail_id, || _ = self.rows.borrow_mut().insert(mail_id.to_owned(), ClaimState::Sent)).await
     }
 }
 impl Sender for &Post {
-    async fn send(&self, letter: &Letter) -> Result<String, Failure> {
+    async fn send(&self, outgoing: &OutgoingMail) -> Result<String, Failure> {
         let send = || match self.refuses.take() {
             Some(refused) => Err(refused),
             None => {
-                self.out.borrow_mut().push(letter.clone());
+                self.out.borrow_mut().push(outgoing.clone());
                 Ok(SES_MESSAGE_ID.to_owned())
             }
         };
-        self.call("SendEmail", &letter.mail_id, send).await?
+        self.call("SendEmail", &outgoing.mail_id, send).await?
     }
 }
 

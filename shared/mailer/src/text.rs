@@ -1,6 +1,6 @@
-//! What people typed, made fit for a mail.
+//! Makes text that people typed safe for a mail.
 //!
-//! Called where a mail is put together. It refuses to escape HTML: templates do that, by where the text stands.
+//! Called where a mail is put together. It does not escape HTML: templates do that, by where the text stands.
 
 use lambda_kit::text::is_blank;
 

@@ -1,7 +1,7 @@
 //! The link in each marketing mail that ends marketing mail: made by `email-campaign`, taken by `unsubscribe`.
 //!
-//! A link is signed, because a customer's id follows from the address and so is no secret. It refuses to expire: it must
-//! work for as long as somebody keeps the mail. What ends links is a new key, all of them at once, and each running function
+//! A link is signed, because a customer's id follows from the address and so is no secret. It does not expire: it must work
+//! for as long as somebody keeps the mail. What ends links is a new key, all of them at once, and each running function
 //! takes to it when it starts anew; so the secret is rotated only where it has leaked, and the functions that read it are
 //! deployed after it. The same key signs the links of [`confirmation`](crate::confirmation), for another purpose.
 
@@ -17,7 +17,7 @@ use std::fmt;
 /// Shortest key, in bytes: as long as the hash, below which HMAC is weaker than it
 /// (<https://www.rfc-editor.org/rfc/rfc2104#section-3>).
 pub const KEY_BYTES_MIN: usize = 32;
-/// What is signed before the id, so that no signature made for another purpose with the same key passes here.
+/// A prefix of the signed text, so that no signature made for another purpose with the same key passes here.
 const PURPOSE: &[u8] = b"unsubscribe";
 /// Length of a customer's id.
 pub(crate) const ID_BYTES: usize = 16;
@@ -32,7 +32,7 @@ pub struct LinkKey(Hmac<Sha256>);
 pub type CachedLinkKey<V> = Cached<V, LinkKey>;
 
 impl LinkKey {
-    /// What stands for `customer` in a link: 43 characters that need no escape in a path.
+    /// The token for `customer` in a link: 43 characters that need no escape in a path.
     pub fn token(&self, customer: &CustomerId) -> String {
         self.seal(PURPOSE, customer.as_bytes())
     }
@@ -49,7 +49,8 @@ impl LinkKey {
         base64_simd::URL_SAFE_NO_PAD.encode_to_string([content, &signature[..TAG_BYTES]].concat())
     }
 
-    /// What was sealed as `token`; [`None`] where this key did not sign it for this purpose. Compares in constant time.
+    /// The customer whose id `token` signs; [`None`] where this key did not sign it for this purpose. Compares in constant
+    /// time.
     pub(crate) fn open<const N: usize>(&self, purpose: &[u8], token: &str) -> Option<[u8; N]> {
         let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(token).ok()?;
         let (content, tag) = bytes.split_first_chunk::<N>()?;
@@ -106,7 +107,7 @@ impl Links {
         Self { api_url: api_url.into(), key }
     }
 
-    /// The link that unsubscribes `customer`. For a mail to that customer alone: whoever has it can use it.
+    /// The link that unsubscribes `customer`. For a mail to that customer alone: everyone who has it can use it.
     pub fn link(&self, customer: &CustomerId) -> String {
         format!("{}/unsubscribe/{}", self.api_url, self.key.token(customer))
     }
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_missing_or_too_short_is_transient_and_says_what_to_do() {
+    fn a_missing_or_short_key_is_transient() {
         for bad in ["", "short", &"k".repeat(KEY_BYTES_MIN - 1)] {
             let failure = LinkKey::from_text(bad).unwrap_err();
             assert_eq!((failure.kind, failure.error_type.as_str()), (Kind::Transient, "UnsubscribeKeyMissing"));

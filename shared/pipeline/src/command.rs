@@ -1,15 +1,15 @@
-//! What the functions that people command have in common: who asks, the audit record, and what a failed call is told as.
+//! Shared parts of the functions that operators invoke: the caller, the audit record, and the error for a failed call.
 //!
-//! `dlq-inspector` and `operator` use it. It refuses to store: each function has a port of its own to the archive bucket.
+//! `dlq-inspector` and `operator` use it. It does not store: each function has a port of its own to the archive bucket.
 
 use domain::Timestamp;
 use lambda_kit::Failure;
 use serde::Serialize;
 
-/// Who asks.
+/// The caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Who<'r> {
-    /// What the caller says of itself.
+    /// The name that the caller gives.
     pub by: &'r str,
     /// Lambda's id of the invocation, under which CloudTrail's data events know the caller.
     pub request_id: &'r str,
@@ -41,7 +41,7 @@ pub fn is_denied(failure: &Failure) -> bool {
     matches!(failure.error_type.as_str(), "AccessDenied" | "AccessDeniedException" | "AuthorizationError")
 }
 
-/// A failure for whoever asked; `function` is the one that failed.
+/// A failure for the caller; `function` is the one that failed.
 pub fn sentence(function: &str, failure: &Failure) -> String {
     let Failure { error_type, message, .. } = failure;
     if is_denied(failure) {

@@ -1,6 +1,6 @@
 //! A stage behind its queue: what the batch core drives.
 //!
-//! Called by the `main` of every queue function. It refuses to be clever: read, hand over, wrap what follows.
+//! Called by the `main` of every queue function.
 
 use crate::{
     Stage,
@@ -20,7 +20,7 @@ use lambda_kit::{
 pub struct Consume<S, A> {
     /// The stage.
     pub stage: S,
-    /// Dice for the spans of the events that follow.
+    /// Random numbers for the spans of the events that follow.
     pub ambient: A,
 }
 

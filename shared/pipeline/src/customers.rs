@@ -1,8 +1,8 @@
 //! The customers table: written by sign-up, added to by confirming and unsubscribing, read before a mail is sent.
 //!
 //! Each function that uses it declares a port with the verbs it needs and implements it by these methods, so that what a
-//! handler may call and what its role allows line up. This module refuses to change who a customer is: nothing proves that
-//! a second sign-up comes from the same person.
+//! handler may call and what its role allows line up. This module does not change who a customer is: nothing proves that a
+//! second sign-up comes from the same person.
 //!
 //! Unsubscribing wins over what was asked before it, by the conditions of the writes and in whichever order they arrive:
 //!
@@ -111,7 +111,7 @@ mod tests {
     use lambda_kit::Kind;
     use serde_json::{Value, json};
     use simulated_cloud::{
-        Caller, Invocation, Lots, Weather,
+        Caller, Draws, FaultRates, Invocation,
         dynamodb::{self, Tables},
     };
     use std::sync::Arc;
@@ -215,8 +215,8 @@ mod tests {
     fn table() -> Customers<dynamodb::Client> {
         let tables = Tables::default();
         tables.create("customers", KEY);
-        let calm = Weather { per_mille: 0, faults: 0 };
-        let caller = Caller { lots: Arc::new(Lots::new(1, calm, false)), invocation: Invocation::new("test".into()) };
+        let calm = FaultRates { per_mille: 0, faults: 0 };
+        let caller = Caller { draws: Arc::new(Draws::new(1, calm, false)), invocation: Invocation::new("test".into()) };
         Customers::new(tables.client(&caller), "customers")
     }
     /// A sign-up at `time`, which asks for marketing mail or not.

@@ -1,7 +1,6 @@
-//! The thin layer that knows both the order pipeline and Lambda: how an event becomes a message and a stage a consumer.
+//! Connects the order pipeline with Lambda: an event becomes a message, and a stage becomes a consumer.
 //!
-//! Functions depend on it; `domain` stays pure and `lambda-kit` stays generic because it exists. It refuses to decide
-//! anything about an order.
+//! Functions depend on it. Because it exists, `domain` stays pure and `lambda-kit` knows nothing of orders.
 
 #[cfg(feature = "command")]
 pub mod command;

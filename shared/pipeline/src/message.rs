@@ -5,11 +5,11 @@ use lambda_kit::{Failure, message::Outgoing, publish::Publisher};
 
 /// The attribute that subscription filters look at.
 pub const TYPE_ATTRIBUTE: &str = "type";
-/// The attribute that marks a repeated `order.placed`: the clock that sent it does not want to hear it.
+/// The attribute that marks a repeated `order.placed`: order-deadline, which sent it, is not to receive it.
 pub const AGAIN_ATTRIBUTE: &str = "again";
 
 /// `event` as a message. Its deduplication id is the event's own, unless `fresh` gives it another: a repeated event must
-/// get through deduplication, which would swallow it for five minutes and report success.
+/// get through deduplication, which would drop it for five minutes and report success.
 pub fn outgoing(event: &CloudEvent, fresh: Option<String>) -> Outgoing {
     let mut attributes = vec![(TYPE_ATTRIBUTE, event.event.event_type().as_str().to_owned())];
     if fresh.is_some() {
@@ -33,8 +33,8 @@ pub async fn publish(topic: &impl Publisher, event: &CloudEvent) -> Result<(), F
     publish_one(topic, &outgoing(event, None)).await
 }
 
-/// Publishes `event` once more, on purpose: under the deduplication id `fresh`, so that it gets through. Not marked `again`: every
-/// consumer hears it, the clock too.
+/// Publishes `event` once more, on purpose: under the deduplication id `fresh`, so that it gets through. Not marked
+/// `again`: every consumer hears it, order-deadline too.
 ///
 /// # Errors
 /// Transient, whatever the topic's reason.
@@ -50,7 +50,7 @@ async fn publish_one(topic: &impl Publisher, message: &Outgoing) -> Result<(), F
     }
 }
 
-/// What an unreadable body means for its message.
+/// The failure for an unreadable body.
 pub fn unreadable(error: ParseError) -> Failure {
     match &error {
         ParseError::Unreadable(_) => Failure::permanent("UnreadableEvent", error),

@@ -1,8 +1,8 @@
 //! The orders table: written once by intake, added to by tracking, read by status and the deadline.
 //!
 //! Each function that uses it declares a port with the verbs it needs and implements it by these methods, so that what a
-//! handler may call and what its role allows line up. This module refuses to show facts without an order: tracking may
-//! have heard of one that intake never wrote, and that is no order.
+//! handler may call and what its role allows line up. This module does not show facts without an order: tracking may have
+//! heard of one that intake never wrote, and that is no order.
 
 use aws_sdk_dynamodb::Client;
 use domain::{Order, OrderId, Timestamp};
@@ -18,14 +18,14 @@ pub const KEY: &str = "order_id";
 pub const RECEIVED_AT: &str = "received_at";
 /// Set when the customer first asks to cancel.
 const CANCEL_REQUESTED_AT: &str = "cancel_requested_at";
-/// What is known only of orders that shipped. `order.shipped` is the first of them, unless tracking heard late of it.
+/// Attributes that only shipped orders have. `order.shipped` is the first of them, unless tracking heard late of it.
 const SHIPPED: [&str; 4] = ["order.shipped", "payment.captured", "payment.capture_failed", "inventory.committed"];
 
 /// The orders table.
 #[derive(Debug, Clone)]
 pub struct Orders<D = Client>(Table<D>);
 
-/// What became of a customer's wish to cancel.
+/// The outcome of a customer's cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelAsked {
     /// It is noted; since then, which is now, or when the customer first asked.
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Row {
         if !attributes.contains_key(RECEIVED_AT) {
             return Ok(Self(None));
         }
-        // What serde says may quote a value, and the values are a person's.
+        // Serde's message may quote a value, and the values are personal.
         let order = serde_json::from_value(attributes.into());
         order.map(|order| Self(Some(order))).map_err(|_| D::Error::custom("an attribute of the order is missing or of the wrong kind"))
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_too_late_to_cancel_by_every_fact_that_says_it_shipped() {
+    fn every_fact_of_a_shipment_makes_cancelling_too_late() {
         for stem in SHIPPED {
             let facts: Facts = serde_json::from_value(json!({stem: {"at": NOW}})).unwrap();
             assert!(facts.status() >= Status::Shipped, "{stem}");

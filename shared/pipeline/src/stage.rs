@@ -4,7 +4,7 @@ use domain::{CloudEvent, Event, Impossible, Subject, Timestamp};
 use lambda_kit::{Failure, message::Delivery};
 use std::time::Duration;
 
-/// What every queue function implements. It stores, decides and **returns** what follows; it does not publish and does
+/// Implemented by every queue function. It stores, decides and **returns** the events to publish; it does not publish and does
 /// not know SQS.
 pub trait Stage {
     /// The stage's name: its folder, its package, and the `source` of its events.
@@ -21,7 +21,7 @@ pub trait Stage {
     }
 }
 
-/// What follows from an event.
+/// The result of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
     /// To be published before the event is acknowledged. All are about the subject of the event that was handled.
@@ -33,7 +33,7 @@ pub struct Reply {
 /// An event to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// When it was stored.
     pub time: Timestamp,
@@ -52,7 +52,7 @@ impl Reply {
     }
 }
 
-/// An impossible cell of an answer table, as a failure: ours to mend.
+/// An impossible cell of an answer table, as a failure: for us to fix.
 pub fn impossible(error: Impossible) -> Failure {
     Failure::bug("Impossible", error)
 }

@@ -1,7 +1,7 @@
 //! The payments that nobody has settled yet, and settling one: what people's functions do with the payments table.
 //!
-//! `dlq-inspector` counts them for its digest, `operator` lists and settles them; each declares a port with the verbs it needs and
-//! implements it by these methods. It refuses to touch a record that is not uncollected.
+//! `dlq-inspector` counts them for its digest, `operator` lists and settles them; each declares a port with the verbs it
+//! needs and implements it by these methods. It does not touch a record that is not uncollected.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use domain::{
@@ -22,7 +22,7 @@ const SETTLED_AT: &str = "settled_at";
 #[derive(Debug, Clone)]
 pub struct UncollectedPayments(Table<Client>);
 
-/// What nobody has settled yet.
+/// Uncollected payments that are not settled yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unsettled {
     /// The oldest first.
@@ -31,9 +31,9 @@ pub struct Unsettled {
     pub complete: bool,
 }
 
-/// What the table has about an order's money, for a person who thinks it was not collected.
+/// The stored payment of an order, for an operator who checks whether it was collected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum CollectionState {
     /// Not collected, and nobody has settled it.
     Unsettled(Uncollected),
     /// Not collected, and settled before.
@@ -44,13 +44,13 @@ pub enum Standing {
     Missing,
 }
 
-/// What became of settling one.
+/// The outcome of settling one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// It is settled now.
     Now(Uncollected),
     /// Nothing was written, because of what stands there.
-    Refused(Standing),
+    Refused(CollectionState),
 }
 
 /// A record of the table, whatever its state.
@@ -62,13 +62,13 @@ struct Row {
 }
 
 impl Row {
-    fn standing(self) -> Result<Standing, Failure> {
+    fn standing(self) -> Result<CollectionState, Failure> {
         match (self.state.as_str(), self.uncollected) {
-            ("uncollected", Some(payment)) if payment.settlement.is_some() => Ok(Standing::Settled(payment)),
-            ("uncollected", Some(payment)) => Ok(Standing::Unsettled(payment)),
+            ("uncollected", Some(payment)) if payment.settlement.is_some() => Ok(CollectionState::Settled(payment)),
+            ("uncollected", Some(payment)) => Ok(CollectionState::Unsettled(payment)),
             // Its values are not quoted: `record` does so neither.
             ("uncollected", None) => Err(Failure::bug("UnreadableRecord", "an uncollected payment cannot be read by this build")),
-            _ => Ok(Standing::Other(self.state)),
+            _ => Ok(CollectionState::Other(self.state)),
         }
     }
 }
@@ -110,12 +110,12 @@ impl UncollectedPayments {
         }
     }
 
-    /// What stands there now; one strongly consistent read.
+    /// The stored record; one strongly consistent read.
     ///
     /// # Errors
     /// Transient where the call failed; a bug where the record cannot be read.
-    pub async fn find(&self, id: &OrderId) -> Result<Standing, Failure> {
-        self.0.get::<Row>(&id.to_string()).await?.map_or(Ok(Standing::Missing), Row::standing)
+    pub async fn find(&self, id: &OrderId) -> Result<CollectionState, Failure> {
+        self.0.get::<Row>(&id.to_string()).await?.map_or(Ok(CollectionState::Missing), Row::standing)
     }
 
     /// Settles an uncollected payment that nobody has settled before; one conditional write, which also takes it out of the index.
@@ -130,10 +130,10 @@ impl UncollectedPayments {
         let update = update.if_equals("state", string("uncollected")).if_exists(UNCOLLECTED_AT).if_absent(SETTLED_AT);
         match self.0.update::<Row>(&id.to_string(), update).await? {
             Updated::Now(row) => match row.standing()? {
-                Standing::Settled(payment) => Ok(Settled::Now(payment)),
+                CollectionState::Settled(payment) => Ok(Settled::Now(payment)),
                 other => Ok(Settled::Refused(other)),
             },
-            Updated::Refused(None) => Ok(Settled::Refused(Standing::Missing)),
+            Updated::Refused(None) => Ok(Settled::Refused(CollectionState::Missing)),
             Updated::Refused(Some(row)) => row.standing().map(Settled::Refused),
         }
     }
@@ -193,14 +193,14 @@ mod tests {
             let aws = Aws::says(400, &condition_failed(old));
             payments(&aws).settle(&ID.parse().unwrap(), &settlement()).await.unwrap()
         };
-        let Settled::Refused(Standing::Settled(payment)) = refused(Some(settled())).await else { panic!() };
+        let Settled::Refused(CollectionState::Settled(payment)) = refused(Some(settled())).await else { panic!() };
         assert_eq!(payment.settlement.map(|it| it.settled_by).as_deref(), Some("ada"));
-        assert_eq!(refused(Some(item("captured"))).await, Settled::Refused(Standing::Other("captured".into())));
-        assert_eq!(refused(None).await, Settled::Refused(Standing::Missing));
+        assert_eq!(refused(Some(item("captured"))).await, Settled::Refused(CollectionState::Other("captured".into())));
+        assert_eq!(refused(None).await, Settled::Refused(CollectionState::Missing));
     }
 
     #[tokio::test]
-    async fn what_is_unsettled_is_listed_to_its_end_or_says_that_it_is_not() {
+    async fn the_list_of_unsettled_payments_is_complete_or_says_not() {
         let page = |count: usize, more: bool| {
             let mut page = json!({"Items": vec![item("uncollected"); count]});
             if more {
@@ -224,10 +224,10 @@ mod tests {
     #[tokio::test]
     async fn a_record_is_found_in_whatever_state_it_is() {
         let find = async |answer: Value| payments(&Aws::says(200, &answer)).find(&ID.parse().unwrap()).await.unwrap();
-        assert!(matches!(find(json!({"Item": item("uncollected")})).await, Standing::Unsettled(_)));
-        assert!(matches!(find(json!({"Item": settled()})).await, Standing::Settled(_)));
+        assert!(matches!(find(json!({"Item": item("uncollected")})).await, CollectionState::Unsettled(_)));
+        assert!(matches!(find(json!({"Item": settled()})).await, CollectionState::Settled(_)));
         let voided = json!({"order_id": {"S": ID}, "state": {"S": "voided"}, "voided_at": {"S": "2026-05-09T08:00:00Z"}});
-        assert_eq!(find(json!({"Item": voided})).await, Standing::Other("voided".into()));
-        assert_eq!(find(json!({})).await, Standing::Missing);
+        assert_eq!(find(json!({"Item": voided})).await, CollectionState::Other("voided".into()));
+        assert_eq!(find(json!({})).await, CollectionState::Missing);
     }
 }

@@ -1,7 +1,6 @@
 //! What is measured: one line a function and sample, and the events that are made of the samples.
 //!
-//! A sample is an order's event; so that no order comes twice, each message gets ids of its own, and the time of now. It
-//! refuses to touch anything else of a sample.
+//! A sample is an order's event; so that no order comes twice, each message gets ids of its own, and the time of now.
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! A certificate authority for one run, and the certificate of the stub: made at the start, gone with the run.
 //!
-//! Functions trust it by `SSL_CERT_FILE`, which the SDK's HTTP client reads its roots from instead of the system's places. The
-//! file holds the system's roots too, unless told otherwise, because reading all of them is part of what a cold start costs.
-//! It refuses to vouch for anything but this machine.
+//! Functions trust it by `SSL_CERT_FILE`, which the SDK's HTTP client reads its roots from instead of the system's places.
+//! The file holds the system's roots too, unless told otherwise, because reading all of them is part of what a cold start
+//! costs.
 
 use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};

@@ -1,7 +1,7 @@
 //! One life of a function: its process, from the start of its bootstrap to its end.
 //!
-//! [`measure`](crate::measure) starts it and hands it events. It refuses to pass anything on to it but what Lambda would: the
-//! environment of whoever runs the bench stays out.
+//! [`measure`](crate::measure) starts it and hands it events. It does not pass anything on to it but what Lambda would: the
+//! environment of the person who runs the bench stays out.
 
 use crate::{
     process,
@@ -144,7 +144,7 @@ impl Function {
         error.context(format!("the end of {}:\n  {last}", self.log.display()))
     }
 
-    /// Runs `work` for at most `limit`, unless the process ends meanwhile.
+    /// Runs `work` for at most `limit`, unless the process ends first.
     async fn alive<T>(&mut self, limit: Duration, work: impl AsyncFnOnce(&mut RuntimeApi) -> Result<T>) -> Result<T> {
         let result = tokio::select! {
             result = timeout(limit, work(&mut self.api)) => match result {

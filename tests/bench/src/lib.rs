@@ -8,7 +8,7 @@
 //!                  [`runtime_api`]        [`share`]        [`aws`], over TLS            [`process`]
 //! ```
 //!
-//! It refuses to compare machines: what it measures here is good for ratios, to an earlier run here or to the floor, a
+//! It does not compare machines: what it measures here is good for ratios, to an earlier run here or to the floor, a
 //! function that only answers.
 
 pub mod aws;

@@ -1,6 +1,6 @@
 //! The bench's command: measures what it is asked for, prints the table, keeps the JSON.
 //!
-//! `cargo xtask bench` builds the functions and calls it. It refuses to go on after a failure: a function that did not do its
+//! `cargo xtask bench` builds the functions and calls it. It does not go on after a failure: a function that did not do its
 //! work has no figures.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its standard streams")]
 

@@ -1,7 +1,7 @@
 //! Measures a case: some cold starts, then one function kept warm.
 //!
-//! `main.rs` runs it over [`cases`](crate::cases). It refuses to average away what is rare: of cold starts it gives the median,
-//! of warm invocations the median and the 99th percentile, and a case in which anything failed gives nothing.
+//! `main.rs` runs it over [`cases`](crate::cases). It does not average away what is rare: of cold starts it gives the
+//! median, of warm invocations the median and the 99th percentile, and a case in which anything failed gives nothing.
 
 use crate::{
     aws::{Aws, Counted},

@@ -1,6 +1,6 @@
 //! How large a function is as Lambda takes it: its bootstrap, deflated as sam packages it.
 //!
-//! [`measure`](crate::measure) asks once per function. It refuses to write an archive: only the size matters.
+//! [`measure`](crate::measure) asks once per function.
 
 use anyhow::{Context as _, Result};
 use flate2::{Compression, write::DeflateEncoder};

@@ -1,6 +1,6 @@
 //! What the kernel knows of a process: the processor time it took, and the most memory it held.
 //!
-//! [`measure`](crate::measure) asks before and after. It refuses to guess: a kernel that does not count is an error.
+//! [`measure`](crate::measure) asks before and after. It does not guess: a kernel that does not count is an error.
 
 use anyhow::{Context as _, Result};
 use std::{fs, time::Duration};

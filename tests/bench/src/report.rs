@@ -1,6 +1,6 @@
 //! What was measured, as a table to read and as JSON to keep, and next to an earlier run.
 //!
-//! It refuses to judge: it prints figures and ratios, and a reader decides what they mean.
+//! It does not judge: it prints figures and ratios, and a reader decides what they mean.
 
 use crate::{aws::Units, machine::Machine};
 use anyhow::{Context as _, Result};
@@ -21,7 +21,7 @@ pub struct Report {
     pub effort: Effort,
     /// How many processes wanted a processor, on average over the minute before: with more than none, others were running.
     pub load: String,
-    /// What.
+    /// The content.
     pub rows: Vec<Row>,
 }
 

@@ -1,6 +1,6 @@
 //! Lambda's side of a function: the Runtime API, as it is served to one bootstrap, one invocation after the other.
 //!
-//! [`Function`](crate::function::Function) asks for invocations and hears what became of each, and when. It refuses to be a
+//! [`Function`](crate::function::Function) asks for invocations and hears what became of each, and when. It does not be a
 //! Lambda: no queue of events, no second worker, no retry.
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>)
 
@@ -35,7 +35,7 @@ struct Invocation {
 
 /// What a function says.
 #[derive(Debug)]
-enum Said {
+enum Reported {
     /// It is ready for work, which is to be put here.
     Ready(oneshot::Sender<Invocation>),
     /// It has answered.
@@ -48,7 +48,7 @@ enum Said {
 #[derive(Debug)]
 pub struct RuntimeApi {
     address: SocketAddr,
-    said: mpsc::UnboundedReceiver<(Instant, Said)>,
+    said: mpsc::UnboundedReceiver<(Instant, Reported)>,
     ready: Option<oneshot::Sender<Invocation>>,
     invocations: u64,
     server: JoinHandle<()>,
@@ -77,7 +77,7 @@ impl RuntimeApi {
                 }
                 let hear = hear.clone();
                 let service = service_fn(move |request| serve(request, hear.clone()));
-                // An end of the connection is the end of the function, which whoever waits for it sees by itself.
+                // An end of the connection is the end of the function, which the waiting code sees by itself.
                 tokio::spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await });
             }
         });
@@ -95,11 +95,11 @@ impl RuntimeApi {
     /// It could not start.
     pub async fn ready(&mut self) -> Result<Instant> {
         match self.said.recv().await.context("the Runtime API has ended")? {
-            (at, Said::Ready(slot)) => {
+            (at, Reported::Ready(slot)) => {
                 self.ready = Some(slot);
                 Ok(at)
             }
-            (_, Said::Answer(text) | Said::Failure(text)) => {
+            (_, Reported::Answer(text) | Reported::Failure(text)) => {
                 anyhow::bail!("the function was to ask for work, and said: {}", String::from_utf8_lossy(&text))
             }
         }
@@ -121,21 +121,21 @@ impl RuntimeApi {
         slot.send(invocation).ok().context("the function has gone away")?;
         let (at, said) = self.said.recv().await.context("the Runtime API has ended")?;
         let answer = match said {
-            Said::Answer(answer) => answer,
-            Said::Failure(text) => anyhow::bail!("the function failed: {}", String::from_utf8_lossy(&text)),
-            Said::Ready(_) => anyhow::bail!("the function asked for work without having answered"),
+            Reported::Answer(answer) => answer,
+            Reported::Failure(text) => anyhow::bail!("the function failed: {}", String::from_utf8_lossy(&text)),
+            Reported::Ready(_) => anyhow::bail!("the function asked for work without having answered"),
         };
         self.ready().await?;
         Ok((answer, at - started))
     }
 }
 
-async fn serve(request: Request<Incoming>, hear: mpsc::UnboundedSender<(Instant, Said)>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn serve(request: Request<Incoming>, hear: mpsc::UnboundedSender<(Instant, Reported)>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if method == Method::GET && path == NEXT {
         let (slot, work) = oneshot::channel();
         // Nobody listens any more once the measurement is over; the function then waits until it is ended.
-        let heard = hear.send((Instant::now(), Said::Ready(slot)));
+        let heard = hear.send((Instant::now(), Reported::Ready(slot)));
         return Ok(match (heard, work.await) {
             (Ok(()), Ok(invocation)) => handed_over(invocation),
             _ => empty(StatusCode::GONE),
@@ -144,9 +144,9 @@ async fn serve(request: Request<Incoming>, hear: mpsc::UnboundedSender<(Instant,
     let Ok(body) = request.into_body().collect().await else { return Ok(empty(StatusCode::BAD_REQUEST)) };
     let (at, body) = (Instant::now(), body.to_bytes());
     let said = match path.strip_prefix(INVOCATIONS).and_then(|rest| rest.split_once('/')) {
-        _ if path == INIT_ERROR => Said::Failure(body),
-        Some((_, "response")) => Said::Answer(body),
-        Some((_, "error")) => Said::Failure(body),
+        _ if path == INIT_ERROR => Reported::Failure(body),
+        Some((_, "response")) => Reported::Answer(body),
+        Some((_, "error")) => Reported::Failure(body),
         _ => return Ok(empty(StatusCode::NOT_FOUND)),
     };
     Ok(empty(if hear.send((at, said)).is_ok() { StatusCode::ACCEPTED } else { StatusCode::GONE }))

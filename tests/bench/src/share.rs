@@ -1,6 +1,6 @@
 //! A memory size's share of the processor, by a cgroup: memory / 1769 of a core, dealt out in periods of 20 ms.
 //!
-//! [`Function`](crate::function::Function) takes it up when init is over, which Lambda runs at full speed. It refuses to
+//! [`Function`](crate::function::Function) takes it up when init is over, which Lambda runs at full speed. It does not
 //! pretend: where cgroups cannot be had, it says why, and the report repeats that.
 
 use anyhow::{Context as _, Result, bail};
@@ -47,7 +47,7 @@ impl Cgroups {
         let mounts = fs::read_to_string("/proc/self/mounts").context("this system has no /proc")?;
         let cgroups = mounted(&mounts).context("no cgroup controller for the processor is mounted")?;
         cgroups.sweep();
-        // Trying is the only honest question: mounts can be read-only, and rights are more than being root.
+        // Trying is the only honest question: mounts can be read-only, and being root is not enough.
         let tried = cgroups.folder("try");
         cgroups.make(&tried, quota_us(CORE_MB)).context("cgroups cannot be made by this user")?;
         fs::remove_dir(&tried)?;

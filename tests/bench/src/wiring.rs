@@ -1,6 +1,6 @@
 //! How a function is wired, read from the template that is deployed: its environment, its time-out, the tables' keys.
 //!
-//! It refuses to invent: a variable that it cannot resolve is an error, which names it.
+//! It does not invent: a variable that it cannot resolve is an error, which names it.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;

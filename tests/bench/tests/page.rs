@@ -1,8 +1,8 @@
-//! `docs/performance.md` shows the runs that lie in `tests/bench/reference`, to the letter.
+//! `docs/performance.md` shows the runs that lie in `tests/bench/reference`, figure by figure.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use bench::{
-    cost::{Question, answer, way::Way},
+    cost::{Question, answer, event_flow::EventFlow},
     report::Report,
 };
 use command_line::options::COLD_STARTS_PER_THOUSAND;
@@ -37,6 +37,6 @@ fn the_page_shows_what_an_order_costs() {
     let report = Report::read(&here("reference/5-ms.json")).unwrap();
     let prices = std::fs::read_to_string(here("prices.toml")).unwrap();
     let question = Question { orders_per_month: 100_000, region: "us-east-1".to_owned(), cold_per_thousand: COLD_STARTS_PER_THOUSAND };
-    let answer = answer(&report, &Way::measured(&report).unwrap(), &prices, &question).unwrap();
+    let answer = answer(&report, &EventFlow::measured(&report).unwrap(), &prices, &question).unwrap();
     assert!(the_page_shows(&answer), "docs/performance.md has another bill than cargo xtask cost:\n{answer}");
 }

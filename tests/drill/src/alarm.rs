@@ -1,7 +1,7 @@
 //! The alarms of the template, evaluated as CloudWatch documents it.
 //!
 //! It refuses what it does not know (a statistic, an operator, metric math): an alarm that cannot be read is an error and not
-//! an alarm that never goes off.
+//! an alarm that never fires.
 
 use crate::metrics::{Metric, Metrics, OWN, Statistic};
 use anyhow::{Context as _, Result, bail};
@@ -101,10 +101,10 @@ fn resolved(template: &Template, value: &Value) -> Option<u64> {
 }
 
 impl Alarm {
-    /// The minute at whose end it goes off, of those in `minutes`; with the time that it takes CloudWatch to know.
+    /// The minute at whose end it fires, of those in `minutes`; with the time that it takes CloudWatch to know.
     ///
     /// By default the periods end at the time of each evaluation, they slide
-    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html>), and it goes off when
+    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation-window.html>), and it fires when
     /// `DatapointsToAlarm` of the last `EvaluationPeriods` breach
     /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html>). A period without data counts as
     /// `TreatMissingData` says

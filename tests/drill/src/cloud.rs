@@ -26,7 +26,7 @@ const LATENCY: Duration = Duration::from_millis(20);
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum StubAnswer {
     /// With a status and a code, in the form of the service.
     Refused(u16, &'static str),
     /// `PublishBatch` answers 200 and says of each entry that it failed.
@@ -41,7 +41,7 @@ pub enum Answer {
 
 /// What is wrong: some calls fail.
 #[derive(Debug, Clone)]
-pub struct Trouble {
+pub struct InjectedFault {
     /// Calls to this service,
     pub service: Service,
     /// of these operations; empty for all. `Update` is every write that IAM calls `UpdateItem`.
@@ -49,7 +49,7 @@ pub struct Trouble {
     /// about this resource; empty for all.
     pub about: String,
     /// fail like this.
-    pub answer: Answer,
+    pub answer: StubAnswer,
 }
 
 /// Which operations.
@@ -65,7 +65,7 @@ pub enum Operations {
 
 /// The cloud of one run. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Cloud(Arc<Inner>);
+pub struct StubCloud(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -76,20 +76,20 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     queue: Option<Queue>,
-    troubles: Vec<Trouble>,
+    troubles: Vec<InjectedFault>,
     /// How many calls failed because of them.
     failed: u64,
     /// What nobody had an answer to.
     unknown: Vec<String>,
 }
 
-impl Cloud {
+impl StubCloud {
     /// A cloud with this queue and empty tables, in which nothing is wrong.
     pub fn new(keys: BTreeMap<String, String>, queue: Option<Queue>) -> Self {
         Self(Arc::new(Inner { answers: Answers::new(keys), state: Mutex::new(State { queue, ..State::default() }) }))
     }
     /// From now on.
-    pub fn goes_wrong(&self, troubles: &[Trouble]) {
+    pub fn goes_wrong(&self, troubles: &[InjectedFault]) {
         self.state().troubles = troubles.to_vec();
     }
     /// How many calls failed because of what is wrong, the first of the troubles.
@@ -137,7 +137,7 @@ impl Cloud {
     }
 }
 
-impl Trouble {
+impl InjectedFault {
     fn hits(&self, service: Service, operation: &str, head: &http::request::Parts, body: &[u8]) -> bool {
         let about = || {
             let text = format!("{} {}", head.uri, String::from_utf8_lossy(body)).to_ascii_lowercase();
@@ -164,11 +164,11 @@ impl Operations {
 }
 
 /// A call as its service refuses it; nothing where it does not answer.
-fn refusal(answer: Answer, service: Service, body: &[u8]) -> Option<http::Response<Vec<u8>>> {
+fn refusal(answer: StubAnswer, service: Service, body: &[u8]) -> Option<http::Response<Vec<u8>>> {
     let (status, code) = match answer {
-        Answer::Silent | Answer::Unreachable => return None,
-        Answer::Says(status, text) => return Some(response(status, "application/json", text.as_bytes().to_vec(), "")),
-        Answer::EntriesFailed => {
+        StubAnswer::Silent | StubAnswer::Unreachable => return None,
+        StubAnswer::Says(status, text) => return Some(response(status, "application/json", text.as_bytes().to_vec(), "")),
+        StubAnswer::EntriesFailed => {
             let ids = form_urlencoded::parse(body).filter(|(name, _)| name.starts_with("PublishBatch") && name.ends_with(".Id"));
             let member = |id: &str| format!("<member><Id>{id}</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member>");
             let failed: String = ids.map(|(_, id)| member(&id)).collect();
@@ -177,7 +177,7 @@ fn refusal(answer: Answer, service: Service, body: &[u8]) -> Option<http::Respon
             );
             return Some(response(200, "text/xml", xml.into_bytes(), ""));
         }
-        Answer::Refused(status, code) => (status, code),
+        StubAnswer::Refused(status, code) => (status, code),
     };
     let message = "is not authorized to perform this, or something else is wrong"; // the first as IAM says it
     Some(match service {
@@ -276,7 +276,7 @@ fn service_of(host: &str) -> Option<Service> {
     found.or_else(|| (host.contains(".s3.") || host.starts_with("s3.")).then_some(Service::S3))
 }
 
-impl HttpConnector for Cloud {
+impl HttpConnector for StubCloud {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let cloud = self.clone();
         HttpConnectorFuture::new(async move {
@@ -309,8 +309,8 @@ impl HttpConnector for Cloud {
     }
 }
 
-impl Cloud {
+impl StubCloud {
     fn is_unreachable(&self, service: Service) -> bool {
-        self.state().troubles.iter().any(|trouble| trouble.service == service && trouble.answer == Answer::Unreachable)
+        self.state().troubles.iter().any(|trouble| trouble.service == service && trouble.answer == StubAnswer::Unreachable)
     }
 }

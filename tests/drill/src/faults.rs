@@ -1,6 +1,6 @@
 //! What can go wrong with a function: derived from its role and its event sources, so that the template says what is drilled.
 
-use crate::cloud::{Answer, Operations, Trouble};
+use crate::cloud::{InjectedFault, Operations, StubAnswer};
 use anyhow::{Result, bail};
 use bench::aws::Service;
 use serde_json::json;
@@ -13,7 +13,7 @@ pub struct Fault {
     pub name: String,
     /// What happens.
     pub kind: Kind,
-    /// A key that nothing can be sealed with meanwhile, an alarm neither.
+    /// A key that nothing can be encrypted with during that time, an alarm neither.
     pub breaks: Option<String>,
 }
 
@@ -21,11 +21,11 @@ pub struct Fault {
 #[derive(Debug, Clone)]
 pub enum Kind {
     /// Calls fail.
-    Calls(Vec<Trouble>),
+    Calls(Vec<InjectedFault>),
     /// The same, where what is wrong is with an order and not with the function, which does its work.
-    Order(Vec<Trouble>),
+    Order(Vec<InjectedFault>),
     /// Calls fail, for a message that cannot be read.
-    Poison(Vec<Trouble>),
+    Poison(Vec<InjectedFault>),
     /// Every process ends before it is ready.
     DiesAtStart,
     /// Every invocation runs into the function's time-out.
@@ -66,7 +66,7 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
     add("the process dies at start", Kind::DiesAtStart);
     add("every invocation times out", Kind::RunsOutOfTime);
     add("Lambda throttles the function", Kind::Throttled);
-    let calls = |service, operations, answer| Trouble { service, operations, about: String::new(), answer };
+    let calls = |service, operations, answer| InjectedFault { service, operations, about: String::new(), answer };
     for service in services(template, function)? {
         let (name, code) = match service {
             Service::DynamoDb => ("the tables", "InternalServerError"),
@@ -80,26 +80,26 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
             Service::Sqs => continue,
         };
         let mut down = |what: &str, answer| add(&format!("{name} {what}"), Kind::Calls(vec![calls(service, Operations::All, answer)]));
-        down("time out", Answer::Silent);
-        down("refuse connections", Answer::Unreachable);
+        down("time out", StubAnswer::Silent);
+        down("refuse connections", StubAnswer::Unreachable);
         if service == Service::Stripe {
-            down("answer 503", Answer::Says(503, r#"{"error":{"type":"api_error","message":"down"}}"#));
-            down("refuse the key", Answer::Says(401, r#"{"error":{"type":"invalid_request_error","message":"Invalid API Key"}}"#));
-            down("limit the rate", Answer::Says(429, r#"{"error":{"type":"invalid_request_error","code":"rate_limit"}}"#));
+            down("answer 503", StubAnswer::Says(503, r#"{"error":{"type":"api_error","message":"down"}}"#));
+            down("refuse the key", StubAnswer::Says(401, r#"{"error":{"type":"invalid_request_error","message":"Invalid API Key"}}"#));
+            down("limit the rate", StubAnswer::Says(429, r#"{"error":{"type":"invalid_request_error","code":"rate_limit"}}"#));
         } else {
-            down("answer 500", Answer::Refused(500, code));
+            down("answer 500", StubAnswer::Refused(500, code));
         }
         match service {
             Service::DynamoDb => {
-                down("throttle", Answer::Refused(400, "ThrottlingException"));
-                down("find a request invalid", Answer::Refused(400, "ValidationException"));
+                down("throttle", StubAnswer::Refused(400, "ThrottlingException"));
+                down("find a request invalid", StubAnswer::Refused(400, "ValidationException"));
             }
-            Service::Sns => down("refuse each entry", Answer::EntriesFailed),
+            Service::Sns => down("refuse each entry", StubAnswer::EntriesFailed),
             Service::Ses => {
-                down("throttle", Answer::Refused(429, "TooManyRequestsException"));
-                down("suspend the account", Answer::Refused(400, "AccountSuspendedException"));
-                down("refuse the mail", Answer::Refused(400, "MessageRejected"));
-                down("have no verified domain", Answer::Refused(400, "MailFromDomainNotVerifiedException"));
+                down("throttle", StubAnswer::Refused(429, "TooManyRequestsException"));
+                down("suspend the account", StubAnswer::Refused(400, "AccountSuspendedException"));
+                down("refuse the mail", StubAnswer::Refused(400, "MessageRejected"));
+                down("have no verified domain", StubAnswer::Refused(400, "MailFromDomainNotVerifiedException"));
             }
             _ => {}
         }
@@ -117,28 +117,30 @@ pub fn faults(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault>
     }
     let mut told = entries(function.at("/Environment/Variables")).filter_map(|(_, value)| template.referred(value, "AWS::SNS::Topic"));
     if let Some(topic) = told.find(Resource::is_fifo) {
-        let sealing = calls(Service::Sns, Operations::Named("Publish"), Answer::Refused(400, "KMSDisabled"));
+        let sealing = calls(Service::Sns, Operations::Named("Publish"), StubAnswer::Refused(400, "KMSDisabled"));
         let key = target(topic.at("/KmsMasterKeyId")).map(str::to_owned);
         faults.push(Fault { name: "the topics' key is disabled".to_owned(), kind: Kind::Calls(vec![sealing]), breaks: key });
     }
     let has = |variable: &str| !function.at(&format!("/Environment/Variables/{variable}")).is_null();
     if has("STRIPE_API_URL") {
-        let refused = Trouble {
+        let refused = InjectedFault {
             operations: Operations::Named("Stripe capture"),
-            ..calls(Service::Stripe, Operations::All, Answer::Says(402, REFUSED_FOR_NOW))
+            ..calls(Service::Stripe, Operations::All, StubAnswer::Says(402, REFUSED_FOR_NOW))
         };
         faults.push(dies("a shipped order's capture is refused for now", Kind::Order(vec![refused])));
     }
     if has("PAYMENTS_TABLE") && has("STACK_ID") {
-        let uncollected = calls(Service::DynamoDb, Operations::Named("Query"), Answer::Says(200, UNCOLLECTED));
+        let uncollected = calls(Service::DynamoDb, Operations::Named("Query"), StubAnswer::Says(200, UNCOLLECTED));
         faults.push(dies("a shipped order is uncollected", Kind::Order(vec![uncollected])));
     }
     if has("SUPPORT_ADDRESS") && has("INBOUND_BUCKET") {
         faults.push(dies("more replies come in than support is forwarded", Kind::Order(vec![full_hour()])));
     }
     if has("UNPAID_MAILS_PER_HOUR") {
-        let full =
-            Trouble { about: "unpaid/".to_owned(), ..calls(Service::DynamoDb, Operations::Named("UpdateItem"), Answer::Says(400, FULL)) };
+        let full = InjectedFault {
+            about: "unpaid/".to_owned(),
+            ..calls(Service::DynamoDb, Operations::Named("UpdateItem"), StubAnswer::Says(400, FULL))
+        };
         faults.push(dies("an hour is full of mails that nobody has paid for", Kind::Order(vec![full])));
     }
     Ok(faults)
@@ -149,18 +151,18 @@ const FULL: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalChe
     "Item":{"limit_id":{"S":"unpaid/hour"},"mails":{"N":"300"}}}"#;
 
 /// No reply of the sample's hour is forwarded any more: all places are taken, and the sample's message makes the digest.
-fn full_hour() -> Trouble {
+fn full_hour() -> InjectedFault {
     let forwarded: Vec<_> = (0..email_inbound::forwards::ALL_MAX).map(|n| n.to_string()).collect();
     let row = json!({"mail_id": {"S": "forwards/hour"}, "forwarded": {"SS": forwarded}, "held_back": {"SS": ["unverified.unclear/other"]},
         "digest_by": {"S": SAMPLE_MAIL}});
     let refused = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "", "Item": row});
     // Faults are few and live as long as the drill.
     let refused: &'static str = Box::leak(refused.to_string().into_boxed_str());
-    Trouble {
+    InjectedFault {
         service: Service::DynamoDb,
         operations: Operations::Named("UpdateItem"),
         about: "forwards/".to_owned(),
-        answer: Answer::Says(400, refused),
+        answer: StubAnswer::Says(400, refused),
     }
 }
 
@@ -232,7 +234,7 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
             // Names are few and live as long as the drill.
             let needing: &'static str = Box::leak(needing.to_owned().into_boxed_str());
             let about = if about == "*" { String::new() } else { about.clone() };
-            Trouble { service, operations: Operations::Needing(needing), about, answer: Answer::Refused(code.0, code.1) }
+            InjectedFault { service, operations: Operations::Needing(needing), about, answer: StubAnswer::Refused(code.0, code.1) }
         };
         let (service, name) = action.split_once(':').unwrap_or_default();
         let kind = match (service, name) {
@@ -243,25 +245,25 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
             // A message waits for the queue's visibility timeout then, which shows where it has to wait at all.
             ("sqs", "ChangeMessageVisibility*" | "ChangeMessageVisibility") if is_own => {
                 let hide = denied(Service::Sqs, (400, "AccessDeniedException"), name);
-                let tables = Trouble {
+                let tables = InjectedFault {
                     service: Service::DynamoDb,
                     operations: Operations::All,
                     about: String::new(),
-                    answer: Answer::Refused(400, "ThrottlingException"),
+                    answer: StubAnswer::Refused(400, "ThrottlingException"),
                 };
                 Kind::Calls(vec![hide, tables])
             }
             // A next check is sent to it: of a capture that the bank refuses for now, of a campaign that SES throttles, of a reply
             // that is in the digest of its hour.
             ("sqs", _) if is_own => {
-                let waits = |service, operation, answer| Trouble {
+                let waits = |service, operation, answer| InjectedFault {
                     service,
                     operations: Operations::Named(operation),
                     about: String::new(),
                     answer,
                 };
-                let bank = waits(Service::Stripe, "Stripe capture", Answer::Says(402, REFUSED_FOR_NOW));
-                let mail = waits(Service::Ses, "SendBulkEmail", Answer::Refused(429, "TooManyRequestsException"));
+                let bank = waits(Service::Stripe, "Stripe capture", StubAnswer::Says(402, REFUSED_FOR_NOW));
+                let mail = waits(Service::Ses, "SendBulkEmail", StubAnswer::Refused(429, "TooManyRequestsException"));
                 Kind::Calls(vec![denied(Service::Sqs, (400, "AccessDeniedException"), name), bank, mail, full_hour()])
             }
             // Parking, where the queue is the function's own dead-letter queue.
@@ -271,11 +273,11 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
             ("sqs", _) => Kind::Calls(vec![denied(Service::Sqs, (400, "AccessDeniedException"), name)]),
             // SNS asks for it in the publisher's name
             // (<https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html>).
-            ("kms", _) => Kind::Calls(vec![Trouble {
+            ("kms", _) => Kind::Calls(vec![InjectedFault {
                 service: Service::Sns,
                 operations: Operations::Named("Publish"),
                 about: String::new(),
-                answer: Answer::Refused(400, "KMSAccessDenied"),
+                answer: StubAnswer::Refused(400, "KMSAccessDenied"),
             }]),
             ("dynamodb", _) => Kind::Calls(vec![denied(Service::DynamoDb, (400, "AccessDeniedException"), name)]),
             ("sns", _) => Kind::Calls(vec![denied(Service::Sns, (403, "AuthorizationError"), name)]),
@@ -284,12 +286,12 @@ fn permissions(template: &Template, function: &Resource<'_>) -> Result<Vec<Fault
                 // One call, which needs the permission of both names.
                 let name = if name == "SendBulkTemplatedEmail" { "SendBulkEmail" } else { name };
                 // Identity and configuration set are not named in the call as the template names them.
-                let trouble = Trouble { about: String::new(), ..denied(Service::Ses, (403, "AccessDeniedException"), name) };
+                let trouble = InjectedFault { about: String::new(), ..denied(Service::Ses, (403, "AccessDeniedException"), name) };
                 Kind::Calls(vec![trouble])
             }
             ("s3", _) => Kind::Calls(vec![denied(Service::S3, (403, "AccessDenied"), name)]),
             ("cloudformation", _) => {
-                Kind::Calls(vec![Trouble { about: String::new(), ..denied(Service::CloudFormation, (403, "AccessDenied"), name) }])
+                Kind::Calls(vec![InjectedFault { about: String::new(), ..denied(Service::CloudFormation, (403, "AccessDenied"), name) }])
             }
             ("logs", _) => Kind::Calls(vec![denied(Service::CloudWatchLogs, (400, "AccessDeniedException"), name)]),
             _ => bail!("{}: the drill does not know what {action} is for", function.id),

@@ -1,7 +1,7 @@
 //! A queue with its dead-letter queue, by SQS's documented rules, on tokio's clock.
 //!
-//! The calls of the batch core reach it through [`cloud`](crate::cloud), Lambda's side is [`run`](crate::run). It keeps what its
-//! metrics are made of, and refuses to be fast: a message is in flight until it is deleted or its time is over.
+//! The calls of the batch core reach it through [`cloud`](crate::cloud), Lambda's side is [`run`](crate::run). It keeps
+//! what its metrics are made of, and does not be fast: a message is in flight until it is deleted or its time is over.
 
 use crate::metrics::{Metric, Metrics};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 use crate::{
     LIMIT_MINUTES,
     alarm::DELAY_MINUTES,
-    cloud::Cloud,
+    cloud::StubCloud,
     faults::{Fault, Kind},
     metrics::{Metric, Metrics},
     queue::Queue,
@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{Level, instrument::WithSubscriber as _};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long a run goes on after the fault is first felt: what goes off in the last minute is still in time.
+/// How long a run goes on after the fault is first felt: what fires in the last minute is still in time.
 const MINUTES: i64 = LIMIT_MINUTES + 1 - DELAY_MINUTES;
 /// How many requests come in at each HTTP function. An API that is asked less often than this is not watched by counting.
 pub const REQUESTS_PER_MINUTE: u32 = 2;
@@ -59,13 +59,13 @@ pub struct Run {
     pub metrics: Metrics,
     /// What the functions logged, with the log group and the minute.
     pub lines: Vec<(String, i64, Value)>,
-    /// What became of the work.
+    /// The outcome of the work.
     pub end: End,
-    /// A key that no alarm can be sealed with meanwhile.
+    /// A key that no alarm can be encrypted with during that time.
     pub breaks: Option<String>,
 }
 
-/// What became of the work.
+/// The outcome of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The fault was not met.
@@ -190,7 +190,7 @@ impl Subject<'_> {
             None => None,
         };
         let delay = queue.as_ref().map(Queue::delay).unwrap_or_default();
-        let cloud = Cloud::new(table_keys()?, queue);
+        let cloud = StubCloud::new(table_keys()?, queue);
         let began = Real.now();
         let is_commanded = entries(self.function.at("/Events")).next().is_none();
         let handler: Handler = if is_commanded {
@@ -258,7 +258,7 @@ impl Subject<'_> {
 
 struct Stage<'a> {
     subject: &'a Subject<'a>,
-    cloud: &'a Cloud,
+    cloud: &'a StubCloud,
     handler: Handler,
     recorder: &'a Recorder,
     kind: &'a Kind,
@@ -366,9 +366,9 @@ impl Stage<'_> {
             self.recorder.count(Metric::new("AWS/SNS", "NumberOfNotificationsFailed", topic));
             if is_kept {
                 self.recorder.count(Metric::new("AWS/SNS", "NumberOfNotificationsRedrivenToDlq", topic));
-                let letters = target(subscription.at("/RedrivePolicy/deadLetterTargetArn")).unwrap_or_default();
+                let dead_letters = target(subscription.at("/RedrivePolicy/deadLetterTargetArn")).unwrap_or_default();
                 for minute in 0..MINUTES {
-                    lock(&self.recorder.metrics).put(Metric::new("AWS/SQS", "ApproximateNumberOfMessagesVisible", letters), minute, 1);
+                    lock(&self.recorder.metrics).put(Metric::new("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead_letters), minute, 1);
                 }
             } else {
                 self.recorder.count(Metric::new("AWS/SNS", "NumberOfNotificationsFailedToRedriveToDlq", topic));

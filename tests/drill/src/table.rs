@@ -9,7 +9,7 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 use template::Template;
 
-/// The alarms that go off in a run in time and reach people, and when.
+/// The alarms that fire in a run in time and reach people, and when.
 pub fn told(run: &Run, alarms: &[Alarm], filters: &[Filter]) -> Vec<(String, i64)> {
     let mut metrics = run.metrics.clone();
     for (group, minute, line) in &run.lines {
@@ -25,7 +25,7 @@ pub fn told(run: &Run, alarms: &[Alarm], filters: &[Filter]) -> Vec<(String, i64
 
 /// A run, and whom it told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct AlarmsOfRun {
     /// The fault.
     pub fault: String,
     /// The function's folder.
@@ -47,7 +47,7 @@ pub struct Row {
 
 /// One row for each function and fault, as far as `stands` says that an alarm is there: its first alarm in the latest of its runs,
 /// and a run that nobody is told of before all others.
-pub fn rows(runs: &[Told], stands: impl Fn(&str) -> bool) -> Vec<Row> {
+pub fn rows(runs: &[AlarmsOfRun], stands: impl Fn(&str) -> bool) -> Vec<Row> {
     let mut rows: BTreeMap<(String, String), Option<(String, i64)>> = BTreeMap::new();
     for run in runs {
         let there = run.alarms.iter().filter(|(alarm, _)| stands(alarm));
@@ -81,7 +81,7 @@ pub fn markdown(rows: &[Row], template: &Template) -> String {
         let alarm = alarm.strip_prefix(&stem).map_or(alarm.clone(), |rest| format!("*{rest}"));
         lines.entry((row.fault.clone(), alarm, minutes)).or_default().push(&row.function);
     }
-    let mut text = "| what goes wrong | with | goes off | minutes |\n|---|---|---|---:|\n".to_owned();
+    let mut text = "| what goes wrong | with | fires | minutes |\n|---|---|---|---:|\n".to_owned();
     let consumers_of = |functions: &[&str]| functions.iter().filter(|it| consumers.contains(*it)).count();
     for ((fault, alarm, minutes), functions) in &lines {
         let of_this_fault = lines.iter().filter(|((other, ..), _)| other == fault).map(|(_, functions)| consumers_of(functions));

@@ -2,7 +2,7 @@
 //!
 //! It refuses a function that it does not know: a new one in the template needs a line here, so that its alarms are drilled.
 
-use crate::cloud::Cloud;
+use crate::cloud::StubCloud;
 use anyhow::{Result, bail};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::{SdkConfig, region::Region};
@@ -75,7 +75,7 @@ pub type Handler = Rc<dyn Fn(Value, Instant) -> Pin<Box<dyn Future<Output = Outc
 ///
 /// # Errors
 /// It is not known here, or its environment lacks something.
-pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: Drill) -> Result<Handler> {
+pub fn wire(name: &str, environment: &[(String, String)], cloud: &StubCloud, drill: Drill) -> Result<Handler> {
     let connector = cloud.connector();
     let config = config(cloud);
     let env = &mut Env::from_values(environment.iter().cloned());
@@ -87,8 +87,8 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
     let handler = match name {
         "payment" => {
             let ledger = payment::ledger::Payments(Table::new(client.clone(), env.required("PAYMENTS_TABLE"), payment::ledger::KEY));
-            let vault = payment::key::SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", env, config);
-            let key = payment::key::StripeKey::new(vault);
+            let store = payment::key::SecretsManager::from_env("STRIPE_KEY_SECRET_ARN", env, config);
+            let key = payment::key::StripeKey::new(store);
             let provider = payment::stripe::Stripe::over(connector, env.parsed("STRIPE_API_URL"), key, Default::default());
             let stage = payment::Payment { ledger, provider, ambient };
             batch(Consume { stage, ambient }, topic(env), env, config, ambient)
@@ -212,7 +212,7 @@ pub fn wire(name: &str, environment: &[(String, String)], cloud: &Cloud, drill: 
 }
 
 /// What the functions' clients are made from, with what Lambda's environment would add.
-fn config(cloud: &Cloud) -> SdkConfig {
+fn config(cloud: &StubCloud) -> SdkConfig {
     let credentials = Credentials::new("drill", "drill", None, None, "drill");
     let config = aws_config_over(cloud.connector()).into_builder().region(Region::new("us-east-1"));
     config.credentials_provider(SharedCredentialsProvider::new(credentials)).build()

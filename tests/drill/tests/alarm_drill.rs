@@ -1,4 +1,4 @@
-//! Whatever goes wrong, an alarm goes off within half an hour: each fault of each function, played through.
+//! Whatever goes wrong, an alarm fires within half an hour: each fault of each function, played through.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use bench::{cases::cases, wiring::Wirings};
@@ -7,7 +7,7 @@ use drill::{
     faults::{Fault, faults, none},
     filter::filters,
     run::{End, Run, Subject, Twist, Work, beside},
-    table::{OTHERS, Row, Told, markdown, rows, told},
+    table::{AlarmsOfRun, OTHERS, Row, markdown, rows, told},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,7 +53,7 @@ const WORK: &[Work] = &[
     Work { twist: Twist::Foreign, ..work("email-inbound", &[], "reply-to-cancel") },
     work("email-campaign", &[], "start-campaign"),
     work("dlq-inspector", &[], "digest"),
-    // Its answers are seen by whoever commanded it: it only dies.
+    // Its answers are seen by the person who sent the command: it only dies.
     work("operator", &[], ""),
 ];
 
@@ -142,13 +142,14 @@ fn all() -> &'static (Template, Vec<Run>) {
 }
 
 /// Whom each run told in which something failed.
-fn all_told() -> &'static [Told] {
-    static TOLD: OnceLock<Vec<Told>> = OnceLock::new();
+fn all_told() -> &'static [AlarmsOfRun] {
+    static TOLD: OnceLock<Vec<AlarmsOfRun>> = OnceLock::new();
     TOLD.get_or_init(|| {
         let (template, runs) = all();
         let (alarms, filters) = (alarms(template).unwrap(), filters(template).unwrap());
         let failed = runs.iter().filter(|run| run.end == End::Failed);
-        let told = |run: &Run| Told { fault: run.fault.clone(), function: run.function.clone(), alarms: told(run, &alarms, &filters) };
+        let told =
+            |run: &Run| AlarmsOfRun { fault: run.fault.clone(), function: run.function.clone(), alarms: told(run, &alarms, &filters) };
         failed.map(told).collect()
     })
 }
@@ -215,7 +216,7 @@ fn every_alarm_is_drilled_or_listed_with_its_reason() {
     assert_eq!(never, BACKUPS.iter().map(|(id, _)| *id).collect());
 }
 
-/// Alarms that go off in no run.
+/// Alarms that fire in no run.
 const BACKUPS: &[(&str, &str)] = &[
     ("OrderDeadlineAgeAlarm", "an age of days, behind the alarms that look at minutes"),
     ("RenderingFailureAlarm", "SES tells of it by an event, and nothing fails"),

@@ -1,6 +1,6 @@
 //! `cargo xtask mail-preview`: every mail that the pipeline can send, rendered with sample data, to HTML files and an index.
 //!
-//! It calls what the functions render with. It refuses to know a mail by itself: a new one shows here because its function
+//! It calls what the functions render with. It does not know a mail by itself: a new one shows here because its function
 //! lists it.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 

@@ -1,6 +1,6 @@
 //! Dead letters made by hand: what lies in a dead-letter queue when something went wrong, without the wrong.
 //!
-//! It refuses to make what SQS itself moves: that takes a consumer that fails, which tests do for themselves.
+//! It does not make what SQS itself moves: that takes a consumer that fails, which tests do for themselves.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use testkit::stack::Stack;
 /// Messages of one SendMessageBatch: what SQS takes.
 const BATCH: usize = 10;
 
-/// Puts a message into the queue whose output is `<queue>Url`, as whoever parked it did.
+/// Puts a message into the queue whose output is `<queue>Url`, as a function parks it.
 ///
 /// # Errors
 /// Where the engine refuses.
@@ -24,13 +24,13 @@ pub async fn put(stack: &Stack, queue: &str, group: &str, body: &str, attributes
     stack.engine.call("sqs", "AmazonSQS.SendMessage", &input).await.map(drop)
 }
 
-/// Parks bodies in the Standard queue whose output is `<queue>Url`, with the cause `Mended`.
+/// Parks bodies in the Standard queue whose output is `<queue>Url`, with the cause `Fixed`.
 ///
 /// # Errors
 /// Where the engine refuses.
 pub async fn put_many(stack: &Stack, queue: &str, bodies: impl IntoIterator<Item = String>) -> Result<()> {
     let url = stack.state.output(&format!("{queue}Url"))?;
-    let attributes = json!({"ErrorType": text("Mended"), "ErrorMessage": text("it was broken"), "SourceQueue": text("q")});
+    let attributes = json!({"ErrorType": text("Fixed"), "ErrorMessage": text("it was broken"), "SourceQueue": text("q")});
     let bodies: Vec<String> = bodies.into_iter().collect();
     for some in bodies.chunks(BATCH) {
         let entry = |(n, body): (usize, &String)| json!({"Id": n.to_string(), "MessageBody": body, "MessageAttributes": attributes});

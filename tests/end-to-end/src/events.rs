@@ -1,6 +1,4 @@
 //! Events of orders that nobody placed, as a stage would hear them.
-//!
-//! It refuses to make orders up beyond what a stage reads: those are placed at the shop.
 #![allow(clippy::unwrap_used, reason = "what is not as the tests expect fails them, helpers included")]
 
 use domain::{CloudEvent, Currency, Event, Money, Subject, Timestamp, event::OrderPlaced, line::Line};

@@ -1,7 +1,6 @@
 //! A mail that comes in, as SES would have it.
 //!
-//! The local engine receives no mail, so tests store one and tell of it themselves. It refuses to make up verdicts other than
-//! those that a test asks for.
+//! The local engine receives no mail, so tests store one and tell of it themselves.
 
 use anyhow::Result;
 use serde_json::json;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use template::{Resource, Source, Template, items, target, workspace_root};
-use testkit::stack::{Letter, Stack};
+use testkit::stack::{QueuedMessage, Stack};
 
 /// The topic through which an order's events go.
 pub const ORDER_EVENTS: &str = "OrderEventsTopic";
@@ -86,9 +86,9 @@ pub fn dead_letter_queues() -> Result<BTreeSet<String>> {
 ///
 /// # Errors
 /// The template cannot be read, or the engine refuses.
-pub async fn parked(stack: &Stack, subjects: &[String]) -> Result<BTreeMap<String, Vec<Letter>>> {
+pub async fn parked(stack: &Stack, subjects: &[String]) -> Result<BTreeMap<String, Vec<QueuedMessage>>> {
     let ends = dead_letter_queues()?;
-    let mut found = stack.letters().await?;
+    let mut found = stack.messages().await?;
     found.retain(|queue, messages| {
         messages.retain(|message| subjects.iter().any(|subject| message.body.contains(subject.as_str())));
         ends.contains(queue) && !messages.is_empty()

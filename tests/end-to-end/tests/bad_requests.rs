@@ -1,4 +1,4 @@
-//! Bad requests, through the front door of the deployed stack: each row of the table, answered as a problem.
+//! Bad requests, through the HTTP API of the deployed stack: each row of the table, answered as a problem.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use anyhow::Result;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use template::{Resource, Template, entries, workspace_root};
 use testkit::{
-    engine::{Answer, request},
+    engine::{HttpAnswer, request},
     shop::{EMAIL, NAME, STREET, VISA, new_address, new_key, new_sku, order_of},
     stack::Stack,
 };
@@ -30,10 +30,10 @@ impl Door {
     fn order_of(&self, quantity: u32) -> Value {
         order_of(&self.email, &[(&self.sku, quantity)], VISA)
     }
-    async fn post(&self, headers: &[(&str, &str)], body: impl Into<String>) -> Result<Answer> {
+    async fn post(&self, headers: &[(&str, &str)], body: impl Into<String>) -> Result<HttpAnswer> {
         request("POST", &format!("{}/orders", self.stack.state.api_url), headers, body.into()).await
     }
-    async fn with_key(&self, key: &str, body: impl Into<String>) -> Result<Answer> {
+    async fn with_key(&self, key: &str, body: impl Into<String>) -> Result<HttpAnswer> {
         self.post(&[("Content-Type", "application/json"), ("Idempotency-Key", key)], body).await
     }
     /// The pointers of a 422.
@@ -46,7 +46,7 @@ impl Door {
 }
 
 /// The answer is a problem of this status, and gives nothing away.
-fn problem(answer: &Answer, status: u16) -> Value {
+fn problem(answer: &HttpAnswer, status: u16) -> Value {
     assert_eq!((answer.status, answer.header("Content-Type")), (status, Some("application/problem+json")), "{}", answer.body);
     let problem = answer.json().unwrap();
     assert_eq!(problem["status"], status);

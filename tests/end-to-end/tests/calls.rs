@@ -162,8 +162,8 @@ async fn intake_takes_one_write_and_one_publish_when_the_catalogue_is_cached() -
     Ok(())
 }
 
-/// Whether these were all the calls, but for publishes. How many there are depends on the real clock, because ten records wait for
-/// each other for 50 ms at most; the batch core's own tests count them by a clock that stands still.
+/// Whether these were all the calls, but for publishes. How many there are depends on the real clock, because ten records
+/// wait for each other for 50 ms at most; the batch core's own tests count them by a clock that does not move.
 fn publishes_and(calls: &str, others: &str) -> bool {
     calls.starts_with("PublishBatch ") && calls.split_once(", ").is_some_and(|(_, rest)| rest == others)
 }
@@ -172,10 +172,10 @@ fn publishes_and(calls: &str, others: &str) -> bool {
 async fn payment_takes_two_writes_to_authorize_one_to_capture_and_reads_nothing() -> Result<()> {
     let Some(counted) = Counted::of_tests().await? else { return Ok(()) };
     let arn = counted.stack.state.output("StripeKeySecretArn")?.to_owned();
-    let vault = payment::key::SecretsManager { client: aws_sdk_secretsmanager::Client::new(&counted.aws), arn };
+    let store = payment::key::SecretsManager { client: aws_sdk_secretsmanager::Client::new(&counted.aws), arn };
     let provider = payment::stripe::Stripe::new(
         counted.stack.state.stripe_url.parse()?,
-        payment::key::StripeKey::new(vault),
+        payment::key::StripeKey::new(store),
         payment::stripe::Timeouts::default(),
     );
     let table = counted.table("PaymentsTable");
@@ -219,9 +219,9 @@ async fn inventory_takes_one_transaction_to_reserve_and_one_update_to_commit() -
 struct Counting<S>(S, Counter);
 
 impl<S: mailer::Sender> mailer::Sender for Counting<S> {
-    async fn send(&self, letter: &mailer::Letter) -> Result<String, lambda_kit::Failure> {
+    async fn send(&self, outgoing: &mailer::OutgoingMail) -> Result<String, lambda_kit::Failure> {
         *self.1.0.lock().unwrap().entry("SendEmail".to_owned()).or_default() += 1;
-        self.0.send(letter).await
+        self.0.send(outgoing).await
     }
 }
 

@@ -1,5 +1,5 @@
-//! What operators do with what was given up, done to the deployed stack by its own inspector, with its role enforced: looked
-//! at, explained, sent back, discarded, digested; while processes die, rights are missing and others do the same.
+//! What operators do with parked messages, on the deployed stack by its own inspector, with its role enforced: looked
+//! at, explained, sent back, discarded, digested; while processes die, permissions are missing and others do the same.
 //!
 //! One test at a time: they empty every queue and pause consumers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and what they measure")]
@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use domain::command::Power;
 use end_to_end::{
     dead_letters::{purge, put, put_many},
-    ear::Ear,
     events::{event, new_order, now, placed},
+    topic_listener::TopicListener,
 };
 use futures_util::{
     FutureExt as _,
@@ -24,11 +24,11 @@ use std::{
 use testkit::{
     engine::{deployed, function_processes, role_of},
     shop::{EMAIL, NAME, VISA, heard, new_address, new_key, new_sku, stored_order},
-    stack::{INSPECTOR, Letter, OPERATOR, Patience, Stack},
+    stack::{INSPECTOR, OPERATOR, Patience, QueuedMessage, Stack},
 };
 
-/// Begins with everything thrown away that other tests have left: what was given up, and what waits to be tried again, which
-/// would be given up here as soon as a queue loses its patience.
+/// Begins with everything thrown away that other tests have left: parked messages, and messages that wait for a retry, which
+/// would be parked here when a test lowers `maxReceiveCount`.
 async fn start() -> Result<Option<Stack>> {
     let Some(stack) = Stack::of_tests()? else { return Ok(None) };
     let outputs = stack.state.outputs.keys().filter_map(|output| output.strip_suffix("Url"));
@@ -70,7 +70,7 @@ async fn while_lacking(stack: &Stack, logical_id: &str, sid: &str, work: impl Fu
     outcome
 }
 
-/// Does something while a queue gives up at the second receive.
+/// Does something while a queue redrives at the second receive.
 async fn while_impatient(stack: &Stack, queue: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
     let patience = Patience::lost(stack, queue).await?;
     let outcome = caught(work).await;
@@ -78,14 +78,14 @@ async fn while_impatient(stack: &Stack, queue: &str, work: impl Future<Output = 
     outcome
 }
 
-async fn one_about(stack: &Stack, queue: &str, text: &str) -> Result<Letter> {
-    let about = async || Ok(stack.peek(queue).await?.into_iter().find(|letter| letter.body.contains(text)));
+async fn one_about(stack: &Stack, queue: &str, text: &str) -> Result<QueuedMessage> {
+    let about = async || Ok(stack.peek(queue).await?.into_iter().find(|message| message.body.contains(text)));
     stack.wait_for(&format!("a message about {text} in {queue}"), about).await
 }
 
 /// What a queue holds, but for receives and leases.
 async fn content(stack: &Stack, queue: &str) -> Result<BTreeMap<String, (String, BTreeMap<String, String>)>> {
-    Ok(stack.peek(queue).await?.into_iter().map(|letter| (letter.message_id, (letter.body, letter.attributes))).collect())
+    Ok(stack.peek(queue).await?.into_iter().map(|message| (message.message_id, (message.body, message.attributes))).collect())
 }
 
 /// What the inspector changed, or a panic with what it said instead.
@@ -111,12 +111,12 @@ async fn unannounced(stack: &Stack, sku: &str) -> Result<(String, String)> {
 }
 
 #[tokio::test]
-async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order_ends() -> Result<()> {
+async fn each_parked_message_names_its_cause_and_ends_once_that_is_fixed() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
     let sku = new_sku("DEAD");
     stack.stock_up(&sku, 1200, 50).await?;
 
-    // Exhausted: inventory may not count its stock, and its queue gives up early.
+    // Exhausted: inventory may not count its stock, and its `maxReceiveCount` is low.
     let order_id = std::cell::RefCell::new(String::new());
     let exhaust = async {
         *order_id.borrow_mut() = stack.place(&[(&sku, 1)], VISA).await?;
@@ -162,7 +162,7 @@ async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order
     assert!(!json!(seen).to_string().contains("ada@"), "{seen:?}");
     let audits = archived(&stack, "audit").await?;
     assert_eq!(peek("payment", true).await?["body"], json!(poison));
-    assert_eq!(archived(&stack, "audit").await?.len(), audits.len() + 1, "whoever reveals is recorded");
+    assert_eq!(archived(&stack, "audit").await?.len(), audits.len() + 1, "each reveal is recorded");
     let now = content(&stack, "PaymentDeadLetterQueue").await?;
     assert_eq!(now.get(&parked.message_id), Some(&(parked.body, parked.attributes)), "looking changes nothing");
 
@@ -180,7 +180,7 @@ async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order
         assert_eq!(group, (&json!(cause), &json!(function), &json!(1), &json!(subject)), "{explained:#}");
     }
 
-    // The right was given back: that cause is mended.
+    // The permission was given back: that cause is fixed.
     assert_eq!(changed(&stack, json!({"redrive": {"queue": "inventory"}})).await?["counts"]["done"], 1);
     assert_eq!(changed(&stack, json!({"redrive": {"queue": "undelivered"}})).await?["counts"]["done"], 1);
     for order_id in [&exhausted, &lost] {
@@ -212,8 +212,8 @@ async fn each_dead_letter_tells_its_true_cause_and_once_that_is_mended_its_order
 async fn a_dry_run_changes_nothing_and_a_selection_touches_only_itself() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
-        let letters = [("A", "X", "order.placed.v1"), ("B", "X", "order.shipped.v1"), ("C", "Y", "order.placed.v1")];
-        for (body, cause, event_type) in letters {
+        let messages = [("A", "X", "order.placed.v1"), ("B", "X", "order.shipped.v1"), ("C", "Y", "order.placed.v1")];
+        for (body, cause, event_type) in messages {
             let attributes = [("ErrorType", cause), ("ErrorMessage", "why"), ("SourceQueue", "q"), ("type", event_type), ("again", "1")];
             put(&stack, "PaymentDeadLetterQueue", "", body, &attributes).await?;
         }
@@ -224,11 +224,11 @@ async fn a_dry_run_changes_nothing_and_a_selection_touches_only_itself() -> Resu
         assert_eq!(content(&stack, "PaymentDeadLetterQueue").await?, before);
         assert_eq!((stack.peek("PaymentQueue").await?.len(), archived(&stack, "audit").await?), (0, audits.clone()));
 
-        let selection = json!({"queue": "payment", "where": ["cause=X", "type=order.placed.*"], "reason": "mended"});
+        let selection = json!({"queue": "payment", "where": ["cause=X", "type=order.placed.*"], "reason": "fixed"});
         let done = changed(&stack, json!({"redrive": selection})).await?;
         assert_eq!((&done["counts"]["done"], &done["counts"]["skipped"]), (&json!(1), &json!(2)), "{done:#}");
-        let home = stack.peek("PaymentQueue").await?;
-        let [only] = home.as_slice() else { panic!("{home:?}") };
+        let source = stack.peek("PaymentQueue").await?;
+        let [only] = source.as_slice() else { panic!("{source:?}") };
         let expected = [("RedriveCount", "1"), ("again", "1"), ("type", "order.placed.v1")];
         assert_eq!(only.body, "A");
         assert_eq!(only.attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), "nothing of the parking");
@@ -240,14 +240,14 @@ async fn a_dry_run_changes_nothing_and_a_selection_touches_only_itself() -> Resu
         assert_eq!(records.len(), 2, "before and after: {records:?}");
         let record: Value = serde_json::from_str(&stack.stored("DlqArchiveBucket", &records[1]).await?.context("no record")?)?;
         let told = (&record["by"], &record["command"], &record["where"][0], &record["counts"]["done"], &record["reason"]);
-        assert_eq!(told, (&json!("test"), &json!("redrive"), &json!("cause=X"), &json!(1), &json!("mended")), "{record:#}");
+        assert_eq!(told, (&json!("test"), &json!("redrive"), &json!("cause=X"), &json!(1), &json!("fixed")), "{record:#}");
         Ok(())
     };
     while_pausing(&stack, "Payment", work).await
 }
 
 #[tokio::test]
-async fn who_invokes_the_alias_to_look_changes_nothing_and_sees_bodies_masked() -> Result<()> {
+async fn the_alias_to_look_changes_nothing_and_masks_bodies() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
         let secret = format!(r#"{{"type":"order.placed.v1","name":"{NAME}"}}"#);
@@ -279,15 +279,16 @@ async fn a_fifo_orders_messages_come_back_in_their_order() -> Result<()> {
     let work = async {
         for n in 0..15 {
             for order_id in &orders {
-                let attributes = [("ErrorType", "Mended"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
+                let attributes = [("ErrorType", "Fixed"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
                 put(&stack, "ShippingDeadLetterQueue", order_id, &format!("{n:02} of {order_id}"), &attributes).await?;
             }
         }
         let done = changed(&stack, json!({"redrive": {"queue": "shipping"}})).await?;
         assert_eq!(done["counts"]["done"], 30, "{done:#}");
-        let home = stack.peek("ShippingQueue").await?;
+        let source = stack.peek("ShippingQueue").await?;
         for order_id in &orders {
-            let of_it: Vec<_> = home.iter().filter(|letter| letter.group_id.as_ref() == Some(order_id)).map(|it| it.body.clone()).collect();
+            let of_it: Vec<_> =
+                source.iter().filter(|message| message.group_id.as_ref() == Some(order_id)).map(|it| it.body.clone()).collect();
             assert_eq!(of_it, (0..15).map(|n| format!("{n:02} of {order_id}")).collect::<Vec<_>>());
         }
         Ok(())
@@ -308,7 +309,9 @@ async fn an_inspector_killed_in_the_middle_of_a_redrive_of_500_loses_nothing() -
         let redrive = json!({"redrive": {"queue": "payment"}});
         let kill = async {
             stack
-                .wait_for("some to be at home", async || Ok((stack.peek("PaymentQueue").await?.len() > MESSAGES / 5).then_some(())))
+                .wait_for("some to be back in the source queue", async || {
+                    Ok((stack.peek("PaymentQueue").await?.len() > MESSAGES / 5).then_some(()))
+                })
                 .await?;
             let processes = function_processes(stack.state.engine_pid);
             let mut killed = 0;
@@ -323,13 +326,13 @@ async fn an_inspector_killed_in_the_middle_of_a_redrive_of_500_loses_nothing() -
         let interrupted = async { Ok(stack.ask_inspector(&json!({"by": "test", "command": redrive})).await.is_err()) };
         let (was_cut, ()) = try_join(interrupted, kill).await?;
         let all = async || {
-            let bodies = |letters: Vec<Letter>| letters.into_iter().map(|letter| letter.body).collect::<Vec<_>>();
+            let bodies = |messages: Vec<QueuedMessage>| messages.into_iter().map(|message| message.body).collect::<Vec<_>>();
             Ok::<_, anyhow::Error>((bodies(stack.peek("PaymentQueue").await?), bodies(stack.peek("PaymentDeadLetterQueue").await?)))
         };
-        let (home, left) = all().await?;
-        assert!(was_cut && !left.is_empty(), "it was killed after its end: {} at home", home.len());
-        let known: BTreeSet<_> = home.iter().chain(&left).cloned().collect();
-        assert_eq!(known, bodies, "every message is at home or still in the dead-letter queue");
+        let (source, left) = all().await?;
+        assert!(was_cut && !left.is_empty(), "it was killed after its end: {} redriven", source.len());
+        let known: BTreeSet<_> = source.iter().chain(&left).cloned().collect();
+        assert_eq!(known, bodies, "every message is in its source queue or still in the dead-letter queue");
 
         // Again, until what the dead process had hidden is back.
         stack
@@ -338,16 +341,16 @@ async fn an_inspector_killed_in_the_middle_of_a_redrive_of_500_loses_nothing() -
                 Ok(stack.peek("PaymentDeadLetterQueue").await?.is_empty().then_some(()))
             })
             .await?;
-        let (home, _) = all().await?;
-        assert_eq!(home.iter().cloned().collect::<BTreeSet<_>>(), bodies);
-        assert!(home.len() <= MESSAGES + DOUBLED_MAX, "{} were doubled", home.len() - MESSAGES);
+        let (source, _) = all().await?;
+        assert_eq!(source.iter().cloned().collect::<BTreeSet<_>>(), bodies);
+        assert!(source.len() <= MESSAGES + DOUBLED_MAX, "{} were doubled", source.len() - MESSAGES);
         Ok(())
     };
     while_pausing(&stack, "Payment", work).await
 }
 
 #[tokio::test]
-async fn two_inspectors_at_once_bring_every_message_home_once() -> Result<()> {
+async fn two_inspectors_at_once_redrive_every_message_once() -> Result<()> {
     const MESSAGES: usize = 300;
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
@@ -355,8 +358,8 @@ async fn two_inspectors_at_once_bring_every_message_home_once() -> Result<()> {
         put_many(&stack, "PaymentDeadLetterQueue", bodies.clone()).await?;
         let both = join_all((0..2).map(|_| changed(&stack, json!({"redrive": {"queue": "payment"}})))).await;
         let done: u64 = both.into_iter().map(|one| Ok(one?["counts"]["done"].as_u64().unwrap_or(0))).sum::<Result<_>>()?;
-        let home: Vec<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
-        assert_eq!((home.iter().cloned().collect::<BTreeSet<_>>(), home.len(), done), (bodies, MESSAGES, 300));
+        let source: Vec<_> = stack.peek("PaymentQueue").await?.into_iter().map(|message| message.body).collect();
+        assert_eq!((source.iter().cloned().collect::<BTreeSet<_>>(), source.len(), done), (bodies, MESSAGES, 300));
         assert!(stack.peek("PaymentDeadLetterQueue").await?.is_empty());
         Ok(())
     };
@@ -365,15 +368,15 @@ async fn two_inspectors_at_once_bring_every_message_home_once() -> Result<()> {
 
 /// Deep enough for the service's own task, which the engine has too.
 #[tokio::test]
-async fn a_whole_deep_queue_is_brought_home_by_the_services_own_task() -> Result<()> {
+async fn a_whole_deep_queue_is_redriven_by_the_services_own_task() -> Result<()> {
     const MESSAGES: usize = 1_200;
     let Some(stack) = start().await? else { return Ok(()) };
     let work = async {
         put_many(&stack, "PaymentDeadLetterQueue", (0..MESSAGES).map(|n| format!("message {n}"))).await?;
         let done = changed(&stack, json!({"redrive": {"queue": "payment", "rate": 500}})).await?;
         assert!(done["notes"].to_string().contains("by a task of its own") && done["counts"]["done"] == MESSAGES, "{done:#}");
-        let home: BTreeSet<_> = stack.peek("PaymentQueue").await?.into_iter().map(|letter| letter.body).collect();
-        assert_eq!((home.len(), stack.peek("PaymentDeadLetterQueue").await?.len()), (MESSAGES, 0));
+        let source: BTreeSet<_> = stack.peek("PaymentQueue").await?.into_iter().map(|message| message.body).collect();
+        assert_eq!((source.len(), stack.peek("PaymentDeadLetterQueue").await?.len()), (MESSAGES, 0));
         Ok(())
     };
     while_pausing(&stack, "Payment", work).await
@@ -392,7 +395,7 @@ async fn ten_thousand_messages_are_explained_within_the_functions_memory_and_are
     .await?;
     let explained = stack.dlq(json!({"explain": {"queue": "payment"}})).await?;
     let group = &explained["explain"]["table"]["groups"][0];
-    assert_eq!((&group["count"], &group["cause"], &group["event_type"]), (&json!(MESSAGES), &json!("Mended"), &json!("order.placed.v1")));
+    assert_eq!((&group["count"], &group["cause"], &group["event_type"]), (&json!(MESSAGES), &json!("Fixed"), &json!("order.placed.v1")));
 
     let name = stack.engine.function(INSPECTOR).await?;
     let processes = function_processes(stack.state.engine_pid);
@@ -416,9 +419,9 @@ async fn ten_thousand_messages_are_explained_within_the_functions_memory_and_are
 }
 
 #[tokio::test]
-async fn bad_input_and_missing_rights_are_answered_in_one_sentence_and_change_nothing() -> Result<()> {
+async fn bad_input_and_missing_permissions_are_answered_and_change_nothing() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
-    let attributes = [("ErrorType", "Mended"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
+    let attributes = [("ErrorType", "Fixed"), ("ErrorMessage", "why"), ("SourceQueue", "q")];
     put(&stack, "PaymentDeadLetterQueue", "", "it stays", &attributes).await?;
     let before = content(&stack, "PaymentDeadLetterQueue").await?;
     let refusals = [
@@ -458,11 +461,11 @@ async fn digest(stack: &Stack) -> Result<Value> {
 }
 
 /// The one mail that two digests in a row send.
-async fn told_once(stack: &Stack, ear: &Ear) -> Result<String> {
+async fn told_once(stack: &Stack, listener: &TopicListener) -> Result<String> {
     assert_eq!([digest(stack).await?, digest(stack).await?], ["sent", "said"]);
     let mails = stack
         .wait_for("the digest", async || {
-            let mails = ear.take().await?;
+            let mails = listener.take().await?;
             Ok((!mails.is_empty()).then_some(mails))
         })
         .await?;
@@ -473,23 +476,23 @@ async fn told_once(stack: &Stack, ear: &Ear) -> Result<String> {
 #[tokio::test]
 async fn the_digest_tells_the_operators_once_and_is_silent_where_nothing_lies() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
-    let ear = Ear::at(&stack, "AlertsTopic").await?;
+    let listener = TopicListener::at(&stack, "AlertsTopic").await?;
     assert_eq!(digest(&stack).await?, "silent");
     let attributes = [("ErrorType", "CardReaderOnFire"), ("ErrorMessage", "why"), ("SourceQueue", "q"), ("type", "order.placed.v1")];
     put(&stack, "PaymentDeadLetterQueue", "", "ada@example.com", &attributes).await?;
-    let text = told_once(&stack, &ear).await?;
+    let text = told_once(&stack, &listener).await?;
     assert!(text.contains("payment: 1 messages") && text.contains("CardReaderOnFire") && !text.contains("ada@"), "{text}");
     start().await?;
     assert_eq!(digest(&stack).await?, "silent");
-    ear.leave().await
+    listener.leave().await
 }
 
 /// The one end that needs a person, from the provider's refusal to the settlement. The hold is cancelled at the provider behind
-/// payment's back, so that its capture is refused for good.
+/// payment's back, so that its capture is refused permanently.
 #[tokio::test]
 async fn a_refused_capture_is_listed_told_once_and_settled() -> Result<()> {
     let Some(stack) = start().await? else { return Ok(()) };
-    let ear = Ear::at(&stack, "AlertsTopic").await?;
+    let listener = TopicListener::at(&stack, "AlertsTopic").await?;
     let sku = new_sku("UNPAID");
     stack.stock_up(&sku, 1200, 1).await?;
     stack.set_consumer("InventoryFunction", false).await?;
@@ -510,7 +513,7 @@ async fn a_refused_capture_is_listed_told_once_and_settled() -> Result<()> {
     let listed = stack.command(&json!({"uncollected": {}})).await?["uncollected"].clone();
     let mine = listed["payments"].as_array().into_iter().flatten().find(|payment| payment["order_id"] == order_id);
     assert_eq!(mine.context("it is not listed")?["payment"], payment_id, "{listed:#}");
-    let text = told_once(&stack, &ear).await?;
+    let text = told_once(&stack, &listener).await?;
     assert!(text.contains("Shipped and not collected: 1") && text.contains(&order_id) && text.contains(&payment_id), "{text}");
 
     // A nudge has nothing to do here, a dry run changes nothing, a settlement is one, and the digest falls silent.
@@ -527,7 +530,7 @@ async fn a_refused_capture_is_listed_told_once_and_settled() -> Result<()> {
     let record = stack.item("PaymentsTable", "order_id", &order_id).await?.context("no record")?;
     assert_eq!((&record["state"], record.get("unsettled")), (&json!("uncollected"), None), "{record:#}");
     assert_eq!(digest(&stack).await?, "silent");
-    ear.leave().await
+    listener.leave().await
 }
 
 /// Stored and not announced, with no message left anywhere: the operator's nudge takes it up.

@@ -1,4 +1,4 @@
-//! What goes wrong in real life, done to the deployed stack: duplicates, poison, lost messages, killed consumers.
+//! The faults in real life, done to the deployed stack: duplicates, poison, lost messages, killed consumers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use anyhow::{Context, Result, ensure};
@@ -13,8 +13,8 @@ use domain::{
 };
 use end_to_end::{
     dead_letters::purge,
-    ear::Ear,
     events::{event, new_order, now},
+    topic_listener::TopicListener,
     wiring::{ORDER_EVENTS, dead_letter_queues, hearing, prompt_consumers, tables_of_orders},
 };
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ use template::{Template, items, target, texts};
 use testkit::{
     engine::{FunctionProcess, deployed, function_processes, role_of},
     shop::{DECLINED, VISA, new_address, new_sku, stored_customer},
-    stack::{Letter, Stack},
+    stack::{QueuedMessage, Stack},
 };
 use tokio::sync::RwLock;
 
@@ -38,12 +38,13 @@ static CONSUMERS: RwLock<()> = RwLock::const_new(());
 /// has begun, the other closes its record and announces nothing else.
 const LAST: [[&str; 2]; 2] = [["payment.captured", "payment.voided"], ["inventory.committed", "inventory.released"]];
 
-/// Every event about these orders that an ear at the topic hears, by its id, until the last ones of each order.
-async fn heard(ear: &Ear, orders: &[String]) -> Result<BTreeMap<String, CloudEvent>> {
+/// Every event about these orders that an listener at the topic hears, by its id, until the last ones of each order.
+async fn heard(listener: &TopicListener, orders: &[String]) -> Result<BTreeMap<String, CloudEvent>> {
     let mut events = BTreeMap::new();
-    ear.stack
+    listener
+        .stack
         .wait_for("the last events of each order", async || {
-            for message in ear.take().await? {
+            for message in listener.take().await? {
                 let event = CloudEvent::parse(message["Body"].as_str().unwrap_or_default())?;
                 if orders.contains(&event.subject.to_string()) {
                     events.insert(event.id(), event);
@@ -68,17 +69,17 @@ async fn books(stack: &Stack, order_id: &str, sku: &str) -> Result<Value> {
     }))
 }
 
-async fn about(stack: &Stack, queue: &str, text: &str) -> Result<Vec<Letter>> {
-    Ok(stack.peek(queue).await?.into_iter().filter(|letter| letter.body.contains(text)).collect())
+async fn about(stack: &Stack, queue: &str, text: &str) -> Result<Vec<QueuedMessage>> {
+    Ok(stack.peek(queue).await?.into_iter().filter(|message| message.body.contains(text)).collect())
 }
 
-/// What every queue of the stack holds about these orders, but for the clock's, whose messages wait by design: for people, and
-/// for consumers.
+/// What every queue of the stack holds about these orders, but for order-deadline's, whose messages wait by design: for
+/// people, and for consumers.
 async fn left(stack: &Stack, orders: &[String]) -> Result<[Vec<String>; 2]> {
     const CLOCK: &str = "OrderDeadlineQueue";
-    let letters = stack.letters().await?.into_iter().filter(|(queue, _)| queue != CLOCK);
-    let about = |letters: &[Letter]| letters.iter().any(|letter| orders.iter().any(|order_id| letter.body.contains(order_id)));
-    let queues = letters.filter(|(_, letters)| about(letters)).map(|(queue, _)| queue);
+    let messages = stack.messages().await?.into_iter().filter(|(queue, _)| queue != CLOCK);
+    let about = |messages: &[QueuedMessage]| messages.iter().any(|message| orders.iter().any(|order_id| message.body.contains(order_id)));
+    let queues = messages.filter(|(_, messages)| about(messages)).map(|(queue, _)| queue);
     let ends = dead_letter_queues()?;
     let (for_people, for_consumers) = queues.partition(|queue| ends.contains(queue));
     Ok([for_people, for_consumers])
@@ -88,7 +89,7 @@ async fn left(stack: &Stack, orders: &[String]) -> Result<[Vec<String>; 2]> {
 async fn every_event_delivered_again_changes_nothing() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let _shared = CONSUMERS.read().await;
-    let ear = Ear::at(&stack, "OrderEventsTopic").await?;
+    let listener = TopicListener::at(&stack, "OrderEventsTopic").await?;
     let sku = new_sku("TWICE");
     stack.stock_up(&sku, 1200, 5).await?;
     let shipped = stack.place(&[(&sku, 1)], VISA).await?;
@@ -98,7 +99,7 @@ async fn every_event_delivered_again_changes_nothing() -> Result<()> {
     for order_id in &orders {
         stack.ended(order_id).await?;
     }
-    let events = heard(&ear, &orders).await?;
+    let events = heard(&listener, &orders).await?;
     // The topic answered each publish after it had filled the queues, and every echo is published before its cause leaves
     // its queue: when no queue holds anything about these orders, all of it has been handled.
     let drained = async || Ok(left(&stack, &orders).await?[1].is_empty().then_some(()));
@@ -119,11 +120,11 @@ async fn every_event_delivered_again_changes_nothing() -> Result<()> {
     }
     let [for_people, _] = left(&stack, &orders).await?;
     assert!(for_people.is_empty(), "{for_people:?} hold something about {orders:?}");
-    ear.leave().await
+    listener.leave().await
 }
 
 #[tokio::test]
-async fn poison_in_a_batch_is_parked_with_its_reason_and_the_others_go_through() -> Result<()> {
+async fn poison_is_parked_with_its_reason_and_the_others_pass() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let _alone = CONSUMERS.write().await;
     let sku = new_sku("POISON");
@@ -144,19 +145,19 @@ async fn poison_in_a_batch_is_parked_with_its_reason_and_the_others_go_through()
         let seen = stack.ended(&order_id).await?;
         assert_eq!(seen["status"], "completed", "{seen:#}");
     }
-    let letters = stack
+    let messages = stack
         .wait_for("six parked messages", async || {
-            let letters = about(&stack, "PaymentDeadLetterQueue", &sku).await?;
-            Ok((letters.len() == 6).then_some(letters))
+            let messages = about(&stack, "PaymentDeadLetterQueue", &sku).await?;
+            Ok((messages.len() == 6).then_some(messages))
         })
         .await?;
-    for letter in letters {
-        assert_eq!(letter.attributes["ErrorType"], "UnreadableEvent");
-        assert!(letter.attributes["ErrorMessage"].contains("not JSON"), "{letter:?}");
+    for message in messages {
+        assert_eq!(message.attributes["ErrorType"], "UnreadableEvent");
+        assert!(message.attributes["ErrorMessage"].contains("not JSON"), "{message:?}");
         for name in ["SourceQueue", "OriginalMessageId", "FailedAt"] {
-            assert!(!letter.attributes[name].is_empty());
+            assert!(!message.attributes[name].is_empty());
         }
-        assert!(!letter.attributes["ErrorMessage"].contains(&sku), "a reason never quotes a body");
+        assert!(!message.attributes["ErrorMessage"].contains(&sku), "a reason never quotes a body");
     }
     Ok(())
 }
@@ -177,18 +178,18 @@ async fn an_unknown_type_is_parked_and_an_unknown_version_waits() -> Result<()> 
     stack.send("PaymentQueue", order_id, &body("order.vanished.v1")).await?;
     stack
         .wait_for("the unknown type to be parked", async || {
-            let letters = about(&stack, "PaymentDeadLetterQueue", &marker).await?;
-            Ok(letters.into_iter().find(|letter| letter.attributes.get("ErrorType").is_some_and(|kind| kind == "UnknownEventType")))
+            let messages = about(&stack, "PaymentDeadLetterQueue", &marker).await?;
+            Ok(messages.into_iter().find(|message| message.attributes.get("ErrorType").is_some_and(|kind| kind == "UnknownEventType")))
         })
         .await?;
-    // Tried more than once, and still nobody has given it up.
+    // Tried more than once, and still it is not parked.
     for queue in hearing(ORDER_EVENTS, "order.placed")? {
         let dead_letter_queue = queue.replace("Queue", "DeadLetterQueue");
         stack
             .wait_for(&format!("{queue}: the unknown version to be tried again"), async || {
                 ensure!(about(&stack, &dead_letter_queue, &marker).await?.iter().all(|it| !it.body.contains("order.placed.v99")), "parked");
                 let waiting = about(&stack, &queue, &marker).await?;
-                Ok(waiting.into_iter().find(|letter| letter.body.contains("order.placed.v99") && letter.receive_count >= 2))
+                Ok(waiting.into_iter().find(|message| message.body.contains("order.placed.v99") && message.receive_count >= 2))
             })
             .await?;
     }
@@ -196,7 +197,7 @@ async fn an_unknown_type_is_parked_and_an_unknown_version_waits() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_message_parked_redriven_and_parked_again_within_five_minutes_is_not_swallowed() -> Result<()> {
+async fn a_message_parked_twice_within_five_minutes_is_not_deduplicated() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let _shared = CONSUMERS.read().await;
     let body = format!("{} is no event", new_sku("FIFO"));
@@ -210,14 +211,14 @@ async fn a_message_parked_redriven_and_parked_again_within_five_minutes_is_not_s
     assert_eq!(redriven["changed"]["counts"]["done"], 1, "{redriven:#}");
     stack
         .wait_for("the same message to be parked again", async || {
-            let letters = about(&stack, "ShippingDeadLetterQueue", &body).await?;
-            Ok(letters.into_iter().find(|letter| letter.message_id != first.message_id))
+            let messages = about(&stack, "ShippingDeadLetterQueue", &body).await?;
+            Ok(messages.into_iter().find(|message| message.message_id != first.message_id))
         })
         .await?;
     Ok(())
 }
 
-/// The healing invariant, live: all messages of an order are lost, and the clock's nudge alone brings it to its end.
+/// The healing invariant, live: all messages of an order are lost, and order-deadline's nudge alone brings it to its end.
 #[tokio::test]
 async fn an_order_whose_messages_were_all_lost_heals_by_one_nudge() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
@@ -273,8 +274,8 @@ async fn consumers_killed_in_the_middle_lose_and_double_nothing() -> Result<()> 
     };
     let kill = async {
         let mut killed = 0;
-        let give_up = Instant::now() + Duration::from_secs(30);
-        while killed < KILLS && Instant::now() < give_up {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while killed < KILLS && Instant::now() < deadline {
             for FunctionProcess { pid, .. } in function_processes(stack.state.engine_pid) {
                 if fastrand::bool() && Command::new("kill").args(["-KILL", &pid.to_string()]).status().is_ok_and(|status| status.success())
                 {
@@ -494,16 +495,16 @@ async fn forged_facts_reach_nobody_or_are_parked() -> Result<()> {
                 forge(&stack, taken, "PublicEventsTopic", "g", "order.cancel_requested.v1", "{}").await?;
             }
         }
-        Ok::<_, anyhow::Error>((stack.letters().await?, forged))
+        Ok::<_, anyhow::Error>((stack.messages().await?, forged))
     };
     let seen = seen.await;
     for consumer in &consumers {
         stack.set_consumer(consumer, true).await?;
     }
-    let (letters, forged) = seen?;
+    let (messages, forged) = seen?;
     for Forged { what, order_id, reaches, .. } in &forged {
-        let holds = |letters: &[Letter]| letters.iter().any(|letter| letter.body.contains(order_id.as_str()));
-        let reached: BTreeSet<_> = letters.iter().filter(|(_, letters)| holds(letters)).map(|(queue, _)| queue.clone()).collect();
+        let holds = |messages: &[QueuedMessage]| messages.iter().any(|message| message.body.contains(order_id.as_str()));
+        let reached: BTreeSet<_> = messages.iter().filter(|(_, messages)| holds(messages)).map(|(queue, _)| queue.clone()).collect();
         assert_eq!(&reached, reaches, "{what}");
     }
     let mut parked = 0;

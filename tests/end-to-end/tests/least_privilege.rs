@@ -1,8 +1,8 @@
 //! Least privilege, proven: every action of every role is taken out of the deployed role, the function's story is seen to
-//! fail, and the action is put back. A right that nothing misses is a right too many. And when all has been done that the
-//! end-to-end tests do, no log of any function names a customer.
+//! fail, and the action is put back. A permission whose absence breaks nothing is one too many. And when all has been done
+//! that the end-to-end tests do, no log of any function names a customer.
 //!
-//! Runs alone and last: it breaks the stack on purpose, one right at a time.
+//! Runs alone and last: it breaks the stack on purpose, one permission at a time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests, and their report")]
 
 use anyhow::{Context, Result, ensure};
@@ -33,8 +33,8 @@ use testkit::{
     stack::Stack,
 };
 
-/// Rights that the local engine does not ask for, so that taking them away shows nothing. `tests/template/tests/template.rs` holds
-/// them to exactly this list and to the function's own resources.
+/// Permissions that the local engine does not check, so that taking them away shows nothing.
+/// `tests/template/tests/template.rs` holds them to exactly this list and to the function's own resources.
 const NOT_ENFORCED: [(&str, &str); 6] = [
     ("logs:", "the engine collects what functions print"),
     ("kms:", "the engine encrypts nothing"),
@@ -47,7 +47,7 @@ const NOT_ENFORCED: [(&str, &str); 6] = [
 /// Of those, what this function asks for itself, and the engine enforces.
 const ENFORCED_FOR: [(&str, &str); 2] = [("dlq-inspector", "sqs:"), ("dlq-inspector", "logs:FilterLogEvents")];
 
-/// Rights that only a failing service makes a function use, by function and action; nothing that this test can send does.
+/// Permissions that only a failing service makes a function use, by function and action; nothing that this test can send does.
 /// A statement's Sid stands for its action where the role has the same action twice.
 const NOT_PROVOKED: [(&str, &str, &str); 7] = [
     ("dlq-inspector", "s3:ListBucket", "the engine tells everybody that an object is missing"),
@@ -68,12 +68,13 @@ const OURS: [&str; 2] = ["orders@example.com", "support@example.com"];
 /// What a refused call looks like in a function's log.
 const REFUSED: [&str; 4] = ["AccessDenied", "AuthorizationError", "not authorized", "Forbidden"];
 
-/// How a story ends that missed a right: in the log of a queue function, or in the answer of an HTTP function.
+/// How a story ends without a permission: in the log of a queue function, or in the answer of an HTTP function.
 const CALL_REFUSED: &str = "a call was refused:";
 const UNAVAILABLE: &str = "\"status\":503";
 
 /// How the engine says that an invocation was lost because its process ended before it was ready. A changed policy ends the
-/// function's processes, and one that is just starting for the next invocation may be among them: that says nothing of a right.
+/// function's processes, and one that is just starting for the next invocation may be among them: that says nothing of a
+/// permission.
 const ENDED_IN_INIT: &str = "exited during init";
 /// A policy is changed once before a story, so one story in a row can be lost; one more for a process of an earlier change.
 const TELLINGS: usize = 3;
@@ -102,7 +103,7 @@ impl Function {
     }
 
     /// Delivers bodies as its queue would; returns how many were reported as failed. A refused call is an error even where
-    /// the function bears it.
+    /// the function tolerates it.
     async fn deliver(&self, bodies: &[String]) -> Result<usize> {
         self.deliver_with(&json!({}), bodies).await
     }
@@ -168,7 +169,7 @@ impl Function {
         Ok(id)
     }
 
-    /// The key of unsubscribe links, as whoever administers the account could read it.
+    /// The key of unsubscribe links, as an administrator of the account could read it.
     async fn link_key(&self) -> Result<String> {
         let arn = self.stack.state.output("UnsubscribeSecretArn")?;
         let secret = self.stack.engine.call("secretsmanager", "secretsmanager.GetSecretValue", &json!({"SecretId": arn})).await?;
@@ -283,7 +284,7 @@ impl Function {
 
     async fn story(&self) -> Result<()> {
         let stack = &self.stack;
-        let sku = new_sku("RIGHTS");
+        let sku = new_sku("GRANTS");
         stack.stock_up(&sku, 1200, 100).await?;
         match self.stem {
             "order-intake" => {
@@ -326,7 +327,7 @@ impl Function {
                 self.passes(&[event(&order_id, now(), placed(&sku, 1, VISA))]).await?;
                 let shipped = OrderShipped { tracking_number: "OP1".into(), payment: PaymentRef("pi_1".into()), items };
                 self.passes(&[event(&order_id, now(), shipped)]).await?;
-                // Too little: it looks again, and at the last look it rejects.
+                // Too little: it checks again, and at the last check it rejects.
                 let large = event(new_order(), now(), placed(&sku, 1000, VISA));
                 self.passes(std::slice::from_ref(&large)).await?;
                 let text = |data_type: &str, value: String| json!({"dataType": data_type, "stringValue": value});
@@ -346,12 +347,12 @@ impl Function {
                 self.parks_and_hides().await?;
             }
             "customer-signup" => {
-                let answer = stack.sign_up(NAME, &new_address("rights"), true).await?;
+                let answer = stack.sign_up(NAME, &new_address("permissions"), true).await?;
                 ensure!(answer.status == 202, "{}", answer.body);
             }
             "unsubscribe" => {
                 self.cool_down();
-                let id = self.customer("rights").await?;
+                let id = self.customer("permissions").await?;
                 let link = Links::new(&stack.state.api_url, LinkKey::from_text(self.link_key().await?.trim())?).link(&id);
                 let answer = request("POST", &link, &[("Content-Type", "application/x-www-form-urlencoded")], String::new()).await?;
                 ensure!(answer.status == 200, "{}", answer.body);
@@ -368,7 +369,7 @@ impl Function {
             }
             "order-email" => {
                 let order_id = new_order();
-                stack.put("OrdersTable", stored_order(&order_id, &sku, &new_address("rights"), &now().to_string())).await?;
+                stack.put("OrdersTable", stored_order(&order_id, &sku, &new_address("permissions"), &now().to_string())).await?;
                 // One that shipping knew of no hold for, so that its place among the unpaid is counted too.
                 self.passes(&[event(&order_id, now(), cancelled(None))]).await?;
                 self.parks_and_hides().await?;
@@ -376,13 +377,13 @@ impl Function {
             "email-feedback" => {
                 for fixture in ["complaint", "bounce-transient"] {
                     let path = format!("{}/../../functions/email-feedback/tests/fixtures/{fixture}.json", env!("CARGO_MANIFEST_DIR"));
-                    let told = std::fs::read_to_string(path)?.replace("ada@example.com", &new_address("rights"));
+                    let told = std::fs::read_to_string(path)?.replace("ada@example.com", &new_address("permissions"));
                     ensure!(self.deliver(&[told]).await? == 0, "{fixture} was not handled");
                 }
                 self.parks().await?;
             }
             "email-inbound" => {
-                let (order_id, from) = (new_order(), new_address("rights"));
+                let (order_id, from) = (new_order(), new_address("permissions"));
                 stack.put("OrdersTable", stored_order(&order_id, &sku, &from, &now().to_string())).await?;
                 let to = format!("orders+{order_id}@example.com");
                 let told = inbound::stored(stack, &from, &to, "cancel", "PASS").await?;
@@ -466,13 +467,13 @@ fn actions(statement: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<()> {
+async fn every_action_of_every_role_is_needed() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let mut faults = Vec::new();
     let (mut missed, mut not_enforced) = (0, BTreeMap::<&str, usize>::new());
     for stem in functions_of_the_template() {
         let function = Function::find(&stack, stem).await?;
-        function.told().await.with_context(|| format!("{stem} with all its rights"))?;
+        function.told().await.with_context(|| format!("{stem} with all its permissions"))?;
         for (name, policy) in stack.engine.role_policies(&function.role).await? {
             for (place, statement) in policy["Statement"].as_array().context("no statements")?.iter().enumerate() {
                 for action in actions(statement) {
@@ -501,20 +502,20 @@ async fn every_action_of_every_role_is_missed_when_it_is_taken_away() -> Result<
                 }
             }
         }
-        function.told().await.with_context(|| format!("{stem} with all its rights given back"))?;
+        function.told().await.with_context(|| format!("{stem} with all its permissions given back"))?;
     }
-    println!("{missed} rights were missed; not enforced by the engine: {not_enforced:?}");
+    println!("{missed} permissions were needed; not enforced by the engine: {not_enforced:?}");
     assert!(faults.is_empty(), "{faults:#?}");
-    assert!(missed >= 20, "only {missed} rights were tried: the roles were not found");
+    assert!(missed >= 20, "only {missed} permissions were tried: the roles were not found");
     Ok(())
 }
 
-/// Stored and not announced is the one half-done state there is, and the customer's own retry mends it.
+/// Stored and not announced is the one half-done state there is, and the customer's own retry completes it.
 #[tokio::test]
-async fn an_order_whose_announcement_is_refused_is_503_and_the_same_key_mends_it() -> Result<()> {
+async fn a_refused_publish_is_503_and_the_same_key_heals() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };
     let intake = Function::find(&stack, "order-intake").await?;
-    let sku = new_sku("MENDED");
+    let sku = new_sku("HEALED");
     stack.stock_up(&sku, 1200, 5).await?;
     let (key, order) = (new_key(), order(&[(&sku, 1)], VISA));
     let policies = stack.engine.role_policies(&intake.role).await?;
@@ -527,15 +528,15 @@ async fn an_order_whose_announcement_is_refused_is_503_and_the_same_key_mends_it
     let refused = refused?;
     assert_eq!(refused.status, 503, "{}", refused.body);
     assert!(refused.header("Retry-After").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
-    let mended = stack.post_order(&key, &order).await?;
-    assert_eq!((mended.status, mended.header("Idempotency-Replayed")), (202, Some("true")), "{}", mended.body);
-    let order_id = mended.json()?["order_id"].as_str().context("no order_id")?.to_owned();
+    let retried = stack.post_order(&key, &order).await?;
+    assert_eq!((retried.status, retried.header("Idempotency-Replayed")), (202, Some("true")), "{}", retried.body);
+    let order_id = retried.json()?["order_id"].as_str().context("no order_id")?.to_owned();
     assert_eq!(stack.ended(&order_id).await?["status"], "completed");
     assert_eq!(stack.book(&order_id).await?, [("succeeded".to_owned(), 1200)]);
     Ok(())
 }
 
-/// Runs after the stories, the faults and the stories without rights: failures log most.
+/// Runs after the stories, the faults and the stories without permissions: failures log most.
 #[tokio::test]
 async fn no_log_line_of_any_function_names_a_customer() -> Result<()> {
     let Some(stack) = Stack::of_tests()? else { return Ok(()) };

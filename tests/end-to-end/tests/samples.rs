@@ -25,7 +25,7 @@ use lambda_kit::{
     http::{Document, Request, Response, answer},
     message::Outgoing,
     publish::{PublishError, Publisher},
-    secrets::{Cached, Vault},
+    secrets::{Cached, SecretStore},
 };
 use order_intake::{
     OrderIntake,
@@ -196,7 +196,7 @@ fn foreign_batch_does_what_its_name_says(sample: &Sample) {
     assert_eq!(ids.len(), records.len(), "{}: two messages with one id", sample.at());
 }
 
-/// What people and the clock ask a function directly.
+/// What people and a schedule ask a function directly.
 fn question_does_what_its_name_says(sample: &Sample) {
     let json = sample.json.clone();
     let read = match sample.function.as_str() {
@@ -407,7 +407,7 @@ impl unsubscribe::Customers for &Shop {
         Ok(customer.map(|customer| customer.double_opt_in_at = Some(now)).is_some())
     }
 }
-impl Vault for &Shop {
+impl SecretStore for &Shop {
     async fn read(&self) -> Result<Option<String>, Failure> {
         Ok(Some(LINK_KEY.to_owned()))
     }
@@ -426,7 +426,7 @@ impl Publisher for &Shop {
 
 /// The functions themselves answer, in the order of the story, and the OpenAPI description has each answer.
 #[tokio::test]
-async fn the_functions_answer_http_samples_as_their_names_say_and_as_the_openapi_description_has_it() {
+async fn http_samples_are_answered_by_name_and_description() {
     let story = [
         ("order-intake", "place-order", 202),
         ("order-intake", "base64-body", 202),
@@ -671,27 +671,6 @@ fn schema_and_example_of_every_row_are_of_its_event() {
     }
 }
 
-#[test]
-fn every_link_between_these_pages_resolves() {
-    let names = |folder: &'static str| {
-        let entries = fs::read_dir(workspace_root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        entries.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}/{name}"))
-    };
-    for page in ["README.md".to_owned(), ".github/SECURITY.md".to_owned(), "events/README.md".to_owned()]
-        .into_iter()
-        .chain(names("docs"))
-        .chain(names("docs/decisions"))
-    {
-        let text = read(&page);
-        for target in text.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
-            let local = target.split('#').next().unwrap();
-            let found =
-                local.is_empty() || local.starts_with("https://") || workspace_root().join(&page).parent().unwrap().join(local).exists();
-            assert!(found, "{page} links to {target}");
-        }
-    }
-}
-
 /// On the pages as they were, `.cargo/deny.toml` refused a crate for a reason in "docs/decisions" that no record gave.
 #[test]
 fn every_decision_is_listed_and_every_named_one_exists() {
@@ -753,7 +732,7 @@ fn link(cell: &str) -> String {
 // ── the API descriptions ────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
-fn the_openapi_description_has_the_routes_of_the_template_and_the_limits_of_the_domain() {
+fn the_openapi_description_has_the_templates_routes_and_domains_limits() {
     let api = read_yaml("docs/api/openapi.yaml");
     let methods = |path: &str, item: &Value| -> Vec<String> {
         keys(item).into_iter().filter(|key| *key != "parameters").map(|method| format!("{} {path}", method.to_uppercase())).collect()
@@ -1009,7 +988,7 @@ async fn answered_alone(function: &str, event: &Value) -> u16 {
 }
 
 #[test]
-fn the_openapi_description_accepts_the_good_orders_among_the_samples_and_refuses_the_faulty() {
+fn the_openapi_description_accepts_good_samples_and_refuses_faulty_ones() {
     let api = read_yaml("docs/api/openapi.yaml");
     let schema = serde_json::json!({ "$ref": "#/components/schemas/OrderRequest", "components": api["components"] });
     let validator = jsonschema::options().offline().should_validate_formats(true).build(&schema).unwrap();

@@ -1,7 +1,7 @@
 //! What comes from outside, and what must hold of it whatever it is: one function per fuzz target, each of any bytes at all.
 //!
-//! `fuzz_targets/` hands it what libFuzzer makes up (`cargo xtask fuzz`); `tests/corpus.rs` what libFuzzer found worth keeping,
-//! and the sample events. It refuses to know what an input means: it states what must hold of every one.
+//! `fuzz_targets/` hands it what libFuzzer makes up (`cargo xtask fuzz`); `tests/corpus.rs` what libFuzzer found worth
+//! keeping, and the sample events. It does not know what an input means: it states what must hold of every one.
 #![expect(clippy::expect_used, clippy::panic, reason = "a fuzz target fails by panicking")]
 
 mod batch;

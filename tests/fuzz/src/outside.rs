@@ -1,4 +1,4 @@
-//! What the HTTP functions have around them, in memory: a clock that stands still and a topic that takes everything.
+//! What the HTTP functions have around them, in memory: a clock that does not move and a topic that takes everything.
 
 use domain::{CloudEvent, Timestamp};
 use lambda_kit::{

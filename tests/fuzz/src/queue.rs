@@ -29,7 +29,7 @@ const SCRIPTED: &str = "scripted";
 /// More than any event source mapping of ours delivers; beyond it an input is only slow.
 const RECORDS_MAX: usize = 32;
 
-/// What goes wrong around the consumer.
+/// The faults around the consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, arbitrary::Arbitrary)]
 pub enum Fault {
     /// Nothing.

@@ -191,10 +191,11 @@ fn lists() -> Vec<(&'static str, Format, Vec<u8>)> {
     };
     let header = "email,name,voucher\n";
     let longest = LINE_BYTES_MAX - 2;
-    let recipients = |letter: &'static str| filled(header, &|n| format!("{n:x}@example.com,{},{}\n", letter.repeat(35), letter.repeat(35)));
+    let recipients =
+        |character: &'static str| filled(header, &|n| format!("{n:x}@example.com,{},{}\n", character.repeat(35), character.repeat(35)));
     // Of one, two and three bytes in UTF-8, and of two in UTF-16.
-    let in_utf_16 = ["n", "é", "字"].map(|letter| {
-        let mut list: Vec<_> = recipients(letter).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let in_utf_16 = ["n", "é", "字"].map(|character| {
+        let mut list: Vec<_> = recipients(character).encode_utf16().flat_map(u16::to_le_bytes).collect();
         list.truncate(LIST_BYTES_MAX);
         ("recipients in UTF-16", Format::Csv, list)
     });
@@ -261,21 +262,21 @@ fn cost_of_an_original() -> usize {
     let (before, support) = (MEMORY.current_usage(), "support@example.com".parse().unwrap());
     MEMORY.reset_peak_usage();
     let (mail, stored) = (Mail::read(&bytes).unwrap(), Stored { bytes, whole: true });
-    let letter = forward::letter(&notification, &mail, &stored, Why::NotCertain, None, &support).unwrap();
-    let original = letter.mail.attachment.unwrap().bytes.len();
+    let outgoing = forward::outgoing(&notification, &mail, &stored, Why::NotCertain, None, &support).unwrap();
+    let original = outgoing.mail.attachment.unwrap().bytes.len();
     MEMORY.peak_usage().saturating_sub(before) + original + 2 * original.div_ceil(3) * 4
 }
 
 /// One test for all, since the allocator counts what the whole process holds.
 #[test]
-fn the_worst_input_takes_at_most_half_of_the_memory_and_is_answered_in_16_kib() {
+fn the_worst_input_takes_half_of_the_memory_at_most() {
     let template = Template::read().unwrap();
     let memory = |function: &str| {
         let own = template.resource(function).unwrap().at("/MemorySize").as_u64();
         let everybodys = template.at("/Globals/Function/MemorySize").as_u64();
         usize::try_from(own.or(everybodys).unwrap()).unwrap() * 1024 * 1024
     };
-    // A batch: its mails wait side by side for S3 and DynamoDB, and are read one after another.
+    // A batch: its mails wait concurrently for S3 and DynamoDB, and are read one after another.
     let source = template.sources().find(|source| source.function.id == "EmailInboundFunction").unwrap();
     let batch = usize::try_from(source.mapping["BatchSize"].as_u64().unwrap()).unwrap();
     for (kind, mail) in mails() {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const RUNS: u64 = 10_000;
 
 #[test]
-fn ten_thousand_bad_days_break_no_promise() {
+fn ten_thousand_runs_with_faults_break_no_promise() {
     let sum = many(&Wiring::read().unwrap(), 0..RUNS, |_| {}).unwrap();
     println!("{sum:?}");
     assert_eq!(sum.broken, None, "tell its story with: cargo xtask simulate --seed <the seed>");

@@ -1,10 +1,10 @@
 //! Simulated DynamoDB tables, under the expressions that are really sent.
 //!
-//! Every call has its effect at one instant; a transaction's items then stay in the way of others for a while. It refuses to
+//! Every call has its effect at one instant; a transaction's items then stay in the way of others for a while. It does not
 //! invent an outcome: an expression that it cannot evaluate is a `ValidationException`, which is a bug.
 
 use super::{
-    Caller, Fault, Trouble,
+    CallFailure, Caller, Fault,
     write::{Assignments, Write},
 };
 use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
@@ -107,7 +107,7 @@ impl Client {
                 new.filter(|_| wants_new).cloned()
             });
             if let Err(fate) = &outcome {
-                self.caller.tell(format_args!("  → {}", Told(fate)));
+                self.caller.tell(format_args!("  → {}", Described(fate)));
             }
             Ok(outcome)
         };
@@ -145,7 +145,7 @@ impl DynamoDb for Client {
         if rows.len() < writes.len() || writes.len() > TRANSACTION_ACTIONS_MAX {
             return Err(invalid("a transaction touches up to a hundred items, each once".to_owned()));
         }
-        let conflicts = self.caller.lots.fault(&[Fault::Conflict]).is_some();
+        let conflicts = self.caller.draws.fault(&[Fault::Conflict]).is_some();
         let transact = || -> Result<Transacted, String> {
             let mut tables = self.tables.lock();
             let attempts: Vec<_> = writes.iter().map(|write| attempt(&tables, write)).collect::<Result<_, _>>()?;
@@ -157,12 +157,12 @@ impl DynamoDb for Client {
                 *last = Fate::Contended;
             }
             for (write, fate) in writes.iter().zip(&fates) {
-                self.caller.tell(format_args!("  {} {}: {}", write.table, write.key, Told(fate)));
+                self.caller.tell(format_args!("  {} {}: {}", write.table, write.key, Described(fate)));
             }
             if fates.iter().any(|fate| *fate != Fate::Fine) {
                 return Ok(Transacted::Cancelled(fates));
             }
-            let until = Instant::now() + self.caller.lots.within(TRANSACTION);
+            let until = Instant::now() + self.caller.draws.within(TRANSACTION);
             for (write, set) in writes.iter().zip(sets) {
                 apply(&mut tables, write, set);
                 if let Some(table) = tables.get_mut(write.table) {
@@ -175,10 +175,10 @@ impl DynamoDb for Client {
     }
 }
 
-fn failure(trouble: Trouble) -> Failure {
+fn failure(trouble: CallFailure) -> Failure {
     match trouble {
-        Trouble::Throttled => Failure::transient("ThrottlingException", "the call was refused"),
-        Trouble::NoAnswer => Failure::transient("Timeout", "the call was not answered"),
+        CallFailure::Throttled => Failure::transient("ThrottlingException", "the call was refused"),
+        CallFailure::NoAnswer => Failure::transient("Timeout", "the call was not answered"),
     }
 }
 
@@ -187,9 +187,9 @@ fn invalid(why: String) -> Failure {
 }
 
 /// The fate of a write in the words of a story.
-struct Told<'a>(&'a Fate);
+struct Described<'a>(&'a Fate);
 
-impl std::fmt::Display for Told<'_> {
+impl std::fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Fate::ConditionFailed(Some(old)) => write!(f, "refused, found {}", state(Some(old))),

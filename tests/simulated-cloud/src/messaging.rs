@@ -1,9 +1,9 @@
 //! A simulated FIFO topic and the queues behind it: filters, deduplication, visibility timeouts, receive counts, dead letters.
 //!
-//! Functions reach it through [`TopicClient`] and [`QueueClient`]; whoever drives the simulation delivers from it. It refuses
-//! to lose a message, and to promise an order: what is documented as at least once comes twice here.
+//! Functions reach it through [`TopicClient`] and [`QueueClient`]; the simulation delivers from it. It does not lose a
+//! message, and to promise an order: what is documented as at least once comes twice here.
 
-use super::{Caller, Fault, Lots, Trouble};
+use super::{CallFailure, Caller, Draws, Fault};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use lambda_kit::{
     batch::{ATTRIBUTES_MAX, Attribute, DELAY_MAX, Delayed, Hide, Parked, Queue, QueueError},
@@ -105,7 +105,7 @@ struct Waiting {
 /// The topic and all queues.
 #[derive(Debug, Clone)]
 pub struct Messaging {
-    lots: Arc<Lots>,
+    draws: Arc<Draws>,
     state: Arc<Mutex<State>>,
 }
 
@@ -117,7 +117,7 @@ struct State {
     seen: BTreeMap<(String, String), Instant>,
     published: Vec<Outgoing>,
     poisoned: usize,
-    swallowed: usize,
+    dropped: usize,
     /// Messages that were kept for as long as their queue keeps one, and are gone.
     expired: Vec<Message>,
     /// Which message was parked last under a queue's deduplication id.
@@ -127,7 +127,7 @@ struct State {
 
 impl Messaging {
     /// An account with these queues, their dead-letter queues, and a topic with these subscriptions.
-    pub fn new(lots: Arc<Lots>, queues: &[QueueSpec], subscriptions: &[Subscription]) -> Self {
+    pub fn new(draws: Arc<Draws>, queues: &[QueueSpec], subscriptions: &[Subscription]) -> Self {
         let waiting = |spec: Option<QueueSpec>, name: &str| Waiting {
             is_fifo: name.ends_with(".fifo"),
             spec,
@@ -137,7 +137,7 @@ impl Messaging {
         let sources = queues.iter().map(|spec| (spec.name.clone(), waiting(Some(spec.clone()), &spec.name)));
         let dead = queues.iter().map(|spec| (spec.dead_letter_queue.clone(), waiting(None, &spec.dead_letter_queue)));
         let state = State { subscriptions: subscriptions.to_vec(), queues: sources.chain(dead).collect(), ..State::default() };
-        Self { lots, state: Arc::new(Mutex::new(state)) }
+        Self { draws, state: Arc::new(Mutex::new(state)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,9 +162,9 @@ impl Messaging {
         self.state().poisoned
     }
 
-    /// How many parked messages are lost: the dead-letter queue knew their deduplication ids, and swallowed them with success.
-    pub fn swallowed(&self) -> usize {
-        self.state().swallowed
+    /// How many parked messages are lost: the dead-letter queue knew their deduplication ids, and dropped them with success.
+    pub fn dropped(&self) -> usize {
+        self.state().dropped
     }
 
     /// What expired in a queue, unhandled.
@@ -177,9 +177,9 @@ impl Messaging {
         let now = Instant::now();
         let mut state = self.state();
         state.published.push(message.clone());
-        let forgets = self.lots.fault(&[Fault::DeduplicationForgotten]).is_some();
+        let forgets = self.draws.fault(&[Fault::DeduplicationForgotten]).is_some();
         if is_known(&mut state.seen, &message.group_id, &message.deduplication_id, now) && !forgets {
-            self.lots.tell(|| format!("{:<20} knows {}, and swallows it", "topic", message.deduplication_id));
+            self.draws.tell(|| format!("{:<20} knows {}, and drops it", "topic", message.deduplication_id));
             return;
         }
         let attributes: BTreeMap<_, _> = message.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -187,16 +187,16 @@ impl Messaging {
         let matching: Vec<_> =
             state.subscriptions.iter().filter(|subscription| subscription.wants(&attributes)).map(|s| s.queue.clone()).collect();
         for queue in matching {
-            let copies = match self.lots.fault(&[Fault::Duplicate, Fault::Late, Fault::Poison]) {
-                Some(Fault::Duplicate) => vec![self.lots.within(TRANSIT), self.lots.within(LATE)],
-                Some(Fault::Late) => vec![self.lots.within(LATE)],
+            let copies = match self.draws.fault(&[Fault::Duplicate, Fault::Late, Fault::Poison]) {
+                Some(Fault::Duplicate) => vec![self.draws.within(TRANSIT), self.draws.within(LATE)],
+                Some(Fault::Late) => vec![self.draws.within(LATE)],
                 Some(Fault::Poison) => {
                     let poison = state.message(POISON.into(), Arc::default(), Some(message.group_id.clone()), None, now);
                     state.poisoned += 1;
                     state.in_transit.push((now, queue.clone(), poison));
-                    vec![self.lots.within(TRANSIT)]
+                    vec![self.draws.within(TRANSIT)]
                 }
-                _ => vec![self.lots.within(TRANSIT)],
+                _ => vec![self.draws.within(TRANSIT)],
             };
             for (copy, late) in copies.into_iter().enumerate() {
                 // A second copy that the queue recognised would be none.
@@ -247,7 +247,7 @@ impl Messaging {
         let max = max.min(spec.in_flight_max.saturating_sub(in_flight));
         if !is_fifo && messages.len() > 1 {
             // No order is promised, so none is kept.
-            let rotation = usize::try_from(self.lots.below(messages.len() as u64)).unwrap_or(0);
+            let rotation = usize::try_from(self.draws.below(messages.len() as u64)).unwrap_or(0);
             messages.rotate_left(rotation);
         }
         let (mut received, mut dead, mut blocked) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -266,16 +266,16 @@ impl Messaging {
                 dead.push(message.clone());
                 return false;
             }
-            let twice = self.lots.fault(&[Fault::Duplicate]).is_some();
-            message.visible_at = now + if twice { self.lots.within(AGAIN) } else { visibility_timeout };
+            let twice = self.draws.fault(&[Fault::Duplicate]).is_some();
+            message.visible_at = now + if twice { self.draws.within(AGAIN) } else { visibility_timeout };
             received.push(message.clone());
             // A copy from a server that did not hear of this receive: the count is approximate, so the next one may say the same.
-            message.receives -= u32::from(twice && self.lots.one_in(2));
+            message.receives -= u32::from(twice && self.draws.one_in(2));
             true
         });
         let dead_letter_queue = if dead.is_empty() { String::new() } else { spec.dead_letter_queue.clone() };
         for message in dead {
-            self.lots.tell(|| format!("{queue:<20} gives up on {} after {max_receive_count} receives", message.id));
+            self.draws.tell(|| format!("{queue:<20} parks {} after {max_receive_count} receives", message.id));
             state.enqueue(&dead_letter_queue, Message { deduplication_id: None, ..message }, now);
         }
         received
@@ -288,8 +288,8 @@ impl Messaging {
         if receipt_handles.is_empty() {
             return;
         }
-        if let Some(fault) = self.lots.fault(&[Fault::AcknowledgementLost]) {
-            self.lots.tell(|| format!("{queue:<20} {fault:?} {receipt_handles:?}"));
+        if let Some(fault) = self.draws.fault(&[Fault::AcknowledgementLost]) {
+            self.draws.tell(|| format!("{queue:<20} {fault:?} {receipt_handles:?}"));
             return;
         }
         if let Some(waiting) = self.state().queues.get_mut(queue) {
@@ -305,7 +305,7 @@ impl Messaging {
         state.in_transit.iter().map(|(at, ..)| *at).chain(visible).min()
     }
 
-    /// What lies in a queue.
+    /// The messages in a queue.
     pub fn messages(&self, queue: &str) -> Vec<Message> {
         self.state().queues.get(queue).map(|waiting| waiting.messages.clone()).unwrap_or_default()
     }
@@ -320,7 +320,7 @@ impl Messaging {
         dead.messages = stays;
         let count = goes.len();
         for message in goes {
-            // Under a fresh deduplication id: its own may still be known, and would be swallowed.
+            // Under a fresh deduplication id: its own may still be known, and would be dropped.
             let fresh = state.message(message.body, message.attributes, message.group_id, None, now);
             state.enqueue(queue, fresh, now);
         }
@@ -338,7 +338,7 @@ impl Messaging {
         }
     }
 
-    /// The same, but for what is on its way to `queue`, lies in it, or was given up in it.
+    /// The same, but for what is on its way to `queue`, lies in it, or was parked from it.
     pub fn lose_everything_but(&self, queue: &str) {
         let mut state = self.state();
         state.in_transit.retain(|(_, to, _)| to == queue);
@@ -399,7 +399,7 @@ impl State {
         }
     }
 
-    /// A FIFO queue swallows an id that it knows, with success: false, which no sender of SQS gets to see.
+    /// A FIFO queue drops a message whose id it knows, and returns success: false, which no sender of SQS gets to see.
     fn enqueue(&mut self, queue: &str, mut message: Message, now: Instant) -> bool {
         let Some(waiting) = self.queues.get_mut(queue) else { return false };
         if waiting.is_fifo
@@ -485,7 +485,7 @@ impl Publisher for TopicClient {
         let refuse = |code: &str| Err(PublishError { code: code.to_owned(), message: "a simulated fault".to_owned() });
         let publish = || {
             let one = |message: &Outgoing| {
-                let refused = self.caller.lots.fault(&[Fault::EntryRefused]).is_some();
+                let refused = self.caller.draws.fault(&[Fault::EntryRefused]).is_some();
                 self.caller.tell(format_args!("publishes {}{}", message.deduplication_id, if refused { ": EntryRefused" } else { "" }));
                 if refused {
                     return refuse("InternalError");
@@ -497,8 +497,8 @@ impl Publisher for TopicClient {
         };
         match self.caller.call("PublishBatch", publish).await {
             Ok(results) => results,
-            Err(Trouble::Throttled) => batch.iter().map(|_| refuse("Throttled")).collect(),
-            Err(Trouble::NoAnswer) => batch.iter().map(|_| refuse("Timeout")).collect(),
+            Err(CallFailure::Throttled) => batch.iter().map(|_| refuse("Throttled")).collect(),
+            Err(CallFailure::NoAnswer) => batch.iter().map(|_| refuse("Timeout")).collect(),
         }
     }
 }
@@ -546,7 +546,7 @@ impl Queue for QueueClient {
                 parked.insert_entry(original);
             } else if *parked.or_insert_with(|| original.clone()) != original {
                 // Under another message's id. The same message, parked twice, is there once, and nothing is lost.
-                state.swallowed += 1;
+                state.dropped += 1;
             }
         };
         self.caller.call("parks a message", park).await.map_err(|trouble| QueueError(format!("{trouble:?}")))
@@ -555,7 +555,7 @@ impl Queue for QueueClient {
     async fn send_delayed(&self, messages: &[Delayed]) -> Vec<Result<(), QueueError>> {
         let send = || {
             let one = |message: &Delayed| {
-                if self.caller.lots.fault(&[Fault::EntryRefused]).is_some() {
+                if self.caller.draws.fault(&[Fault::EntryRefused]).is_some() {
                     self.caller.tell(format_args!("sends a copy of {}: EntryRefused", message.copy_of));
                     return Err(QueueError("InternalError".to_owned()));
                 }
@@ -594,12 +594,12 @@ impl std::fmt::Display for Hides<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::{Invocation, Weather};
+    use crate::{FaultRates, Invocation};
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-    fn fine_weather() -> (Messaging, QueueClient) {
-        let lots = Arc::new(Lots::new(7, Weather { per_mille: 0, faults: 0 }, false));
+    fn without_faults() -> (Messaging, QueueClient) {
+        let draws = Arc::new(Draws::new(7, FaultRates { per_mille: 0, faults: 0 }, false));
         let spec = QueueSpec {
             name: "work".to_owned(),
             visibility_timeout: Duration::from_secs(60),
@@ -609,8 +609,8 @@ mod tests {
             retention: 14 * DAY,
             in_flight_max: 2,
         };
-        let messaging = Messaging::new(Arc::clone(&lots), &[spec], &[]);
-        let queue = messaging.queue("work", &Caller { lots, invocation: Invocation::new("test".to_owned()) });
+        let messaging = Messaging::new(Arc::clone(&draws), &[spec], &[]);
+        let queue = messaging.queue("work", &Caller { draws, invocation: Invocation::new("test".to_owned()) });
         (messaging, queue)
     }
 
@@ -624,7 +624,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stale_receipt_handle_neither_deletes_nor_hides() {
-        let (messaging, queue) = fine_weather();
+        let (messaging, queue) = without_faults();
         send(&queue, 1).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         let first = messaging.receive("work", 10).remove(0).receipt_handle();
@@ -641,7 +641,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_queue_gives_nothing_out_while_too_much_is_in_flight() {
-        let (messaging, queue) = fine_weather();
+        let (messaging, queue) = without_faults();
         for _ in 0..4 {
             send(&queue, 1).await.unwrap();
         }
@@ -660,7 +660,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_expires_after_its_retention_and_is_missed() {
-        let (messaging, queue) = fine_weather();
+        let (messaging, queue) = without_faults();
         send(&queue, 900).await.unwrap();
         tokio::time::sleep(13 * DAY).await;
         messaging.arrive();
@@ -672,7 +672,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_sqs_refuses_to_delay_is_refused() {
-        let (messaging, queue) = fine_weather();
+        let (messaging, queue) = without_faults();
         assert!(send(&queue, 901).await.is_err());
         let attributes = (0..=ATTRIBUTES_MAX).map(|n| (n.to_string(), Attribute::text("x"))).collect();
         assert!(queue.send_delayed(&[Delayed { attributes, ..delayed(1) }]).await[0].is_err());

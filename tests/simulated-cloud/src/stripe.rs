@@ -1,14 +1,14 @@
 //! A simulated Stripe: the PaymentIntents API at the level of HTTP, and the book that it keeps.
 //!
-//! Payment's own client runs on top of [`Bank::connector`]; whoever checks a run reads [`Bank::book`]. Idempotency keys are
+//! Payment's own client runs on top of [`Bank::connector`]; the checks of a run read [`Bank::book`]. Idempotency keys are
 //! kept as <https://docs.stripe.com/api/idempotent_requests> says: what an executed request answered is answered again, a
-//! 500 included. It refuses to be kinder than Stripe: only a key makes a call idempotent, and a parameter that is not
-//! simulated is a 400, which no retry heals.
+//! 500 included. It is no kinder than Stripe: only a key makes a call idempotent, and a parameter that is not simulated is
+//! a 400, which no retry heals.
 
 #[cfg(test)]
 mod tests;
 
-use super::{Caller, Fault, Trouble};
+use super::{CallFailure, Caller, Fault};
 use aws_smithy_runtime_api::{
     client::{
         http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
@@ -86,7 +86,7 @@ pub enum Status {
     Canceled,
 }
 
-/// What became of one PaymentIntent.
+/// The outcome of one PaymentIntent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its id.
@@ -107,7 +107,7 @@ pub struct Entry {
     pub captured_times: u32,
     /// How often the bank refused for now.
     pub hesitated_times: u32,
-    /// Whether the bank refused for good, or the hold lapsed.
+    /// Whether the bank refused permanently, or the hold lapsed.
     pub is_lost: bool,
     /// What was taken in all, in the currency's smallest unit.
     pub captured_minor: u64,
@@ -171,11 +171,11 @@ impl HttpConnector for Connection {
             };
             let answer = match caller.call(call, effect).await {
                 Ok(answer) => answer,
-                Err(Trouble::Throttled) => too_many(),
-                Err(Trouble::NoAnswer) if caller.lots.one_in(2) => {
+                Err(CallFailure::Throttled) => too_many(),
+                Err(CallFailure::NoAnswer) if caller.draws.one_in(2) => {
                     return Err(ConnectorError::timeout(io::Error::from(io::ErrorKind::TimedOut).into()));
                 }
-                Err(Trouble::NoAnswer) => return Err(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())),
+                Err(CallFailure::NoAnswer) => return Err(ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())),
             };
             let status = StatusCode::try_from(answer.status).map_err(|error| ConnectorError::other(error.into(), None))?;
             let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
@@ -268,7 +268,7 @@ struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    fn read(operation: Operation, call: Call<'a>) -> Result<Self, Answer> {
+    fn read(operation: Operation, call: Call<'a>) -> Result<Self, StripeAnswer> {
         use Operation::{Confirm, Create, Look};
         let mut form = Self::default();
         for (name, value) in form_urlencoded::parse(if operation == Look { call.query.as_bytes() } else { call.body }) {
@@ -303,7 +303,7 @@ impl<'a> Form<'a> {
     }
 
     /// Held to what Stripe charges in this currency.
-    fn charged(self) -> Result<Self, Answer> {
+    fn charged(self) -> Result<Self, StripeAnswer> {
         let Some(currency) = Currency::from_code(&self.currency.to_ascii_uppercase()) else {
             return Err(invalid("invalid_currency", "currency"));
         };
@@ -322,36 +322,36 @@ impl<'a> Form<'a> {
 }
 
 #[derive(Debug, Clone)]
-struct Answer {
+struct StripeAnswer {
     status: u16,
     body: String,
     /// Which limiter says so.
     limited: Option<&'static str>,
 }
 
-fn refusal(status: u16, error: &Value) -> Answer {
-    Answer { status, body: json!({ "error": error }).to_string(), limited: None }
+fn refusal(status: u16, error: &Value) -> StripeAnswer {
+    StripeAnswer { status, body: json!({ "error": error }).to_string(), limited: None }
 }
 /// An answer that is not Stripe's, or one that is not about the request.
-fn away(lot: u64) -> Answer {
+fn away(lot: u64) -> StripeAnswer {
     match lot {
         0 => refusal(424, &json!({"type": "api_error", "message": "External dependency failed"})),
-        1 => Answer { status: 404, body: "<html>not found</html>".to_owned(), limited: None },
-        _ => Answer { status: 403, body: "{\"message\":\"Forbidden\"}".to_owned(), limited: None },
+        1 => StripeAnswer { status: 404, body: "<html>not found</html>".to_owned(), limited: None },
+        _ => StripeAnswer { status: 403, body: "{\"message\":\"Forbidden\"}".to_owned(), limited: None },
     }
 }
-fn invalid(code: &str, param: &str) -> Answer {
+fn invalid(code: &str, param: &str) -> StripeAnswer {
     let error = json!({"type": "invalid_request_error", "code": code, "param": param, "message": "This parameter cannot be accepted."});
     refusal(400, &error)
 }
-fn too_many() -> Answer {
+fn too_many() -> StripeAnswer {
     let error = json!({"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests."});
-    Answer { limited: Some("global-rate"), ..refusal(429, &error) }
+    StripeAnswer { limited: Some("global-rate"), ..refusal(429, &error) }
 }
-fn locked() -> Answer {
+fn locked() -> StripeAnswer {
     refusal(409, &json!({"type": "invalid_request_error", "code": "lock_timeout", "message": "The object is in use by another request."}))
 }
-fn broken() -> Answer {
+fn broken() -> StripeAnswer {
     refusal(500, &json!({"type": "api_error", "message": "Something went wrong on Stripe's end."}))
 }
 fn bank_refused() -> Value {
@@ -415,7 +415,7 @@ struct Intent {
     created_s: i64,
     /// Of the charge, once there is one.
     capture_before_s: Option<i64>,
-    /// What the bank said last, where it refused.
+    /// The bank's last answer, if it refused.
     refused: Option<Value>,
     /// When the bank has taken its time, and whether it holds or takes then.
     processing: Option<(i64, Operation)>,
@@ -482,7 +482,7 @@ impl Intent {
         self.lapsed.then_some("automatic")
     }
 
-    fn show(&self, expands: bool) -> Answer {
+    fn show(&self, expands: bool) -> StripeAnswer {
         let charge = match self.capture_before_s {
             None => Value::Null,
             Some(_) if !expands => Value::String(format!("ch_{}", self.number)),
@@ -500,7 +500,7 @@ impl Intent {
             "last_payment_error": self.refused,
             "cancellation_reason": self.cancellation_reason(),
         });
-        Answer { status: 200, body: intent.to_string(), limited: None }
+        StripeAnswer { status: 200, body: intent.to_string(), limited: None }
     }
 
     fn entry(&self) -> Entry {
@@ -523,7 +523,7 @@ impl Intent {
 #[derive(Debug)]
 struct Remembered {
     fingerprint: u64,
-    answer: Answer,
+    answer: StripeAnswer,
     since_s: i64,
 }
 
@@ -559,10 +559,10 @@ impl Limit {
 
 impl Book {
     /// One request, at one instant.
-    fn answer(&mut self, call: Call<'_>, caller: &Caller) -> Answer {
+    fn answer(&mut self, call: Call<'_>, caller: &Caller) -> StripeAnswer {
         let now = caller.now();
         if self.away.as_ref().is_some_and(|away| away.contains(&now)) {
-            return away(caller.lots.below(3));
+            return away(caller.draws.below(3));
         }
         let Some((operation, id)) = call.route() else {
             return refusal(404, &json!({"type": "invalid_request_error", "message": "Unrecognized request URL."}));
@@ -586,15 +586,15 @@ impl Book {
         let would_pay = intent.is_some_and(|intent| intent.asks(operation, &form, now_s) == Some(Ok(())));
 
         let known = call.key.and_then(|key| self.remembered.get(key)).filter(|known| now_s - known.since_s < KEY_LIFE_S);
-        let fault = caller.lots.fault(faults(operation, would_pay, known.is_some()));
+        let fault = caller.draws.fault(faults(operation, would_pay, known.is_some()));
         if let Some(fault) = fault {
             caller.tell(format_args!("{call}: {fault:?}"));
         }
         let fingerprint = call.fingerprint();
         match (fault, known) {
-            (Some(Fault::ProviderBusy), _) if operation != Operation::Look && caller.lots.one_in(2) => return locked(),
+            (Some(Fault::ProviderBusy), _) if operation != Operation::Look && caller.draws.one_in(2) => return locked(),
             (Some(Fault::ProviderBusy), _) => return too_many(),
-            (Some(Fault::ProviderUnreachable), _) => return away(caller.lots.below(3)),
+            (Some(Fault::ProviderUnreachable), _) => return away(caller.draws.below(3)),
             (None, Some(known)) if known.fingerprint == fingerprint => return known.answer.clone(),
             (None, Some(_)) => {
                 let message = "Keys for idempotent requests can only be used with the parameters they were first used with.";
@@ -607,7 +607,7 @@ impl Book {
             Some(Fault::BankRefuses) => Says::Itself(Some(bank_refused())),
             Some(Fault::BankHesitates) => Says::Itself(Some(bank_hesitates())),
             Some(Fault::BankTakesItsTime) => {
-                Says::Later(now_s + 1 + i64::try_from(caller.lots.below(PROCESSING_MAX_S)).unwrap_or_default())
+                Says::Later(now_s + 1 + i64::try_from(caller.draws.below(PROCESSING_MAX_S)).unwrap_or_default())
             }
             _ => Says::Itself(None),
         };
@@ -625,7 +625,7 @@ impl Book {
         answer
     }
 
-    fn execute(&mut self, operation: Operation, id: &str, form: &Form<'_>, now_s: i64, bank: Says) -> Answer {
+    fn execute(&mut self, operation: Operation, id: &str, form: &Form<'_>, now_s: i64, bank: Says) -> StripeAnswer {
         use Operation::{Cancel, Capture, Confirm, Create, Look};
         use Status::{Canceled, RequiresAction, RequiresCapture, RequiresConfirmation, RequiresPaymentMethod};
         if operation == Create {
@@ -675,7 +675,7 @@ impl Book {
         intent.show(form.expands)
     }
 
-    fn create(&mut self, form: &Form<'_>, now_s: i64) -> Answer {
+    fn create(&mut self, form: &Form<'_>, now_s: i64) -> StripeAnswer {
         let Some(card) = Card::named(&form.payment_method) else {
             return invalid("resource_missing", "payment_method");
         };

@@ -1,6 +1,6 @@
 //! A conditional write of one row: which one, on which condition, and what it leaves.
 //!
-//! The simulated tables and the model both write by it. It refuses to write by itself: whoever holds the row decides when.
+//! The simulated tables and the model both write by it. It does not write by itself: the owner of the row decides when.
 
 use super::expression::{Placeholders, assignments, holds};
 use aws_sdk_dynamodb::types::{self, AttributeValue, TransactWriteItem};

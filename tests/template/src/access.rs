@@ -1,6 +1,6 @@
 //! Rules for who may do what: roles, resource policies, keys, encryption.
 //!
-//! The local engine enforces most of a role; what it does not (event source rights, keys, logs) is held here alone.
+//! The local engine enforces most of a role; what it does not (event source permissions, keys, logs) is held here alone.
 //! [`RULES`](super::RULES) lists them.
 
 use super::{
@@ -138,10 +138,10 @@ const LOG: &str = "logs:CreateLogStream logs:PutLogEvents";
 /// What an event source mapping needs of the role, and back-off.
 const TAKE: &str = "sqs:ReceiveMessage sqs:DeleteMessage* sqs:GetQueueAttributes sqs:ChangeMessageVisibility*";
 const PARK: &str = "sqs:SendMessage*";
-/// The same for a consumer that looks again: each check is a new message on its own queue.
+/// The same for a consumer that checks again: each check is a new message on its own queue.
 const TAKE_AND_SCHEDULE: &str =
     "sqs:ReceiveMessage sqs:DeleteMessage* sqs:GetQueueAttributes sqs:ChangeMessageVisibility* sqs:SendMessage*";
-/// Consumers that look again. All others may send to no queue that a function consumes.
+/// Consumers that check again. All others may send to no queue that a function consumes.
 const LOOK_AGAIN: &[&str] =
     &["PaymentFunction", "InventoryFunction", "OrderDeadlineFunction", "EmailInboundFunction", "EmailCampaignFunction"];
 /// Functions that read what strangers write: a form, and mail.
@@ -260,13 +260,13 @@ fn of_its_shape<'a>(template: &'a Template, function: &Resource<'_>) -> BTreeMap
 }
 
 /// What a function that is told the stack may do with its queues and their consumers' logs: see what lies where, take it out
-/// of dead-letter queues, bring it back, and read why it failed. Nothing of what a consumer has not given up.
+/// of dead-letter queues, bring it back, and read why it failed. It may not touch a message in a source queue.
 fn inspected<'a>(template: &'a Template, function: &Resource<'_>) -> BTreeMap<&'a str, BTreeSet<&'static str>> {
     if function.at("/Environment/Variables")[STACK_ID].is_null() {
         return BTreeMap::new();
     }
     let has_source =
-        |letters: &Resource<'_>| template.sources().any(|it| it.dead_letter_queue().is_some_and(|queue| queue.id == letters.id));
+        |dead_letters: &Resource<'_>| template.sources().any(|it| it.dead_letter_queue().is_some_and(|queue| queue.id == dead_letters.id));
     let queues = template.queues().map(|queue| {
         let actions = match use_of(template, &queue) {
             Some(Use::Source) => ["sqs:GetQueueAttributes", PARK].as_slice(),
@@ -285,7 +285,7 @@ fn words(text: &str) -> BTreeSet<&str> {
     text.split(' ').collect()
 }
 
-/// A role that two functions share has the rights of both; one that SAM writes may read every queue.
+/// A role that two functions share has the permissions of both; one that SAM writes may read every queue.
 pub fn every_function_has_a_role_of_its_own(template: &Template) -> Complaints {
     let mut complaints = vec![];
     let mut taken = BTreeMap::new();
@@ -396,8 +396,8 @@ pub fn roles_grant_exactly_what_is_listed(template: &Template) -> Complaints {
     complaints
 }
 
-/// A consumer takes from its own queue, sends its own checks there if it looks again, and parks in its own dead-letter queue; no
-/// other queue is its business, but for the inspector, whose business is every dead-letter queue.
+/// A consumer takes from its own queue, sends its own checks there if it checks again, and parks in its own dead-letter
+/// queue; no other queue is its business, but for the inspector, whose business is every dead-letter queue.
 pub fn consumers_take_from_their_own_queue_only(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for function in template.functions() {
@@ -432,7 +432,7 @@ pub fn consumers_that_look_again_may_loop(template: &Template) -> Complaints {
     complaints
 }
 
-/// SNS seals a message in the publisher's name: without the key's rights publishing fails, and only on AWS.
+/// SNS seals a message in the publisher's name: without permissions for the key publishing fails, and only on AWS.
 pub fn publishers_hold_the_key_of_the_topic(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for role in template.of_type("AWS::IAM::Role") {
@@ -498,7 +498,7 @@ pub fn environment_and_role_name_the_same_things(template: &Template) -> Complai
     for function in template.functions() {
         let variables = function.at("/Environment/Variables");
         let kind = |id: &str| template.resource(id).map(|it| it.kind());
-        // Lambda is told of the log group and SNS of the key, not the function; and nobody needs a right to a URL.
+        // Lambda is told of the log group and SNS of the key, not the function; and no permission is needed for a URL.
         let told = |id: &&str| !matches!(kind(id), None | Some("AWS::Logs::LogGroup" | "AWS::KMS::Key" | "AWS::Serverless::HttpApi"));
         let named: BTreeSet<_> = entries(variables).filter_map(|(_, value)| target(value)).filter(told).collect();
         let allowed = role_of(template, &function).map(|role| grants(&role)).unwrap_or_default();
@@ -604,7 +604,7 @@ fn policies_on<'a>(template: &'a Template, kind: &'static str, list: &'static st
 }
 
 /// A topic without policy is open to the whole account in the local engine; one that allows a principal of the account
-/// needs no right in a role. So: a policy that always says something, allows services of this account only, and denies
+/// needs no permission in a role. So: a policy that always says something, allows services of this account only, and denies
 /// plain HTTP on AWS (the local engine speaks nothing else).
 pub fn topics_allow_no_principal_of_this_account(template: &Template) -> Complaints {
     let mut complaints = vec![];

@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-/// What a rule found wrong, one sentence for each place, which it names by logical id.
+/// The violations of a rule, one sentence for each place, which it names by logical id.
 pub type Complaints = Vec<String>;
 
 /// A rule: complains about every place in the template that breaks it, found by the types of resources, never by their
@@ -122,7 +122,7 @@ impl Template {
         Ok(Self { root: long_form(yaml_serde::from_str(&read("template.yaml")?)?)?, beside })
     }
 
-    /// What stands at a JSON pointer; `Null` where nothing does.
+    /// The value at a JSON pointer; `Null` if there is none.
     pub fn at(&self, pointer: &str) -> &Value {
         self.root.pointer(pointer).unwrap_or(&Value::Null)
     }
@@ -329,7 +329,7 @@ pub fn stem_of(folder: &str) -> String {
 /// One of the things that a value can be.
 #[derive(Debug, Clone, Copy)]
 pub struct Branch<'a> {
-    /// What it is then.
+    /// The value in that case.
     pub value: &'a Value,
     /// The condition, and whether it holds or fails; `None` for always.
     pub only_if: Option<(&'a str, bool)>,

@@ -58,11 +58,11 @@ const ROUTES: &[(&str, &str)] = &[
     ("UnsubscribeFunction", "GET /confirm/{token}"),
     ("UnsubscribeFunction", "POST /confirm/{token}"),
 ];
-/// What people alone invoke, by commands: a route or a queue would give it to others.
+/// Functions that only people invoke, by commands: a route or a queue would give it to others.
 const COMMANDED: &[&str] = &["OperatorFunction"];
 /// Functions that people invoke, to look and to change.
 const ASKED: &[&str] = &["DlqInspectorFunction", "OperatorFunction"];
-/// What is invoked by the clock: function, when, and with what.
+/// Scheduled functions: function, when, and with what.
 const SCHEDULES: &[(&str, &str, &str)] = &[("DlqInspectorFunction", DIGEST_EVERY, r#"{"by":"schedule","command":{"digest":{}}}"#)];
 /// How often the inspector counts what is uncollected: `LATE_SECONDS`, as EventBridge has it.
 const DIGEST_EVERY: &str = "rate(15 minutes)";
@@ -333,8 +333,8 @@ pub fn everything_is_described(template: &Template) -> Complaints {
 /// The one table whose rows guard nothing once their hour is over.
 const EXPIRES: &str = "MailLimitsTable";
 
-/// Records guard against charging and shipping twice: they survive a deleted stack, a bad day (35 days back), and no row
-/// of theirs expires.
+/// Records guard against charging and shipping twice: they survive a deleted stack, a bad deployment (restored up to 35
+/// days back), and no row of theirs expires.
 pub fn tables_outlive_their_stack(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for table in template.of_type("AWS::DynamoDB::Table") {
@@ -482,7 +482,7 @@ fn routes(function: Resource<'_>, api: &str) -> Vec<(String, String)> {
     mine.map(|route| (function.id.to_owned(), text(&route["Method"]) + " " + &text(&route["Path"]))).collect()
 }
 
-/// What the clock invokes is listed here, and fails aloud: nobody waits for its answer.
+/// Scheduled functions are listed here and have an alarm on errors: no caller waits for their answer.
 pub fn schedules_are_listed_and_watched(template: &Template) -> Complaints {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut found = BTreeSet::new();
@@ -505,7 +505,7 @@ pub fn schedules_are_listed_and_watched(template: &Template) -> Complaints {
             let errors = alarms_on_errors(template, function.id);
             // It comes too seldom for two data points.
             if !errors.iter().any(|alarm| above(alarm, "Sum", &json!(0), 300)) {
-                complaints.push(format!("{}: no alarm on Errors of what the clock invokes", function.id));
+                complaints.push(format!("{}: no alarm on Errors of what a schedule invokes", function.id));
             }
             let invoked = json!({ "Name": "FunctionName", "Value": { "Ref": function.id } });
             let missed = alarms_on(template, ("AWS/Lambda", "Invocations"), invoked);
@@ -545,7 +545,7 @@ fn alarms_on_errors<'a>(template: &'a Template, function: &str) -> Vec<Resource<
     alarms_on(template, ("AWS/Lambda", "Errors"), json!({ "Name": "FunctionName", "Value": { "Ref": function } }))
 }
 
-/// Whether an alarm goes off when the metric was above `threshold` for a while, at most `within_seconds`.
+/// Whether an alarm fires when the metric was above `threshold` for a while, at most `within_seconds`.
 fn above(alarm: &Resource<'_>, statistic: &str, threshold: &Value, within_seconds: u64) -> bool {
     let seconds = alarm.at("/Period").as_u64().zip(alarm.at("/EvaluationPeriods").as_u64()).map(|(period, times)| period * times);
     alarm.at("/Statistic") == statistic
@@ -662,7 +662,7 @@ pub fn what_is_lost_or_throttled_is_watched(template: &Template) -> Complaints {
     complaints
 }
 
-/// What becomes of mails is a metric, and a template that SES could not render an alarm: SES tells nobody else of it.
+/// The outcome of mails is a metric, and a template that SES could not render an alarm: SES tells nobody else of it.
 pub fn mails_are_counted(template: &Template) -> Complaints {
     let all = json!([{
         "MetricNamespace": { "Ref": "AWS::StackName" }, "MetricName": "MailEvents", "MetricValue": "1",
@@ -688,7 +688,7 @@ pub fn mails_are_counted(template: &Template) -> Complaints {
 }
 
 /// What was shipped and not collected waits for a person in the records: a sparse index finds it, the digest logs how many there are,
-/// and the alarm on that number goes off within half an hour and holds until the last is settled.
+/// and the alarm on that number fires within half an hour and holds until the last is settled.
 pub fn uncollected_payments_are_counted(template: &Template) -> Complaints {
     let mut complaints = vec![];
     let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
@@ -781,7 +781,7 @@ fn is_alarmed(template: &Template, log_group: &str, pattern: &str, metric: &str)
     counted && watched
 }
 
-/// Whether an alarm goes off when a function is not invoked.
+/// Whether an alarm fires when a function is not invoked.
 fn is_heartbeat(alarm: &Resource<'_>) -> bool {
     alarm.at("/Namespace") == "AWS/Lambda"
         && alarm.at("/MetricName") == "Invocations"

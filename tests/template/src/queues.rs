@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const RETENTION_SECONDS: u64 = 1_209_600;
 /// What AWS asks for at least, so that a batch can be retried while Lambda throttles.
 const TIMEOUTS_PER_VISIBILITY: u64 = 6;
-/// With fewer receives a message would be given up within minutes; 20 with our back-off are about 3 hours.
+/// With fewer receives a message would be parked within minutes; 20 with our back-off are about 3 hours.
 const RECEIVES_MIN: u64 = 20;
 /// The most that SQS counts to.
 const RECEIVES_MAX: u64 = 1000;
@@ -19,7 +19,7 @@ const RECEIVES_MAX: u64 = 1000;
 const BATCH_MAX: u64 = 10;
 /// Lambda's bounds of `MaximumConcurrency`.
 const CONCURRENCY: std::ops::RangeInclusive<u64> = 2..=1000;
-/// Stripe's calls a second, (live, test mode). A batch is handled side by side, each record waiting for one call.
+/// Stripe's calls a second, (live, test mode). A batch is handled concurrently, each record waiting for one call.
 const PROVIDER_CALLS_PER_SECOND: (u64, u64) = (100, 25);
 
 /// Where it is written who hears what: a column of consumers for each event. Widening it is a line in a review.
@@ -27,19 +27,19 @@ pub const CATALOGUE: &str = "events/README.md";
 /// The topic of functions that read what strangers write. An attribute may say something else than the body, which is what a consumer reads.
 const FILTERED_BY_BODY: &str = "PublicEventsTopic";
 
-/// Queues that no topic fills: whoever starts a campaign sends to this one.
+/// Queues that no topic fills: an operator who starts a campaign sends to this one.
 const FILLED_BY_PEOPLE: &[&str] = &["EmailCampaignQueue"];
 
-/// What a queue is for.
+/// The use of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// A function consumes it.
     Source,
-    /// It takes what a queue or a subscription gave up.
+    /// It takes what a queue or a subscription redrives.
     DeadLetters,
 }
 
-/// What a queue is for, if anything.
+/// The use of a queue, if anything.
 pub fn use_of(template: &Template, queue: &Resource<'_>) -> Option<Use> {
     let is_target = |of: &Resource<'_>| target(of.at("/RedrivePolicy/deadLetterTargetArn")) == Some(queue.id);
     if template.sources().any(|source| source.queue.id == queue.id) {
@@ -77,18 +77,18 @@ pub fn sources_redrive_to_their_own_dead_letter_queue_of_the_same_kind(template:
     let mut taken = BTreeMap::new();
     for source in template.sources() {
         let queue = source.queue;
-        let Some(letters) = template.referred(queue.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue") else {
+        let Some(dead_letters) = template.referred(queue.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue") else {
             complaints.push(format!("{}: no redrive to a queue of this template", queue.id));
             continue;
         };
-        if letters.is_fifo() != queue.is_fifo() {
-            complaints.push(format!("{}: {} is of the other kind, FIFO or Standard", queue.id, letters.id));
+        if dead_letters.is_fifo() != queue.is_fifo() {
+            complaints.push(format!("{}: {} is of the other kind, FIFO or Standard", queue.id, dead_letters.id));
         }
-        if use_of(template, &letters) != Some(Use::DeadLetters) {
-            complaints.push(format!("{}: {} is a source itself", queue.id, letters.id));
+        if use_of(template, &dead_letters) != Some(Use::DeadLetters) {
+            complaints.push(format!("{}: {} is a source itself", queue.id, dead_letters.id));
         }
-        if let Some(other) = taken.insert(letters.id, queue.id).filter(|other| *other != queue.id) {
-            complaints.push(format!("{}: {} is the dead-letter queue of {other} already", queue.id, letters.id));
+        if let Some(other) = taken.insert(dead_letters.id, queue.id).filter(|other| *other != queue.id) {
+            complaints.push(format!("{}: {} is the dead-letter queue of {other} already", queue.id, dead_letters.id));
         }
         let receives = queue.at("/RedrivePolicy/maxReceiveCount").as_u64();
         if !receives.is_some_and(|count| (RECEIVES_MIN..=RECEIVES_MAX).contains(&count)) {
@@ -149,8 +149,8 @@ pub fn sources_are_bounded(template: &Template) -> Complaints {
     complaints
 }
 
-/// A process takes its share of the provider's rate, so what it divides by has to be what may run at once. Calls side by side, one
-/// for each record, stay below the calls of a second too: how many Stripe takes at once it does not say.
+/// A process takes its share of the provider's rate, so what it divides by has to be what may run at once. Concurrent
+/// calls, one for each record, stay below the calls of a second too: how many Stripe takes at once it does not say.
 pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints {
     let mut complaints = vec![];
     for source in template.sources().filter(|source| !source.function.at("/Environment/Variables/STRIPE_API_URL").is_null()) {
@@ -173,10 +173,9 @@ pub fn the_provider_is_called_below_its_rate(template: &Template) -> Complaints 
                 Some(("IsProd", true)) => PROVIDER_CALLS_PER_SECOND.0,
                 _ => PROVIDER_CALLS_PER_SECOND.1,
             };
-            let side_by_side =
-                source.mapping["BatchSize"].as_u64().zip(limit.value.as_u64()).map(|(batch, concurrency)| batch * concurrency);
-            if side_by_side.is_none_or(|calls| calls >= rate) {
-                complaints.push(format!("{function}: {side_by_side:?} calls side by side reach the provider's {rate} a second"));
+            let concurrent = source.mapping["BatchSize"].as_u64().zip(limit.value.as_u64()).map(|(batch, concurrency)| batch * concurrency);
+            if concurrent.is_none_or(|calls| calls >= rate) {
+                complaints.push(format!("{function}: {concurrent:?} concurrent calls reach the provider's {rate} a second"));
             }
         }
     }
@@ -214,17 +213,17 @@ pub fn subscriptions_deliver_raw_and_redrive(template: &Template) -> Complaints 
     let mut complaints = vec![];
     for subscription in template.subscriptions() {
         let topic = template.referred(subscription.at("/TopicArn"), "AWS::SNS::Topic");
-        let letters = template.referred(subscription.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue");
+        let dead_letters = template.referred(subscription.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue");
         if topic.is_none() || template.referred(subscription.at("/Endpoint"), "AWS::SQS::Queue").is_none() {
             complaints.push(format!("{}: topic or queue is not of this template", subscription.id));
         }
         if subscription.at("/RawMessageDelivery") != true {
             complaints.push(format!("{}: RawMessageDelivery is not true", subscription.id));
         }
-        match letters {
+        match dead_letters {
             None => complaints.push(format!("{}: no redrive to a queue of this template", subscription.id)),
-            Some(letters) if topic.is_some_and(|topic| topic.is_fifo() != letters.is_fifo()) => {
-                complaints.push(format!("{}: {} is of the other kind than the topic", subscription.id, letters.id));
+            Some(dead_letters) if topic.is_some_and(|topic| topic.is_fifo() != dead_letters.is_fifo()) => {
+                complaints.push(format!("{}: {} is of the other kind than the topic", subscription.id, dead_letters.id));
             }
             Some(_) => {}
         }

@@ -43,3 +43,13 @@ fn every_job_ends_and_installs_tools_of_a_version() -> Result<()> {
     }
     Ok(())
 }
+
+/// A checkout anywhere runs the same checks: a path outside of it exists on one machine only.
+#[test]
+fn the_ci_script_needs_nothing_outside_of_the_checkout() -> Result<()> {
+    let script = std::fs::read_to_string(workspace_root().join(".ci/run"))?;
+    let outside: Vec<_> = script.lines().filter(|line| line.contains("../") || line.contains(" /")).collect();
+    assert!(outside.is_empty(), "{outside:?}");
+    assert!(script.lines().any(|line| line == "exec cargo xtask test"), "it runs another list than people do");
+    Ok(())
+}

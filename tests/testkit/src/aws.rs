@@ -23,12 +23,12 @@ pub struct Aws(Arc<Mutex<Talk>>);
 #[derive(Debug, Default)]
 struct Talk {
     answers: VecDeque<(u16, Vec<u8>)>,
-    asked: Vec<Asked>,
+    asked: Vec<RecordedCall>,
 }
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RecordedCall {
     /// `POST https://…`
     pub line: String,
     /// The body.
@@ -60,7 +60,7 @@ impl Aws {
     pub fn is_silent() -> Self {
         Self::default()
     }
-    /// For clients that repeat calls as a function's do: whoever must not has to say so.
+    /// For clients that repeat calls as a function's do: a caller that must not has to say so.
     pub fn config(&self) -> SdkConfig {
         self.with(RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1)))
     }
@@ -82,7 +82,7 @@ impl Aws {
         aws_sdk_dynamodb::Client::new(&self.config_without_retries())
     }
     /// Each request there was.
-    pub fn requests(&self) -> Vec<Asked> {
+    pub fn requests(&self) -> Vec<RecordedCall> {
         self.0.lock().unwrap().asked.clone()
     }
     /// The body of each request there was, all JSON.
@@ -95,7 +95,7 @@ impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut talk = self.0.lock().unwrap();
         let body = String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap();
-        talk.asked.push(Asked { line: format!("{} {}", request.method(), request.uri()), body });
+        talk.asked.push(RecordedCall { line: format!("{} {}", request.method(), request.uri()), body });
         let answer = if talk.answers.len() > 1 { talk.answers.pop_front() } else { talk.answers.front().cloned() };
         HttpConnectorFuture::ready(match answer.filter(|(status, _)| *status != 0) {
             Some((status, body)) => {

@@ -1,6 +1,6 @@
 //! What the engine counted of AWS calls: by function and action, with invocations and the batches that were taken from queues.
 //!
-//! The demo prints them, the end-to-end tests assert them. It refuses to count what AWS has no request for; see
+//! The demo prints them, the end-to-end tests assert them. It does not count what AWS has no request for; see
 //! `local/call_counts.py`. What others than functions called, tests and commands among them, is left out.
 
 use crate::stack::Stack;
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a function did.
+/// The calls of a function.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Made {
     /// How often it was invoked.
@@ -103,7 +103,7 @@ fn increases(now: &BTreeMap<String, u64>, earlier: &BTreeMap<String, u64>) -> BT
     now.iter().map(increase).filter(|(_, requests)| *requests > 0).collect()
 }
 
-/// What each function did since the engine started, by the function's folder.
+/// The calls of each function since the engine started, by the function's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Calls(pub BTreeMap<String, Made>);
 
@@ -116,7 +116,7 @@ impl Calls {
         Self(self.0.iter().map(of).filter(|(_, made)| *made != nothing).collect())
     }
 
-    /// What all functions did.
+    /// The calls of all functions.
     pub fn sum(&self) -> Made {
         self.0.values().fold(Made::default(), |mut sum, made| {
             sum.invocations += made.invocations;
@@ -196,24 +196,24 @@ impl Stack {
     /// # Errors
     /// Where the engine refuses.
     pub async fn falls_silent(&self, limit: Duration) -> Result<bool> {
-        const LOOK_AGAIN: Duration = Duration::from_millis(200);
+        const POLL_EVERY: Duration = Duration::from_millis(200);
         // What lies there waits for people.
         let has_consumer = |queue: &str| !["DeadLetter", "Undelivered"].iter().any(|stem| queue.contains(stem));
         let deadline = Instant::now() + limit;
         loop {
-            let letters = self.letters().await?;
-            if letters.iter().all(|(queue, letters)| letters.is_empty() || !has_consumer(queue)) {
+            let messages = self.messages().await?;
+            if messages.iter().all(|(queue, messages)| messages.is_empty() || !has_consumer(queue)) {
                 return Ok(true);
             }
             if Instant::now() > deadline {
                 return Ok(false);
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
     /// What the functions do for `work` alone, and because of it; [`None`] where something else is under way for longer than
-    /// `limit`, before or after. Others that begin meanwhile are counted too.
+    /// `limit`, before or after. Others that begin during that time are counted too.
     ///
     /// # Errors
     /// Where `work` fails, or the engine refuses.

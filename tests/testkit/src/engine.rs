@@ -56,7 +56,7 @@ pub fn url(port: u16) -> String {
 }
 
 /// A status and a body.
-pub struct Answer {
+pub struct HttpAnswer {
     /// The HTTP status.
     pub status: u16,
     /// Names and values, in their order.
@@ -65,7 +65,7 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The body as JSON.
     ///
     /// # Errors
@@ -86,11 +86,11 @@ impl Answer {
 }
 
 /// One request. An answer of any status is an answer.
-pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
+pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<HttpAnswer> {
     request_within(CALL_LIMIT, method, url, headers, body).await
 }
 
-async fn request_within(limit: Duration, method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<Answer> {
+async fn request_within(limit: Duration, method: &str, url: &str, headers: &[(&str, &str)], body: String) -> Result<HttpAnswer> {
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -98,7 +98,7 @@ async fn request_within(limit: Duration, method: &str, url: &str, headers: &[(&s
     let request = request.body(body)?;
     let shown = format!("{method} {}", request.uri());
     // The client blocks, which is small; a thread each is fine for a handful of calls.
-    let work = tokio::task::spawn_blocking(move || -> Result<Answer> {
+    let work = tokio::task::spawn_blocking(move || -> Result<HttpAnswer> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(limit))
@@ -108,7 +108,7 @@ async fn request_within(limit: Duration, method: &str, url: &str, headers: &[(&s
             .build()
             .into();
         let mut response = agent.run(request)?;
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: response.status().as_u16(),
             headers: response.headers().iter().map(|(k, v)| (k.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect(),
             body: response.body_mut().read_to_string()?,
@@ -161,7 +161,7 @@ impl Engine {
     }
 
     /// A call to a service that speaks REST.
-    pub async fn rest(&self, service: &str, method: &str, path: &str, body: &str) -> Result<Answer> {
+    pub async fn rest(&self, service: &str, method: &str, path: &str, body: &str) -> Result<HttpAnswer> {
         let headers = [("Authorization", &*self.authorization(service)), ("Content-Type", "application/json")];
         request(method, &format!("{}{path}", self.endpoint_url), &headers, body.to_owned()).await?.successful(path)
     }

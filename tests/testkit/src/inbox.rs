@@ -1,6 +1,6 @@
 //! The mails that went out, as the local engine keeps them.
 //!
-//! `cargo xtask inbox`, the demo and the end-to-end tests read them. It refuses to tell who a mail is for by anything but its
+//! `cargo xtask inbox`, the demo and the end-to-end tests read them. It does not tell who a mail is for by anything but its
 //! recipients.
 
 use crate::stack::Stack;

@@ -1,7 +1,7 @@
 //! The shop as a customer sees it: place, cancel, look.
 
 use crate::{
-    engine::{Answer, request},
+    engine::{HttpAnswer, request},
     stack::Stack,
 };
 use anyhow::{Context, Result, ensure};
@@ -28,7 +28,7 @@ pub fn new_sku(stem: &str) -> String {
     format!("{stem}-{:08X}", fastrand::u32(..))
 }
 
-/// The name that every test customer bears. No log line may ever hold it.
+/// The name that every test customer has. No log line may ever hold it.
 pub const NAME: &str = "Ada Examplova";
 /// How the mail address of every test customer begins. No log line may ever hold it.
 pub const EMAIL: &str = "ada.examplova";
@@ -100,7 +100,7 @@ impl Stack {
     ///
     /// # Errors
     /// Where there was no answer.
-    pub async fn post_order(&self, key: &str, order: &Value) -> Result<Answer> {
+    pub async fn post_order(&self, key: &str, order: &Value) -> Result<HttpAnswer> {
         let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
         request("POST", &format!("{}/orders", self.state.api_url), &headers, order.to_string()).await
     }
@@ -127,7 +127,7 @@ impl Stack {
     ///
     /// # Errors
     /// Where there was no answer.
-    pub async fn sign_up(&self, name: &str, email: &str, marketing_consent: bool) -> Result<Answer> {
+    pub async fn sign_up(&self, name: &str, email: &str, marketing_consent: bool) -> Result<HttpAnswer> {
         let body = json!({"name": name, "email": email, "marketing_consent": marketing_consent});
         let headers = [("Content-Type", "application/json")];
         request("POST", &format!("{}/customers", self.state.api_url), &headers, body.to_string()).await
@@ -137,7 +137,7 @@ impl Stack {
     ///
     /// # Errors
     /// Where there was no answer.
-    pub async fn cancel(&self, order_id: &str) -> Result<Answer> {
+    pub async fn cancel(&self, order_id: &str) -> Result<HttpAnswer> {
         request("POST", &format!("{}/orders/{order_id}/cancel", self.state.api_url), &[], String::new()).await
     }
 
@@ -145,7 +145,7 @@ impl Stack {
     ///
     /// # Errors
     /// Where there was no answer.
-    pub async fn look(&self, order_id: &str) -> Result<Answer> {
+    pub async fn look(&self, order_id: &str) -> Result<HttpAnswer> {
         request("GET", &format!("{}/orders/{order_id}", self.state.api_url), &[], String::new()).await
     }
 

@@ -1,6 +1,6 @@
 //! A test that cannot run says so, and is counted: libtest knows no third outcome that is decided while a test runs.
 //!
-//! It refuses to be silent: what a test prints is shown only where it fails, and so this goes past libtest's capture.
+//! It is not silent: what a test prints is shown only where it fails, and so this goes past libtest's capture.
 
 use std::{
     io::{self, Write as _},

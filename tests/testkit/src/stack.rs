@@ -37,7 +37,7 @@ pub struct State {
     pub engine_pid: u32,
     /// The payment provider's process.
     pub stripe_pid: u32,
-    /// What opens both of them.
+    /// The key for opens.
     pub keys: Keys,
 }
 
@@ -146,7 +146,7 @@ const INSPECTION_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a test waits for something that must happen: a minute more than payment's visibility timeout of 180 s, after
 /// which comes back what a killed process had taken. Nothing else brings it: within five minutes of an announcement the topic
-/// swallows its repetition.
+/// drops its repetition.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Stack {
@@ -184,14 +184,14 @@ impl Stack {
     /// After [`PATIENCE`], naming `what` was waited for; at once where `look` itself fails.
     pub async fn wait_for<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
         /// Soon enough for tests to feel quick, seldom enough for one machine.
-        const LOOK_AGAIN: Duration = Duration::from_millis(100);
+        const POLL_EVERY: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = look().await? {
                 return Ok(found);
             }
             anyhow::ensure!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for: {what}");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
@@ -364,24 +364,24 @@ impl Stack {
         Ok(sent["MessageId"].as_str().context("SendMessage returned no id")?.to_owned())
     }
 
-    /// What lies in the queue whose output is `<queue>Url`, hidden messages too. Looking counts as no receive.
+    /// The messages in the queue whose output is `<queue>Url`, hidden messages too. Looking counts as no receive.
     ///
     /// # Errors
     /// Where the engine refuses.
-    pub async fn peek(&self, queue: &str) -> Result<Vec<Letter>> {
+    pub async fn peek(&self, queue: &str) -> Result<Vec<QueuedMessage>> {
         let path = format!("/_ministack/sqs/messages?QueueUrl={}", encode(self.state.output(&format!("{queue}Url"))?));
         let all = self.engine.rest("sqs", "GET", &path, "").await?.json()?;
-        Ok(letters_of(&all).flat_map(|(_, letters)| letters).collect())
+        Ok(messages_of(&all).flat_map(|(_, messages)| messages).collect())
     }
 
-    /// What lies in every queue of the stack at one moment, hidden messages too, by output without `Url`. Of one moment,
+    /// The messages in every queue of the stack at one moment, hidden messages too, by output without `Url`. Of one moment,
     /// because a message that is read in no queue may lie in one that was read too early.
     ///
     /// # Errors
     /// Where the engine refuses.
-    pub async fn letters(&self) -> Result<BTreeMap<String, Vec<Letter>>> {
+    pub async fn messages(&self) -> Result<BTreeMap<String, Vec<QueuedMessage>>> {
         let all = self.engine.rest("sqs", "GET", "/_ministack/sqs/messages", "").await?.json()?;
-        let mut found: BTreeMap<_, _> = letters_of(&all).collect();
+        let mut found: BTreeMap<_, _> = messages_of(&all).collect();
         let outputs = self.state.outputs.iter();
         let queues = outputs.filter_map(|(key, url)| Some((key.strip_suffix("Url").filter(|key| key.ends_with("Queue"))?, url)));
         queues
@@ -536,11 +536,11 @@ fn consumers_in(xml: &str, outputs: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 /// The queues of the engine's own answer, by URL: account, region, queue, messages.
-fn letters_of(all: &Value) -> impl Iterator<Item = (&String, Vec<Letter>)> {
+fn messages_of(all: &Value) -> impl Iterator<Item = (&String, Vec<QueuedMessage>)> {
     let accounts = all["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
     let regions = accounts.filter_map(Value::as_object).flat_map(|regions| regions.values());
     let queues = regions.filter_map(Value::as_object).flatten();
-    queues.map(|(url, messages)| (url, messages.as_array().into_iter().flatten().map(Letter::read).collect()))
+    queues.map(|(url, messages)| (url, messages.as_array().into_iter().flatten().map(QueuedMessage::read).collect()))
 }
 
 /// A payment in the provider's book.
@@ -573,7 +573,7 @@ impl Payment {
 
 /// A message in a queue.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct QueuedMessage {
     /// The SQS message id.
     pub message_id: String,
     /// The body.
@@ -586,7 +586,7 @@ pub struct Letter {
     pub receive_count: u64,
 }
 
-impl Letter {
+impl QueuedMessage {
     fn read(message: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let attributes = message["MessageAttributes"].as_object().into_iter().flatten();
@@ -634,11 +634,11 @@ mod tests {
     }
 
     #[test]
-    fn the_letters_of_each_queue_are_told_apart() {
+    fn the_messages_of_each_queue_are_told_apart() {
         let parked =
             json!({"MessageId": "1", "Body": "b", "ReceiveCount": 3, "MessageAttributes": {"ErrorType": {"StringValue": "Panic"}}});
         let all = json!({"messages": {"000000000000": {"us-east-1": {"http://q/one": [parked], "http://q/two": []}}}});
-        let queues: BTreeMap<_, _> = letters_of(&all).collect();
+        let queues: BTreeMap<_, _> = messages_of(&all).collect();
         let (one, two) = (&queues[&"http://q/one".to_owned()], &queues[&"http://q/two".to_owned()]);
         assert_eq!((one.len(), two.len()), (1, 0));
         assert_eq!((one[0].receive_count, one[0].attributes["ErrorType"].as_str()), (3, "Panic"));

@@ -1,7 +1,7 @@
 //! What fits on a line: the terminal's width, and texts, commands and tables that are cut or wrapped to it.
 //!
-//! A width is [`None`] where there is no terminal: then nothing is cut or wrapped, because a program reads it. It refuses to colour:
-//! callers cut first and colour afterwards, and only [`columns`] and [`wrapped`] look past colours.
+//! A width is [`None`] where there is no terminal: then nothing is cut or wrapped, because a program reads it. It does not
+//! colour: callers cut first and colour afterwards, and only [`columns`] and [`wrapped`] look past colours.
 
 use std::{io::IsTerminal, os::fd::AsFd};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -12,7 +12,7 @@ pub const USUAL_WIDTH: usize = 80;
 const CELL_MIN: usize = 8;
 /// Two columns of a table stand this far apart.
 const GAP: &str = "  ";
-/// What stands for what was cut off.
+/// The mark for cut text.
 const CUT: char = '…';
 
 /// `cargo xtask simulate --seed 7 | head` closes the pipe. `println!` panics then, which stops everything as it should; only the

@@ -22,7 +22,7 @@ pub fn folder(repository: &Repository) -> PathBuf {
     repository.local().join("sam")
 }
 
-/// What was built: the template that `sam deploy` takes.
+/// The build's result: the template that `sam deploy` takes.
 pub struct Built {
     /// Its path, below the folder of local runs.
     pub template: PathBuf,

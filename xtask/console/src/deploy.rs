@@ -21,7 +21,7 @@ const SAM_POLL_SECONDS: &str = "0.2";
 /// As wide as it takes to keep the longest logical id in one piece, which is read from its table.
 const SAM_COLUMNS: &str = "240";
 
-/// What samconfig.toml says of the local deployment.
+/// The settings in samconfig.toml for the local deployment.
 #[derive(Deserialize)]
 struct Config {
     local: Local,
@@ -51,7 +51,7 @@ pub struct Target<'a> {
     pub port: u16,
     /// Of the engine and of the payment provider.
     pub pids: (u32, u32),
-    /// What opens both.
+    /// The key for opens.
     pub keys: Keys,
     /// Where the state file goes.
     pub folder: &'a Path,
@@ -130,7 +130,8 @@ fn overrides(configured: &[String], stripe_url: &str, parameters: &[&str]) -> Ve
     kept.chain(own.iter().cloned()).collect()
 }
 
-/// What the change set did, by operation, as `sam deploy` lists it: `* Modify   PaymentFunction   AWS::Lambda::Function`.
+/// The operations of the change set, by operation, as `sam deploy` lists it:
+/// `* Modify   PaymentFunction   AWS::Lambda::Function`.
 fn changes(said: &str) -> BTreeMap<&'static str, Vec<String>> {
     let mut changes: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for line in said.lines() {

@@ -80,8 +80,8 @@ impl Repository {
 /// `order-intake` is `OrderIntakeFunction` in the template.
 pub fn logical_id(function: &str) -> String {
     let words = function.split('-').map(|word| {
-        let mut letters = word.chars();
-        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+        let mut characters = word.chars();
+        characters.next().map(|first| first.to_ascii_uppercase().to_string() + characters.as_str()).unwrap_or_default()
     });
     words.collect::<String>() + "Function"
 }
@@ -154,7 +154,7 @@ pub fn free_ports() -> Result<u16> {
     missing("no two free ports in a row were found on 127.0.0.1.")
 }
 
-/// Who listens on a port of the loopback interface, as far as this user may know.
+/// The process that listens on a port of the loopback interface, as far as this user may know.
 fn holder_of(port: u16) -> Option<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()? + &std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
     let inode = listening_inode(&table, port)?;

@@ -36,7 +36,7 @@ impl Group {
         command.process_group(0);
         let name = command.as_std().get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("{name} could not be started"))?;
-        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("a program ended before it began")?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("a program exited at start")?;
         Ok(Self { child, pid, stays: false })
     }
 
@@ -45,7 +45,7 @@ impl Group {
         self.child.wait().await
     }
 
-    /// What the program writes, where it was started with pipes.
+    /// The program's output, where it was started with pipes.
     pub fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
         (self.child.stdout.take(), self.child.stderr.take())
     }
@@ -309,7 +309,7 @@ impl Services {
         Ok(())
     }
 
-    /// Runs `work` unless one of the services dies meanwhile.
+    /// Runs `work` unless one of the services dies first.
     pub async fn while_alive<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         /// Soon enough that nobody wonders, seldom enough to cost nothing.
         const LOOK_FOR_DEATH: Duration = Duration::from_millis(500);
@@ -322,7 +322,7 @@ impl Services {
         }
     }
 
-    /// What opens both.
+    /// The key for opens.
     pub fn keys(&self) -> Keys {
         self.keys.clone()
     }

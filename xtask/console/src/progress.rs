@@ -158,7 +158,7 @@ async fn run_logged(title: &str, mut command: Command, log: &Path, repository: &
         for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
             println!("  {line}");
         }
-        bail!("this step failed: {title} ({status}). All it said is in {}", repository.shown(log));
+        bail!("this step failed: {title} ({status}). Its full output is in {}", repository.shown(log));
     }
     Ok(output)
 }
@@ -194,7 +194,7 @@ pub fn under_way(title: &str, took: &str, remark: &str, width: usize) -> String 
     }
 }
 
-/// Awaits `work` and says meanwhile that it is alive, with a `remark`.
+/// Awaits `work` and prints its progress, with a `remark`.
 async fn alive<T>(title: &str, started: Instant, remark: impl Fn() -> String, work: impl Future<Output = Result<T>>) -> Result<T> {
     let terminal = std::io::stdout().is_terminal();
     let mut ticks = tokio::time::interval(if terminal { TERMINAL_TICK } else { PIPE_TICK });

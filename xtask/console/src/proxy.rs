@@ -12,14 +12,14 @@ use std::os::unix::process::CommandExt as _;
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
 /// Both spellings: of curl's family some read one, some the other, and Python prefers the small one.
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
-/// What names a proxy.
+/// The variables that name a proxy.
 const PROXIES: [&str; 6] = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// Starts this program anew where its environment would send calls to the loopback interface through a proxy. Returns where it
 /// does not.
 pub fn except_loopback() -> Result<()> {
     let Some(exceptions) = exceptions(|name| std::env::var(name).ok()) else { return Ok(()) };
-    let program = std::env::current_exe().context("this program does not know where it lies")?;
+    let program = std::env::current_exe().context("this program cannot find its own path")?;
     let mut again = std::process::Command::new(program);
     again.args(std::env::args_os().skip(1)).envs(EXCEPTIONS.map(|name| (name, &exceptions)));
     // The same process goes on: its id, its terminal and its parent stay.

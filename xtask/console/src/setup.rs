@@ -158,7 +158,7 @@ impl<'r> Installation<'r> {
     }
 }
 
-/// What an installed environment was made from. Not a defence, pip checks the hashes: it only notices an edit.
+/// The sources of an installed environment. Not a defence, pip checks the hashes: it only notices an edit.
 fn stamp(requirements: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     for file in requirements {
@@ -195,7 +195,7 @@ async fn find_python() -> Result<String> {
     ))
 }
 
-/// What a Python program prints, if it succeeds.
+/// The output of a Python program, if it succeeds.
 async fn says(python: &str, program: &str) -> Option<String> {
     let mut command = Command::new(python);
     command.args(["-c", program]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);

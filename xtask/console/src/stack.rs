@@ -138,7 +138,7 @@ impl Depth {
     }
 }
 
-/// Of every queue, asked side by side: one after the other they are thirty calls.
+/// Of every queue, asked concurrently: one after the other they are thirty calls.
 async fn depths(state: &State) -> Result<Vec<Depth>> {
     let queues = state.outputs.iter().filter(|(key, _)| key.ends_with("QueueUrl"));
     let asked: Vec<_> = queues.map(|(key, url)| tokio::spawn(depth(state.engine(), key.clone(), url.clone()))).collect();
@@ -186,7 +186,7 @@ mod tests {
 
     /// An engine that takes its time for each answer: one after the other, twenty queues would take twenty times as long.
     #[tokio::test]
-    async fn queues_are_asked_side_by_side() {
+    async fn queues_are_asked_concurrently() {
         const EACH: Duration = Duration::from_millis(300);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

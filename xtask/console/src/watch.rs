@@ -1,5 +1,6 @@
-//! `up --watch`: after every edit of what the functions are made of, builds and deploys what changed. It looks at the files' times, which
-//! works on every file system that cargo works on. It refuses to stop for a build that fails: the next edit may be the one that helps.
+//! `up --watch`: after every edit of what the functions are made of, builds and deploys what changed. It looks at the
+//! files' times, which works on every file system that cargo works on. It does not stop for a build that fails: the next
+//! edit may be the one that helps.
 
 use crate::interruption::interrupted;
 use crate::machine::Repository;
@@ -13,7 +14,7 @@ use std::time::{Duration, SystemTime};
 /// What a deployment is made of.
 const SOURCES: [&str; 6] = ["functions", "shared", "Cargo.toml", "Cargo.lock", "template.yaml", "samconfig.toml"];
 /// Between two looks. A look reads the times of a thousand files, in some milliseconds.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// When each file of the sources was written last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +76,11 @@ async fn for_ever(repository: &Repository, built_from: &mut Sources) -> Result<(
     loop {
         let now = Sources::look(repository)?;
         let Some(changed) = now.first_change(built_from).map(|path| repository.shown(path).to_string()) else {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_EVERY).await;
             continue;
         };
         // An editor that saves several files is given the time to.
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_EVERY).await;
         *built_from = Sources::look(repository)?;
         println!("\n{}", dim(&format!("{changed} has changed")));
         if let Err(error) = stack::update(repository).await {

@@ -163,7 +163,7 @@ impl Sam {
     }
 }
 
-/// What Lambda answered, in what sam prints: `{"Payload": {…}, "StatusCode": 200, …}`.
+/// Lambda's response, in what sam prints: `{"Payload": {…}, "StatusCode": 200, …}`.
 fn payload(printed: &[u8]) -> Result<Value> {
     let mut printed: Value = serde_json::from_slice(printed).context("sam printed no JSON")?;
     match printed.get_mut("Payload").map(Value::take) {
@@ -204,7 +204,7 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 /// Now, by the clock of this machine.
-#[expect(clippy::disallowed_methods, reason = "whoever reads how old a thing is lives by the clock of this machine")]
+#[expect(clippy::disallowed_methods, reason = "an age needs the time of this machine")]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

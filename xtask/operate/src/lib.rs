@@ -27,17 +27,17 @@ const UNKNOWN: &str = "whether it was done is not known; the same command again 
 /// What is asked of a stack's functions.
 #[derive(Subcommand)]
 pub enum Command {
-    /// See what lies in the dead-letter queues and why, and send it back
+    /// List, explain and redrive messages in dead-letter queues
     ///
-    /// Of the stack that runs here, or with --stack of one on AWS.
+    /// Works on the local stack, or with --stack on AWS.
     Dlq(dlq::Options),
-    /// List what was shipped and not collected, and settle it
+    /// List orders that were shipped and not paid, and settle them
     ///
-    /// Of the stack that runs here, or with --stack of one on AWS.
+    /// Works on the local stack, or with --stack on AWS.
     Uncollected(orders::Uncollected),
-    /// Publish an order's `order.placed` again, so that it ends
+    /// Publish an order's `order.placed` again
     ///
-    /// That brings it to its end if messages of it were lost. Here, or with --stack on AWS.
+    /// An order whose messages were lost then ends. Works on the local stack, or with --stack on AWS.
     Nudge(orders::Nudge),
 }
 

@@ -6,7 +6,7 @@ use crate::chaos::plan::{Planned, Twist};
 use anyhow::{Context, Result, bail, ensure};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use testkit::engine::Answer;
+use testkit::engine::HttpAnswer;
 use testkit::shop;
 use testkit::stack::Stack;
 use tokio::sync::Semaphore;
@@ -38,7 +38,7 @@ pub async fn serve(stack: &Stack, plan: Vec<Planned>, tally: &Rc<Tally>, deadlin
         }
         let mut accepted = Vec::new();
         while let Some(served) = customers.join_next().await {
-            accepted.push(served.context("a customer was cut off")??);
+            accepted.push(served.context("a customer's task was cancelled")??);
         }
         Ok(accepted)
     };
@@ -54,7 +54,7 @@ struct Shop {
 }
 
 impl Shop {
-    async fn ask(&self, request: impl AsyncFn() -> Result<Answer>) -> Result<Answer> {
+    async fn ask(&self, request: impl AsyncFn() -> Result<HttpAnswer>) -> Result<HttpAnswer> {
         let in_turn = async || {
             let turn = self.turns.acquire().await?;
             let answer = request().await;
@@ -98,7 +98,7 @@ async fn shop_for(shop: Shop, planned: Planned) -> Result<Accepted> {
 }
 
 /// Asks until there is an answer that says something: a 5xx, a throttled call or a cut connection mean that nothing is known.
-pub async fn persist(tally: &Tally, deadline: Instant, ask: impl AsyncFn() -> Result<Answer>) -> Result<Answer> {
+pub async fn persist(tally: &Tally, deadline: Instant, ask: impl AsyncFn() -> Result<HttpAnswer>) -> Result<HttpAnswer> {
     let mut pause = ASK_AGAIN;
     loop {
         let why = match ask().await {
@@ -107,7 +107,7 @@ pub async fn persist(tally: &Tally, deadline: Instant, ask: impl AsyncFn() -> Re
             Err(error) => format!("the last call failed: {error:#}"),
         };
         if Instant::now() > deadline {
-            bail!("a customer gave up, although asking again should help: {why}");
+            bail!("a customer stopped asking, although asking again should help: {why}");
         }
         tally.asked_again();
         tokio::time::sleep(pause).await;

@@ -1,4 +1,4 @@
-//! What goes wrong while the customers shop, drawn from the seed: four troublemakers side by side, each of which mends what it
+//! The faults while the customers shop, drawn from the seed: four concurrent fault injectors, each of which restores what it
 //! broke before it goes on. They touch only the stack of this run, and kill only what its engine started.
 
 use crate::chaos::Tally;
@@ -15,7 +15,7 @@ use testkit::stack::{Patience, Stack};
 
 /// Between two kills: every function loses a process every few seconds, and most messages are still handled by somebody.
 const BETWEEN_KILLS_MS: RangeInclusive<u64> = 200..=1200;
-/// How long a consumer hears nothing: long enough for its queue to fill, and for the clock to nudge some orders.
+/// How long a consumer hears nothing: long enough for its queue to fill, and for order-deadline to nudge some orders.
 const PAUSED_MS: RangeInclusive<u64> = 2_000..=8_000;
 /// How long a table or the topic refuses: past the first back-off of 2 s, so that messages are refused more than once.
 const REFUSED_MS: RangeInclusive<u64> = 4_000..=8_000;
@@ -37,12 +37,12 @@ const STAGES: [(&str, &str); 5] = [
 const TABLES: [&str; 6] = ["CatalogueTable", "OrdersTable", "PaymentsTable", "StockTable", "ReservationsTable", "ShipmentsTable"];
 
 /// Everything that goes wrong in a run, as its report names it.
-pub const KINDS: [&str; 7] = [KILLED, PAUSED, REFUSED, UNHEARD, GIVEN_UP, SENT_AGAIN, PUBLISHED_AGAIN];
+pub const KINDS: [&str; 7] = [KILLED, PAUSED, REFUSED, UNHEARD, PARKED, SENT_AGAIN, PUBLISHED_AGAIN];
 const KILLED: &str = "function processes killed";
 const PAUSED: &str = "consumers disabled for a while";
 const REFUSED: &str = "tables that refused for a while";
 const UNHEARD: &str = "times that the topic refused for a while";
-const GIVEN_UP: &str = "tables that refused, and each message given up at its second receive";
+const PARKED: &str = "tables that refused, and each message parked at its second receive";
 const SENT_AGAIN: &str = "messages sent again to their queue";
 const PUBLISHED_AGAIN: &str = "events published again";
 
@@ -70,7 +70,7 @@ async fn kill(stack: &Stack, mut rng: Rng, tally: &Tally, over: &impl Fn() -> bo
     while !over() {
         rest(&mut rng, BETWEEN_KILLS_MS).await;
         let processes = function_processes(stack.state.engine_pid);
-        // A function and not a process: the front door has most of these, and would take most of the kills.
+        // A function and not a process: order-intake has most of these, and would take most of the kills.
         let functions: BTreeSet<_> = processes.iter().map(|process| &process.function).collect();
         let Some(function) = rng.choice(functions) else { continue };
         let Some(victim) = rng.choice(processes.iter().filter(|process| process.function == *function).collect::<Vec<_>>()) else {
@@ -123,7 +123,7 @@ async fn refuse(stack: &Stack, mut rng: Rng, tally: &Tally, over: &impl Fn() -> 
         rest(&mut rng, REFUSED_MS).await;
         refusal.end(stack).await?;
         patience.regained(stack).await?;
-        tally.fault(GIVEN_UP);
+        tally.fault(PARKED);
         if over() {
             return Ok(());
         }
@@ -138,7 +138,7 @@ async fn repeat(stack: &Stack, consumers: &[String], mut rng: Rng, tally: &Tally
     while !over() {
         rest(&mut rng, BETWEEN_DUPLICATES_MS).await;
         let queue = consumers[rng.usize(..consumers.len())].replace("Function", "Queue");
-        let fresh = rng.choice(stack.peek(&queue).await?).map(|letter| (queue, letter.body));
+        let fresh = rng.choice(stack.peek(&queue).await?).map(|message| (queue, message.body));
         if let Some(fresh) = &fresh {
             if kept.len() < KEPT {
                 kept.push(fresh.clone());
@@ -161,7 +161,7 @@ async fn repeat(stack: &Stack, consumers: &[String], mut rng: Rng, tally: &Tally
     Ok(())
 }
 
-/// Rights to a resource that were taken from every role, and are given back by [`Refusal::end`].
+/// Permissions on a resource that were taken from every role, and are given back by [`Refusal::end`].
 struct Refusal {
     /// Role, policy and what it said.
     policies: Vec<(String, String, Value)>,
@@ -179,7 +179,7 @@ impl Refusal {
                 }
             }
         }
-        anyhow::ensure!(!policies.is_empty(), "no role has a right to {resource}");
+        anyhow::ensure!(!policies.is_empty(), "no role has a permission on {resource}");
         Ok(Self { policies })
     }
 
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn every_consumer_that_needs_a_table_is_refused_it_or_listed_with_its_reason() {
         /// Consumers of which no order depends on a table, and why.
-        const SPARED: [(&str, &str); 1] = [("OrderEmail", "a mail that is given up and sent back is late, and its order is not")];
+        const SPARED: [(&str, &str); 1] = [("OrderEmail", "a mail that is parked and sent back is late, and its order is not")];
         let template = template::Template::read().unwrap();
         let reads = |source: &template::Source<'_>| {
             let mut told = template::entries(source.function.at("/Environment/Variables"));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_rights_to_the_resource_are_taken() {
+    fn only_the_permissions_on_the_resource_are_taken() {
         let statement = |resource: &str| json!({"Effect": "Allow", "Action": "x", "Resource": resource});
         let policy =
             json!({"Version": "2012-10-17", "Statement": [statement("arn:table/a"), statement("arn:table/ab"), statement("arn:log")]});

@@ -1,5 +1,5 @@
 //! `chaos`: hundreds of orders at a deployed stack of its own, while whatever can fail on this machine fails; then every promise
-//! is held against the records. A seed replays the orders, and the order and length of faults, but not whom they meet at what.
+//! is compared with the records. A seed replays the orders, and the order and length of faults, but not whom they meet at what.
 //! It leaves the stacks of `up` and `test` in peace, and stops everything it started, however it ends.
 
 pub mod customers;
@@ -26,16 +26,16 @@ const ORDERS_MIN: u64 = 10;
 /// Three orders a second are placed: these take six of the fifteen minutes.
 const ORDERS_MAX: u64 = 1000;
 
-/// The clock of these runs. A nudge comes before a message that died with its process does (60 s, payment's 180 s), so that
-/// both ways to heal are taken, the redelivery as a late duplicate. The time-out leaves room for several nudges and is longer
-/// than any fault, so that most orders ship. Parking lies beyond the end of the run: it hands to people what has not ended,
-/// which here the verdict does, and a slow machine is no reason for it.
+/// order-deadline's parameters in these runs. A nudge comes before a message that died with its process does (60 s,
+/// payment's 180 s), so that both ways to heal are taken, the redelivery as a late duplicate. The time-out leaves room for
+/// several nudges and is longer than any fault, so that most orders ship. Parking lies beyond the end of the run: it hands
+/// to people what has not ended, which here the verdict does, and a slow machine is no reason for it.
 const CLOCK: [&str; 3] = ["NudgeAfterSeconds=15", "TimeOutAfterSeconds=120", "ParkAfterSeconds=3600"];
 
 /// Faults end with the last customer served, and then at the latest: on a machine that is slower than they are fast, customers
 /// are served in the calm after them.
 const TROUBLE_LIMIT: Duration = Duration::from_secs(6 * 60);
-/// Customers, who ask again while a fault lasts, are served by then, or something stands still.
+/// Customers, who ask again while a fault lasts, are served by then, or something is stuck.
 const SERVING_LIMIT: Duration = Duration::from_secs(9 * 60);
 /// From the first order to the last message. Longest is the wait for what payment took and died with, three minutes, and a
 /// second time for what is redriven.
@@ -55,7 +55,7 @@ pub struct Options {
     seed: Option<u64>,
 }
 
-/// What has happened so far, counted by customers, troublemakers and the watch side by side.
+/// The events so far, counted by customers, fault injectors and the watch concurrently.
 #[derive(Default)]
 pub struct Tally(RefCell<Counts>);
 
@@ -158,11 +158,11 @@ async fn live(stack: &Stack, seed: u64, count: usize, progress: &mut Progress) -
     report(&tally.counts(), &parked, &verdict, started.elapsed());
     match verdict.wrong.len() {
         0 => Ok(()),
-        wrong => bail!("{wrong} things are not as promised (seed {seed})"),
+        wrong => bail!("{wrong} promises were broken (seed {seed})"),
     }
 }
 
-/// Does `work` and counts meanwhile how many orders have ended.
+/// Does `work` and counts at the same time how many orders have ended.
 async fn counting<T>(stack: &Stack, tally: &Tally, work: impl Future<Output = Result<T>>) -> Result<T> {
     let count = async || {
         let orders = stack.scan("OrdersTable").await?;
@@ -196,8 +196,8 @@ fn report(counts: &Counts, parked: &settle::Parked, verdict: &verdict::Verdict, 
     faults.push(("payments prepared in vain, never confirmed".to_owned(), verdict.never_confirmed));
     list("What went wrong on the way", faults);
     list("Whose processes were killed", counts.kills.iter().map(|(function, kills)| (function.clone(), *kills)).collect());
-    let parked = parked.iter().map(|((queue, reason), letters)| (format!("{queue}: {reason}"), *letters));
-    list("Given up, and sent back once all was mended", parked.collect());
+    let parked = parked.iter().map(|((queue, reason), messages)| (format!("{queue}: {reason}"), *messages));
+    list("Parked, and redriven once the faults were over", parked.collect());
     println!();
     for wrong in &verdict.wrong {
         println!("{}", behind(&red("✗ "), wrong));

@@ -1,4 +1,4 @@
-//! What the customers of a run do, drawn from its seed: the same seed places the same orders under the same keys.
+//! The plan for the customers of a run, drawn from its seed: the same seed places the same orders under the same keys.
 //! Nothing here speaks to a stack, and nothing here knows of faults.
 
 use fastrand::Rng;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::shop::{DECLINED, VISA, key_of, new_key};
 
-/// What the catalogue of a run sells: SKU and price.
+/// The catalogue of a run: SKU and price.
 const CUP: (&str, u64) = ("CHAOS-CUP", 1200);
 const BOWL: (&str, u64) = ("CHAOS-BOWL", 700);
 /// Half as many as are wanted.
@@ -19,7 +19,7 @@ const PLENTY_AN_ORDER: u64 = 10;
 /// A small run would place its orders before most faults have begun: it is stretched to this.
 const LOAD_AT_LEAST: Duration = Duration::from_secs(40);
 
-/// What is special about a customer.
+/// The special feature of a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Twist {
     Good,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_run_has_a_customer_of_each_kind_and_lasts_long_enough_for_faults() {
+    fn the_smallest_run_has_every_kind_of_customer() {
         let Plan { orders, goods } = Plan::of(7, usize::try_from(super::super::ORDERS_MIN).unwrap());
         for index in 0..6 {
             let same = |twist: &Twist| std::mem::discriminant(twist) == std::mem::discriminant(&orders[index].twist);

@@ -14,26 +14,26 @@ use std::time::Instant;
 use testkit::shop::{DECLINED, has_ended, heard};
 use testkit::stack::{Payment, Stack};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// How many orders came to which end.
     pub ends: BTreeMap<String, usize>,
     /// Payments that were prepared by a process that died, or by a second copy of a message; they never held anything.
     pub never_confirmed: usize,
-    /// What must not be, a sentence each.
+    /// The violations, a sentence each.
     pub wrong: Vec<String>,
 }
 
 /// Everything that is recorded about one order.
 #[derive(Debug, Default)]
 struct Records {
-    /// What `GET /orders/{order_id}` answers.
+    /// The response of `GET /orders/{order_id}`.
     seen: Value,
     payment: Option<Value>,
     reservation: Option<Value>,
     shipment: Option<Value>,
-    /// What the provider's book holds.
+    /// The provider's records.
     book: Vec<Payment>,
 }
 
@@ -63,11 +63,11 @@ pub async fn reach(stack: &Stack, plan: &Plan, orders: &[Accepted], tally: &Tall
     Ok(verdict)
 }
 
-/// What still lies in a queue, a sentence a message; but for those `waiting`, whose messages wait for their time.
+/// The remaining messages of a queue, a sentence a message; but for those `waiting`, whose messages wait for their time.
 pub async fn left_in_queues(stack: &Stack, waiting: &[&str]) -> Result<Vec<String>> {
-    let letters = stack.letters().await?.into_iter().filter(|(queue, _)| !waiting.contains(&&**queue));
-    let left = letters.flat_map(|(queue, letters)| letters.into_iter().map(move |letter| (queue.clone(), letter)));
-    Ok(left.map(|(queue, letter)| format!("{queue} still holds a message ({}): {}", reason(&letter), letter.body)).collect())
+    let messages = stack.messages().await?.into_iter().filter(|(queue, _)| !waiting.contains(&&**queue));
+    let left = messages.flat_map(|(queue, messages)| messages.into_iter().map(move |message| (queue.clone(), message)));
+    Ok(left.map(|(queue, message)| format!("{queue} still holds a message ({}): {}", reason(&message), message.body)).collect())
 }
 
 /// Reads everything but the queues and judges it.
@@ -133,7 +133,7 @@ fn why_cancelled(seen: &Value) -> Option<&str> {
     timeline.find(|entry| entry["event"] == "order.cancelled")?["reason"].as_str()
 }
 
-/// What is wrong with an order, a clause each.
+/// The fault in an order, a clause each.
 fn judge(order: &Accepted, records: &Records) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut must = |holds: bool, otherwise: &dyn Fn() -> String| {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_ends_are_right() {
+    fn the_expected_ends_are_accepted() {
         assert_eq!(judge(&order(Twist::Good), &shipped()), Vec::<String>::new());
         let cancels = Twist::Cancels(Duration::ZERO);
         for (twist, reason) in [

@@ -1,6 +1,6 @@
-//! Orders that arrive when they are due. Every one has an idempotency key of its own; a request that is answered with nothing
-//! that says something is sent again under the same key, as every client should, and its time runs on.
-//! It refuses to wait for an answer before the next order is due: that would ask the shop how fast it wants to be asked.
+//! Orders that arrive when they are due. Every one has an idempotency key of its own; a request that is answered with
+//! nothing that says something is sent again under the same key, as every client should, and its time runs on. It does not
+//! wait for an answer before the next order is due: that would ask the shop how fast it wants to be asked.
 
 use crate::chaos::Tally;
 use crate::chaos::customers::{Accepted, persist};
@@ -38,7 +38,7 @@ impl Schedule {
     }
 }
 
-/// What the front door did with an order, as its customer timed it, after the start.
+/// What the HTTP API did with an order, as its customer timed it, after the start.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub due: Duration,
@@ -46,7 +46,7 @@ pub struct Times {
     pub accepted: Duration,
 }
 
-/// What became of the orders at the front door.
+/// The outcome of the orders at the HTTP API.
 #[derive(Default)]
 pub struct Served {
     pub accepted: Vec<Accepted>,
@@ -67,7 +67,7 @@ pub async fn serve(stack: &Stack, orders: &[Planned], schedule: Schedule, tally:
         }
         let mut served = Served::default();
         while let Some(customer) = customers.join_next().await {
-            match customer.context("a customer was cut off")? {
+            match customer.context("a customer's task was cancelled")? {
                 Ok((accepted, times)) => {
                     served.accepted.push(accepted);
                     served.times.push(times);
@@ -80,7 +80,7 @@ pub async fn serve(stack: &Stack, orders: &[Planned], schedule: Schedule, tally:
     LocalSet::new().run_until(serving).await
 }
 
-/// The front door as customers meet it.
+/// The HTTP API as customers meet it.
 #[derive(Clone)]
 struct Door {
     stack: Stack,

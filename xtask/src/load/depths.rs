@@ -1,5 +1,6 @@
-//! How deep the queues on an order's way are, four times a second, and what follows from it for each: its peak, when it was empty
-//! again, and how fast it drained. It reads counts alone: no message, and no queue that waits for the clock or for people.
+//! How deep the queues on an order's way are, four times a second, and what follows from it for each: its peak, when it was
+//! empty again, and how fast it drained. It reads counts alone: no message, and no queue that waits for order-deadline or
+//! for people.
 
 use anyhow::Result;
 use console::machine::logical_id;
@@ -28,7 +29,7 @@ pub struct Sample {
     pub depths: Vec<u64>,
 }
 
-/// What was seen so far.
+/// The observations so far.
 #[derive(Default)]
 pub struct Depths {
     /// The queues on an order's way, as people call them: by the function that reads each.
@@ -119,7 +120,7 @@ async fn depth(stack: &Stack, queue: &str) -> Result<u64> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Drain {
     pub peak: u64,
-    /// When it was found empty for good; [`None`] where it was never filled, or is not empty yet.
+    /// When it was found empty for the rest of the run; [`None`] where it was never filled, or is not empty yet.
     pub empty_at: Option<Duration>,
     /// For how long there was something in it.
     pub filled: Duration,

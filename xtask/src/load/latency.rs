@@ -64,7 +64,7 @@ mod tests {
         assert!(long >= ms(3_600_000) && long <= ms(3_603_600), "three digits of an hour: {long:?}");
     }
 
-    /// An order is due every 10 ms, and takes 1 ms, at a door with room for one; at one second the door stands still for one.
+    /// An order is due every 10 ms, and takes 1 ms, at a server with room for one; at one second the server pauses for one.
     fn stalled() -> Vec<(Times, Timeline)> {
         let mut free = 0;
         let orders = (0..300).map(|place| {
@@ -77,13 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn a_standstill_counts_for_everybody_who_was_due_meanwhile() {
+    fn a_standstill_counts_for_every_order_due_in_that_time() {
         let table = table(&stalled()).unwrap();
         let row = |name: &str| table.iter().find(|(title, _)| title.contains(name)).unwrap().1;
         let (corrected, uncorrected) = (row("due → 202").unwrap(), row("uncorrected").unwrap());
         assert_eq!((uncorrected.p90, uncorrected.p99, uncorrected.max), (ms(1), ms(1), ms(1000)), "one order in 300 saw it");
         assert_eq!(corrected.max, ms(1000));
-        assert!(corrected.p90 > ms(700), "a third of the orders was due while the door stood still: {corrected:?}");
+        assert!(corrected.p90 > ms(700), "a third of the orders was due while the server paused: {corrected:?}");
         assert!(row("due → shipped").unwrap().p90 > ms(700));
         assert_eq!(row("202 → shipped").unwrap().max, ms(5));
         assert_eq!(row("captured"), None, "none has ended");

@@ -2,11 +2,12 @@
 //! them; the run says how long each took from then on, how fast every queue drained, and holds every order against the records.
 //! It judges no figure, only that no order is lost, charged twice or cut short: how fast is fast enough, machines do not agree on.
 //!
-//! Not the stack of `up`: its clock asks to cancel an order after thirty seconds, which at the end of a long queue is most of them.
+//! Not the stack of `up`: its order-deadline asks to cancel an order after thirty seconds, which at the end of a long queue
+//! is most of them.
 //!
-//! Load generators were looked at first. oha sends one set of headers, so that every order would bear one idempotency key; goose
-//! and rlt let a fixed number of users wait for each answer, and goose can then make up requests for those that the wait left
-//! out; drill is the same and under the GPL. And none of them follows an order past its 202.
+//! Load generators were looked at first. oha sends one set of headers, so that every order would carry one idempotency key;
+//! goose and rlt let a fixed number of users wait for each answer, and goose can then make up requests for those that the
+//! wait left out; drill is the same and under the GPL. And none of them follows an order past its 202.
 
 mod arrivals;
 mod depths;
@@ -43,13 +44,13 @@ const RATE: RangeInclusive<i64> = 0..=1000;
 /// What Lambda allows for an event source mapping of SQS.
 const CONCURRENCY: RangeInclusive<i64> = 2..=1000;
 
-/// Payment gives up a call to the provider after eight seconds, and asks again.
+/// Payment ends a call to the provider after eight seconds, and asks again.
 const PROVIDER_LATENCY_MS: RangeInclusive<u64> = 0..=5000;
 
 /// From what Stripe allows a sandbox to more than any machine of ours would use.
 const PROVIDER_CALLS: RangeInclusive<i64> = 1..=100_000;
 
-/// The clock as it is deployed. Within a run nobody nudges an order: what is lost stays lost, for everyone to see.
+/// order-deadline as it is deployed. Within a run nobody nudges an order: what is lost stays lost, for everyone to see.
 const CLOCK: [&str; 3] = ["NudgeAfterSeconds=900", "TimeOutAfterSeconds=86400", "ParkAfterSeconds=172800"];
 /// Where an order waits for that clock until long after its end.
 const WAITS_FOR_ITS_TIME: [&str; 1] = ["OrderDeadlineQueue"];
@@ -58,8 +59,8 @@ const WAITS_FOR_ITS_TIME: [&str; 1] = ["OrderDeadlineQueue"];
 const RUN_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// Asking again after a request that said nothing, once all is over: reading the records.
 const READING_LIMIT: Duration = Duration::from_secs(2 * 60);
-/// With every queue empty, not even a message hidden, nothing moves an order but the clock. A function may still be at work on
-/// what it took, at most for its timeout of thirty seconds.
+/// With every queue empty, not even a message hidden, nothing moves an order but order-deadline. A function may still be at
+/// work on what it took, at most for its timeout of thirty seconds.
 const STANDSTILL: Duration = Duration::from_secs(45);
 /// Between two counts of the orders that have ended. They read the whole table, and begin only when the queues are empty.
 const COUNT_AGAIN: Duration = Duration::from_secs(2);
@@ -124,7 +125,7 @@ async fn live(repository: &Repository, stack: &Stack, options: &Options, progres
     let watched = async {
         tokio::select! {
             served = work => served,
-            () = depths.watch(stack, start) => bail!("nobody looks at the queues any more"),
+            () = depths.watch(stack, start) => bail!("the queue watcher has ended"),
         }
     };
     let served = progress.watch("Place the orders, until the last one has ended", line, watched).await?;
@@ -141,7 +142,7 @@ async fn live(repository: &Repository, stack: &Stack, options: &Options, progres
     println!("\n  picture  {}", repository.shown(&picture));
     match wrong.len() {
         0 => Ok(()),
-        wrong => bail!("{wrong} things are not as promised"),
+        wrong => bail!("{wrong} promises were broken"),
     }
 }
 
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_that_is_cancelled_or_stands_still_is_wrong_here() {
+    fn an_order_that_is_cancelled_or_stuck_is_wrong_here() {
         let ends = |ends: &[(&str, usize)]| not_shipped(&ends.iter().map(|(end, orders)| ((*end).to_owned(), *orders)).collect());
         assert_eq!(ends(&[(verdict::COMPLETED, 200)]), Vec::<String>::new());
         assert_eq!(ends(&[(verdict::COMPLETED, 197), ("cancelled, timed out", 1), ("reserved", 2)]).len(), 2);

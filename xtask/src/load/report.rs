@@ -1,4 +1,4 @@
-//! What a run came to, as tables. It computes nothing that another module could be asked for.
+//! The result of a run, as tables. It computes nothing that another module could be asked for.
 
 use crate::load::arrivals::{Served, Times};
 use crate::load::depths::Depths;
@@ -23,13 +23,13 @@ pub struct Report<'a> {
     pub timelines: &'a BTreeMap<String, Timeline>,
     pub depths: &'a Depths,
     pub usage: &'a Usage,
-    /// What the functions did from the first order to the last message.
+    /// The calls of the functions from the first order to the last message.
     pub calls: &'a Calls,
     pub wrong: &'a [String],
 }
 
 impl Report<'_> {
-    /// What was placed, in a line.
+    /// The placed orders, in a line.
     pub fn title(&self) -> String {
         let Options { orders, rate, concurrency, provider_latency_ms, provider_calls_per_second } = self.options;
         let arriving = if *rate == 0 { "at once".to_owned() } else { format!("at {rate} a second") };
@@ -96,7 +96,7 @@ impl Report<'_> {
     fn print_calls(&self, orders: &[(Times, Timeline)]) {
         let made = self.calls.sum();
         let each = |count| in_tenths(count, orders.len() as u64);
-        // Short, because nine columns stand side by side, as in the demo.
+        // Short, because nine columns stand next to each other, as in the demo.
         let heads = ["runs", "write", "read", "publ", "send", "mail", "other", "recv", "del"];
         let [writes, reads, publishes, sends, mails, other] = Kind::ALL.map(|kind| made.of_kind(kind));
         let counts = [made.invocations, writes, reads, publishes, sends, mails, other, made.batches.receives, made.batches.deletes];

@@ -11,7 +11,7 @@ use domain::command::Power;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Pass(String),
@@ -25,7 +25,7 @@ pub enum Outcome {
 pub struct Fault {
     /// In one sentence.
     pub wrong: String,
-    /// What to type.
+    /// The command to type.
     pub command: String,
 }
 
@@ -111,8 +111,8 @@ pub fn one(wrong: impl Into<String>, command: impl Into<String>) -> Outcome {
     Outcome::Fail(vec![Fault { wrong: wrong.into(), command: command.into() }])
 }
 
-/// What to type where the account is not what the template says. A change set is the difference of two templates, so that a deployment
-/// leaves alone what was changed or deleted by hand
+/// The command to type where the account is not what the template says. A change set is the difference of two templates, so
+/// that a deployment leaves alone what was changed or deleted by hand
 /// (<https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-drift.html>).
 fn deploy(found: &Found) -> String {
     if found.local {
@@ -156,7 +156,7 @@ fn names(found: &Found) -> Outcome {
     judged.outcome(|_| format!("every name that derives from {name} fits"))
 }
 
-// ── front door ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── HTTP API ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 fn routes(found: &Found) -> Outcome {
     // Beside them a path may have parameters and extensions.
@@ -607,7 +607,7 @@ fn alarms(found: &Found) -> Outcome {
         }
         if seen["ActionsEnabled"] == false {
             judged.fault(
-                format!("{} tells nobody: its actions are disabled", alarm.id),
+                format!("{} reaches nobody: its actions are disabled", alarm.id),
                 format!("aws cloudwatch enable-alarm-actions --alarm-names {}{}", alarm.physical_id, found.flags),
             );
         }
@@ -628,10 +628,10 @@ fn alerts(found: &Found) -> Outcome {
     let nobody_asked = found.template.parameter("AlertEmail").is_empty() && all.is_empty();
     match (confirmed, all.len()) {
         (0, 0) if nobody_asked && found.template.parameter("Stage") != "prod" => {
-            return Outcome::Skip("AlertEmail is empty: alarms are told to nobody".to_owned());
+            return Outcome::Skip("AlertEmail is empty: alarms reach nobody".to_owned());
         }
-        (0, 0) => judged.fault("nobody hears alarms: set AlertEmail in samconfig.toml", subscribe),
-        (0, _) => judged.fault("nobody has confirmed to hear alarms: open the mail that SNS sent, or have it sent again", subscribe),
+        (0, 0) => judged.fault("alarms reach nobody: set AlertEmail in samconfig.toml", subscribe),
+        (0, _) => judged.fault("no subscription to alarms is confirmed: open the mail that SNS sent, or have it sent again", subscribe),
         _ => {}
     }
     judged.outcome(|_| format!("{confirmed} confirmed {}", if confirmed == 1 { "subscription hears" } else { "subscriptions hear" }))

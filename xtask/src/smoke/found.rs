@@ -33,7 +33,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What was answered; [`None`] where it was not asked for.
+    /// The response; [`None`] where it was not asked for.
     pub fn answer(&self, operation: &str, about: &str) -> Option<&Answer> {
         self.answers.get(&(operation.to_owned(), about.to_owned()))
     }
@@ -114,7 +114,7 @@ fn stack_of(stack: &Value, listed: &Value, body: Value) -> Result<Found> {
     Ok(Found { template, status, outputs, protected, local: false, flags: String::new(), answers: BTreeMap::new() })
 }
 
-/// What is asked of a stack's resources.
+/// The calls for a stack's resources.
 fn round(found: &Found) -> Round {
     let (template, mut round) = (&found.template, Round(Vec::new()));
     for it in template.of_type("AWS::ApiGatewayV2::Stage") {

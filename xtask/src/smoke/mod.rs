@@ -37,7 +37,7 @@ use testkit::stack::State;
 pub struct Options {
     #[command(flatten)]
     target: Target,
-    /// What to order, as SKU=QUANTITY, instead of one of the first SKU that is in stock
+    /// The items to order, as SKU=QUANTITY, instead of one of the first SKU that is in stock
     #[arg(short, long, value_name = "SKU=QUANTITY", value_parser = crate::order::line)]
     line: Option<(String, u32)>,
     /// Place no order
@@ -54,7 +54,7 @@ pub struct Options {
 pub async fn run(repository: &Repository, options: Options) -> Result<ExitCode> {
     let target = &options.target;
     if options.before == Some(Change::Deploy) {
-        let Some(stack) = &target.stack else { bail!("say the name that the stack is to have: --stack NAME") };
+        let Some(stack) = &target.stack else { bail!("name the stack: --stack NAME") };
         return Ok(conclude(print_all(&[("name", before::name(stack))])));
     }
     let is_on_aws = target.is_on_aws()?;

@@ -22,9 +22,9 @@ fn customer(key: &str) -> String {
 }
 
 /// How often it is looked at. Each look is a request that somebody pays for.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// What to order, and how long to wait for it.
+/// The items to order, and how long to wait for it.
 pub struct Placing {
     pub line: Option<(String, u32)>,
     pub limit: Duration,
@@ -73,7 +73,7 @@ async fn follow(aws: &mut Aws, url: &str, limit: Duration) -> Result<Seen> {
     let deadline = Instant::now() + limit;
     let mut seen = Seen::default();
     while !seen.has_ended() && Instant::now() < deadline {
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_EVERY).await;
         // One answer that is none is no story: the next may be.
         if let Ok(answer) = aws.ask_one(Call::http("GET", url, &json!({}), "")).await?
             && answer["status"] == 200
@@ -85,7 +85,7 @@ async fn follow(aws: &mut Aws, url: &str, limit: Duration) -> Result<Seen> {
     Ok(seen)
 }
 
-/// What became of it. A good order of a test card ships and is paid.
+/// The outcome of it. A good order of a test card ships and is paid.
 fn judge(found: &Found, sku: &str, order_id: &str, seen: &Seen, took: Duration) -> Outcome {
     let told: Vec<&str> = seen.events.iter().map(|event| event.name.as_str()).collect();
     if seen.has("order.cancelled") {

@@ -28,7 +28,7 @@ pub async fn run(repository: &Repository, state: &State) -> Result<()> {
     let ids = found.template.resources.clone();
     let mut proof = Proof { aws, engine: state.engine(), state, ids };
     proof.is_well().await?;
-    proof.front_door().await?;
+    proof.http_api().await?;
     proof.queues().await?;
     proof.topics().await?;
     proof.settings().await?;
@@ -80,7 +80,7 @@ impl Proof<'_> {
         self.engine.query("sns", &[&[("Action", action), ("Version", "2010-03-31")], form].concat()).await
     }
 
-    async fn front_door(&mut self) -> Result<()> {
+    async fn http_api(&mut self) -> Result<()> {
         let stage = format!("/v2/apis/{}/stages/$default", self.id("OrderApi")?);
         let before = self.engine.rest("apigateway", "GET", &stage, "").await?.json()?["routeSettings"].clone();
         self.engine.rest("apigateway", "PATCH", &stage, &json!({"routeSettings": {}}).to_string()).await?;

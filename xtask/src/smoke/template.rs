@@ -14,7 +14,7 @@ pub struct Template {
     pub stack_id: String,
     /// As they are in force, defaults included.
     pub parameters: BTreeMap<String, String>,
-    /// What exists: the physical id of each logical one.
+    /// The resources: the physical id of each logical one.
     pub resources: BTreeMap<String, String>,
 }
 

@@ -10,7 +10,7 @@ pub use pipeline::command::Who;
 use pipeline::command::audit_record;
 use serde::Serialize;
 
-/// What is, or was, changed.
+/// A change, planned or done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change<'r> {
     /// `begun`, `ended` or `revealed`.
@@ -28,7 +28,7 @@ pub struct Change<'r> {
     pub force: bool,
     /// Why.
     pub reason: &'r str,
-    /// What became of the messages: over all invocations of the request.
+    /// The outcome of the messages: over all invocations of the request.
     pub counts: Counts,
 }
 

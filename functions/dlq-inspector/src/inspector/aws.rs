@@ -1,9 +1,9 @@
 //! The ports on AWS: one client each for CloudFormation, SQS, SNS, CloudWatch Logs, S3 and DynamoDB.
 //!
-//! `main.rs` wires it. It refuses to retry beyond what the SDK does: the inspector knows what may be repeated.
+//! `main.rs` wires it. It does not retry beyond what the SDK does: the inspector knows what may be repeated.
 
 use super::ports::{
-    Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, Payments, QueueFacts, Queues, Resource, Route, Stack, Topics,
+    Archive, LastErrors, Logged, Logs, MoveTask, Outbound, Payments, QueueFacts, Queues, ReceivedMessage, Resource, Route, Stack, Topics,
 };
 use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use aws_sdk_sqs::types::{
@@ -16,7 +16,7 @@ use lambda_kit::{
     batch::Attribute,
     config::Env,
     sdk::{failure, time_limits},
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 use pipeline::uncollected::{UncollectedPayments, Unsettled};
 use serde::Deserialize;
@@ -66,9 +66,9 @@ impl Aws {
     /// To be opened in init: the connections that every command uses. Logs, table and archive are for some, and wait for them.
     pub fn openings(&self) -> [Opening<'_>; 3] {
         [
-            Opening::by_call("CloudFormation", self.cloudformation.list_stack_resources().customize().interceptor(Knock).send()),
-            Opening::by_call("SQS", self.sqs.get_queue_attributes().customize().interceptor(Knock).send()),
-            Opening::by_call("SNS", self.sns.get_subscription_attributes().customize().interceptor(Knock).send()),
+            Opening::by_call("CloudFormation", self.cloudformation.list_stack_resources().customize().interceptor(WarmUpRequest).send()),
+            Opening::by_call("SQS", self.sqs.get_queue_attributes().customize().interceptor(WarmUpRequest).send()),
+            Opening::by_call("SNS", self.sns.get_subscription_attributes().customize().interceptor(WarmUpRequest).send()),
         ]
     }
 
@@ -139,13 +139,13 @@ impl Queues for Aws {
         })
     }
 
-    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<Letter>, Failure> {
+    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<ReceivedMessage>, Failure> {
         let call = self.sqs.receive_message().queue_url(url).wait_time_seconds(WAIT_SECONDS);
         let call = call.max_number_of_messages(i32::try_from(most).unwrap_or(1));
         let call = call.visibility_timeout(i32::try_from(lease.as_secs()).unwrap_or(i32::MAX));
         let call = call.message_system_attribute_names(MessageSystemAttributeName::All).message_attribute_names("All");
         let output = call.send().await.map_err(|error| failure("ReceiveMessage", error))?;
-        Ok(output.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
+        Ok(output.messages.unwrap_or_default().into_iter().filter_map(received).collect())
     }
 
     async fn release(&self, url: &str, receipts: &[String]) -> Result<(), Failure> {
@@ -216,7 +216,7 @@ fn unattributable(error: impl std::error::Error + Send + Sync + 'static) -> Fail
     Failure::bug("InvalidRequest", "an attribute cannot be written").caused_by(error)
 }
 
-fn letter(message: Message) -> Option<Letter> {
+fn received(message: Message) -> Option<ReceivedMessage> {
     let system = message.attributes.unwrap_or_default();
     let text = |name| system.get(&name).filter(|value: &&String| !value.is_empty()).cloned();
     let sent_ms = text(MessageSystemAttributeName::SentTimestamp).and_then(|ms| ms.parse().ok()).unwrap_or(0);
@@ -232,7 +232,7 @@ fn letter(message: Message) -> Option<Letter> {
     let mut attributes: Vec<_> = message.message_attributes.unwrap_or_default().into_iter().filter_map(attribute).collect();
     attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
     // SQS hands out no message without these; one that it did could neither be kept nor deleted.
-    Some(Letter {
+    Some(ReceivedMessage {
         message_id: message.message_id?,
         receipt: message.receipt_handle?,
         body: message.body.unwrap_or_default(),
@@ -347,7 +347,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_page_of_ids_is_a_pattern_that_cloudwatch_takes_and_nothing_else_gets_into_it() {
+    fn a_page_of_ids_is_a_valid_cloudwatch_pattern() {
         assert_eq!(pattern(&["a-1", "b\" || $.x = \"", "c"]).unwrap(), r#"{ ($.message_id = "a-1") || ($.message_id = "c") }"#);
         assert_eq!(pattern(&["", "*"]), None);
         let id = "0e8f9a6c-36ac-4a52-8d4e-0a9f2b4b6f01";
@@ -367,9 +367,12 @@ mod tests {
             .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "21")
             .attributes(MessageSystemAttributeName::DeadLetterQueueSourceArn, "arn:aws:sqs:us-east-1:0:q")
             .message_attributes("type", value("order.placed.v1"));
-        let letter = letter(message.build()).unwrap();
-        assert_eq!((letter.receives, letter.sent_at.as_millisecond()), (21, 1_777_889_472_000));
-        assert_eq!((letter.moved_from.as_deref(), letter.group_id, letter.attributes.len()), (Some("arn:aws:sqs:us-east-1:0:q"), None, 1));
+        let received = received(message.build()).unwrap();
+        assert_eq!((received.receives, received.sent_at.as_millisecond()), (21, 1_777_889_472_000));
+        assert_eq!(
+            (received.moved_from.as_deref(), received.group_id, received.attributes.len()),
+            (Some("arn:aws:sqs:us-east-1:0:q"), None, 1)
+        );
         assert_eq!(dead_letter_arn(Some(&r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":20}"#.to_owned())).as_deref(), Some("arn:x"));
     }
 
@@ -401,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_is_gone_is_released_and_one_that_sqs_could_not_release_is_not() {
+    async fn a_gone_message_counts_as_released_and_a_failed_release_not() {
         let failed = |sender_fault: bool| json!({ "Failed": [{ "Id": "0", "Code": "InternalError", "SenderFault": sender_fault }] });
         let aws = testkit::aws::Aws::says(200, &failed(true));
         asking(&aws).release("https://q", &["r".into()]).await.unwrap();
@@ -411,14 +414,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_never_archived_is_none_and_what_may_not_be_read_a_failure() {
+    async fn an_object_never_archived_is_none_a_denied_read_fails() {
         let said = |status, code: &str| asking(&testkit::aws::Aws::answering([(status, format!("<Error><Code>{code}</Code></Error>"))]));
         assert_eq!(said(404, "NoSuchKey").get("digest/last.json").await.unwrap(), None);
         assert_eq!(said(403, "AccessDenied").get("digest/last.json").await.unwrap_err().error_type, "AccessDenied");
     }
 
     #[tokio::test]
-    async fn a_stack_is_read_page_by_page_and_what_was_never_made_is_left_out() {
+    async fn a_stack_is_read_by_pages_without_unmade_resources() {
         let resource = |id: &str, physical: &str| {
             format!("<member><LogicalResourceId>{id}</LogicalResourceId>{physical}<ResourceType>AWS::SQS::Queue</ResourceType></member>")
         };

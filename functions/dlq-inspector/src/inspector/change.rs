@@ -1,7 +1,7 @@
 //! `redrive` and `discard`: message by message, the new place first. What is to become of each is [`decide`](super::decide)d before.
 //!
 //! ```text
-//!   redrive   send home ─▶ delete         discard   archive ─▶ delete
+//!   redrive   send back ─▶ delete         discard   archive ─▶ delete
 //! ```
 //!
 //! Between the two a message is in both places, never in none. In a FIFO queue a group's messages go one after the other, and
@@ -16,8 +16,8 @@ use super::{
     filter::Filter,
     look::RECEIVES,
     move_task, pages_end,
-    ports::{Letter, PAGE_MAX, Ports},
-    stack::{DeadLetterQueue, Home},
+    ports::{PAGE_MAX, Ports, ReceivedMessage},
+    stack::{DeadLetterQueue, Source},
     stop::Stop,
     walk::{Walk, lease},
 };
@@ -81,7 +81,7 @@ impl<P> Run<'_, P> {
     }
 }
 
-/// What became of a message that was to go.
+/// The outcome of a message that was to go.
 enum Went {
     Done,
     /// A sentence, and what the call said.
@@ -99,9 +99,9 @@ impl<P: Ports> Inspector<P> {
         }
         let layout = self.layout().await?;
         let queue = layout.find(&redrive.queue)?;
-        if let Some(to) = redrive.to.as_deref().filter(|to| !queue.homes.iter().any(|home| home.name() == *to)) {
-            let names: Vec<_> = queue.homes.iter().map(Home::name).collect();
-            return Err(Stop::refused("UnknownHome", format!("{} sends nothing to `{to}`, but to {}.", queue.name, names.join(" or "))));
+        if let Some(to) = redrive.to.as_deref().filter(|to| !queue.sources.iter().any(|source| source.name() == *to)) {
+            let names: Vec<_> = queue.sources.iter().map(Source::name).collect();
+            return Err(Stop::refused("UnknownSource", format!("{} sends nothing to `{to}`, but to {}.", queue.name, names.join(" or "))));
         }
         if redrive.cursor.as_ref().is_some_and(|cursor| cursor.by_task) {
             return Ok(self.follow_task(queue, redrive, who, last).await?);
@@ -173,7 +173,7 @@ impl<P: Ports> Inspector<P> {
         let Run { walk, held, counts, mut notes, .. } = run;
         if unread > 0 {
             let then = if waits_on { "They are waited for." } else { "Ask again in a minute." };
-            notes.push(format!("About {unread} are hidden: somebody else reads them, or they are behind others of their group. {then}"));
+            notes.push(format!("About {unread} are hidden: another reader has them, or they are behind others of their group. {then}"));
         }
         let (began_at, waits) = (Some(began_at), waits + u64::from(waits_on));
         let cursor = (!is_over || waits_on).then(|| Cursor { seen: walk.seen, held, counts, began_at, waits, ..Cursor::default() });
@@ -210,7 +210,7 @@ impl<P: Ports> Inspector<P> {
             }
             let went = self.carry_out(queue, job, &page, &fates, until).await;
             let (mut again, mut denied) = (Vec::new(), None);
-            for ((letter, fate), went) in page.iter().zip(fates).zip(went) {
+            for ((received, fate), went) in page.iter().zip(fates).zip(went) {
                 match (fate, went) {
                     (Fate::Skipped, _) => run.counts.skipped += 1,
                     (Fate::Newer, _) => run.counts.newer += 1,
@@ -222,22 +222,22 @@ impl<P: Ports> Inspector<P> {
                     (Fate::Goes(_), Some(Went::Done)) => {
                         run.counts.done += 1;
                         if !job.dry_run {
-                            run.walk.gone(&letter.message_id);
+                            run.walk.gone(&received.message_id);
                         }
                     }
                     (Fate::Goes(_), Some(Went::Failed(sentence, failure))) => {
                         // Nobody who comes after it fares better.
                         denied = denied.or(is_denied(&failure).then_some(failure));
                         run.counts.failed += 1;
-                        if let Some(group) = &letter.group_id {
+                        if let Some(group) = &received.group_id {
                             run.held.insert(group);
                         }
                         run.note(sentence);
                     }
                     (Fate::BeyondMax, _) | (Fate::Goes(_), Some(Went::NotBegun) | None) => {
                         run.counts.read -= 1;
-                        run.walk.forget(&letter.message_id);
-                        again.push(letter.message_id.clone());
+                        run.walk.forget(&received.message_id);
+                        again.push(received.message_id.clone());
                     }
                 }
             }
@@ -252,19 +252,19 @@ impl<P: Ports> Inspector<P> {
         Ok(true)
     }
 
-    /// Does what was decided: side by side, one after the other within a group. One answer for each message, in their order.
+    /// Does what was decided: concurrently, one after the other within a group. One answer for each message, in their order.
     async fn carry_out(
         &self,
         queue: &DeadLetterQueue,
         job: &Job<'_>,
-        page: &[Letter],
+        page: &[ReceivedMessage],
         fates: &[Fate<'_>],
         until: Instant,
     ) -> Vec<Option<Went>> {
         let cells: Vec<_> = page.iter().map(|_| RefCell::new(None)).collect();
         let mut lanes: Vec<Vec<usize>> = Vec::new();
-        for (at, letter) in page.iter().enumerate().filter(|(at, _)| matches!(fates[*at], Fate::Goes(_))) {
-            let same = |lane: &&mut Vec<usize>| letter.group_id.is_some() && page[lane[0]].group_id == letter.group_id;
+        for (at, received) in page.iter().enumerate().filter(|(at, _)| matches!(fates[*at], Fate::Goes(_))) {
+            let same = |lane: &&mut Vec<usize>| received.group_id.is_some() && page[lane[0]].group_id == received.group_id;
             match lanes.iter_mut().find(same) {
                 Some(lane) => lane.push(at),
                 None => lanes.push(vec![at]),
@@ -295,19 +295,19 @@ impl<P: Ports> Inspector<P> {
     }
 
     /// The new place, then the old one.
-    async fn carry_out_one(&self, queue: &DeadLetterQueue, letter: &Letter, task: &Task<'_>) -> Went {
+    async fn carry_out_one(&self, queue: &DeadLetterQueue, received: &ReceivedMessage, task: &Task<'_>) -> Went {
         let sent = match task {
-            Task::Home(Home::Queue { url, .. }, message) => self.ports.send(url, message).await,
-            Task::Home(Home::Topic { arn, .. }, message) => self.ports.publish(arn, message).await,
+            Task::Source(Source::Queue { url, .. }, message) => self.ports.send(url, message).await,
+            Task::Source(Source::Topic { arn, .. }, message) => self.ports.publish(arn, message).await,
             Task::Archive(key, copy) => self.ports.put(key, copy.clone()).await,
         };
-        let id = &letter.message_id;
+        let id = &received.message_id;
         if let Err(failure) = sent {
             return Went::Failed(format!("{id} stays where it is: {failure}."), failure);
         }
         let mut tries = 1;
         loop {
-            match self.ports.delete(&queue.url, &letter.receipt).await {
+            match self.ports.delete(&queue.url, &received.receipt).await {
                 Ok(()) => return Went::Done,
                 Err(failure) if tries == DELETES_MAX => {
                     return Went::Failed(format!("{id} is in its new place and in the dead-letter queue: {failure}."), failure);
@@ -344,7 +344,7 @@ impl Pace {
         let now = Instant::now();
         let due = self.next.get().map_or(now, |next| next.max(now));
         if due >= until {
-            // Not at once: whoever asks again would ask at the same time, for ever.
+            // Not at once: callers that ask again would ask at the same time, for ever.
             sleep_until(until).await;
             return false;
         }

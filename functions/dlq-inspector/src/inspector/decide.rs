@@ -6,8 +6,8 @@
 use super::{
     filter::Filter,
     message::{Facts, outbound},
-    ports::{Letter, Outbound},
-    stack::{DeadLetterQueue, Home},
+    ports::{Outbound, ReceivedMessage},
+    stack::{DeadLetterQueue, Source},
 };
 use crate::seen::Seen;
 use domain::Timestamp;
@@ -31,7 +31,7 @@ pub(super) struct Wanted<'r> {
 
 /// Where a message goes.
 pub(super) enum Task<'q> {
-    Home(&'q Home, Outbound),
+    Source(&'q Source, Outbound),
     Archive(String, Vec<u8>),
 }
 
@@ -65,7 +65,7 @@ pub(super) struct SoFar<'s> {
 pub(super) fn decide<'q>(
     queue: &'q DeadLetterQueue,
     wanted: &Wanted<'_>,
-    page: &[Letter],
+    page: &[ReceivedMessage],
     facts: &[Facts],
     so_far: SoFar<'_>,
     now: Timestamp,
@@ -73,23 +73,23 @@ pub(super) fn decide<'q>(
     let SoFar { done, began_at, held } = so_far;
     let mut left = wanted.max.saturating_sub(done);
     let mut fates = Vec::with_capacity(page.len());
-    for (letter, facts) in page.iter().zip(facts) {
+    for (received, facts) in page.iter().zip(facts) {
         let fate = if !wanted.filter.selects(facts) {
             Fate::Skipped
-        } else if letter.sent_at > began_at {
+        } else if received.sent_at > began_at {
             Fate::Newer
-        } else if letter.group_id.as_ref().is_some_and(|group| held.contains(group)) {
+        } else if received.group_id.as_ref().is_some_and(|group| held.contains(group)) {
             Fate::HeldBack
         } else if left == 0 {
             Fate::BeyondMax
         } else {
-            match task(queue, &wanted.act, letter, facts, now) {
+            match task(queue, &wanted.act, received, facts, now) {
                 Ok(task) => {
                     left -= 1;
                     Fate::Goes(task)
                 }
                 Err(sentence) => {
-                    if let Some(group) = &letter.group_id {
+                    if let Some(group) = &received.group_id {
                         held.insert(group);
                     }
                     Fate::Refused(sentence)
@@ -101,11 +101,17 @@ pub(super) fn decide<'q>(
     fates
 }
 
-fn task<'q>(queue: &'q DeadLetterQueue, act: &Act<'_>, letter: &Letter, facts: &Facts, now: Timestamp) -> Result<Task<'q>, String> {
+fn task<'q>(
+    queue: &'q DeadLetterQueue,
+    act: &Act<'_>,
+    received: &ReceivedMessage,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Task<'q>, String> {
     match *act {
         Act::Redrive { force, to } => {
-            let home = queue.home(letter, facts, to)?;
-            Ok(Task::Home(home, outbound(letter, facts, home.is_fifo(), force)?))
+            let source = queue.source(received, facts, to)?;
+            Ok(Task::Source(source, outbound(received, facts, source.is_fifo(), force)?))
         }
         Act::Discard { reason, by } => {
             let attribute = |(name, value): &(String, Attribute)| match value {
@@ -116,16 +122,16 @@ fn task<'q>(queue: &'q DeadLetterQueue, act: &Act<'_>, letter: &Letter, facts: &
             };
             let copy = json!({
                 "queue": queue.queue_name(),
-                "message_id": letter.message_id,
-                "group_id": letter.group_id,
-                "sent_at": letter.sent_at,
-                "attributes": letter.attributes.iter().map(attribute).collect::<serde_json::Map<_, _>>(),
-                "body": letter.body,
+                "message_id": received.message_id,
+                "group_id": received.group_id,
+                "sent_at": received.sent_at,
+                "attributes": received.attributes.iter().map(attribute).collect::<serde_json::Map<_, _>>(),
+                "body": received.body,
                 "cause": facts.cause,
                 "discarded": { "at": now, "by": by, "reason": reason },
             });
             // An id of SQS's is a UUID; whatever else an engine hands out must not choose the key's folder.
-            let id: String = letter.message_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+            let id: String = received.message_id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
             Ok(Task::Archive(format!("discarded/{}/{id}.json", queue.name), copy.to_string().into_bytes()))
         }
     }

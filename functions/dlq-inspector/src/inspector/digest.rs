@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the same is not said again: twice a day somebody should hear of what nobody mends.
+/// How long the same is not said again: a problem that stays is reported twice a day.
 pub const REPEAT_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 /// Most messages that it reads of a queue: the table's proportions, not its sums, are what calls somebody.
 pub const READ_MAX: u64 = 1_000;
@@ -30,9 +30,9 @@ pub const PAYMENTS_MAX: usize = 50;
 /// Where it is written down what was said.
 pub const KEY: &str = "digest/last.json";
 
-/// What was said last.
+/// The last digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Said {
+struct LastDigest {
     at: Timestamp,
     fingerprint: u64,
 }
@@ -41,10 +41,10 @@ impl<P: Ports> Inspector<P> {
     pub(crate) async fn digest(&self, last: Instant) -> Result<Digested, Failure> {
         let unsettled = self.ports.unsettled(PAYMENTS_MAX).await?;
         // A metric filter of the template counts by this field.
-        tracing::info!(uncollected = unsettled.payments.len(), "payments that nobody has collected or settled");
+        tracing::info!(uncollected = unsettled.payments.len(), "payments that are neither collected nor settled");
         let layout = self.layout().await?;
         let full: Vec<_> = layout.dead.iter().filter(|queue| queue.depth() > 0).collect();
-        // Side by side: the end of each costs the second that a receive waits for nothing.
+        // Concurrently: the end of each costs the second that a receive waits for nothing.
         let explained = join_all(full.iter().map(|queue| self.explained(queue, Cursor::default(), READ_MAX, last))).await;
         let mut tables = Vec::with_capacity(full.len());
         for (queue, explained) in full.into_iter().zip(explained) {
@@ -52,33 +52,33 @@ impl<P: Ports> Inspector<P> {
         }
         let last = self.ports.get(KEY).await?;
         // One that cannot be read is none: better said twice.
-        let last: Option<Said> = last.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let last: Option<LastDigest> = last.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let (at, fingerprint) = (self.ports.now(), fingerprint(&tables, &unsettled));
         if tables.is_empty() && unsettled.payments.is_empty() {
-            // What comes back after it was mended is news.
+            // What comes back after it was fixed is news.
             if last.is_some_and(|last| last.fingerprint != fingerprint) {
-                self.say(&Said { at, fingerprint }).await?;
+                self.say(&LastDigest { at, fingerprint }).await?;
             }
             return Ok(Digested::Silent);
         }
-        let is_fresh = |last: Said| last.fingerprint == fingerprint && at.duration_since(last.at).unsigned_abs() < REPEAT_AFTER;
+        let is_fresh = |last: LastDigest| last.fingerprint == fingerprint && at.duration_since(last.at).unsigned_abs() < REPEAT_AFTER;
         if last.is_some_and(is_fresh) {
             return Ok(Digested::Said);
         }
         let subject = subject(&self.stack_name, &tables, &unsettled);
         // SNS takes a hundred characters, and none but ASCII's.
         self.ports.alert(&subject.chars().filter(char::is_ascii).take(100).collect::<String>(), &text(&tables, &unsettled)).await?;
-        self.say(&Said { at, fingerprint }).await?;
+        self.say(&LastDigest { at, fingerprint }).await?;
         Ok(Digested::Sent)
     }
 
-    async fn say(&self, said: &Said) -> Result<(), Failure> {
+    async fn say(&self, said: &LastDigest) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(said).map_err(|error| Failure::bug("UnwritableDigest", error))?;
         self.ports.put(KEY, bytes).await
     }
 }
 
-/// What there is, in a line.
+/// A summary in one line.
 fn subject(stack_name: &str, tables: &[(&DeadLetterQueue, Table)], unsettled: &Unsettled) -> String {
     let mut parts = Vec::new();
     if !unsettled.payments.is_empty() {

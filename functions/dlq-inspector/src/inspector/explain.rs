@@ -6,7 +6,7 @@ use super::{
     message::Facts,
     pages_end,
     ports::{PAGE_MAX, Ports},
-    stack::{DeadLetterQueue, Home},
+    stack::{DeadLetterQueue, Source},
     stop::Stop,
     walk::{Walk, lease},
 };
@@ -74,9 +74,9 @@ impl<P: Ports> Inspector<P> {
             match self.facts(queue, &page, &mut look_ups, false).await {
                 Ok((facts, not_looked_up)) => {
                     table.not_looked_up += not_looked_up;
-                    for (letter, facts) in page.iter().zip(&facts) {
-                        let function = queue.home(letter, facts, None).map_or("-", Home::name);
-                        table.add(facts, function, letter.sent_at);
+                    for (received, facts) in page.iter().zip(&facts) {
+                        let function = queue.source(received, facts, None).map_or("-", Source::name);
+                        table.add(facts, function, received.sent_at);
                     }
                 }
                 Err(failure) => break Err(failure),

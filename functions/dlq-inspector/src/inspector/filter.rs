@@ -1,7 +1,7 @@
 //! Which messages are meant: `cause=…`, `type=…`, `subject=…`, `id=…`.
 //!
-//! Conditions of different names must all hold; of several with one name, one must. A `*` at the end stands for anything. It
-//! refuses to guess: what it does not understand selects nothing and says so.
+//! Conditions of different names must all hold; of several with one name, one must. A `*` at the end stands for anything.
+//! It does not guess: what it does not understand selects nothing and says so.
 
 use super::message::Facts;
 use crate::nearest::did_you_mean;

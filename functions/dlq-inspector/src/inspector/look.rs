@@ -7,8 +7,8 @@ use super::{
     audit::{Change, Who},
     count, mask,
     message::Facts,
-    ports::{Letter, PAGE_MAX, Ports, Resource},
-    stack::{DeadLetterQueue, Home, Layout, layout},
+    ports::{PAGE_MAX, Ports, ReceivedMessage, Resource},
+    stack::{DeadLetterQueue, Layout, Source, layout},
     stop::Stop,
     walk::{Walk, lease},
 };
@@ -27,11 +27,11 @@ use std::{collections::BTreeMap, time::Duration};
 pub const SHOWN_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most messages that `list` reads of a queue, to tell its age.
 const LIST_READ_MAX: usize = 100;
-/// Receives side by side of a walk that only looks: 10,000 messages are 250 rounds.
+/// Concurrent receives of a walk that only looks: 10,000 messages are 250 rounds.
 pub(crate) const RECEIVES: usize = 4;
 /// Most look-ups in a log of one invocation. CloudWatch Logs allows five FilterLogEvents a second, of the whole account.
 pub(crate) const LOOK_UPS_MAX: usize = 25;
-/// Calls about configuration side by side.
+/// Concurrent calls about configuration.
 const CALLS: usize = 8;
 /// Receives of a peek that hides nothing, the last of which bring what the first did.
 const PEEKS_MAX: usize = 3;
@@ -79,12 +79,12 @@ impl<P: Ports> Inspector<P> {
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             };
-            for letter in &page {
-                let facts = Facts::of(letter, queue.is_undelivered());
-                oldest = Some(oldest.map_or(letter.sent_at, |oldest: Timestamp| oldest.min(letter.sent_at)));
+            for received in &page {
+                let facts = Facts::of(received, queue.is_undelivered());
+                oldest = Some(oldest.map_or(received.sent_at, |oldest: Timestamp| oldest.min(received.sent_at)));
                 // When SQS moved a message nobody says; the time it was sent is that of its own queue.
-                let is_known = letter.moved_from.is_none() && (facts.parked || queue.is_undelivered());
-                arrived = arrived.filter(|_| is_known).map(|count| count + u64::from(letter.sent_at >= hour_ago));
+                let is_known = received.moved_from.is_none() && (facts.parked || queue.is_undelivered());
+                arrived = arrived.filter(|_| is_known).map(|count| count + u64::from(received.sent_at >= hour_ago));
             }
             read += page.len();
             if read >= LIST_READ_MAX {
@@ -97,7 +97,7 @@ impl<P: Ports> Inspector<P> {
         Ok(Listed {
             queue: queue.name.clone(),
             queue_name: queue.queue_name().to_owned(),
-            sources: queue.homes.iter().map(|home| home.name().to_owned()).collect(),
+            sources: queue.sources.iter().map(|source| source.name().to_owned()).collect(),
             depth: queue.facts.visible,
             in_flight: queue.facts.in_flight,
             oldest_sent_at: oldest,
@@ -116,86 +116,89 @@ impl<P: Ports> Inspector<P> {
         if peek.reveal {
             self.audit(who, &Change::reveal(queue, limit)).await?;
         }
-        let letters = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
-        let (facts, _) = self.facts(queue, &letters, &mut { LOOK_UPS_MAX }, false).await?;
+        let messages = if limit <= PAGE_MAX { self.glance(queue, limit).await? } else { self.read(queue, limit).await? };
+        let (facts, _) = self.facts(queue, &messages, &mut { LOOK_UPS_MAX }, false).await?;
         let mut left = SHOWN_BYTES_MAX;
-        let mut body = |letter: &Letter| {
-            let shown = if peek.reveal { letter.body.clone().into() } else { mask::body(&letter.body) };
+        let mut body = |received: &ReceivedMessage| {
+            let shown = if peek.reveal { received.body.clone().into() } else { mask::body(&received.body) };
             match left.checked_sub(shown.to_string().len()) {
                 Some(rest) => {
                     left = rest;
                     shown
                 }
-                None => Value::String(format!("({} bytes: more than this answer has room for; a lower limit shows it)", letter.body.len())),
+                None => {
+                    Value::String(format!("({} bytes: more than this answer has room for; a lower limit shows it)", received.body.len()))
+                }
             }
         };
-        let peeked = |(letter, facts): (&Letter, Facts)| Peeked {
-            body: body(letter),
+        let peeked = |(received, facts): (&ReceivedMessage, Facts)| Peeked {
+            body: body(received),
             message_id: facts.message_id,
             event_type: facts.event_type,
             subject: facts.subject,
             trace_id: facts.trace_id,
-            receives: letter.receives,
+            receives: received.receives,
             redrives: facts.redrives,
-            first_seen: letter.sent_at,
+            first_seen: received.sent_at,
             last_seen: facts.failed_at,
             cause: facts.cause,
             detail: facts.detail,
         };
-        Ok(letters.iter().zip(facts).map(peeked).collect())
+        Ok(messages.iter().zip(facts).map(peeked).collect())
     }
 
     /// A page without a lease: nothing is hidden for a moment, so that nothing has to be given back.
-    async fn glance(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<Letter>, Failure> {
-        let mut letters: Vec<Letter> = Vec::new();
+    async fn glance(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<ReceivedMessage>, Failure> {
+        let mut messages: Vec<ReceivedMessage> = Vec::new();
         for _ in 0..PEEKS_MAX {
             let page = self.ports.receive(&queue.url, limit, Duration::ZERO).await?;
-            for letter in page {
-                if !letters.iter().any(|known| known.message_id == letter.message_id) {
-                    letters.push(letter);
+            for received in page {
+                if !messages.iter().any(|known| known.message_id == received.message_id) {
+                    messages.push(received);
                 }
             }
-            if letters.len() >= limit || count(letters.len()) >= queue.facts.visible {
+            if messages.len() >= limit || count(messages.len()) >= queue.facts.visible {
                 break;
             }
         }
-        letters.truncate(limit);
-        Ok(letters)
+        messages.truncate(limit);
+        Ok(messages)
     }
 
     /// More than a page: hidden for seconds, until they were all read.
-    async fn read(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<Letter>, Failure> {
+    async fn read(&self, queue: &DeadLetterQueue, limit: usize) -> Result<Vec<ReceivedMessage>, Failure> {
         let mut walk = Walk::new(&self.ports, queue, lease(100), Default::default());
-        let mut letters = Vec::new();
+        let mut messages = Vec::new();
         let outcome = loop {
-            match walk.page((limit - letters.len()).min(PAGE_MAX), 1).await {
-                Ok(Some(page)) => letters.extend(page),
+            match walk.page((limit - messages.len()).min(PAGE_MAX), 1).await {
+                Ok(Some(page)) => messages.extend(page),
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             }
-            if letters.len() >= limit {
+            if messages.len() >= limit {
                 break Ok(());
             }
         };
         walk.end().await?;
-        outcome.map(|()| letters)
+        outcome.map(|()| messages)
     }
 
-    /// What is known of messages, with errors from the logs as far as `look_ups` reach; and of how many the error was not
-    /// looked up. Where `strictly`, because a selection goes by it, all are looked up and a log that does not answer is a failure.
+    /// The known facts about messages, with errors from the logs as far as `look_ups` reach; and of how many the error was
+    /// not looked up. Where `strictly`, because a selection goes by it, all are looked up and a log that does not answer is
+    /// a failure.
     pub(crate) async fn facts(
         &self,
         queue: &DeadLetterQueue,
-        letters: &[Letter],
+        messages: &[ReceivedMessage],
         look_ups: &mut usize,
         strictly: bool,
     ) -> Result<(Vec<Facts>, u64), Failure> {
-        let mut facts: Vec<_> = letters.iter().map(|letter| Facts::of(letter, queue.is_undelivered())).collect();
+        let mut facts: Vec<_> = messages.iter().map(|received| Facts::of(received, queue.is_undelivered())).collect();
         let mut by_log: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut not_looked_up = 0;
-        for (at, (letter, of)) in letters.iter().zip(&facts).enumerate().filter(|(_, (_, facts))| facts.asks_log()) {
-            match queue.home(letter, of, None) {
-                Ok(Home::Queue { log_group: Some(group), .. }) => by_log.entry(group.clone()).or_default().push(at),
+        for (at, (received, of)) in messages.iter().zip(&facts).enumerate().filter(|(_, (_, facts))| facts.asks_log()) {
+            match queue.source(received, of, None) {
+                Ok(Source::Queue { log_group: Some(group), .. }) => by_log.entry(group.clone()).or_default().push(at),
                 _ => not_looked_up += 1,
             }
         }
@@ -206,8 +209,8 @@ impl<P: Ports> Inspector<P> {
                     continue;
                 }
                 *look_ups = look_ups.saturating_sub(1);
-                let ids: Vec<_> = places.iter().map(|&at| letters[at].message_id.as_str()).collect();
-                let since = places.iter().map(|&at| letters[at].sent_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
+                let ids: Vec<_> = places.iter().map(|&at| messages[at].message_id.as_str()).collect();
+                let since = places.iter().map(|&at| messages[at].sent_at).min().unwrap_or(Timestamp::UNIX_EPOCH);
                 let found = match self.ports.last_errors(&group, &ids, since).await {
                     Ok(found) => found,
                     Err(failure) if strictly => return Err(failure),
@@ -221,7 +224,7 @@ impl<P: Ports> Inspector<P> {
                     }
                 };
                 for &at in places {
-                    let logged = found.by_id.get(&letters[at].message_id);
+                    let logged = found.by_id.get(&messages[at].message_id);
                     if logged.is_some() || found.complete {
                         facts[at].learn(logged);
                     } else if strictly {

@@ -1,7 +1,7 @@
-//! What of a message may be shown to whoever has not asked to see it all.
+//! The parts of a message that may be shown to a caller who has not asked to see it all.
 //!
-//! It goes by form, not by a list of fields to hide: a dead-letter queue holds what nobody expected. A value is shown if its
-//! form is not that of a name, an address or a text. It refuses to trust names of fields: hostile bodies have those too.
+//! It goes by form, not by a list of fields to hide: a dead-letter queue holds what nobody expected. A value is shown if
+//! its form is not that of a name, an address or a text. It does not trust names of fields: hostile bodies have those too.
 
 pub use crate::answer::MASK;
 use serde_json::Value;

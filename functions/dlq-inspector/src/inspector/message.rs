@@ -1,10 +1,11 @@
-//! What a message says of itself: what it is, why it lies here, and what of it goes home.
+//! A message's own facts: its type, the cause, and the parts that go back.
 //!
-//! Pure. Whoever could send to a queue wrote what is read here, so everything that is shown has a form or is masked.
+//! Pure. Anyone who may send to a queue could have written what is read here, so everything that is shown has a form or is
+//! masked.
 
 use super::{
     mask,
-    ports::{Letter, Logged, Outbound},
+    ports::{Logged, Outbound, ReceivedMessage},
 };
 use domain::Timestamp;
 use lambda_kit::{
@@ -15,16 +16,16 @@ use serde_json::Value;
 
 /// The attribute that counts how often a message was redriven.
 pub const REDRIVE_COUNT: &str = "RedriveCount";
-/// How often a message is redriven without `--force`. Whoever sends it a fourth time has not mended the cause.
+/// How often a message is redriven without `--force`. A fourth redrive means that the cause is not fixed.
 pub const REDRIVES_MAX: u32 = 3;
 /// The cause of a message that was received too often and whose error is not in the log.
 pub const EXHAUSTED: &str = "Exhausted";
 /// The cause of a message that SNS could not deliver.
 pub const UNDELIVERED: &str = "Undelivered";
-/// What parking adds, and redriving takes off. `traceparent` stays in the body, where it came from.
+/// The attributes that parking adds and redriving removes. `traceparent` stays in the body, where it came from.
 const PARKING: [&str; 6] = ["ErrorType", "ErrorMessage", "SourceQueue", "OriginalMessageId", "FailedAt", "traceparent"];
 
-/// What is known of a message.
+/// The known facts about a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// SQS's id.
@@ -33,7 +34,7 @@ pub struct Facts {
     pub original_id: Option<String>,
     /// The event's type; `-` where it has none.
     pub event_type: String,
-    /// What it is about, where that is an id.
+    /// The subject, if it is an id.
     pub subject: String,
     /// Its trace.
     pub trace_id: Option<String>,
@@ -53,12 +54,12 @@ pub struct Facts {
 
 impl Facts {
     /// Reads a message of a queue that is, or is not, where SNS puts what it cannot deliver.
-    pub fn of(letter: &Letter, undelivered: bool) -> Self {
-        let text = |name: &str| letter.attributes.iter().find_map(|(of, value)| text_of(value).filter(|_| of == name));
+    pub fn of(received: &ReceivedMessage, undelivered: bool) -> Self {
+        let text = |name: &str| received.attributes.iter().find_map(|(of, value)| text_of(value).filter(|_| of == name));
         // SQS moved it: reasons of an earlier parking, which a redrive by other means leaves on it, are not why it is here now.
-        let parked = letter.moved_from.is_none() && text("ErrorType").is_some();
+        let parked = received.moved_from.is_none() && text("ErrorType").is_some();
         let own = |name: &str| text(name).filter(|_| parked);
-        let body: Value = serde_json::from_str(&letter.body).unwrap_or_default();
+        let body: Value = serde_json::from_str(&received.body).unwrap_or_default();
         let field = |name: &str| body.get(name).and_then(Value::as_str);
         let event_type = field("type").or_else(|| text("type")).map_or("-", |text| if mask::is_type(text) { text } else { mask::MASK });
         let (cause, detail) = match (own("ErrorType"), undelivered) {
@@ -67,7 +68,7 @@ impl Facts {
             (None, false) => (EXHAUSTED.to_owned(), "It was received too often; its last error was not looked up.".to_owned()),
         };
         Self {
-            message_id: letter.message_id.clone(),
+            message_id: received.message_id.clone(),
             original_id: own("OriginalMessageId").map(str::to_owned),
             event_type: event_type.to_owned(),
             subject: field("subject").map_or("-", mask::word).to_owned(),
@@ -110,25 +111,25 @@ fn text_of(attribute: &Attribute) -> Option<&str> {
     }
 }
 
-/// The message as it goes home.
+/// The message as it goes back to its source.
 ///
 /// # Errors
 /// A sentence, where it may not go without `force`.
-pub fn outbound(letter: &Letter, facts: &Facts, fifo: bool, force: bool) -> Result<Outbound, String> {
+pub fn outbound(received: &ReceivedMessage, facts: &Facts, fifo: bool, force: bool) -> Result<Outbound, String> {
     if facts.redrives >= REDRIVES_MAX && !force {
-        return Err(format!("{} came back {} times; mend its cause, or send it with --force.", facts.message_id, facts.redrives));
+        return Err(format!("{} came back {} times; fix its cause, or send it with --force.", facts.message_id, facts.redrives));
     }
     let stays = |name: &String| name != REDRIVE_COUNT && !(facts.parked && PARKING.contains(&name.as_str()));
-    let mut attributes: Vec<_> = letter.attributes.iter().filter(|(name, _)| stays(name)).cloned().collect();
+    let mut attributes: Vec<_> = received.attributes.iter().filter(|(name, _)| stays(name)).cloned().collect();
     if attributes.len() < ATTRIBUTES_MAX {
         let value = facts.redrives.saturating_add(1).to_string();
         attributes.push((REDRIVE_COUNT.to_owned(), Attribute::Text { data_type: "Number".to_owned(), value }));
     } else if !force {
         return Err(format!("{} has no room for another attribute to count by; send it with --force.", facts.message_id));
     }
-    let group_id = letter.group_id.clone().filter(|_| fifo);
-    let deduplication_id = fifo.then(|| letter.message_id.clone());
-    Ok(Outbound { body: letter.body.clone(), attributes, group_id, deduplication_id })
+    let group_id = received.group_id.clone().filter(|_| fifo);
+    let deduplication_id = fifo.then(|| received.message_id.clone());
+    Ok(Outbound { body: received.body.clone(), attributes, group_id, deduplication_id })
 }
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ pub(crate) mod tests {
         (name.to_owned(), Attribute::Text { data_type: "String".into(), value: value.into() })
     }
 
-    fn parked() -> Letter {
+    fn parked() -> ReceivedMessage {
         let attributes = [
             ("ErrorType", "CardDeclined"),
             ("ErrorMessage", "the bank wrote to ada@example.com"),
@@ -149,7 +150,7 @@ pub(crate) mod tests {
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"),
             ("type", "order.placed.v1"),
         ];
-        Letter {
+        ReceivedMessage {
             message_id: "m-1".into(),
             receipt: "r".into(),
             body: r#"{"type":"order.placed.v1","subject":"0e8f9a6c-36ac-5a52-8d4e-0a9f2b4b6f01"}"#.into(),
@@ -162,46 +163,46 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_parked_message_says_why_and_goes_home_as_it_came() {
-        let letter = parked();
-        let facts = Facts::of(&letter, false);
+    fn a_parked_message_says_why_and_goes_back_as_it_came() {
+        let received = parked();
+        let facts = Facts::of(&received, false);
         assert_eq!((facts.cause.as_str(), facts.detail.as_str()), ("CardDeclined", "the bank wrote to ***"));
         assert_eq!((facts.event_type.as_str(), facts.original_id.as_deref()), ("order.placed.v1", Some("o-1")));
         assert_eq!(facts.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
-        let home = outbound(&letter, &facts, true, false).unwrap();
-        let names: Vec<_> = home.attributes.iter().map(|(name, _)| name.as_str()).collect();
+        let source = outbound(&received, &facts, true, false).unwrap();
+        let names: Vec<_> = source.attributes.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["type", REDRIVE_COUNT]);
-        assert_eq!((home.group_id.as_deref(), home.deduplication_id.as_deref()), (Some("g"), Some("m-1")));
-        assert_eq!(outbound(&letter, &facts, false, false).unwrap().deduplication_id, None);
+        assert_eq!((source.group_id.as_deref(), source.deduplication_id.as_deref()), (Some("g"), Some("m-1")));
+        assert_eq!(outbound(&received, &facts, false, false).unwrap().deduplication_id, None);
     }
 
     #[test]
     fn reasons_of_an_earlier_parking_do_not_explain_what_sqs_moved() {
-        let letter = Letter { moved_from: Some("arn:aws:sqs:us-east-1:1:stack-payment".into()), ..parked() };
-        let mut facts = Facts::of(&letter, false);
+        let received = ReceivedMessage { moved_from: Some("arn:aws:sqs:us-east-1:1:stack-payment".into()), ..parked() };
+        let mut facts = Facts::of(&received, false);
         assert!(facts.asks_log() && !facts.parked && facts.cause == EXHAUSTED);
         let at = Timestamp::UNIX_EPOCH;
         facts.learn(Some(&Logged { error_type: "Timeout".into(), error: "no answer".into(), at }));
         assert_eq!((facts.cause.as_str(), facts.failed_at), ("Timeout", Some(at)));
-        assert_eq!(Facts::of(&letter, true).cause, UNDELIVERED);
+        assert_eq!(Facts::of(&received, true).cause, UNDELIVERED);
     }
 
     #[test]
     fn a_message_that_came_back_too_often_is_refused_without_force() {
-        let mut letter = parked();
-        letter.attributes.push(text(REDRIVE_COUNT, "3"));
-        let facts = Facts::of(&letter, false);
-        assert!(outbound(&letter, &facts, true, false).unwrap_err().contains("came back 3 times"));
-        let forced = outbound(&letter, &facts, true, true).unwrap();
+        let mut received = parked();
+        received.attributes.push(text(REDRIVE_COUNT, "3"));
+        let facts = Facts::of(&received, false);
+        assert!(outbound(&received, &facts, true, false).unwrap_err().contains("came back 3 times"));
+        let forced = outbound(&received, &facts, true, true).unwrap();
         assert_eq!(forced.attributes.last().unwrap().1, Attribute::Text { data_type: "Number".into(), value: "4".into() });
     }
 
     #[test]
     fn hostile_names_are_masked() {
-        let mut letter = parked();
-        letter.attributes = vec![text("ErrorType", "ada@example.com"), text("type", "Ada Lovelace")];
-        letter.body = r#"{"subject":"Ada Lovelace"}"#.into();
-        let facts = Facts::of(&letter, false);
+        let mut received = parked();
+        received.attributes = vec![text("ErrorType", "ada@example.com"), text("type", "Ada Lovelace")];
+        received.body = r#"{"subject":"Ada Lovelace"}"#.into();
+        let facts = Facts::of(&received, false);
         assert_eq!([facts.cause, facts.event_type, facts.subject], ["***", "***", "***"]);
     }
 }

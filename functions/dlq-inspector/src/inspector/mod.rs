@@ -40,7 +40,7 @@ pub const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
 /// The function.
 #[derive(Debug)]
 pub struct Inspector<P> {
-    /// What it works on.
+    /// Its data.
     pub ports: P,
     /// The stack's name, for the digest.
     pub stack_name: String,

@@ -1,15 +1,16 @@
 //! `redrive` of a whole deep queue: by SQS's own task, which moves hundreds a second and needs nobody to wait for it.
 //!
 //! A task knows no selection, counts no redrives, refuses nobody and leaves a parked message's reasons on it. So it is for
-//! what message by message takes minutes ([`FROM`]), of a Standard queue with one home; what SQS put where SNS could not
-//! deliver it does not serve. It refuses to run beside another one: whoever asks again while one runs is told how far it is.
+//! what message by message takes minutes ([`FROM`]), of a Standard queue with one source queue; what SQS put where SNS
+//! could not deliver it does not serve. It does not run beside another one: a second request while one runs returns its
+//! progress.
 
 use super::{
     Inspector,
     audit::{Change, Who},
     pages_end,
     ports::{MoveTask, Ports},
-    stack::{DeadLetterQueue, Home},
+    stack::{DeadLetterQueue, Source},
 };
 use crate::{
     answer::Changed,
@@ -24,16 +25,16 @@ use tokio::time::{Instant, sleep_until};
 pub const FROM: u64 = 1_000;
 /// The fastest that SQS lets a task be, in messages a second.
 pub const RATE_MAX: u32 = 500;
-/// What it is called in audit records.
+/// Its name in audit records.
 const BY_TASK: &str = "redrive by task";
 /// Between two looks at a task.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a task would bring the messages of a queue, if one may be asked for this.
 pub(crate) fn destination<'q>(queue: &'q DeadLetterQueue, redrive: &Redrive) -> Option<&'q str> {
     let whole = redrive.conditions.is_empty() && redrive.max.is_none() && !redrive.dry_run;
-    match queue.homes.as_slice() {
-        [Home::Queue { arn, .. }] if whole && !queue.is_fifo() && queue.facts.visible >= FROM => Some(arn),
+    match queue.sources.as_slice() {
+        [Source::Queue { arn, .. }] if whole && !queue.is_fifo() && queue.facts.visible >= FROM => Some(arn),
         _ => None,
     }
 }
@@ -74,7 +75,7 @@ impl<P: Ports> Inspector<P> {
             let known = self.ports.last_move(&queue.facts.arn).await?.flatten();
             // A task that is not told of any more ended long ago.
             let task = known.unwrap_or(MoveTask { over: true, ..MoveTask::default() });
-            let again = Instant::now() + LOOK_AGAIN;
+            let again = Instant::now() + POLL_EVERY;
             if task.over || again >= ends {
                 break task;
             }
@@ -89,7 +90,7 @@ impl<P: Ports> Inspector<P> {
             // It takes what is to be had.
             unread = self.ports.facts(&queue.url).await?.in_flight;
             if unread > 0 {
-                notes.push(format!("About {unread} are hidden: somebody else reads them. Ask again in a minute."));
+                notes.push(format!("About {unread} are hidden: another reader has them. Ask again in a minute."));
             }
         }
         Ok(Changed {

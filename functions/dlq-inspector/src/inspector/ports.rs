@@ -1,7 +1,7 @@
-//! What the inspector may do, verb for verb what its role allows.
+//! The inspector's operations, verb for verb those that its role allows.
 //!
-//! [`Aws`](crate::inspector::aws::Aws) does it; tests do it in memory. The ports refuse to decide: which queue is a dead-letter queue, where
-//! a message belongs and what is masked is decided by the pure modules beside this one.
+//! [`Aws`](crate::inspector::aws::Aws) does it; tests do it in memory. The ports do not decide: which queue is a
+//! dead-letter queue, where a message belongs and what is masked is decided by the pure modules beside this one.
 
 use domain::Timestamp;
 use lambda_kit::{Ambient, Failure, batch::Attribute};
@@ -22,7 +22,7 @@ pub struct Resource {
     pub kind: String,
 }
 
-/// What a queue says of itself.
+/// The attributes of a queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueFacts {
     /// Its ARN.
@@ -35,10 +35,10 @@ pub struct QueueFacts {
     pub in_flight: u64,
 }
 
-/// What a subscription says of itself.
+/// The attributes of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// What it hears.
+    /// Its topic.
     pub topic_arn: String,
     /// Where SNS puts what it cannot deliver.
     pub dead_letter_arn: Option<String>,
@@ -46,7 +46,7 @@ pub struct Route {
 
 /// A message as it was received. `Debug` hides its body.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct ReceivedMessage {
     /// SQS's id of it.
     pub message_id: String,
     /// This receive's handle.
@@ -59,19 +59,19 @@ pub struct Letter {
     pub group_id: Option<String>,
     /// How often it was received, this time included.
     pub receives: u32,
-    /// When it was sent: to its own queue, or to this one by whoever parked it.
+    /// When it was sent: to its own queue, or to this one when it was parked.
     pub sent_at: Timestamp,
     /// ARN of the queue that SQS moved it from; [`None`] where it was sent here.
     pub moved_from: Option<String>,
 }
 
-impl fmt::Debug for Letter {
+impl fmt::Debug for ReceivedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Letter").field("message_id", &self.message_id).finish_non_exhaustive()
+        f.debug_struct("ReceivedMessage").field("message_id", &self.message_id).finish_non_exhaustive()
     }
 }
 
-/// A message on its way home. `Debug` hides its body.
+/// A message on its way back to its source. `Debug` hides its body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outbound {
     /// The body, unchanged.
@@ -80,7 +80,8 @@ pub struct Outbound {
     pub attributes: Vec<(String, Attribute)>,
     /// On FIFO: its own group.
     pub group_id: Option<String>,
-    /// On FIFO: the id that SQS knows it by here. Never the event's, which SQS swallows for five minutes, with success.
+    /// On FIFO: the id that SQS knows it by here. Never the event's: SQS ignores a known id for five minutes and still
+    /// returns success.
     pub deduplication_id: Option<String>,
 }
 
@@ -101,7 +102,7 @@ pub struct Logged {
     pub at: Timestamp,
 }
 
-/// What a look-up found.
+/// The result of a look-up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LastErrors {
     /// The last error by message id.
@@ -134,7 +135,7 @@ pub trait Queues {
     /// One GetQueueAttributes.
     async fn facts(&self, url: &str) -> Result<QueueFacts, Failure>;
     /// One ReceiveMessage of up to [`PAGE_MAX`], hidden for `lease`; waits a second where there is nothing.
-    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<Letter>, Failure>;
+    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<ReceivedMessage>, Failure>;
     /// Makes up to [`PAGE_MAX`] visible again: one ChangeMessageVisibilityBatch. One that is gone is no failure.
     async fn release(&self, url: &str, receipts: &[String]) -> Result<(), Failure>;
     /// One SendMessage.
@@ -177,6 +178,6 @@ pub trait Payments {
     async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure>;
 }
 
-/// All of them, with clock and dice.
+/// All of them, with clock and random numbers.
 pub trait Ports: Stack + Queues + Topics + Logs + Archive + Payments + Ambient {}
 impl<P: Stack + Queues + Topics + Logs + Archive + Payments + Ambient> Ports for P {}

@@ -1,18 +1,18 @@
 //! Which queues of the stack are dead-letter queues, and where their messages belong.
 //!
-//! Pure: read from what CloudFormation, SQS and SNS say (docs/decisions/0011-dead-letter-queues-are-found.md). It refuses to know
-//! any queue by its name: a queue is a dead-letter queue because another one, or a subscription, redrives to it.
+//! Pure: read from what CloudFormation, SQS and SNS say (docs/decisions/0011-dead-letter-queues-are-found.md). It does not
+//! know any queue by its name: a queue is a dead-letter queue because another one, or a subscription, redrives to it.
 
 use super::{
     message::Facts,
-    ports::{Letter, QueueFacts, Resource, Route},
+    ports::{QueueFacts, ReceivedMessage, Resource, Route},
     stop::Stop,
 };
 use crate::nearest::did_you_mean;
 
-/// Where messages go home to.
+/// Where messages go back to: the source queue or the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Home {
+pub enum Source {
     /// The queue that they were moved or parked from.
     Queue {
         /// Its consumer's name.
@@ -33,8 +33,8 @@ pub enum Home {
     },
 }
 
-impl Home {
-    /// What operators call it.
+impl Source {
+    /// Its name for operators.
     pub fn name(&self) -> &str {
         match self {
             Self::Queue { name, .. } | Self::Topic { name, .. } => name,
@@ -57,16 +57,16 @@ impl Home {
 /// A dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterQueue {
-    /// What operators call it: the consumer's name, or `undelivered`.
+    /// Its name for operators: the consumer's name, or `undelivered`.
     pub name: String,
     /// Its name in the template.
     pub logical_id: String,
     /// Its URL.
     pub url: String,
-    /// What it says of itself.
+    /// Its attributes.
     pub facts: QueueFacts,
     /// Where its messages belong: at least one.
-    pub homes: Vec<Home>,
+    pub sources: Vec<Source>,
 }
 
 impl DeadLetterQueue {
@@ -77,7 +77,7 @@ impl DeadLetterQueue {
 
     /// Whether SNS puts messages here, and no queue does.
     pub fn is_undelivered(&self) -> bool {
-        self.homes.iter().all(|home| matches!(home, Home::Topic { .. }))
+        self.sources.iter().all(|source| matches!(source, Source::Topic { .. }))
     }
 
     /// Whether it is FIFO.
@@ -85,7 +85,7 @@ impl DeadLetterQueue {
         self.facts.arn.ends_with(".fifo")
     }
 
-    /// Messages in it, about, whoever has them.
+    /// Messages in it, about, whether in flight or not.
     pub fn depth(&self) -> u64 {
         self.facts.visible + self.facts.in_flight
     }
@@ -94,16 +94,16 @@ impl DeadLetterQueue {
     ///
     /// # Errors
     /// A sentence, where that cannot be told.
-    pub fn home(&self, letter: &Letter, facts: &Facts, to: Option<&str>) -> Result<&Home, String> {
-        let is_named = |home: &&Home| {
-            let queue = home.arn().rsplit(':').next();
-            letter.moved_from.as_deref() == Some(home.arn()) || facts.source_queue.is_some() && facts.source_queue.as_deref() == queue
+    pub fn source(&self, received: &ReceivedMessage, facts: &Facts, to: Option<&str>) -> Result<&Source, String> {
+        let is_named = |source: &&Source| {
+            let queue = source.arn().rsplit(':').next();
+            received.moved_from.as_deref() == Some(source.arn()) || facts.source_queue.is_some() && facts.source_queue.as_deref() == queue
         };
-        let wanted = |home: &&Home| to.is_some_and(|to| to == home.name());
-        match self.homes.as_slice() {
-            [home] => Ok(home),
-            homes => homes.iter().find(is_named).or_else(|| homes.iter().find(wanted)).ok_or_else(|| {
-                let names: Vec<_> = homes.iter().map(Home::name).collect();
+        let wanted = |source: &&Source| to.is_some_and(|to| to == source.name());
+        match self.sources.as_slice() {
+            [source] => Ok(source),
+            sources => sources.iter().find(is_named).or_else(|| sources.iter().find(wanted)).ok_or_else(|| {
+                let names: Vec<_> = sources.iter().map(Source::name).collect();
                 format!("{} does not say where it belongs; say it with --to {}.", facts.message_id, names.join(" or "))
             }),
         }
@@ -127,32 +127,32 @@ pub fn layout(resources: &[Resource], queues: &[(Resource, QueueFacts)], routes:
     };
     let source = |(resource, facts): &(Resource, QueueFacts)| {
         let stem = stem(&resource.logical_id);
-        Home::Queue { name: kebab(stem), url: resource.physical_id.clone(), arn: facts.arn.clone(), log_group: log_group(stem) }
+        Source::Queue { name: kebab(stem), url: resource.physical_id.clone(), arn: facts.arn.clone(), log_group: log_group(stem) }
     };
     let topic = |arn: &str| {
         let logical = resources.iter().find(|resource| resource.physical_id == arn).map(|topic| topic.logical_id.as_str());
         let name = logical.map_or_else(|| arn.rsplit(':').next().unwrap_or_default().to_owned(), |id| kebab(id.trim_end_matches("Topic")));
-        Home::Topic { name, arn: arn.to_owned() }
+        Source::Topic { name, arn: arn.to_owned() }
     };
-    let homes = |arn: &str| {
-        let mut homes: Vec<_> = queues.iter().filter(|(_, facts)| facts.dead_letter_arn.as_deref() == Some(arn)).map(source).collect();
+    let sources = |arn: &str| {
+        let mut sources: Vec<_> = queues.iter().filter(|(_, facts)| facts.dead_letter_arn.as_deref() == Some(arn)).map(source).collect();
         for route in routes.iter().filter(|route| route.dead_letter_arn.as_deref() == Some(arn)) {
-            let home = topic(&route.topic_arn);
-            if !homes.contains(&home) {
-                homes.push(home);
+            let source = topic(&route.topic_arn);
+            if !sources.contains(&source) {
+                sources.push(source);
             }
         }
-        homes
+        sources
     };
     let (mut dead, mut others) = (Vec::new(), Vec::new());
     for (resource, facts) in queues {
-        let homes = homes(&facts.arn);
+        let sources = sources(&facts.arn);
         let logical_id = resource.logical_id.clone();
-        if homes.is_empty() {
+        if sources.is_empty() {
             others.push((logical_id, facts.arn.rsplit(':').next().unwrap_or_default().to_owned(), facts.dead_letter_arn.clone()));
         } else {
             let name = kebab(stem(&logical_id));
-            dead.push(DeadLetterQueue { name, logical_id, url: resource.physical_id.clone(), facts: facts.clone(), homes });
+            dead.push(DeadLetterQueue { name, logical_id, url: resource.physical_id.clone(), facts: facts.clone(), sources });
         }
     }
     dead.sort_by(|a: &DeadLetterQueue, b| a.name.cmp(&b.name));
@@ -176,7 +176,7 @@ impl Layout {
         let other =
             self.others.iter().find(|(logical_id, queue_name, _)| is_called(logical_id, queue_name) || name == kebab(stem(logical_id)));
         if let Some((_, _, redrives_to)) = other {
-            let instead = redrives_to.as_ref().map(|dead| format!(" What it gives up on lies in {dead}.")).unwrap_or_default();
+            let instead = redrives_to.as_ref().map(|dead| format!(" Its dead-letter queue is {dead}.")).unwrap_or_default();
             return Err(Stop::refused("NoDeadLetterQueue", format!("{name} is a queue of the stack but no dead-letter queue.{instead}")));
         }
         let near = did_you_mean(name, self.dead.iter().map(|queue| queue.name.as_str()));

@@ -1,8 +1,8 @@
 //! Reading a queue from one end to the other, which SQS does not offer.
 //!
-//! A message that was read is hidden for a lease, so that the next receive gives another. Read to the end, everything that is
-//! still there is made visible at once; whoever dies on the way leaves it hidden for the rest of the lease. The ids of what was
-//! read are remembered, so that a message that comes back is not counted twice.
+//! A message that was read is hidden for a lease, so that the next receive gives another. Read to the end, everything that
+//! is still there is made visible at once; a process that dies on the way leaves it hidden for the rest of the lease. The
+//! ids of what was read are remembered, so that a message that comes back is not counted twice.
 //!
 //! SQS locks a FIFO group while one of its messages is hidden. So at the end of a FIFO queue everything is made visible and read
 //! once more, as long as that brings something new: what lay behind messages that have gone since.
@@ -11,7 +11,7 @@
 //! [`HELD_MAX`]; together under 20 MB. Bodies are gone when their page is.
 
 use super::{
-    ports::{Letter, PAGE_MAX, Queues},
+    ports::{PAGE_MAX, Queues, ReceivedMessage},
     stack::DeadLetterQueue,
 };
 use crate::seen::{READ_MAX, Seen, hash};
@@ -38,7 +38,7 @@ pub struct Walk<'p, Q> {
     fifo: bool,
     /// How long what is read stays hidden.
     pub lease: Duration,
-    /// What was read and is still there, in this invocation or before it.
+    /// Messages that were read and are still there, in this invocation or before it.
     pub seen: Seen,
     held: BTreeMap<u64, String>,
     again: usize,
@@ -51,32 +51,32 @@ impl<'p, Q: Queues> Walk<'p, Q> {
         Self { queues, url: &queue.url, fifo: queue.is_fifo(), lease, seen, held: BTreeMap::new(), again: 0, is_new: false }
     }
 
-    /// The next messages, up to `most` from each of so many receives side by side; [`None`] at the end.
+    /// The next messages, up to `most` from each of so many receives concurrently; [`None`] at the end.
     ///
     /// # Errors
     /// Where a receive failed.
-    pub async fn page(&mut self, most: usize, receives: usize) -> Result<Option<Vec<Letter>>, Failure> {
+    pub async fn page(&mut self, most: usize, receives: usize) -> Result<Option<Vec<ReceivedMessage>>, Failure> {
         while self.seen.len() < READ_MAX {
             let calls = (0..receives.max(1)).map(|_| self.queues.receive(self.url, most.clamp(1, PAGE_MAX), self.lease));
             let answers = join_all(calls).await;
             let mut failed = None;
-            let mut letters = Vec::new();
+            let mut received = Vec::new();
             for answer in answers {
                 match answer {
-                    Ok(page) => letters.extend(page),
+                    Ok(page) => received.extend(page),
                     Err(failure) => failed = Some(failure),
                 }
             }
             // Also of what came beside a failure: it is hidden.
-            for letter in &letters {
+            for received in &received {
                 if self.held.len() < HELD_MAX {
-                    self.held.insert(hash(&letter.message_id), letter.receipt.clone());
+                    self.held.insert(hash(&received.message_id), received.receipt.clone());
                 }
             }
             if let Some(failure) = failed {
                 return Err(failure);
             }
-            if letters.is_empty() {
+            if received.is_empty() {
                 if !self.fifo || !self.is_new {
                     return Ok(None);
                 }
@@ -84,12 +84,12 @@ impl<'p, Q: Queues> Walk<'p, Q> {
                 self.end().await?;
                 continue;
             }
-            let read = letters.len();
-            letters.retain(|letter| self.seen.insert(&letter.message_id));
-            self.again += read - letters.len();
-            if !letters.is_empty() {
+            let read = received.len();
+            received.retain(|received| self.seen.insert(&received.message_id));
+            self.again += read - received.len();
+            if !received.is_empty() {
                 self.is_new = true;
-                return Ok(Some(letters));
+                return Ok(Some(received));
             }
             // Leases run out faster than the end is reached: everything was read once, as far as can be told.
             if self.again > self.seen.len() + 10 * PAGE_MAX {

@@ -1,7 +1,7 @@
 //! A list's bytes as text, and text as lines.
 //!
-//! [`parse`](super::parse) calls it. It refuses to guess an encoding of which it is not certain: a name with an accent that was read
-//! wrongly would greet thousands.
+//! [`parse`](super::parse) calls it. It does not guess an encoding of which it is not certain: a name with an accent that
+//! was read wrongly would greet thousands.
 
 use super::refused;
 use lambda_kit::Failure;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_text_is_refused_with_its_line_and_what_to_do() {
+    fn undecodable_text_is_refused_with_its_line_and_the_fix() {
         let wide: Vec<u8> = "email\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
         for (bytes, error_type, says) in [
             (b"PK\x03\x04rest".to_vec(), "ListIsWorkbook", "save it as CSV"),

@@ -1,15 +1,15 @@
 //! The header of a CSV list: which column is which, and what separates them.
 //!
-//! [`parse`](super::parse) calls it. Programs write headers in many ways; it reads those that can mean one thing only, and refuses
-//! to choose between two.
+//! [`parse`](super::parse) calls it. Programs write headers in many ways; it reads those that can mean one thing only, and
+//! does not choose between two.
 
 use super::{EMAIL, Fields, LINE_BYTES_MAX, refused};
 use csv::{ReaderBuilder, StringRecord, Terminator};
 use lambda_kit::Failure;
 
-/// What separates fields: Excel writes semicolons where a comma is the decimal mark, databases write tabs and bars.
+/// The separators of fields: Excel writes semicolons where a comma is the decimal mark, databases write tabs and bars.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
-/// What begins the line by which Excel is told the separator: `sep=,`.
+/// The prefix of the line by which Excel is told the separator: `sep=,`.
 const SEPARATOR_LINE: &str = "sep=";
 /// What the column of addresses is called by programs that do not call it `email`, without blanks and signs: `E-mail`,
 /// `Email Address`, `email_address`.
@@ -106,7 +106,7 @@ fn position(names: &[String], wanted: &str) -> Result<usize, Failure> {
     }
 }
 
-/// What is wrong with a line that names no column of addresses. None of it is quoted: it may be a person's.
+/// The fault in a line that names no column of addresses. None of it is quoted: it may be a person's.
 fn no_email_column(line: &str) -> Failure {
     let is_quoted_as_one = csv_fields(line, ',').is_some_and(|fields| fields.len() == 1 && line.contains('"'));
     let (error_type, why) = if line.trim_start().starts_with(['{', '[']) {

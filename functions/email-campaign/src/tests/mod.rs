@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What SES does with a call.
+/// SES's reaction to a call.
 #[derive(Clone)]
 enum Ses {
     /// Refuses it as a whole.
@@ -43,7 +43,7 @@ struct World {
     rows: RefCell<HashMap<(u32, CustomerId), State>>,
     mailed: RefCell<Vec<(Instant, String)>>,
     report: RefCell<Option<String>>,
-    /// What SES does with the next calls; then it takes everything.
+    /// SES's reaction to the next calls; then it takes everything.
     ses: RefCell<VecDeque<Ses>>,
     /// SES refuses each call as a whole that has one of these addresses.
     unreadable: RefCell<Vec<String>>,
@@ -52,7 +52,7 @@ struct World {
     /// How many of the next settlements are written without an answer.
     lost_settlements: Cell<u32>,
     began: Instant,
-    dice: Cell<u64>,
+    rng: Cell<u64>,
     /// Whether calls take time and transactions get into each other's way.
     rough: bool,
     calls: Cell<usize>,
@@ -78,7 +78,7 @@ impl World {
             sendings: Cell::default(),
             lost_settlements: Cell::default(),
             began: Instant::now(),
-            dice: Cell::new(0x9e37_79b9_7f4a_7c15),
+            rng: Cell::new(0x9e37_79b9_7f4a_7c15),
             rough: false,
             calls: Cell::default(),
             dies_at: Cell::default(),
@@ -156,7 +156,7 @@ impl World {
         self.results().iter().filter(|(_, found)| found == result).count()
     }
 
-    /// What must be true of every campaign that has ended, whatever happened on the way.
+    /// Checks every campaign that has ended, whatever happened on the way.
     fn check(&self, in_doubt_max: usize) {
         let mails = self.mails();
         assert!(mails.values().all(|count| *count == 1), "somebody was mailed twice");
@@ -240,8 +240,8 @@ impl World {
     }
     fn random(&self) -> u64 {
         // SplitMix64: as much chance as these tests need, the same in every run.
-        let state = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.dice.set(state);
+        let state = self.rng.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.rng.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed ^ (mixed >> 27)
     }
@@ -452,7 +452,7 @@ async fn until_the_end(world: &World) -> Vec<Failure> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_recipients_are_mailed_once_and_the_report_has_a_line_for_each_line() {
+async fn a_thousand_recipients_are_mailed_once_and_each_is_reported() {
     let world = World::mixed();
     assert!(until_the_end(&world).await.is_empty());
     world.check(0);
@@ -468,7 +468,7 @@ async fn deaths(world: impl Fn() -> World) -> Vec<(usize, bool)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_dies_at_any_call_mails_nobody_twice_and_leaves_one_chunk_in_doubt_at_most() {
+async fn a_crash_at_any_call_mails_nobody_twice() {
     let deaths = deaths(World::mixed).await;
     let calls = deaths.len() / 2;
     assert!(calls > 100, "{calls} calls are no campaign");
@@ -485,11 +485,11 @@ async fn a_process_that_dies_at_any_call_mails_nobody_twice_and_leaves_one_chunk
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_workers_at_once_on_one_campaign_mail_nobody_twice_and_leave_nobody_out() {
+async fn two_workers_on_one_campaign_mail_each_recipient_once() {
     for seed in 0..20 {
         let mut world = World::mixed();
         (world.rough, world.per_second) = (true, 4000);
-        world.dice.set(seed);
+        world.rng.set(seed);
         let refusals =
             [Ses::Refuses("TooManyRequestsException"), Ses::RefusesOf(&["c3@example.com", "c55@example.com"], "ACCOUNT_THROTTLED")];
         world.ses.replace(refusals.into_iter().cycle().take(4).collect());
@@ -500,11 +500,11 @@ async fn two_workers_at_once_on_one_campaign_mail_nobody_twice_and_leave_nobody_
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_workers_of_whom_one_dies_mail_nobody_twice_and_leave_one_chunk_in_doubt_at_most() {
+async fn two_workers_of_which_one_dies_mail_nobody_twice() {
     for seed in 0..40 {
         let mut world = World::mixed();
         (world.rough, world.per_second) = (true, 4000);
-        world.dice.set(1_000 + seed);
+        world.rng.set(1_000 + seed);
         world.dies_at.set(Some((usize::try_from(seed).unwrap() * 5, seed % 2 == 0)));
         tokio::join!(until_the_end(&world), until_the_end(&world));
         world.check(50);
@@ -512,7 +512,7 @@ async fn two_workers_of_whom_one_dies_mail_nobody_twice_and_leave_one_chunk_in_d
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_campaign_takes_a_quarter_of_the_accounts_rate_and_no_more_after_a_pause() {
+async fn a_campaign_takes_a_quarter_of_the_rate_also_after_pauses() {
     let mut world = World::willing(400);
     world.per_second = 14;
     assert!(until_the_end(&world).await.is_empty());
@@ -570,7 +570,7 @@ async fn a_throttled_call_mailed_nobody_and_all_are_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_an_answer_leaves_its_chunk_in_doubt_and_the_rest_is_mailed() {
+async fn a_call_without_an_answer_leaves_only_its_chunk_in_doubt() {
     for silence in [Ses::Silence, Ses::SendsInSilence] {
         let world = World::willing(120);
         world.ses.replace([silence].into());
@@ -582,7 +582,7 @@ async fn a_call_without_an_answer_leaves_its_chunk_in_doubt_and_the_rest_is_mail
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recipient_whom_ses_cannot_take_for_a_moment_is_tried_a_bounded_number_of_times() {
+async fn a_temporary_refusal_is_retried_a_bounded_number_of_times() {
     const WHO: &[&str] = &["c3@example.com", "c7@example.com"];
     for (times, sent) in [(ATTEMPTS_MAX - 1, 60), (ATTEMPTS_MAX, 58)] {
         let world = World::willing(60);
@@ -603,7 +603,7 @@ async fn a_recipient_whom_ses_rejects_has_failed_and_the_others_are_mailed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_that_is_used_up_in_the_middle_of_a_call_makes_the_campaign_wait_and_fails_nobody() {
+async fn a_used_up_quota_delays_the_campaign_and_fails_nobody() {
     const WHO: &[&str] = &["c30@example.com", "c31@example.com", "c32@example.com"];
     let world = World::willing(60);
     world.ses.replace(vec![Ses::RefusesOf(WHO, "ACCOUNT_DAILY_QUOTA_EXCEEDED"); 20].into());
@@ -614,7 +614,7 @@ async fn a_quota_that_is_used_up_in_the_middle_of_a_call_makes_the_campaign_wait
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_people_change_parks_the_campaign_at_once_and_it_goes_on_when_it_is_sent_back() {
+async fn a_fault_for_people_parks_the_campaign_until_its_redrive() {
     for code in [
         "AccessDeniedException",
         "SendingPausedException",
@@ -632,7 +632,7 @@ async fn what_only_people_change_parks_the_campaign_at_once_and_it_goes_on_when_
     }
 }
 
-/// What must be true where SES could not read some addresses: `bad` of `all`.
+/// Checks the case where SES could not read some addresses: `bad` of `all`.
 fn check_narrowed(world: &World, all: usize, bad: usize) {
     assert_eq!((world.count("sent"), world.count("failed:BadRequestException")), (all - bad, bad));
     let mails = world.mails();
@@ -687,7 +687,7 @@ async fn what_was_accepted_before_a_death_proves_that_the_template_is_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_template_that_ses_refuses_fails_nobody_and_parks_the_campaign_after_a_few_calls() {
+async fn a_refused_template_fails_nobody_and_parks_the_campaign() {
     for per_second in [1, 40, 400] {
         let mut world = World::willing(120);
         world.per_second = per_second;
@@ -765,7 +765,7 @@ async fn a_name_that_was_used_for_another_list_is_refused_and_mails_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_refused_writes_nothing_so_that_it_may_be_mended_under_the_same_name() {
+async fn a_refused_list_writes_nothing_and_may_be_started_again() {
     let world = World::willing(3);
     let good = world.list.borrow().bytes.clone();
     for (bad, error_type) in [
@@ -875,7 +875,7 @@ async fn a_claim_of_another_worker_is_waited_for_before_anything_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_another_worker_gave_back_is_mailed_before_the_campaign_ends() {
+async fn a_recipient_released_by_another_worker_is_mailed_in_the_end() {
     let world = World::willing(120);
     let who = CustomerId::from_email(&address(5).parse::<EmailAddress>().unwrap());
     until_the_end(&world).await;

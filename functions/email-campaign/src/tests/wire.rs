@@ -1,4 +1,4 @@
-//! What goes over the wire: the requests that AWS sees, and how its answers are read.
+//! The requests to AWS, and the parsing of its responses.
 
 use crate::{
     CampaignId,
@@ -15,7 +15,7 @@ use domain::{CustomerId, Timestamp};
 use lambda_kit::{
     Ambient, Failure, Kind,
     dynamodb::Created,
-    secrets::{Cached, Vault},
+    secrets::{Cached, SecretStore},
 };
 use mailer::unsubscribe::SignedLinks;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ fn ses(aws: &Aws) -> Ses {
 }
 
 #[tokio::test]
-async fn a_chunk_is_one_call_with_the_template_inline_and_each_recipients_own_data_and_link() {
+async fn a_chunk_is_one_call_with_template_data_and_links() {
     let accepted = json!({"Status": "SUCCESS", "MessageId": "0100-a"});
     let refused = json!({"Status": "MESSAGE_REJECTED", "Error": "Email address is not verified: bob@example.com"});
     let aws = Aws::says_all([(200, json!({"BulkEmailEntryResults": [accepted, refused, {}]}))]);
@@ -127,7 +127,7 @@ async fn a_chunk_is_one_call_with_the_template_inline_and_each_recipients_own_da
 }
 
 #[tokio::test]
-async fn only_an_answer_that_blames_the_request_or_the_account_says_that_nobody_was_mailed() {
+async fn only_a_refused_request_or_account_proves_nobody_was_mailed() {
     let refused = |code: &str| json!({"__type": code, "message": "Email address is not verified: ada@example.com"});
     for (status, code, expected) in [
         (429, "TooManyRequestsException", Answer::Refused("TooManyRequestsException".into())),
@@ -166,7 +166,7 @@ async fn the_rate_is_the_accounts_rounded_down() {
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_be_asked_for_its_rate_is_for_people_at_once() {
+async fn a_denied_read_of_the_send_rate_parks_at_once() {
     for (status, code, kind) in [(403, "AccessDeniedException", Kind::Permanent), (429, "TooManyRequestsException", Kind::Transient)] {
         let aws = Aws::says_all([(status, json!({"__type": code, "message": "not authorized to perform: ses:GetAccount"}))]);
         let failure = ses(&aws).rate().await.unwrap_err();
@@ -286,7 +286,7 @@ fn stored() -> Value {
 }
 
 #[tokio::test]
-async fn progress_is_one_update_of_the_campaigns_row_while_it_is_the_same_run() {
+async fn progress_is_one_conditional_update_of_the_campaigns_row() {
     let aws = Aws::says_all([(200, json!({ "Attributes": stored() }))]);
     ledger(&aws).advance(&running(), 51, false).await.unwrap();
     ledger(&aws).advance(&running(), 51, true).await.unwrap();
@@ -315,7 +315,7 @@ async fn a_worker_of_an_earlier_run_writes_nothing_into_a_later_one() {
 }
 
 #[tokio::test]
-async fn a_second_run_takes_the_place_of_one_that_mailed_nobody_and_has_rows_of_its_own() {
+async fn a_second_run_replaces_one_that_mailed_nobody() {
     let fingerprint = Fingerprint { template: "newsletter".into(), list: "lists/summer.csv".into(), etag: "\"e2\"".into() };
     let new = Campaign { run: 2, fingerprint, ..running() };
     let aws = Aws::says_all([(200, json!({ "Attributes": stored() }))]);
@@ -418,7 +418,7 @@ async fn customers_and_suppressions_are_one_question() {
 }
 
 #[tokio::test]
-async fn a_list_is_read_with_its_etag_and_a_report_written_beside_the_lists() {
+async fn a_list_is_read_with_its_etag_and_a_report_written() {
     let aws = Aws::says_all([(200, json!("email"))]);
     let bucket = Bucket::new(aws_sdk_s3::Client::new(&aws.config()), "campaigns");
     let object = bucket.read(&"lists/spring.csv".parse().unwrap()).await.unwrap();
@@ -430,7 +430,7 @@ async fn a_list_is_read_with_its_etag_and_a_report_written_beside_the_lists() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_there_is_parked_and_one_that_may_not_be_read_waits() {
+async fn a_missing_list_is_parked_and_an_unreadable_one_waits() {
     let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
     for (status, code, kind) in [(404, "NoSuchKey", Kind::Permanent), (403, "AccessDenied", Kind::Transient)] {
         let aws = Aws::answering([(status, xml(code))]);
@@ -441,13 +441,13 @@ async fn a_list_that_is_not_there_is_parked_and_one_that_may_not_be_read_waits()
 
 #[tokio::test]
 async fn a_link_is_signed_with_the_key_and_without_one_the_campaign_waits() {
-    struct Drawer(Option<&'static str>);
-    impl Vault for Drawer {
+    struct StubSecretStore(Option<&'static str>);
+    impl SecretStore for StubSecretStore {
         async fn read(&self) -> Result<Option<String>, Failure> {
             Ok(self.0.map(str::to_owned))
         }
     }
-    let links = |text| SignedLinks { api_url: "https://api.example.com".into(), key: Cached::new(Drawer(text)) };
+    let links = |text| SignedLinks { api_url: "https://api.example.com".into(), key: Cached::new(StubSecretStore(text)) };
     let link = links(Some("a sample key, never one that is in use")).link(&ada()).await.unwrap();
     assert_eq!(link, "https://api.example.com/unsubscribe/5Qf_JmohUZyt3h4ZkgsM4vZbu0AGyO9_zb1PG55jrNc");
     assert_eq!(links(None).link(&ada()).await.unwrap_err().kind, Kind::Transient);

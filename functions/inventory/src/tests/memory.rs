@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
 };
 
-/// What happens to a call instead of going well.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The process dies before the write.
@@ -23,7 +23,7 @@ pub enum Fault {
 /// How long a transaction holds its rows.
 const TRANSACTION: Duration = Duration::from_millis(3);
 
-type Meanwhile = Box<dyn FnOnce(&Memory)>;
+type DuringCall = Box<dyn FnOnce(&Memory)>;
 
 #[derive(Default)]
 pub struct Memory {
@@ -32,15 +32,15 @@ pub struct Memory {
     pub calls: RefCell<Vec<&'static str>>,
     locked: RefCell<BTreeSet<String>>,
     plan: RefCell<BTreeMap<usize, Fault>>,
-    meanwhile: RefCell<BTreeMap<usize, Meanwhile>>,
+    during_call: RefCell<BTreeMap<usize, DuringCall>>,
     called: Cell<usize>,
 }
 
-/// A clock that ticks a second with every look, and dice that repeat themselves with every test.
+/// A clock that ticks a second with every look, and the same random numbers in every test.
 #[derive(Debug, Default)]
 pub struct Ticking {
     second: Cell<i64>,
-    dice: Cell<u64>,
+    rng: Cell<u64>,
 }
 
 impl Ambient for Ticking {
@@ -50,8 +50,8 @@ impl Ambient for Ticking {
     }
     fn random(&self) -> u64 {
         // SplitMix64 (https://prng.di.unimi.it/splitmix64.c).
-        self.dice.set(self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
-        let z = (self.dice.get() ^ (self.dice.get() >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.rng.set(self.rng.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let z = (self.rng.get() ^ (self.rng.get() >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
@@ -74,8 +74,8 @@ impl Memory {
         self.plan.borrow_mut().insert(self.called.get() + calls, fault);
     }
     /// Has `change` happen just before the call that comes after `calls` more.
-    pub fn meanwhile(&self, calls: usize, change: impl FnOnce(&Memory) + 'static) {
-        self.meanwhile.borrow_mut().insert(self.called.get() + calls, Box::new(change));
+    pub fn during_call(&self, calls: usize, change: impl FnOnce(&Memory) + 'static) {
+        self.during_call.borrow_mut().insert(self.called.get() + calls, Box::new(change));
     }
     pub fn available(&self, code: &str) -> Option<u64> {
         self.stock.borrow().get(&sku(code)).copied()
@@ -95,8 +95,8 @@ impl Memory {
     fn begin(&self, call: &'static str) -> Result<Option<Fault>, Failure> {
         let n = self.called.replace(self.called.get() + 1);
         self.calls.borrow_mut().push(call);
-        let meanwhile = self.meanwhile.borrow_mut().remove(&n);
-        if let Some(change) = meanwhile {
+        let during_call = self.during_call.borrow_mut().remove(&n);
+        if let Some(change) = during_call {
             change(self);
         }
         let fault = self.plan.borrow_mut().remove(&n);

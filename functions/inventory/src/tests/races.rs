@@ -1,4 +1,4 @@
-//! What happens side by side: the last unit, a hot SKU, a lost race, and anything at random.
+//! Concurrency: the last unit, a hot SKU, a lost race, and anything at random.
 
 use super::*;
 use futures_util::{
@@ -6,7 +6,7 @@ use futures_util::{
     stream::{self, StreamExt as _},
 };
 
-/// How many batches run side by side, as the template has it; within a batch, records of one SKU come one after the other.
+/// How many batches run concurrently, as the template has it; within a batch, records of one SKU come one after the other.
 const FUNCTIONS: usize = 5;
 
 #[tokio::test(start_paused = true)]
@@ -33,9 +33,9 @@ async fn copies_of_one_event_at_once_reserve_once_and_answer_alike() {
     assert_eq!(inventory.warehouse.available("MUG"), Some(7));
 }
 
-/// Has a hundred orders after one row, `side_by_side` at a time and those that gave up again, as their queue would.
+/// Has a hundred orders after one row, `concurrent` at a time and retries those that failed, as their queue would.
 /// Returns how often the unluckiest order was received.
-async fn hundred_hot_orders(side_by_side: usize) -> usize {
+async fn hundred_hot_orders(concurrent: usize) -> usize {
     let inventory = inventory(&[("HOT-CAKE", 100)]);
     let inventory = &inventory;
     // Injected on top of the conflicts that they make by themselves.
@@ -45,7 +45,7 @@ async fn hundred_hot_orders(side_by_side: usize) -> usize {
     while !waiting.is_empty() {
         receives += 1;
         let hear = |n| async move { (n, inventory.hear(&placed(n, &[("HOT-CAKE", 1)])).await) };
-        let answers: Vec<_> = stream::iter(waiting).map(hear).buffer_unordered(side_by_side).collect().await;
+        let answers: Vec<_> = stream::iter(waiting).map(hear).buffer_unordered(concurrent).collect().await;
         waiting = Vec::new();
         for (n, answer) in answers {
             match answer.as_str() {
@@ -92,7 +92,7 @@ async fn conflicts_without_end_go_back_to_the_queue_and_leave_nothing() {
 async fn a_rejection_stands_back_for_a_reservation_made_in_between() {
     let inventory = inventory(&[("MUG", 0)]);
     // This delivery finds too little; stock comes back, and a copy of the event reserves before this one writes it down.
-    inventory.warehouse.meanwhile(1, |warehouse| warehouse.preset(order(1), State::Reserved { items: vec![], reserved_at: at(77) }));
+    inventory.warehouse.during_call(1, |warehouse| warehouse.preset(order(1), State::Reserved { items: vec![], reserved_at: at(77) }));
     assert_eq!(inventory.hear(&placed(1, &[("MUG", 1)])).await, "inventory.reserved at 77");
     assert_eq!(inventory.calls(), ["reserve", "reject"]);
 }
@@ -104,8 +104,8 @@ async fn the_longest_way_a_record_can_go_takes_four_decisions() {
     let release = |warehouse: &Memory| {
         warehouse.reservations.borrow_mut().insert(order(1), State::Released { released_at: at(60) });
     };
-    inventory.warehouse.meanwhile(1, reserve);
-    inventory.warehouse.meanwhile(2, release);
+    inventory.warehouse.during_call(1, reserve);
+    inventory.warehouse.during_call(2, release);
     assert_eq!(inventory.hear(&cancelled(1, CancelReason::CustomerAsked, Some(ITEMS))).await, "inventory.released at 60");
     assert_eq!(inventory.calls(), ["release", "close", "release"], "and the fourth decision is to answer");
 }
@@ -116,8 +116,8 @@ async fn a_record_that_keeps_changing_goes_back_to_the_queue() {
     for call in [1, 3] {
         inventory
             .warehouse
-            .meanwhile(call, |warehouse| warehouse.preset(order(1), State::Reserved { items: of(ITEMS), reserved_at: at(50) }));
-        inventory.warehouse.meanwhile(call + 1, |warehouse| {
+            .during_call(call, |warehouse| warehouse.preset(order(1), State::Reserved { items: of(ITEMS), reserved_at: at(50) }));
+        inventory.warehouse.during_call(call + 1, |warehouse| {
             warehouse.reservations.borrow_mut().clear();
         });
     }
@@ -125,23 +125,23 @@ async fn a_record_that_keeps_changing_goes_back_to_the_queue() {
     assert_eq!(inventory.calls().len(), DECISIONS_MAX);
 }
 
-/// Orders of every kind side by side, each event several times, with conflicts and crashes at random calls: per SKU
+/// Orders of every kind concurrently, each event several times, with conflicts and crashes at random calls: per SKU
 /// available + reserved + committed stays what it was, whatever is cut off, and everything ends.
 #[tokio::test(start_paused = true)]
 async fn no_history_makes_or_loses_a_unit() {
     const SKUS: [&str; 3] = ["CUP", "LAMP", "MUG"];
     for seed in 0..200 {
-        let mut dice = fastrand::Rng::with_seed(seed);
-        let stock = SKUS.map(|code| (code, dice.u64(0..30)));
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let stock = SKUS.map(|code| (code, rng.u64(0..30)));
         let inventory = inventory(&stock);
         let before = inventory.warehouse.units();
         let faults = [Fault::CrashBefore, Fault::CrashAfter, Fault::Conflict];
         for call in 0..150 {
-            if dice.u8(0..4) == 0 {
-                inventory.warehouse.plan(call, faults[dice.usize(0..3)]);
+            if rng.u8(0..4) == 0 {
+                inventory.warehouse.plan(call, faults[rng.usize(0..3)]);
             }
         }
-        let orders: Vec<_> = (1..=12).map(|n| (n, SKUS.map(|code| (code, dice.u32(0..4))), dice.u8(0..4), dice.fork())).collect();
+        let orders: Vec<_> = (1..=12).map(|n| (n, SKUS.map(|code| (code, rng.u32(0..4))), rng.u8(0..4), rng.fork())).collect();
         join_all(orders.iter().cloned().map(|order| tell(&inventory, &before, seed, order))).await;
         for (n, ..) in orders {
             let state = inventory.warehouse.state_of(order(n)).unwrap();
@@ -159,16 +159,16 @@ async fn tell(
     inventory: &Stocked,
     before: &BTreeMap<Sku, u64>,
     seed: u64,
-    (n, wanted, ending, mut dice): (u32, [(&str, u32); 3], u8, fastrand::Rng),
+    (n, wanted, ending, mut rng): (u32, [(&str, u32); 3], u8, fastrand::Rng),
 ) {
     let items: Vec<_> = wanted.into_iter().filter(|(_, quantity)| *quantity > 0).collect();
     if items.is_empty() {
         inventory.warehouse.preset(order(n), State::Closed { closed_at: at(1) });
         return;
     }
-    let heard = async |event: CloudEvent, dice: &mut fastrand::Rng| {
+    let heard = async |event: CloudEvent, rng: &mut fastrand::Rng| {
         let mut answer = String::new();
-        let mut copies = dice.u8(1..4);
+        let mut copies = rng.u8(1..4);
         for _ in 0..100 {
             let before_it = answer;
             answer = inventory.hear(&event).await;
@@ -185,7 +185,7 @@ async fn tell(
         panic!("seed {seed}, order {n}: no answer to {:?}", event.event)
     };
     let unplaced = ending == 0;
-    let answer = if unplaced { String::new() } else { heard(placed(n, &items), &mut dice).await };
+    let answer = if unplaced { String::new() } else { heard(placed(n, &items), &mut rng).await };
     let decision = if answer.starts_with("inventory.rejected") {
         cancelled(n, CancelReason::OutOfStock, None)
     } else if unplaced || ending == 1 {
@@ -195,8 +195,8 @@ async fn tell(
     } else {
         shipped(n, &items)
     };
-    let last = heard(decision, &mut dice).await;
-    let late = heard(placed(n, &items), &mut dice).await;
+    let last = heard(decision, &mut rng).await;
+    let late = heard(placed(n, &items), &mut rng).await;
     let expected = if last.starts_with("inventory.committed") { "inventory.reserved" } else { "inventory.released" };
     assert!(late.starts_with(expected), "seed {seed}, order {n}: {last}, then {late}");
 }

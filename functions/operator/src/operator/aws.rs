@@ -1,6 +1,6 @@
 //! The archive bucket of audit records, on AWS. The tables and the topic have their ports in `pipeline` and `lambda-kit`.
 //!
-//! `main.rs` wires it. It refuses to read: the operator writes audit records and nobody takes them back.
+//! `main.rs` wires it. It does not read: the operator writes audit records and nobody takes them back.
 
 use super::Archive;
 use aws_sdk_s3::{Client, primitives::ByteStream};

@@ -17,7 +17,7 @@ use lambda_kit::{Ambient, Failure, publish::Publisher, text::is_blank, trace};
 use pipeline::{
     command::{Who, audit_record, sentence},
     publish_again,
-    uncollected::{Settled as Written, Standing, Unsettled},
+    uncollected::{CollectionState, Settled as Written, Unsettled},
 };
 use serde::Serialize;
 
@@ -27,18 +27,18 @@ pub const NAME: &str = "operator";
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 pub const LIST_MAX: usize = 100;
 
-/// What the function may do with orders.
+/// The function's operations on orders.
 pub trait Orders {
     /// GetItem: the order as it is now, facts included.
     async fn find(&self, id: &OrderId) -> Result<Option<Order>, Failure>;
 }
 
-/// What the function may do with payments.
+/// The function's operations on payments.
 pub trait Payments {
     /// Query: up to `most` of what nobody has settled yet.
     async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure>;
     /// GetItem: what stands there now.
-    async fn find(&self, id: &OrderId) -> Result<Standing, Failure>;
+    async fn find(&self, id: &OrderId) -> Result<CollectionState, Failure>;
     /// UpdateItem: settles what is uncollected and not settled.
     async fn settle(&self, id: &OrderId, settlement: &Settlement) -> Result<Written, Failure>;
 }
@@ -59,7 +59,7 @@ impl Payments for pipeline::uncollected::UncollectedPayments {
     async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure> {
         self.unsettled(most).await
     }
-    async fn find(&self, id: &OrderId) -> Result<Standing, Failure> {
+    async fn find(&self, id: &OrderId) -> Result<CollectionState, Failure> {
         self.find(id).await
     }
     async fn settle(&self, id: &OrderId, settlement: &Settlement) -> Result<Written, Failure> {
@@ -82,14 +82,14 @@ pub struct Operator<O, P, T, S, A> {
     pub ambient: A,
 }
 
-/// What is, or was, changed.
+/// A change, planned or done.
 #[derive(Serialize)]
 struct Change<'r> {
     phase: &'static str,
     command: &'static str,
     order_id: OrderId,
     reason: &'r str,
-    /// What came of it; nothing before it has ended.
+    /// The result; none before it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'r str>,
 }
@@ -156,7 +156,7 @@ impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P
         let written = self.payments.settle(order_id, &settlement).await;
         let outcome = match &written {
             Ok(Written::Now(_)) => "settled",
-            Ok(Written::Refused(Standing::Settled(_))) => "settled before",
+            Ok(Written::Refused(CollectionState::Settled(_))) => "settled before",
             Ok(Written::Refused(_)) => "refused",
             Err(failure) => &failure.error_type,
         };
@@ -169,9 +169,9 @@ impl<O: Orders, P: Payments, T: Publisher, S: Archive, A: Ambient> Operator<O, P
 
     /// Publishes `order.placed` again: by the healing invariant that brings any order to its right end.
     ///
-    /// Unlike order-deadline's own repetition, the clock hears this one too, and watches over the order from here on. It must, where
-    /// its own message is gone: an order whose hold lapsed before payment had recorded it is answered `payment.voided`, which
-    /// decides nothing, and only the clock's time-out ends it.
+    /// Unlike order-deadline's own repetition, order-deadline hears this one too, and watches over the order from here on.
+    /// It must, where its own message is gone: an order whose hold lapsed before payment had recorded it is answered
+    /// `payment.voided`, which decides nothing, and only order-deadline's time-out ends it.
     async fn nudge(&self, act: &Act, who: &Who<'_>) -> Result<Nudged, Stop> {
         let Act { order_id, reason, dry_run } = act;
         check(reason)?;
@@ -222,16 +222,16 @@ fn check(reason: &str) -> Result<(), Stop> {
     }
 }
 
-/// What stands there, for a person who wants it settled.
-fn settled(standing: Standing, dry_run: bool) -> Result<Settled, Stop> {
+/// The stored payment, for an operator who settles it.
+fn settled(standing: CollectionState, dry_run: bool) -> Result<Settled, Stop> {
     match standing {
-        Standing::Unsettled(payment) if dry_run => Ok(Settled { payment, before: false, dry_run }),
-        Standing::Settled(payment) => Ok(Settled { payment, before: true, dry_run }),
+        CollectionState::Unsettled(payment) if dry_run => Ok(Settled { payment, before: false, dry_run }),
+        CollectionState::Settled(payment) => Ok(Settled { payment, before: true, dry_run }),
         // Uncollected is an end: no write of payment's moves a record away from it.
-        Standing::Unsettled(_) => Err(Failure::bug("NotSettled", "an uncollected payment refused to be settled").into()),
-        Standing::Other(state) => {
+        CollectionState::Unsettled(_) => Err(Failure::bug("NotSettled", "an uncollected payment refused to be settled").into()),
+        CollectionState::Other(state) => {
             Err(refused("NotUncollected", format!("The payment of this order is {state}, not uncollected: there is nothing to settle.")))
         }
-        Standing::Missing => Err(refused("NoSuchPayment", "There is no payment of such an order.")),
+        CollectionState::Missing => Err(refused("NoSuchPayment", "There is no payment of such an order.")),
     }
 }

@@ -14,7 +14,7 @@ const NOW: &str = "2026-05-24T10:11:12Z";
 #[derive(Default)]
 struct World {
     orders: RefCell<BTreeMap<OrderId, Order>>,
-    payments: RefCell<BTreeMap<OrderId, Standing>>,
+    payments: RefCell<BTreeMap<OrderId, CollectionState>>,
     published: RefCell<Vec<Outgoing>>,
     archive: RefCell<Vec<(String, Value)>>,
     /// Whether the topic refuses.
@@ -32,19 +32,19 @@ impl Payments for &World {
     async fn unsettled(&self, most: usize) -> Result<Unsettled, Failure> {
         let payments = self.payments.borrow();
         let open = payments.values().filter_map(|standing| match standing {
-            Standing::Unsettled(payment) => Some(payment.clone()),
+            CollectionState::Unsettled(payment) => Some(payment.clone()),
             _ => None,
         });
         Ok(Unsettled { payments: open.take(most).collect(), complete: true })
     }
-    async fn find(&self, id: &OrderId) -> Result<Standing, Failure> {
-        Ok(self.payments.borrow().get(id).cloned().unwrap_or(Standing::Missing))
+    async fn find(&self, id: &OrderId) -> Result<CollectionState, Failure> {
+        Ok(self.payments.borrow().get(id).cloned().unwrap_or(CollectionState::Missing))
     }
     async fn settle(&self, id: &OrderId, settlement: &Settlement) -> Result<Written, Failure> {
         let standing = Payments::find(self, id).await?;
-        let Standing::Unsettled(payment) = standing else { return Ok(Written::Refused(standing)) };
+        let CollectionState::Unsettled(payment) = standing else { return Ok(Written::Refused(standing)) };
         let payment = Uncollected { settlement: Some(settlement.clone()), ..payment };
-        self.payments.borrow_mut().insert(*id, Standing::Settled(payment.clone()));
+        self.payments.borrow_mut().insert(*id, CollectionState::Settled(payment.clone()));
         Ok(Written::Now(payment))
     }
 }
@@ -94,7 +94,7 @@ impl World {
             "uncollected_at": "2026-05-09T08:00:00Z"
         });
         let payment: Uncollected = serde_json::from_value(json).unwrap();
-        self.payments.borrow_mut().insert(payment.order_id, Standing::Unsettled(payment.clone()));
+        self.payments.borrow_mut().insert(payment.order_id, CollectionState::Unsettled(payment.clone()));
         payment
     }
     /// Phase and outcome of each audit record.
@@ -116,7 +116,7 @@ fn refusal(answer: Answer) -> String {
 }
 
 #[tokio::test]
-async fn who_may_only_look_sees_what_is_uncollected_and_what_would_be_done_and_changes_nothing() {
+async fn the_alias_to_look_lists_and_dry_runs_only() {
     let world = World::default();
     world.places();
     world.never_collects();
@@ -140,7 +140,7 @@ async fn a_nudge_publishes_the_order_again_and_is_audited() {
     let [message] = published.as_slice() else { panic!("{published:?}") };
     let event = CloudEvent::parse(&message.body).unwrap();
     assert_eq!((event.source.as_str(), event.time, &event.event), ("/operator", order.received_at, &Event::from(order.placed())));
-    // Every consumer hears it, the clock too, and the topic has not seen its deduplication id.
+    // Every consumer hears it, order-deadline too, and the topic has not seen its deduplication id.
     assert_eq!(message.attributes, [("type", "order.placed.v1".to_owned())]);
     assert_ne!(message.deduplication_id, event.id());
     assert_eq!(world.audits(), [("begun".into(), String::new()), ("ended".into(), "published".into())]);
@@ -186,7 +186,7 @@ async fn a_payment_is_settled_once_and_the_first_settlement_stays() {
 async fn what_is_not_uncollected_is_not_settled() {
     let world = World::default();
     assert_eq!(refusal(world.asks(json!({"settle": act("?")})).await), "NoSuchPayment");
-    world.payments.borrow_mut().insert(ID.parse().unwrap(), Standing::Other("captured".into()));
+    world.payments.borrow_mut().insert(ID.parse().unwrap(), CollectionState::Other("captured".into()));
     let answer = world.asks(json!({"settle": act("?")})).await;
     let Answer::Refused(captured) = answer else { panic!("{answer:?}") };
     assert!(captured.message.contains("captured, not uncollected"), "{}", captured.message);
@@ -202,7 +202,7 @@ async fn a_dry_run_changes_nothing_and_is_not_audited() {
     let Answer::Nudged(nudged) = world.asks(json!({"nudge": dry})).await else { panic!() };
     assert!(settled.dry_run && nudged.dry_run && settled.payment.settlement.is_none());
     assert_eq!((world.published.borrow().len(), world.audits().len()), (0, 0));
-    assert!(matches!(world.payments.borrow().values().next(), Some(Standing::Unsettled(_))));
+    assert!(matches!(world.payments.borrow().values().next(), Some(CollectionState::Unsettled(_))));
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn nothing_is_changed_without_a_reason_or_an_audit_record() {
         assert!(failed.message.contains("role may not do this"), "{}", failed.message);
     }
     assert_eq!(world.published.borrow().len(), 0);
-    assert!(matches!(world.payments.borrow().values().next(), Some(Standing::Unsettled(_))));
+    assert!(matches!(world.payments.borrow().values().next(), Some(CollectionState::Unsettled(_))));
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn an_unknown_country_hides_no_other_fault() {
 
 /// Every country of ISO 3166 × each form of an address.
 #[tokio::test]
-async fn every_country_takes_its_own_form_and_lacks_nothing_that_it_does_not_have() {
+async fn every_country_takes_its_own_form_and_nothing_more() {
     let at = |field: &str| format!("#/shipping_address/{field}");
     for Country { code, needs_town, postal_code } in country::all() {
         let example = postal_code.map_or("", |known| known.example);

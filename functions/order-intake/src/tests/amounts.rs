@@ -75,8 +75,8 @@ async fn the_least_is_not_asked_for_where_a_line_has_no_price() {
 /// Every currency of ISO 4217 × each amount at which something changes.
 #[tokio::test]
 async fn every_currency_is_accepted_from_its_least_to_its_most_in_its_steps() {
-    let letters = || 'A'..='Z';
-    let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+    let capitals = || 'A'..='Z';
+    let codes = capitals().flat_map(|a| capitals().flat_map(move |b| capitals().map(move |c| format!("{a}{b}{c}"))));
     let mut charged = 0;
     for currency in codes.filter_map(|code| Currency::from_code(&code)) {
         let Some(Terms { least_minor, most_minor, step_minor, .. }) = charge::terms(currency).copied() else {

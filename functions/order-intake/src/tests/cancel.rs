@@ -65,7 +65,7 @@ async fn an_order_that_shipped_is_409_and_nothing_is_announced() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_unknown_or_misspelt_is_404_and_a_misspelt_one_is_not_looked_up() {
+async fn an_unknown_or_misspelt_order_is_404() {
     let world = World::new();
     let unknown = world.cancel(ORDER).await;
     assert_eq!((unknown.status(), world.calls.borrow().len()), (404, 1));
@@ -77,7 +77,7 @@ async fn an_order_that_is_unknown_or_misspelt_is_404_and_a_misspelt_one_is_not_l
 }
 
 #[tokio::test]
-async fn a_topic_or_a_table_that_refuses_is_503_and_asking_again_mends_it() {
+async fn a_refusing_topic_or_table_is_503_and_a_retry_heals() {
     let world = World::new();
     world.place(KEY, &order()).await;
     world.table_refuses.set(Some("ThrottlingException"));

@@ -29,7 +29,7 @@ async fn a_price_is_read_once_and_again_when_it_may_have_changed() {
 }
 
 #[tokio::test]
-async fn only_what_is_not_remembered_is_read_and_what_is_unknown_is_asked_for_each_time() {
+async fn known_prices_are_remembered_and_unknown_ones_read_again() {
     let world = World::new();
     let cached = Cached::new(&world, &world);
     cached.prices(&[sku("MUG-BLUE")]).await.unwrap();

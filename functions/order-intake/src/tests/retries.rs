@@ -30,7 +30,7 @@ async fn a_retry_may_spell_key_and_body_differently() {
 }
 
 #[tokio::test]
-async fn a_retry_is_announced_again_until_a_stage_has_answered_and_then_no_more() {
+async fn a_retry_is_announced_again_until_a_stage_has_answered() {
     let world = World::new();
     let first = world.place(KEY, &order()).await;
     world.reported(EventType::OrderPlaced);
@@ -95,7 +95,7 @@ async fn two_honest_identical_orders_are_two_orders() {
 }
 
 #[tokio::test]
-async fn a_duplicate_in_flight_is_answered_like_the_other_and_there_is_one_order() {
+async fn two_requests_with_one_key_at_once_are_one_order() {
     let world = World::new();
     let (wanted, other) = (order(), order());
     let (one, two) = futures_util::join!(world.place(KEY, &wanted), world.place(KEY, &other));
@@ -103,7 +103,7 @@ async fn a_duplicate_in_flight_is_answered_like_the_other_and_there_is_one_order
     assert_eq!(one.body(), two.body());
     assert_eq!(world.orders.borrow().len(), 1);
     let events = world.events();
-    assert!(events.iter().all(|event| event.id() == events[0].id()), "whoever hears it twice can tell");
+    assert!(events.iter().all(|event| event.id() == events[0].id()), "a consumer can recognise the duplicate");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn duplicates_in_flight_of_two_orders_are_one_order_and_a_422() {
 }
 
 #[tokio::test]
-async fn a_topic_that_refuses_is_503_and_a_retry_mends_it() {
+async fn a_topic_that_refuses_is_503_and_a_retry_heals_it() {
     for code in ["Throttling", "Timeout", "AuthorizationError", "InternalError"] {
         let world = World::new();
         world.topic_refuses.set(Some(code));
@@ -126,10 +126,10 @@ async fn a_topic_that_refuses_is_503_and_a_retry_mends_it() {
         assert!(!refused.body().contains(code));
         assert_eq!(world.place(KEY, &order()).await.status(), 503, "and again, as long as it does");
         world.topic_refuses.set(None);
-        let mended = world.place(KEY, &order()).await;
-        assert_eq!((mended.status(), mended.header("Idempotency-Replayed")), (202, Some("true")));
+        let retried = world.place(KEY, &order()).await;
+        assert_eq!((retried.status(), retried.header("Idempotency-Replayed")), (202, Some("true")));
         assert_eq!((world.orders.borrow().len(), world.published.borrow().len()), (1, 1));
-        assert_eq!(body(&mended)["received_at"], "2026-05-04T10:11:12.345Z", "when it was stored, not when it was mended");
+        assert_eq!(body(&retried)["received_at"], "2026-05-04T10:11:12.345Z", "when it was stored, not when it was fixed");
     }
 }
 

@@ -19,7 +19,7 @@ use std::{net::IpAddr, str::FromStr, time::Duration};
 
 /// The version of the API that this client was written against: the current one in Stripe's reference
 /// (<https://docs.stripe.com/api/versioning>) when it was. Without the header an account's default decides, and so
-/// whoever clicks on "upgrade". All that is used here has kept its shape since 2022-11-15, which brought `latest_charge`.
+/// a click on "upgrade". All that is used here has kept its shape since 2022-11-15, which brought `latest_charge`.
 pub(super) const STRIPE_VERSION: &str = "2026-02-25.clover";
 
 /// For a whole call that changes something, connecting and reading included: a confirmation waits for the card's issuer.
@@ -98,7 +98,7 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// There is no answer, so nobody knows what was done.
+/// There is no answer, so the outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
     #[error("no answer in time")]
@@ -129,7 +129,7 @@ impl Http {
     }
 
     /// Opens a connection by asking for `/`, without a key. Whatever is answered, the connection stays for the calls.
-    pub(super) async fn knock(&self) -> Result<(), NoAnswer> {
+    pub(super) async fn warm_up_request(&self) -> Result<(), NoAnswer> {
         let request = HttpRequest::get(format!("{}/", self.base.text)).map_err(|error| NoAnswer::Broken(error.into()))?;
         self.answer(request).await.map(|_| ())
     }

@@ -1,13 +1,13 @@
 //! How fast payment calls the provider: each process takes its share of what Stripe allows the account.
 //!
-//! The client asks before each call. It refuses to make up for lost time, for a limit of calls a second knows no yesterday,
-//! and it refuses to wait for long: a message that would have to comes again later.
+//! The client asks before each call. It does not make up for lost time, for a limit of calls a second knows no yesterday,
+//! and it does not wait for long: a message that would have to comes again later.
 
 use std::{cell::Cell, fmt, num::NonZeroU32, str::FromStr, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// Of a limit, this much in a hundred is used: the rest is left to people at the dashboard, to other programs of the account,
-/// and to calls that take a little longer than the one before them, and so arrive side by side.
+/// and to calls that take a little longer than the one before them, and so arrive concurrently.
 const USED_PERCENT: u32 = 90;
 
 /// The longest that a call waits for its turn. Ten records of a batch at 4.5 calls a second and process are through in two
@@ -100,7 +100,7 @@ impl Pace {
         Self { account: turns(every(account)), endpoints: std::array::from_fn(|_| turns(every(endpoint))) }
     }
 
-    /// As fast as it goes: for tests whose time stands still.
+    /// As fast as it goes: for tests with paused time.
     pub fn unlimited() -> Self {
         let turns = || Turns { every: Duration::ZERO, next: Cell::new(None) };
         Self { account: turns(), endpoints: std::array::from_fn(|_| turns()) }
@@ -117,7 +117,7 @@ impl Pace {
         if at - now > PATIENCE {
             return Err(at - now);
         }
-        // The account's turn first, then the endpoint's, which is not before it. A caller that gives up has used its turn.
+        // The account's turn first, then the endpoint's, which is not before it. A caller that times out has used its turn.
         turns.take(self.account.take(now));
         if at > now {
             sleep_until(at).await;

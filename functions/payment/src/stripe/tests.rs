@@ -23,17 +23,17 @@ const ORDER: &str = "fe08ddf2-c1ca-5f7e-9ff5-e24a01cd5cf9";
 /// Short enough for tests to wait for, long enough for a busy machine to answer in.
 const TIMEOUTS: Timeouts = Timeouts { change: Duration::from_millis(400), look: Duration::from_millis(400) };
 
-struct Drawer(Rc<Cell<&'static str>>);
-impl Vault for Drawer {
+struct StubSecretStore(Rc<Cell<&'static str>>);
+impl SecretStore for StubSecretStore {
     async fn read(&self) -> Result<Option<String>, Failure> {
         Ok(Some(self.0.get().to_owned()))
     }
 }
-fn key(text: &'static str) -> StripeKey<Drawer> {
-    StripeKey::new(Drawer(Rc::new(Cell::new(text))))
+fn key(text: &'static str) -> StripeKey<StubSecretStore> {
+    StripeKey::new(StubSecretStore(Rc::new(Cell::new(text))))
 }
 
-fn client(url: &str) -> Stripe<Drawer> {
+fn client(url: &str) -> Stripe<StubSecretStore> {
     let mut stripe = Stripe::new(url.parse().unwrap(), key("sk_test_1"), TIMEOUTS);
     // The stub stands in for the real thing, not for localstripe.
     stripe.http.base.local = false;
@@ -67,7 +67,7 @@ fn short(result: Result<Outcome, Failure>) -> String {
         Err(failure) => short_failure(&failure),
     }
 }
-async fn perform(stripe: &Stripe<Drawer>, verb: &str, delivery: &Delivery) -> String {
+async fn perform(stripe: &Stripe<StubSecretStore>, verb: &str, delivery: &Delivery) -> String {
     short(match verb {
         "confirm" => stripe.confirm(order_id(), delivery, &pi()).await,
         "capture" => stripe.capture(order_id(), delivery, &pi()).await,
@@ -176,7 +176,7 @@ async fn every_kind_of_trouble_has_its_end() {
         ("redirect", redirect(), "transient stripe302", "transient stripe302", "transient stripe302", " look"),
         ("garbage", garbage(), "transient stripeunreadable", "transient stripeunreadable", "transient stripeunreadable", " look"),
         (
-            "moved meanwhile",
+            "changed in between",
             say(400, invalid, Some("payment_intent_unexpected_state"), None),
             "transient stripe400",
             "transient stripe400",
@@ -322,7 +322,7 @@ async fn an_unclear_answer_and_an_unclear_look_are_transient() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_long_is_read_to_its_limit_and_is_none() {
+async fn a_response_over_its_limit_counts_as_none() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
     let endless = Act::Raw(format!("{head}{{\"x\":\"{}", "x".repeat(2 * http::ANSWER_BYTES_MAX)));
     let stub = Stub::start().await;
@@ -332,7 +332,7 @@ async fn an_answer_that_is_too_long_is_read_to_its_limit_and_is_none() {
 }
 
 #[tokio::test]
-async fn a_500_cached_under_its_key_is_read_around_at_once_and_not_met_again() {
+async fn a_500_cached_under_its_key_is_read_around() {
     let stub = Stub::start().await;
     stub.open("pi_1", "requires_confirmation", ORDER);
     let stripe = client(&stub.url);
@@ -382,7 +382,7 @@ async fn creating_sends_what_stripe_asks_for_and_nothing_personal() {
 }
 
 #[tokio::test]
-async fn creating_ends_declined_for_the_order_transient_for_time_and_a_bug_for_us() {
+async fn creating_ends_declined_transient_or_as_a_bug() {
     let say = |status, code: Option<&str>, param: Option<&str>| Act::Refuse(status, refusal("invalid_request_error", code, param));
     let table = [
         ("pm_gone", Act::Do, "declined resource_missing"),
@@ -531,7 +531,7 @@ async fn a_further_confirmation_sends_the_card_under_its_own_key() {
     let stripe = client(&stub.url);
     stripe.create(order_id(), &attempt(1), &placed_with("pm_soft")).await.unwrap();
     assert_eq!(perform(&stripe, "confirm", &attempt(1)).await, "for now issuer_not_available");
-    // Without its payment method it is not tried: what stood, stands, for whoever confirms for the first time as well.
+    // Without its payment method it is not tried: what stood, stands, for the first confirmation as well.
     assert_eq!(perform(&stripe, "confirm", &attempt(2)).await, "for now issuer_not_available");
     stub.with(|world| world.calls.clear());
     let again = async |delivery: &Delivery, tries| short(stripe.confirm_again(order_id(), delivery, &pi(), "pm_soft", tries).await);
@@ -568,7 +568,7 @@ async fn a_card_that_cannot_be_sent_again_is_declined() {
 
 /// The last try at a capture: refused, and freed, unless another copy has taken the money just then.
 #[tokio::test]
-async fn what_is_given_up_is_freed_unless_it_is_taken() {
+async fn a_refused_capture_is_freed_unless_it_is_taken() {
     for (status, expected, calls) in [
         ("requires_capture", "uncollected try_again_later", "cancel"),
         ("canceled", "uncollected try_again_later", "cancel look"),
@@ -576,8 +576,8 @@ async fn what_is_given_up_is_freed_unless_it_is_taken() {
     ] {
         let stub = Stub::start().await;
         stub.open("pi_1", status, ORDER);
-        let given_up = client(&stub.url).give_up(order_id(), &attempt(1), &pi(), "try_again_later".into()).await;
-        assert_eq!((short(given_up).as_str(), stub.calls().as_str()), (expected, calls), "{status}");
+        let freed = client(&stub.url).release_refused(order_id(), &attempt(1), &pi(), "try_again_later".into()).await;
+        assert_eq!((short(freed).as_str(), stub.calls().as_str()), (expected, calls), "{status}");
     }
 }
 
@@ -619,7 +619,7 @@ async fn a_hold_of_another_order_is_a_bug_whatever_became_of_it() {
 }
 
 #[tokio::test]
-async fn ids_that_stripe_does_not_know_or_could_not_have_given_contradict_the_record() {
+async fn ids_unknown_to_stripe_contradict_the_record() {
     let stub = Stub::start().await;
     assert_eq!(perform(&client(&stub.url), "capture", &attempt(1)).await, "contradicts: transient unknownpaymentintent");
     assert_eq!(stub.calls(), "capture look");
@@ -636,7 +636,7 @@ async fn a_rotated_key_is_found_at_the_next_try() {
     stub.open("pi_1", "requires_capture", ORDER);
     stub.with(|world| world.accepts_key = Some("sk_test_2".into()));
     let text = Rc::new(Cell::new("sk_test_1"));
-    let stripe = Stripe::new(stub.url.parse().unwrap(), StripeKey::new(Drawer(text.clone())), TIMEOUTS);
+    let stripe = Stripe::new(stub.url.parse().unwrap(), StripeKey::new(StubSecretStore(text.clone())), TIMEOUTS);
     assert_eq!(perform(&stripe, "capture", &attempt(1)).await, "transient stripe401");
     assert_eq!(perform(&stripe, "capture", &attempt(2)).await, "transient stripe401", "not rotated yet");
     text.set("sk_test_2");
@@ -695,7 +695,7 @@ fn the_key_goes_to_https_or_to_this_machine_alone() {
 }
 
 #[tokio::test]
-async fn the_api_is_warmed_up_without_the_key_and_over_the_connection_that_the_calls_use() {
+async fn the_warm_up_uses_the_calls_connection_without_the_key() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let served = tokio::spawn(async move {
@@ -709,7 +709,7 @@ async fn the_api_is_warmed_up_without_the_key_and_over_the_connection_that_the_c
         calls
     });
     let text = Rc::new(Cell::new("sk_test_1"));
-    let stripe = Stripe::new(url.parse().unwrap(), StripeKey::new(Drawer(text.clone())), TIMEOUTS);
+    let stripe = Stripe::new(url.parse().unwrap(), StripeKey::new(StubSecretStore(text.clone())), TIMEOUTS);
     warm_up(stripe.openings()).await;
     // The connection goes back to the pool in a task of its own.
     for _ in 0..100 {

@@ -16,22 +16,22 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-/// What the ports share: the time, the fuse and the dice.
+/// What the ports share: the time, the fuse and the RNG.
 pub struct Surroundings {
     pub now: Cell<Timestamp>,
     /// After so many port calls the process dies: the effect stays, the answer is lost.
     pub fuse: Cell<Option<u32>>,
-    pub dice: RefCell<Option<fastrand::Rng>>,
+    pub rng: RefCell<Option<fastrand::Rng>>,
     pub trace: RefCell<Vec<&'static str>>,
 }
 
 impl Surroundings {
     pub fn new(now: Timestamp) -> Self {
-        Self { now: Cell::new(now), fuse: Cell::new(None), dice: RefCell::new(None), trace: RefCell::default() }
+        Self { now: Cell::new(now), fuse: Cell::new(None), rng: RefCell::new(None), trace: RefCell::default() }
     }
-    /// Lets others go first, as often as the dice say.
+    /// Lets others go first, as often as the RNG says.
     async fn wait(&self) {
-        let turns = self.dice.borrow_mut().as_mut().map_or(0, |dice| dice.u32(0..6));
+        let turns = self.rng.borrow_mut().as_mut().map_or(0, |rng| rng.u32(0..6));
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
@@ -116,7 +116,7 @@ impl Ledger for &Desk<'_> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum HoldState {
     Unconfirmed,
     Held,
     Declined,
@@ -128,7 +128,7 @@ pub enum Standing {
 
 #[derive(Debug)]
 pub struct Held {
-    pub standing: Standing,
+    pub standing: HoldState,
     /// How often it was set aside and taken. More than once is the disaster.
     pub confirmed: u32,
     pub captured: u32,
@@ -171,10 +171,10 @@ impl<'a> Bank<'a> {
             is_busy: Cell::new(0),
         }
     }
-    pub fn open(&self, id: &str, standing: Standing) {
+    pub fn open(&self, id: &str, standing: HoldState) {
         self.holds.borrow_mut().insert(id.into(), Held { standing, confirmed: 0, captured: 0 });
     }
-    pub fn standing(&self, id: &str) -> Option<Standing> {
+    pub fn standing(&self, id: &str) -> Option<HoldState> {
         self.holds.borrow().get(id).map(|hold| hold.standing)
     }
     pub fn confirmed(&self) -> u32 {
@@ -186,18 +186,18 @@ impl<'a> Bank<'a> {
     /// Asks the bank to hold.
     fn hold(&self, hold: &mut Held) {
         hold.standing = match () {
-            () if self.hesitates() => Standing::RefusedForNow,
-            () if self.declines.get() => Standing::Declined,
-            () => Standing::Held,
+            () if self.hesitates() => HoldState::RefusedForNow,
+            () if self.declines.get() => HoldState::Declined,
+            () => HoldState::Held,
         };
-        hold.confirmed += u32::from(hold.standing == Standing::Held);
+        hold.confirmed += u32::from(hold.standing == HoldState::Held);
     }
     fn confirmed_as(hold: &Held) -> Outcome {
         match hold.standing {
-            Standing::Declined => Outcome::Declined { code: "card_declined".into() },
-            Standing::RefusedForNow => Outcome::RefusedForNow { code: "issuer_not_available".into() },
-            Standing::Canceled => Outcome::Voided,
-            Standing::Unconfirmed | Standing::Held | Standing::Captured => {
+            HoldState::Declined => Outcome::Declined { code: "card_declined".into() },
+            HoldState::RefusedForNow => Outcome::RefusedForNow { code: "issuer_not_available".into() },
+            HoldState::Canceled => Outcome::Voided,
+            HoldState::Unconfirmed | HoldState::Held | HoldState::Captured => {
                 Outcome::Authorized { capture_before: Timestamp::from_second(CAPTURE_BEFORE).unwrap() }
             }
         }
@@ -239,7 +239,7 @@ impl Provider for &Bank<'_> {
             let mut keys = self.keys.borrow_mut();
             let payment = keys.entry(format!("{order_id}/{}/{}", delivery.message_id, delivery.attempt)).or_insert_with(|| {
                 let id = format!("pi_{}", self.holds.borrow().len() + 1);
-                self.open(&id, Standing::Unconfirmed);
+                self.open(&id, HoldState::Unconfirmed);
                 PaymentRef(id)
             });
             Prepared::Unconfirmed(payment.clone())
@@ -248,7 +248,7 @@ impl Provider for &Bank<'_> {
     }
     async fn confirm(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let confirm = |hold: &mut Held| {
-            if hold.standing == Standing::Unconfirmed {
+            if hold.standing == HoldState::Unconfirmed {
                 self.hold(hold);
             }
             Bank::confirmed_as(hold)
@@ -258,45 +258,45 @@ impl Provider for &Bank<'_> {
     async fn confirm_again(&self, _: OrderId, _: &Delivery, payment: &PaymentRef, method: &str, _: u32) -> Result<Outcome, Failure> {
         assert_eq!(method, "pm_card_visa");
         let confirm = |hold: &mut Held| {
-            if matches!(hold.standing, Standing::RefusedForNow | Standing::Declined) {
+            if matches!(hold.standing, HoldState::RefusedForNow | HoldState::Declined) {
                 self.hold(hold);
             }
             Bank::confirmed_as(hold)
         };
         self.around.call("again", || self.with(payment, confirm)).await
     }
-    async fn give_up(&self, _: OrderId, _: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure> {
-        let give_up = |hold: &mut Held| match hold.standing {
-            Standing::Captured => Outcome::Captured,
+    async fn release_refused(&self, _: OrderId, _: &Delivery, payment: &PaymentRef, code: String) -> Result<Outcome, Failure> {
+        let release_refused = |hold: &mut Held| match hold.standing {
+            HoldState::Captured => Outcome::Captured,
             _ => {
-                hold.standing = Standing::Canceled;
+                hold.standing = HoldState::Canceled;
                 Outcome::Uncollected { code }
             }
         };
-        self.around.call("give_up", || self.with(payment, give_up)).await
+        self.around.call("release_refused", || self.with(payment, release_refused)).await
     }
     async fn capture(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let capture = |hold: &mut Held| match hold.standing {
-            Standing::Held if self.hesitates() => Outcome::RefusedForNow { code: "try_again_later".into() },
-            Standing::Held if self.keeps.get() => {
-                hold.standing = Standing::Canceled;
+            HoldState::Held if self.hesitates() => Outcome::RefusedForNow { code: "try_again_later".into() },
+            HoldState::Held if self.keeps.get() => {
+                hold.standing = HoldState::Canceled;
                 Outcome::Uncollected { code: "card_declined".into() }
             }
-            Standing::Held => {
-                (hold.standing, hold.captured) = (Standing::Captured, hold.captured + 1);
+            HoldState::Held => {
+                (hold.standing, hold.captured) = (HoldState::Captured, hold.captured + 1);
                 Outcome::Captured
             }
-            Standing::Captured => Outcome::Captured,
-            Standing::Canceled => Outcome::Uncollected { code: "expired".into() },
-            Standing::Unconfirmed | Standing::Declined | Standing::RefusedForNow => contradicts(),
+            HoldState::Captured => Outcome::Captured,
+            HoldState::Canceled => Outcome::Uncollected { code: "expired".into() },
+            HoldState::Unconfirmed | HoldState::Declined | HoldState::RefusedForNow => contradicts(),
         };
         self.around.call("capture", || self.with(payment, capture)).await
     }
     async fn cancel(&self, _: OrderId, _: &Delivery, payment: &PaymentRef) -> Result<Outcome, Failure> {
         let cancel = |hold: &mut Held| match hold.standing {
-            Standing::Captured => contradicts(),
+            HoldState::Captured => contradicts(),
             _ => {
-                hold.standing = Standing::Canceled;
+                hold.standing = HoldState::Canceled;
                 Outcome::Voided
             }
         };

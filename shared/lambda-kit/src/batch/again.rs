@@ -1,4 +1,4 @@
-//! Looking again: a copy of the message, sent to its own queue with a delay.
+//! Another check: a copy of the message, sent to its own queue with a delay.
 //!
 //! To hide the message instead would be one call less, and was how it was done. It is not, for three reasons. A receive would
 //! stand for a check *and* for a failure, so that the fifth receive parks a message at its first bug. A hidden message is *in
@@ -21,7 +21,7 @@ pub const DELAY_MAX: Duration = Duration::from_secs(900);
 /// The longest that [`crate::message::Handled::look_again_after`] may wait: as long as a payment provider holds money. A
 /// `NotBefore` that lies further ahead was not written here, and is not waited for.
 pub const LOOK_AGAIN_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// What is due within this time is due now. SQS counts whole seconds, and clocks of two machines differ by less.
+/// A check that is due within this time is due now. SQS counts whole seconds, and clocks of two machines differ by less.
 const DUE_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// A copy of a message, for the queue that it came from.
@@ -37,17 +37,17 @@ pub struct Delayed {
     pub delay_s: u32,
 }
 
-/// What a copy says about its check.
+/// The attributes of a copy about its check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Check {
-    /// How many went before it.
+    /// The number of checks before it.
     pub before: u32,
     /// When it is due.
     pub due: Timestamp,
 }
 
 impl Check {
-    /// What a message's own attributes say; the first check of all says nothing, and nor does what is not a number or a time.
+    /// Parses a message's attributes; the first check has none, and invalid numbers and times count as none.
     pub fn read(attributes: &[(String, Attribute)]) -> Option<Self> {
         let text = |wanted: &str| {
             attributes.iter().find_map(|(name, value)| match value {
@@ -96,7 +96,7 @@ impl Delayed {
         }
     }
 
-    /// What it counts towards SQS's size limit, in bytes: body, and names, types and values of attributes.
+    /// Its size as SQS counts it, in bytes: body, and names, types and values of attributes.
     pub fn size(&self) -> usize {
         let of = |(name, attribute): &(String, Attribute)| {
             name.len()

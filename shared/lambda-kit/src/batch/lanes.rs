@@ -1,4 +1,4 @@
-//! Which records may be handled side by side.
+//! Which records may be handled concurrently.
 
 use super::record::Record;
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn records_without_anything_in_common_run_side_by_side() {
+    fn records_without_anything_in_common_run_concurrently() {
         assert_eq!(lanes(&[record(None, &[]), record(None, &["a"]), record(None, &["b"])]), [vec![0], vec![1], vec![2]]);
         assert!(lanes::<()>(&[]).is_empty());
     }

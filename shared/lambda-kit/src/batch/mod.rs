@@ -1,11 +1,11 @@
 //! The batch core: what stands between an SQS event source mapping and a handler of one message.
 //!
 //! [`Batch::handle`] is called once per invocation. A message is acknowledged only when its handler has returned and
-//! everything that follows from it is published; whatever else happens to it, it is reported by its id, and by
-//! nothing else: the invocation itself never fails. It refuses to know what a message means.
+//! everything that follows from it is published; whatever else happens to it, it is reported by its id, and by nothing
+//! else: the invocation itself never fails. It does not know what a message means.
 //!
 //! ```text
-//! records ─ read each by itself ─ lanes ─ handle, side by side ─┬─ publish in batches ─ fates ─ look again ─ hide ─ answer
+//! records ─ read each by itself ─ lanes ─ handle, concurrently ─┬─ publish in batches ─ fates ─ check again ─ hide ─ answer
 //!                                  │                            └─ park what can never pass
 //!                                  └─ one after the other within a FIFO group, or among records that contend for a row
 //! ```
@@ -61,7 +61,7 @@ pub const SENDING_MARGIN: Duration = Duration::from_millis(2_200);
 /// message of its own, so that receives count failures and nothing else.
 pub const BUG_RECEIVES_MAX: u32 = 5;
 
-/// What handles one message.
+/// Handles one message.
 pub trait Consumer {
     /// A message as the handler wants it.
     type Message;
@@ -132,11 +132,11 @@ pub struct Batch<C, P, Q, A> {
     pub publisher: P,
     /// Where the records came from.
     pub queue: Q,
-    /// Clock and dice.
+    /// Clock and random numbers.
     pub ambient: A,
 }
 
-/// What becomes of a record.
+/// The outcome of a record.
 #[derive(Debug)]
 enum Fate {
     /// Acknowledged: handled, and all that follows is published.
@@ -171,7 +171,7 @@ enum Why {
 struct Progress {
     /// Known once nothing more can change it but a failing publish.
     fate: Option<Fate>,
-    /// What follows from it and is not yet published.
+    /// Its events that are not yet published.
     unpublished: usize,
     /// How long its handler took.
     took: Duration,
@@ -281,7 +281,7 @@ impl<C: Consumer, P: Publisher, Q: Queue, A: Ambient> Batch<C, P, Q, A> {
         let handling = AssertUnwindSafe(self.consumer.handle(&incoming.message, &record.delivery));
         let handled = handling.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
         if handled.look_again_after.is_some() && record.is_on_fifo_queue() {
-            return Err(Failure::bug("NoDelayOnFifo", "a FIFO queue has no delay per message, so its consumer cannot look again"));
+            return Err(Failure::bug("NoDelayOnFifo", "a FIFO queue has no delay per message, so its consumer cannot check again"));
         }
         Ok(Some(handled))
     }

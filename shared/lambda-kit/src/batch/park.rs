@@ -19,8 +19,9 @@ pub struct Parked {
     pub attributes: Vec<(String, Attribute)>,
     /// On FIFO queues: the message's own group.
     pub group_id: Option<String>,
-    /// On FIFO queues: the SQS message id, or dice where a record came without one. Never the id that the message was sent
-    /// with, which the dead-letter queue may know from the last five minutes: it would swallow this one, and report success.
+    /// On FIFO queues: the SQS message id, or a random number where a record came without one. Never the id that the
+    /// message was sent with, which the dead-letter queue may know from the last five minutes: it would drop this one, and
+    /// report success.
     pub deduplication_id: Option<String>,
 }
 

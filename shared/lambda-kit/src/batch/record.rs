@@ -16,9 +16,9 @@ pub(super) struct Record<M> {
     pub group_id: Option<String>,
     pub source_queue: String,
     pub attributes: Vec<(String, Attribute)>,
-    /// What it says about itself, if it is a copy that was sent to be looked at again.
+    /// The attributes of a copy that was sent for another check.
     pub check: Option<Check>,
-    /// What reading it gave; set from the start where there is nothing to read.
+    /// The parsed message; set from the start if there is nothing to parse.
     pub incoming: Option<Result<Incoming<M>, Failure>>,
 }
 

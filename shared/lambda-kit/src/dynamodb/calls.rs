@@ -1,6 +1,7 @@
 //! The calls of DynamoDB that records are made of, and the SDK's client behind them.
 //!
-//! [`Table`](super::Table) makes them. It refuses to retry: what the SDK gives up on, the message's next delivery tries again.
+//! [`Table`](super::Table) makes them. It does not retry: after the SDK's last attempt, the next delivery of the message
+//! tries again.
 
 use super::{Fate, Item, Transacted, string};
 use crate::{Failure, sdk::failure};
@@ -11,7 +12,8 @@ use aws_sdk_dynamodb::{
     types::{self, CancellationReason, ReturnValue, TransactWriteItem},
 };
 
-/// What a table needs of DynamoDB: a trait, so that a simulated one can stand in under the very expressions that are sent.
+/// The calls that a table makes to DynamoDB: a trait, so that a simulated one can stand in under the very expressions that
+/// are sent.
 pub trait DynamoDb {
     /// GetItem, strongly consistent; `key` is the partition key's name and value.
     async fn get_item(&self, table: &str, key: (&str, &str)) -> Result<Option<Item>, Failure>;
@@ -23,7 +25,7 @@ pub trait DynamoDb {
     async fn transact_write_items(&self, actions: Vec<TransactWriteItem>) -> Result<Transacted, Failure>;
 }
 
-/// What became of a conditional write.
+/// The outcome of a conditional write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
     /// Written; the new image, where it was asked for.

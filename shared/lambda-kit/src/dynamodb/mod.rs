@@ -1,8 +1,8 @@
 //! Records in DynamoDB, the "assume fresh" way.
 //!
-//! The happy path is one conditional write. Only when its condition fails does the stored record matter, and DynamoDB
-//! hands it over with the failure, so that nothing is ever read before it is written. This module refuses to retry a
-//! lost race: what to do with the record that won is the caller's decision.
+//! The happy path is one conditional write. Only when its condition fails does the stored record matter, and DynamoDB hands
+//! it over with the failure, so that nothing is ever read before it is written. This module does not retry a lost race:
+//! what to do with the record that won is the caller's decision.
 
 mod calls;
 mod update;
@@ -14,7 +14,7 @@ pub use update::Update;
 use crate::{
     Failure,
     config::Env,
-    warm_up::{Knock, Opening},
+    warm_up::{Opening, WarmUpRequest},
 };
 use aws_sdk_dynamodb::{
     Client,
@@ -26,10 +26,10 @@ use std::collections::HashMap;
 /// To be opened in init: the connection to DynamoDB, through `client`.
 pub fn opening(client: &Client) -> Opening<'_> {
     // The table need not exist: no more of the call than its endpoint is sent.
-    Opening::by_call("DynamoDB", client.get_item().table_name("none").customize().interceptor(Knock).send())
+    Opening::by_call("DynamoDB", client.get_item().table_name("none").customize().interceptor(WarmUpRequest).send())
 }
 
-/// The same as often as a function writes side by side: a connection carries one call at a time.
+/// The same as often as a function writes concurrently: a connection carries one call at a time.
 pub fn openings(client: &Client, connections: usize) -> impl Iterator<Item = Opening<'_>> {
     std::iter::repeat_with(move || opening(client)).take(connections)
 }
@@ -45,7 +45,7 @@ pub struct Table<D = Client> {
     key: &'static str,
 }
 
-/// What became of [`Table::create`].
+/// The outcome of [`Table::create`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Created<T> {
     /// The record is new.
@@ -54,7 +54,7 @@ pub enum Created<T> {
     Exists(T),
 }
 
-/// What became of [`Table::update`].
+/// The outcome of [`Table::update`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Updated<T> {
     /// Written; the record as it is now.
@@ -63,7 +63,7 @@ pub enum Updated<T> {
     Refused(Option<T>),
 }
 
-/// What became of [`transact`].
+/// The outcome of [`transact`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transacted {
     /// All was written.
@@ -72,7 +72,7 @@ pub enum Transacted {
     Cancelled(Vec<Fate>),
 }
 
-/// What one action of a cancelled transaction had to do with it.
+/// The reason that DynamoDB gives for one action of a cancelled transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fate {
     /// Nothing: it would have gone through.
@@ -155,7 +155,7 @@ impl<D: DynamoDb> Table<D> {
     }
 
     /// The conditions of `condition` as an action of a transaction that changes nothing here: the others go through only if
-    /// they hold. The record does not come back: whoever checks has named all that he wants to know of it.
+    /// they hold. The record does not come back: the caller's condition names all that it needs to know of it.
     ///
     /// # Errors
     /// A bug where there is no condition, or a change beside it, which would be lost without a word.

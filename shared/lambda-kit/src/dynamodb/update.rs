@@ -1,6 +1,6 @@
 //! Update expressions, built of placeholders alone.
 //!
-//! Ports build them for [`Table::update`](super::Table::update) and its kin. It refuses to put a name or a value into an
+//! Ports build them for [`Table::update`](super::Table::update) and its kin. It does not put a name or a value into an
 //! expression's text.
 
 use super::{item, number};

@@ -1,7 +1,8 @@
 //! Characters that do not show.
 //!
-//! A text that was pasted from a page or a document may hold one. Its sender sees a right text and cannot find the fault, so a refusal
-//! names it by its code point. This module refuses to judge a text: a zero-width joiner belongs into Persian and Hindi names.
+//! A text that was pasted from a page or a document may hold one. Its sender sees a correct text and cannot find the fault,
+//! so a refusal names it by its code point. This module does not judge a text: a zero-width joiner belongs into Persian and
+//! Hindi names.
 
 use crate::text::shows_nothing;
 use std::fmt;

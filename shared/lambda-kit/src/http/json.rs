@@ -69,7 +69,7 @@ impl Document {
     }
 }
 
-/// What is wrong with a text that is JSON.
+/// The fault in a JSON text.
 enum Wrong {
     TooDeep,
     /// The way from the repeated name outwards, so that nothing is noted down for what is right.

@@ -24,7 +24,7 @@ pub struct Request {
     pub(super) noted: RefCell<Noted>,
 }
 
-/// What the log line says about a request beyond the request itself.
+/// Fields of the log line beyond those of the request itself.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     pub route: &'static str,
@@ -44,9 +44,9 @@ impl Request {
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>). Randomness is for a
     /// trace that begins here. [`None`] where the event names no HTTP method: it is another service's.
     ///
-    /// Only what is used is read, and it is read as text whatever its JSON type. API Gateway sends texts, but the claims of a token are
-    /// what its issuer wrote, and a gateway in its place, or an event written by hand, may have numbers, truth values, lists and nulls.
-    /// What is not used can never fail a request.
+    /// Only what is used is read, and it is read as text whatever its JSON type. API Gateway sends texts, but the claims of
+    /// a token are what its issuer wrote, and a gateway in its place, or an event written by hand, may have numbers, truth
+    /// values, lists and nulls. An unused part can never fail a request.
     pub fn from_event(mut event: Value, ambient: &impl Ambient) -> Option<Self> {
         let mut text = |pointer: &str| event.pointer_mut(pointer).map(Value::take).and_then(as_text);
         let method = text("/requestContext/http/method").filter(|method| !method.is_empty())?;
@@ -76,7 +76,7 @@ impl Request {
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
-    /// Who sent it: the `sub` claim of the token that the API's JWT authorizer has checked. [`None`] where it has none.
+    /// The caller: the `sub` claim of the token that the API's JWT authorizer has checked. [`None`] where it has none.
     pub fn caller(&self) -> Option<&str> {
         self.caller.as_deref()
     }
@@ -203,7 +203,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// What the braces of `template` take from `path`, if it matches.
+/// The parameters that `template` finds in `path`, if it matches.
 fn captures<'p>(template: &str, path: &'p str) -> Option<Vec<&'p str>> {
     let mut captured = Vec::new();
     let (mut expected, mut segments) = (template.split('/'), path.split('/'));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_read_as_text_and_what_is_not_used_as_nothing() {
+    fn non_text_headers_are_read_and_unused_ones_ignored() {
         let plain = request(|_| {});
         let odd = request(|e| {
             e["headers"] = json!({"content-type": "application/json", "x": [1, null, true], "content-length": 2, "traceparent": null});
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_may_have_64_kib_and_not_a_byte_more_plain_or_encoded() {
+    fn a_body_may_have_64_kib_plain_or_encoded() {
         for (length, fits) in [(BODY_BYTES_MAX, true), (BODY_BYTES_MAX + 1, false), (BODY_BYTES_MAX * 2, false)] {
             let text = format!("\"{}\"", "x".repeat(length - 2));
             let plain = request(|e| e["body"] = json!(text));

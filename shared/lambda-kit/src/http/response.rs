@@ -68,12 +68,12 @@ impl Response {
     }
 }
 
-/// What is wrong with one place of a request.
+/// A fault in one place of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Where.
     pub pointer: Pointer,
-    /// What, for people. Never quotes a value.
+    /// The fault, for people. Never quotes a value.
     pub detail: String,
 }
 
@@ -83,7 +83,7 @@ pub const FAULTS_MAX: usize = 20;
 /// a client sends, its answer must not be a weapon against the client's network or this function's memory.
 pub const PROBLEM_BYTES_MAX: usize = 16 * 1024;
 
-/// What is wrong with a request: the first [`FAULTS_MAX`] faults, and how many there are beyond them.
+/// The faults of a request: the first [`FAULTS_MAX`] faults, and how many there are beyond them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Faults {
     /// The first ones.
@@ -139,12 +139,12 @@ impl Problem {
     pub fn typed(status: u16, problem_type: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { r#type: problem_type, title, status, detail: detail.into(), faults: Faults::default(), headers: Vec::new() }
     }
-    /// Time mends it: 503 with `Retry-After`.
+    /// It passes with time: 503 with `Retry-After`.
     pub fn unavailable() -> Self {
         let detail = "The request may or may not have been carried out. Send it again, with the same Idempotency-Key if it had one.";
         Self::of(503, detail).with_header("Retry-After", RETRY_AFTER_S.to_string())
     }
-    /// We must mend it: 500, without saying what.
+    /// A bug: 500, without saying what.
     pub fn internal() -> Self {
         Self::of(500, "The request could not be handled, and not through a fault of its own.")
     }
@@ -191,7 +191,7 @@ impl From<Problem> for Response {
 pub enum Refused {
     /// The caller must act: what the caller reads.
     Problem(Box<Problem>),
-    /// We, or time, must act: what the operator reads. The caller gets a 503 if time mends it, else a 500.
+    /// We, or time, must act: what the operator reads. The caller gets a 503 if it is transient, else a 500.
     Failure(Failure),
 }
 
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_to_come_back_and_a_plain_problem_has_its_statuss_title() {
+    fn a_503_has_retry_after_and_a_problem_its_title() {
         let response: Response = Problem::unavailable().into();
         assert_eq!((response.status(), response.header("Retry-After")), (503, Some("2")));
         let body: serde_json::Value = serde_json::from_str(response.body()).unwrap();

@@ -44,8 +44,8 @@ pub async fn answer<A: Ambient>(
         return Problem::internal().into();
     };
     let left = Duration::try_from(deadline.duration_since(ambient.now())).unwrap_or_default().saturating_sub(RESERVE);
-    // Dropped at the deadline or by a panic at any await: handlers are written so that sending the request again mends it.
-    // Boxed, because the types of an SDK's futures nest so deep that the compiler gives up on one more layer around them.
+    // Dropped at the deadline or by a panic at any await: handlers are written so that sending the request again completes it.
+    // Boxed, because the types of an SDK's futures nest so deep that the compiler refuses one more layer around them.
     let handling = async {
         // The client's fault, which no handler needs to hear of.
         if !request.headers_are_legal() {

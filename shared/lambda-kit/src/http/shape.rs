@@ -13,7 +13,7 @@ use std::{fmt, str::FromStr};
 pub struct Node<'v> {
     /// Where.
     pub at: Pointer,
-    /// What.
+    /// The content.
     pub value: Option<&'v Value>,
 }
 
@@ -40,17 +40,17 @@ impl Shape {
     /// Reads a whole document by `read`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Its fault.
     pub fn of<T>(document: &Document, read: impl FnOnce(&mut Self, &Node<'_>) -> Option<T>) -> Result<T, Faults> {
         let mut shape = Self::default();
         let value = read(&mut shape, &Node { at: document.root(), value: Some(&document.value) });
         shape.finish(value)
     }
 
-    /// What was read, if nothing was wrong with it or anything else.
+    /// The parsed value, if neither it nor anything else has a fault.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The faults.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         match value {
             Some(value) if self.faults.count() == 0 => Ok(value),
@@ -124,7 +124,7 @@ impl Shape {
         }
     }
 
-    /// What stands there is not what should.
+    /// The value has the wrong type.
     pub fn wrong<T>(&mut self, node: &Node<'_>, expected: &str) -> Option<T> {
         match node.value {
             None => self.refuse(&node.at, "is required"),
@@ -152,9 +152,9 @@ mod tests {
     use crate::http::FAULTS_MAX;
     use std::net::Ipv4Addr;
 
-    type Read = (String, bool, Ipv4Addr);
+    type Parsed = (String, bool, Ipv4Addr);
 
-    fn read(text: &str) -> Result<Read, Vec<String>> {
+    fn read(text: &str) -> Result<Parsed, Vec<String>> {
         let document = Document::parse(text.as_bytes()).unwrap();
         let read = Shape::of(&document, |shape, node| {
             let object = shape.object(node, &["name", "agreed", "host"])?;
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_does_not_show_is_named_in_every_refusal_of_a_text() {
+    fn every_refusal_names_an_invisible_character() {
         let faults = read("{\"name\": \"a\\u0000b\", \"agreed\": true, \"host\": \"192.0.2.7\\u200b\"}").unwrap_err();
         let control = "#/name must not contain control characters or line breaks; character 2 is U+0000, which does not show";
         assert_eq!(faults, [control, "#/host invalid IPv4 address syntax; character 10 is U+200B, which does not show"]);

@@ -1,7 +1,7 @@
-//! What the ledger sends to DynamoDB, to the byte, and what it makes of each answer.
+//! The ledger's requests to DynamoDB, to the byte, and its handling of each response.
 
 use super::*;
-use crate::{Ledger, tests::letter};
+use crate::{Ledger, tests::outgoing};
 use lambda_kit::Kind;
 use serde_json::{Value, json};
 use testkit::aws::Aws;
@@ -13,7 +13,7 @@ fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 fn ledger(aws: &Aws) -> EmailLedger {
-    let tables = [("EMAIL_LEDGER_TABLE", "letters"), ("SUPPRESSIONS_TABLE", "suppressions"), ("MAIL_LIMITS_TABLE", "limits")];
+    let tables = [("EMAIL_LEDGER_TABLE", "outgoing"), ("SUPPRESSIONS_TABLE", "suppressions"), ("MAIL_LIMITS_TABLE", "limits")];
     let mut env = Env::from_values(tables.into_iter().chain([("UNPAID_MAILS_PER_HOUR", "300")]));
     EmailLedger::from_env(&mut env, &aws.dynamodb())
 }
@@ -49,12 +49,12 @@ fn counted() -> Value {
 }
 
 #[tokio::test]
-async fn a_claim_is_one_transaction_of_a_new_row_an_address_that_is_not_suppressed_and_its_count() {
+async fn a_claim_is_one_transaction_of_row_suppression_and_count() {
     let aws = Aws::says(200, &json!({}));
-    assert_eq!(ledger(&aws).claim(&letter(), now()).await.unwrap(), Claim::Ours);
+    assert_eq!(ledger(&aws).claim(&outgoing(), now()).await.unwrap(), Claim::Ours);
     let [asked] = &aws.asked()[..] else { panic!("one call") };
     let put = json!({"Put": {
-        "TableName": "letters", "Item": row("sending"), "ConditionExpression": "attribute_not_exists(#key)",
+        "TableName": "outgoing", "Item": row("sending"), "ConditionExpression": "attribute_not_exists(#key)",
         "ExpressionAttributeNames": {"#key": "mail_id"}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
     }});
     assert_eq!(asked["TransactItems"], json!([put, not_suppressed(), counted()]));
@@ -64,27 +64,27 @@ async fn a_claim_is_one_transaction_of_a_new_row_an_address_that_is_not_suppress
 #[tokio::test]
 async fn operators_are_mailed_whatever_the_suppression_list_says() {
     let aws = Aws::says(200, &json!({}));
-    let ledger = EmailLedger::of_operators(aws.dynamodb(), "letters");
-    assert_eq!(ledger.claim(&letter(), now()).await.unwrap(), Claim::Ours);
-    assert_eq!(ledger.reclaim(&letter(), now(), now()).await.unwrap(), Claim::Ours);
+    let ledger = EmailLedger::of_operators(aws.dynamodb(), "outgoing");
+    assert_eq!(ledger.claim(&outgoing(), now()).await.unwrap(), Claim::Ours);
+    assert_eq!(ledger.reclaim(&outgoing(), now(), now()).await.unwrap(), Claim::Ours);
     for asked in aws.asked() {
         let actions = asked["TransactItems"].as_array().unwrap();
         assert_eq!((actions.len(), asked.to_string().contains("suppress")), (1, false), "{asked}");
     }
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     let taken = Aws::says(400, &json!({"__type": kind, "CancellationReasons": [failed(row("sent"))]}));
-    let ledger = EmailLedger::of_operators(taken.dynamodb(), "letters");
-    assert_eq!(ledger.claim(&letter(), now()).await.unwrap(), Claim::Taken(Standing::Sent), "a forward goes out once all the same");
+    let ledger = EmailLedger::of_operators(taken.dynamodb(), "outgoing");
+    assert_eq!(ledger.claim(&outgoing(), now()).await.unwrap(), Claim::Taken(ClaimState::Sent), "a forward goes out once all the same");
 }
 
 #[tokio::test]
-async fn a_claim_that_is_over_is_taken_by_its_old_end_and_only_if_still_not_suppressed() {
+async fn an_expired_claim_is_taken_by_its_old_end() {
     let aws = Aws::says(200, &json!({}));
     let over = "2026-05-04T10:00:00Z";
-    assert_eq!(ledger(&aws).reclaim(&letter(), over.parse().unwrap(), now()).await.unwrap(), Claim::Ours);
+    assert_eq!(ledger(&aws).reclaim(&outgoing(), over.parse().unwrap(), now()).await.unwrap(), Claim::Ours);
     let [asked] = &aws.asked()[..] else { panic!("one call") };
     let update = json!({"Update": {
-        "TableName": "letters", "Key": {"mail_id": {"S": "o/received"}}, "UpdateExpression": "SET #n0 = :v0",
+        "TableName": "outgoing", "Key": {"mail_id": {"S": "o/received"}}, "UpdateExpression": "SET #n0 = :v0",
         "ConditionExpression": "#n1 = :v1 AND #n0 = :v2", "ExpressionAttributeNames": {"#n0": "until", "#n1": "state"},
         "ExpressionAttributeValues": {":v0": {"S": UNTIL_TEXT}, ":v1": {"S": "sending"}, ":v2": {"S": over}},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
@@ -93,11 +93,11 @@ async fn a_claim_that_is_over_is_taken_by_its_old_end_and_only_if_still_not_supp
 }
 
 #[tokio::test]
-async fn that_ses_has_taken_a_letter_is_one_unconditional_update() {
+async fn that_ses_has_taken_a_mail_is_one_unconditional_update() {
     let aws = Aws::says(200, &json!({}));
     ledger(&aws).sent("o/received", "ses-1", now()).await.unwrap();
     let wanted = json!({
-        "TableName": "letters", "Key": {"mail_id": {"S": "o/received"}}, "ReturnValues": "NONE",
+        "TableName": "outgoing", "Key": {"mail_id": {"S": "o/received"}}, "ReturnValues": "NONE",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         "UpdateExpression": "SET #n0 = :v0, #n1 = if_not_exists(#n1, :v1), #n2 = if_not_exists(#n2, :v2)",
         "ExpressionAttributeNames": {"#n0": "state", "#n1": "ses_message_id", "#n2": "sent_at"},
@@ -107,23 +107,23 @@ async fn that_ses_has_taken_a_letter_is_one_unconditional_update() {
 }
 
 #[tokio::test]
-async fn a_refused_claim_says_how_far_the_letter_is_or_that_its_address_is_suppressed_or_has_had_enough() {
-    let sending = Claim::Taken(Standing::Sending { until: UNTIL_TEXT.parse().unwrap() });
+async fn a_refused_claim_names_its_reason() {
+    let sending = Claim::Taken(ClaimState::Sending { until: UNTIL_TEXT.parse().unwrap() });
     for (aws, expected) in [
         (cancelled(&[failed(row("sending")), fine(), fine()]), sending),
-        (cancelled(&[failed(row("sent")), fine(), fine()]), Claim::Taken(Standing::Sent)),
-        (cancelled(&[failed(row("sent")), failed(json!({})), failed(json!({}))]), Claim::Taken(Standing::Sent)),
+        (cancelled(&[failed(row("sent")), fine(), fine()]), Claim::Taken(ClaimState::Sent)),
+        (cancelled(&[failed(row("sent")), failed(json!({})), failed(json!({}))]), Claim::Taken(ClaimState::Sent)),
         (cancelled(&[fine(), failed(json!({})), failed(json!({}))]), Claim::Suppressed),
         (cancelled(&[fine(), failed(json!({}))]), Claim::Suppressed),
         (cancelled(&[fine(), fine(), failed(json!({}))]), Claim::Limited),
     ] {
-        assert_eq!(ledger(&aws).claim(&letter(), now()).await.unwrap(), expected);
-        assert_eq!(ledger(&aws).reclaim(&letter(), now(), now()).await.unwrap(), expected);
+        assert_eq!(ledger(&aws).claim(&outgoing(), now()).await.unwrap(), expected);
+        assert_eq!(ledger(&aws).reclaim(&outgoing(), now(), now()).await.unwrap(), expected);
     }
 }
 
 #[tokio::test]
-async fn a_claim_that_says_neither_is_tried_again_or_is_ours_to_mend() {
+async fn a_claim_without_an_answer_is_retried_or_a_bug() {
     let conflict = || json!({"Code": "TransactionConflict"});
     let mut unreadable = row("sent");
     unreadable["state"] = json!({"S": "Ada Lovelace"});
@@ -138,7 +138,7 @@ async fn a_claim_that_says_neither_is_tried_again_or_is_ours_to_mend() {
         (cancelled(&[failed(unreadable), fine(), fine()]), (Kind::Bug, "UnreadableRecord")),
         (Aws::refuses("ThrottlingException", ""), (Kind::Transient, "ThrottlingException")),
     ] {
-        let failure = ledger(&aws).claim(&letter(), now()).await.unwrap_err();
+        let failure = ledger(&aws).claim(&outgoing(), now()).await.unwrap_err();
         assert_eq!((failure.kind, failure.error_type.as_str()), expected);
         assert!(!failure.chain().contains("Ada"), "{}", failure.chain());
     }

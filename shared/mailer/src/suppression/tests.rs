@@ -1,4 +1,4 @@
-//! What the suppression list sends to DynamoDB, to the byte.
+//! The suppression list's requests to DynamoDB, to the byte.
 
 use super::*;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! What each operation is answered with: the shortest answer that its caller takes for success.
 //!
-//! It refuses to know what the functions make of them; only DynamoDB's answers depend on what was asked before.
+//! It does not know what the functions make of them; only DynamoDB's answers depend on what was asked before.
 
 use super::{Service, dynamodb::Tables};
 use serde_json::{Value, json};
@@ -25,13 +25,13 @@ const ENTRIES_MAX: usize = 10;
 
 /// An answer over HTTP.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StubAnswer {
     pub status: u16,
     pub content_type: &'static str,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl StubAnswer {
     pub fn json(status: u16, body: &Value) -> Self {
         Self { status, content_type: "application/json", body: body.to_string().into_bytes() }
     }
@@ -42,7 +42,7 @@ impl Answer {
 
 /// A request, as far as answers differ.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct ApiCall<'a> {
     pub service: Service,
     pub operation: &'a str,
     pub path: &'a str,
@@ -51,35 +51,35 @@ pub struct Asked<'a> {
 
 /// # Errors
 /// There is no answer, with the reason.
-pub fn answer(asked: Asked, tables: &mut Tables) -> Result<Answer, String> {
+pub fn answer(asked: ApiCall, tables: &mut Tables) -> Result<StubAnswer, String> {
     let no_answer = || "no such operation".to_owned();
     match (asked.service, asked.operation) {
         // A function that opens a connection before it needs one asks for nothing, and takes any answer.
-        (_, super::operation::KNOCK) => Ok(Answer::json(404, &json!({}))),
+        (_, super::operation::WARM_UP_REQUEST) => Ok(StubAnswer::json(404, &json!({}))),
         (Service::DynamoDb, operation) => tables.answer(operation, asked.body),
         (Service::Sns, "PublishBatch") => Ok(published(asked.body)),
         (Service::Sns, "Publish") => {
-            Ok(Answer::xml("<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>".to_owned()))
+            Ok(StubAnswer::xml("<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>".to_owned()))
         }
         (Service::Sqs, operation) => queue(operation, asked.body),
         (Service::SecretsManager, "GetSecretValue") => {
             let secret = if asked.body.windows(LINKS.len()).any(|part| part == LINKS) { LINK_KEY } else { STRIPE_KEY };
             let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:s";
-            Ok(Answer::json(200, &json!({"ARN": arn, "Name": "s", "SecretString": secret})))
+            Ok(StubAnswer::json(200, &json!({"ARN": arn, "Name": "s", "SecretString": secret})))
         }
-        (Service::Ses, "SendEmail") => Ok(Answer::json(200, &json!({"MessageId": "m"}))),
+        (Service::Ses, "SendEmail") => Ok(StubAnswer::json(200, &json!({"MessageId": "m"}))),
         (Service::Ses, "SendBulkEmail") => {
             let asked: Value = serde_json::from_slice(asked.body).map_err(|error| error.to_string())?;
             let entries = asked["BulkEmailEntries"].as_array().map_or(0, Vec::len);
-            Ok(Answer::json(200, &json!({"BulkEmailEntryResults": vec![json!({"Status": "SUCCESS", "MessageId": "m"}); entries]})))
+            Ok(StubAnswer::json(200, &json!({"BulkEmailEntryResults": vec![json!({"Status": "SUCCESS", "MessageId": "m"}); entries]})))
         }
         (Service::Ses, "GetAccount") => {
-            Ok(Answer::json(200, &json!({"SendQuota": {"MaxSendRate": 14, "Max24HourSend": 50000, "SentLast24Hours": 0}})))
+            Ok(StubAnswer::json(200, &json!({"SendQuota": {"MaxSendRate": 14, "Max24HourSend": 50000, "SentLast24Hours": 0}})))
         }
-        (Service::Ses, "PutSuppressedDestination") => Ok(Answer::json(200, &json!({}))),
-        (Service::S3, "GetObject") => Ok(Answer { status: 200, content_type: "application/octet-stream", body: object(asked.path) }),
-        (Service::S3, "PutObject") => Ok(Answer::xml(String::new())),
-        (Service::CloudFormation, "ListStackResources") => Ok(Answer::xml(
+        (Service::Ses, "PutSuppressedDestination") => Ok(StubAnswer::json(200, &json!({}))),
+        (Service::S3, "GetObject") => Ok(StubAnswer { status: 200, content_type: "application/octet-stream", body: object(asked.path) }),
+        (Service::S3, "PutObject") => Ok(StubAnswer::xml(String::new())),
+        (Service::CloudFormation, "ListStackResources") => Ok(StubAnswer::xml(
             "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries/></ListStackResourcesResult>\
              </ListStackResourcesResponse>"
                 .to_owned(),
@@ -95,7 +95,7 @@ fn object(path: &str) -> Vec<u8> {
 }
 
 /// Every entry got through.
-fn published(body: &[u8]) -> Answer {
+fn published(body: &[u8]) -> StubAnswer {
     let ids = form_urlencoded::parse(body).filter(|(name, _)| {
         name.strip_prefix("PublishBatchRequestEntries.member.")
             .and_then(|rest| rest.split_once('.'))
@@ -103,19 +103,19 @@ fn published(body: &[u8]) -> Answer {
     });
     let member = |id: &str| format!("<member><Id>{id}</Id><MessageId>m</MessageId><SequenceNumber>1</SequenceNumber></member>");
     let members: String = ids.take(ENTRIES_MAX).map(|(_, id)| member(&id)).collect();
-    Answer::xml(format!(
+    StubAnswer::xml(format!(
         "<PublishBatchResponse><PublishBatchResult><Successful>{members}</Successful><Failed/></PublishBatchResult></PublishBatchResponse>"
     ))
 }
 
-fn queue(operation: &str, body: &[u8]) -> Result<Answer, String> {
+fn queue(operation: &str, body: &[u8]) -> Result<StubAnswer, String> {
     let asked: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let all = || -> Vec<Value> { asked["Entries"].as_array().into_iter().flatten().map(|entry| json!({"Id": entry["Id"]})).collect() };
-    Ok(Answer::json(
+    Ok(StubAnswer::json(
         200,
         &match operation {
             // Which is how a message is parked, and no case is about one that is.
-            "SendMessage" => return Err("a message was given up; the function's log says why".to_owned()),
+            "SendMessage" => return Err("a message was parked; the function's log says why".to_owned()),
             // Which is how a message is looked at again.
             "SendMessageBatch" => {
                 let sent = |entry: Value| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "m"});
@@ -130,7 +130,7 @@ fn queue(operation: &str, body: &[u8]) -> Result<Answer, String> {
 }
 
 /// A PaymentIntent that is just where the operation leads. Its id is made of its order's, which is all that is remembered.
-fn payment_intent(operation: &str, asked: Asked) -> Option<Answer> {
+fn payment_intent(operation: &str, asked: ApiCall) -> Option<StubAnswer> {
     let status = match operation {
         "Stripe create" => "requires_confirmation",
         "Stripe confirm" | "Stripe look" => "requires_capture",
@@ -145,7 +145,7 @@ fn payment_intent(operation: &str, asked: Asked) -> Option<Answer> {
         asked.path.split('/').find_map(|segment| segment.strip_prefix("pi_"))?.parse().ok()?
     };
     let charge = json!({"id": "ch_1", "object": "charge", "payment_method_details": {"card": {"capture_before": CAPTURE_BEFORE_S}}});
-    Some(Answer::json(
+    Some(StubAnswer::json(
         200,
         &json!({"id": format!("pi_{}", order_id.simple()), "object": "payment_intent", "status": status, "created": CREATED_S,
             "metadata": {"order_id": order_id.to_string()}, "latest_charge": (status != "requires_confirmation").then_some(charge)}),
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn ask(service: Service, operation: &str, path: &str, body: &str) -> Result<String, String> {
-        let asked = Asked { service, operation, path, body: body.as_bytes() };
+        let asked = ApiCall { service, operation, path, body: body.as_bytes() };
         answer(asked, &mut Tables::new(Default::default())).map(|answer| String::from_utf8(answer.body).unwrap())
     }
 

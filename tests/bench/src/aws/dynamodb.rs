@@ -3,7 +3,7 @@
 //! The expressions are [`testkit::cloud`]'s. It refuses what those do not know, so that no write passes unchecked.
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/>)
 
-use super::{answers::Answer, units::Units};
+use super::{answers::StubAnswer, units::Units};
 use aws_sdk_dynamodb::types::{self, AttributeValue, ReturnValuesOnConditionCheckFailure::AllOld};
 use lambda_kit::{
     Ambient as _, Real,
@@ -32,7 +32,7 @@ pub struct Tables {
 }
 
 /// A refusal in DynamoDB's words, or what is not known here.
-type Answered = Result<Answer, String>;
+type Answered = Result<StubAnswer, String>;
 
 impl Tables {
     pub(super) fn new(keys: BTreeMap<String, String>) -> Self {
@@ -45,7 +45,7 @@ impl Tables {
             "GetItem" => {
                 let item = self.find(text(&asked["TableName"])?, &asked["Key"])?;
                 self.units.read(item.as_ref(), asked["ConsistentRead"] == true);
-                Ok(Answer::json(200, &item.map_or_else(|| json!({}), |item| json!({"Item": to_json(&item)}))))
+                Ok(StubAnswer::json(200, &item.map_or_else(|| json!({}), |item| json!({"Item": to_json(&item)}))))
             }
             "BatchGetItem" => self.batch_get(&asked),
             "PutItem" | "UpdateItem" => self.single(operation, &asked),
@@ -71,7 +71,7 @@ impl Tables {
             }
             found.insert(table.clone(), items.iter().flatten().map(to_json).collect());
         }
-        Ok(Answer::json(200, &json!({"Responses": found, "UnprocessedKeys": {}})))
+        Ok(StubAnswer::json(200, &json!({"Responses": found, "UnprocessedKeys": {}})))
     }
 
     fn single(&mut self, operation: &str, asked: &Value) -> Answered {
@@ -83,14 +83,14 @@ impl Tables {
                 if let Some(old) = old {
                     refused["Item"] = to_json(&old);
                 }
-                Ok(Answer::json(400, &refused))
+                Ok(StubAnswer::json(400, &refused))
             }
             Err(fate) => Err(format!("a single write cannot end in {fate:?}")),
             Ok(new) => {
                 let wants_new = asked["ReturnValues"] == "ALL_NEW";
                 let answer = new.as_ref().filter(|_| wants_new).map_or_else(|| json!({}), |(_, new)| json!({"Attributes": to_json(new)}));
                 self.rows.extend(new);
-                Ok(Answer::json(200, &answer))
+                Ok(StubAnswer::json(200, &answer))
             }
         }
     }
@@ -116,14 +116,14 @@ impl Tables {
             });
         }
         if reasons.iter().any(|reason| reason["Code"] != "None") {
-            return Ok(Answer::json(
+            return Ok(StubAnswer::json(
                 400,
                 &json!({"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
                     "Message": "Transaction cancelled", "CancellationReasons": reasons}),
             ));
         }
         self.rows.extend(rows);
-        Ok(Answer::json(200, &json!({})))
+        Ok(StubAnswer::json(200, &json!({})))
     }
 
     /// The row that the action would leave, none where it only looks; or how its condition fails.
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_created_once_and_found_by_the_second_and_by_a_read() {
+    fn an_item_is_created_once_and_then_found() {
         let mut tables = tables();
         assert_eq!(ask(&mut tables, "PutItem", &creation()), (200, json!({})));
         let (status, refused) = ask(&mut tables, "PutItem", &creation());

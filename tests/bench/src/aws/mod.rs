@@ -13,7 +13,7 @@ pub use operation::{Service, name as operation_of};
 pub use units::Units;
 
 use crate::certificate::Authority;
-use answers::Answer;
+use answers::StubAnswer;
 use anyhow::{Result, bail};
 use dynamodb::Tables;
 use http::{Request, Response, StatusCode, header, request::Parts};
@@ -52,7 +52,7 @@ impl Answers {
     /// There is no answer, with the reason.
     pub fn answer(&self, service: Service, head: &Parts, body: &[u8]) -> Result<Response<Vec<u8>>, String> {
         let operation = operation_of(service, head, body);
-        let asked = answers::Asked { service, operation: &operation, path: head.uri.path(), body };
+        let asked = answers::ApiCall { service, operation: &operation, path: head.uri.path(), body };
         let answer = answers::answer(asked, &mut lock(&self.0)).map_err(|why| format!("{service:?} {operation}: {why}"))?;
         let response = Response::builder().status(answer.status).header(header::CONTENT_TYPE, answer.content_type);
         response.body(answer.body).map_err(|error| error.to_string())
@@ -195,7 +195,7 @@ async fn serve(service: Service, request: Request<Incoming>, state: Arc<State>) 
     if !state.latency.is_zero() {
         tokio::time::sleep(state.latency).await;
     }
-    let asked = answers::Asked { service, operation: &operation, path: head.uri.path(), body: &body };
+    let asked = answers::ApiCall { service, operation: &operation, path: head.uri.path(), body: &body };
     let answer = {
         let mut tables = lock(&state.tables);
         if service == Service::Sns {
@@ -211,11 +211,11 @@ async fn serve(service: Service, request: Request<Incoming>, state: Arc<State>) 
         let what = format!("{service:?} {operation} ({} {}): {why}", head.method, head.uri.path());
         lock(&state.unknown).get_or_insert(what);
         // No client repeats what was refused like this, so that the run ends at once.
-        Answer::json(400, &serde_json::json!({"__type": "UnknownOperationException", "message": "not known to the bench"}))
+        StubAnswer::json(400, &serde_json::json!({"__type": "UnknownOperationException", "message": "not known to the bench"}))
     })))
 }
 
-fn respond(answer: Answer) -> Response<Full<Bytes>> {
+fn respond(answer: StubAnswer) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Full::from(answer.body));
     *response.status_mut() = status;

@@ -65,7 +65,7 @@ impl Service {
 }
 
 /// A bare `GET /`, which asks for nothing: a connection that is opened before it is needed.
-pub const KNOCK: &str = "knock";
+pub const WARM_UP_REQUEST: &str = "warm-up request";
 
 /// The operation in its own words, for instance `PutItem`; what is not recognized by its method and path.
 pub fn name(service: Service, head: &Parts, body: &[u8]) -> String {
@@ -74,8 +74,8 @@ pub fn name(service: Service, head: &Parts, body: &[u8]) -> String {
         Service::Sns | Service::CloudFormation => action(body),
         Service::Ses | Service::S3 | Service::Stripe => rest(service, head.method.as_str(), head.uri.path()).map(str::to_owned),
     };
-    let is_knock = named.is_none() && head.method == "GET" && head.uri.path() == "/" && body.is_empty();
-    named.or_else(|| is_knock.then(|| KNOCK.to_owned())).unwrap_or_else(|| format!("{} {}", head.method, head.uri.path()))
+    let is_warm_up = named.is_none() && head.method == "GET" && head.uri.path() == "/" && body.is_empty();
+    named.or_else(|| is_warm_up.then(|| WARM_UP_REQUEST.to_owned())).unwrap_or_else(|| format!("{} {}", head.method, head.uri.path()))
 }
 
 /// `X-Amz-Target: DynamoDB_20120810.PutItem`
@@ -131,6 +131,6 @@ mod tests {
     fn what_is_not_recognized_is_called_by_its_method_and_path() {
         assert_eq!(of(Service::Ses, "DELETE", "/v2/email/identities/x", "", ""), "DELETE /v2/email/identities/x");
         assert_eq!(of(Service::Sns, "POST", "/", "", "Version=1"), "POST /");
-        assert_eq!(of(Service::Sns, "GET", "/", "", ""), KNOCK);
+        assert_eq!(of(Service::Sns, "GET", "/", "", ""), WARM_UP_REQUEST);
     }
 }

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_takes_a_unit_for_each_kilobyte_of_the_larger_item_and_twice_that_in_a_transaction() {
+    fn a_write_costs_units_by_kilobyte_twice_in_a_transaction() {
         let units = |old: Option<usize>, new: Option<usize>, in_transaction| {
             let mut units = Units::default();
             units.write(old.map(item).as_ref(), new.map(item).as_ref(), in_transaction);

@@ -1,11 +1,11 @@
 //! What an order costs, by a report of the bench and the price table.
 //!
-//! `cargo xtask cost` calls it. It measures nothing, and refuses to go without a report.
+//! `cargo xtask cost` calls it. It measures nothing, and does not go without a report.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its standard streams")]
 
 use anyhow::{Context as _, Result, ensure};
 use bench::{
-    cost::{Question, answer, way::Way},
+    cost::{Question, answer, event_flow::EventFlow},
     report::Report,
 };
 use clap::Parser;
@@ -41,5 +41,5 @@ fn run(Cli { options }: Cli) -> Result<String> {
     let table = here.join("prices.toml");
     let table = std::fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
     let options::Cost { orders_per_month, region, cold_starts_per_thousand: cold_per_thousand, .. } = options;
-    answer(&Report::read(&file)?, &Way::read()?, &table, &Question { orders_per_month, region, cold_per_thousand })
+    answer(&Report::read(&file)?, &EventFlow::read()?, &table, &Question { orders_per_month, region, cold_per_thousand })
 }

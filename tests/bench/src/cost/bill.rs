@@ -4,8 +4,8 @@
 //! is free: what is called and forgotten here would be a gift.
 
 use super::{
+    event_flow::{EventFlow, Fixed, MAIL_EVENTS, Visit},
     prices::{Priced, Prices},
-    way::{Fixed, MAIL_EVENTS, Visit, Way},
 };
 use crate::report::{Report, Row};
 use anyhow::{Context as _, Result, ensure};
@@ -100,7 +100,7 @@ fn charge(operation: &str) -> Result<Charge> {
         "SendEmail" => Charge::Mail,
         "GetSecretValue" => Charge::Secret,
         // A connection that is opened ahead asks for nothing. SES bills mails, and no other call.
-        "knock" | "PutSuppressedDestination" => Charge::Free,
+        "warm-up request" | "PutSuppressedDestination" => Charge::Free,
         // The provider takes its share of the money, and nothing for a call.
         provider if provider.starts_with("Stripe ") => Charge::Free,
         _ => anyhow::bail!(
@@ -125,7 +125,7 @@ pub struct Account<'a> {
     /// Measured figures.
     pub report: &'a Report,
     /// Where they apply.
-    pub way: &'a Way,
+    pub flow: &'a EventFlow,
     /// Of the region.
     pub prices: &'a Prices,
     /// Cold starts among a thousand invocations.
@@ -138,12 +138,12 @@ impl Account<'_> {
     /// # Errors
     /// The report lacks a figure, or has a call that nobody has priced.
     pub fn bill(&self, traffic: Traffic, style: Style) -> Result<Vec<Line>> {
-        let on_the_way = |row: &&Row| self.way.visits.iter().any(|visit| visit.function == row.function);
+        let on_the_way = |row: &&Row| self.flow.visits.iter().any(|visit| visit.function == row.function);
         for operation in self.report.rows.iter().filter(on_the_way).flat_map(|row| row.first_calls.keys().chain(row.warm_calls.keys())) {
             charge(operation)?;
         }
         let mut sums = Quantities::default();
-        let (of_mails, of_orders): (Vec<&Visit>, Vec<&Visit>) = self.way.visits.iter().partition(|visit| visit.is_of_mails);
+        let (of_mails, of_orders): (Vec<&Visit>, Vec<&Visit>) = self.flow.visits.iter().partition(|visit| visit.is_of_mails);
         for visit in of_orders {
             self.visit(visit, ORDERS, traffic, style, &mut sums)?;
         }
@@ -156,8 +156,8 @@ impl Account<'_> {
         // Each event is as large as the mean of those that were published.
         let published = sums.0.get(&Priced::FifoPublishGb).copied().unwrap_or(0);
         let events = self.published(traffic)?;
-        sums.add(Priced::FifoDelivery, ORDERS * u128::from(self.way.deliveries));
-        sums.add(Priced::FifoDeliveryGb, published * ORDERS * u128::from(self.way.deliveries) / events.max(1));
+        sums.add(Priced::FifoDelivery, ORDERS * u128::from(self.flow.deliveries));
+        sums.add(Priced::FifoDeliveryGb, published * ORDERS * u128::from(self.flow.deliveries) / events.max(1));
         let line = |(priced, quantity)| Line { priced, quantity, cost: self.prices.cost(priced, quantity, scale(priced)) };
         Ok(sums.0.into_iter().filter(|(_, quantity)| *quantity > 0).map(line).collect())
     }
@@ -218,7 +218,7 @@ impl Account<'_> {
 
     /// Events that a million orders publish.
     fn published(&self, traffic: Traffic) -> Result<u128> {
-        let publishers = self.way.visits.iter().filter(|visit| !visit.only_reads && !visit.is_of_mails);
+        let publishers = self.flow.visits.iter().filter(|visit| !visit.only_reads && !visit.is_of_mails);
         publishers
             .map(|visit| {
                 let row = self.row(visit, traffic)?;
@@ -245,7 +245,7 @@ impl Account<'_> {
     }
 
     fn gb_second(&self) -> Priced {
-        if self.way.is_arm { Priced::LambdaGbSecondArm } else { Priced::LambdaGbSecondX86 }
+        if self.flow.is_arm { Priced::LambdaGbSecondArm } else { Priced::LambdaGbSecondX86 }
     }
 }
 
@@ -309,7 +309,7 @@ pub(super) mod tests {
             connections_in_init: 2,
             connections_in_first: 0,
             resumed_in_first: 0,
-            first_calls: calls(&[("knock", 2)]),
+            first_calls: calls(&[("warm-up request", 2)]),
             warm_calls: calls(warm_calls),
             warm_messages: 10 * batch,
             warm_invocations: 10,
@@ -331,7 +331,7 @@ pub(super) mod tests {
             rows.push(row("hears", "placed", 128, batch, &does(batch), hears(batch)));
             rows.push(row("feedback", "delivery", 128, batch, &[], Units::default()));
         }
-        rows[1].first_calls = calls(&[("knock", 2), ("GetSecretValue", 1)]);
+        rows[1].first_calls = calls(&[("warm-up request", 2), ("GetSecretValue", 1)]);
         let conditions = Conditions { latency_ms: 0, share: text("no share"), roots: 1, protocols: vec![text("http/1.1")], pause_ms: 25 };
         let machine = Machine { processor: text("a CPU"), cores: 2, kernel: text("6"), rustc: text("rustc") };
         Report {
@@ -349,25 +349,25 @@ pub(super) mod tests {
         Visit { function, sample, memory_mb, queue_is_fifo, is_of_mails: false, only_reads: false }
     }
 
-    pub fn way() -> Way {
+    pub fn flow() -> EventFlow {
         let feedback = Visit { is_of_mails: true, ..visit("feedback", "delivery", 128, Some(false)) };
         let visits = vec![visit("door", "place", 256, None), visit("hears", "placed", 128, Some(true)), feedback];
         let fixed = Fixed { alarms: 40, secrets: 2, keys: 1, publishers: 5, standard_sources: 8, fifo_sources: 1 };
-        Way { visits, deliveries: 1, is_arm: false, fixed }
+        EventFlow { visits, deliveries: 1, is_arm: false, fixed }
     }
 
     pub fn prices() -> Prices {
         Prices::of("us-east-1", TABLE).unwrap()
     }
 
-    fn bill_of(report: &Report, way: &Way, traffic: Traffic, style: Style) -> Result<BTreeMap<Priced, (u128, u128)>> {
+    fn bill_of(report: &Report, flow: &EventFlow, traffic: Traffic, style: Style) -> Result<BTreeMap<Priced, (u128, u128)>> {
         let prices = prices();
-        let account = Account { report, way, prices: &prices, cold_per_thousand: 10 };
+        let account = Account { report, flow, prices: &prices, cold_per_thousand: 10 };
         Ok(account.bill(traffic, style)?.into_iter().map(|line| (line.priced, (line.quantity, line.cost))).collect())
     }
 
     fn bill(traffic: Traffic, style: Style) -> BTreeMap<Priced, (u128, u128)> {
-        bill_of(&report(), &way(), traffic, style).unwrap()
+        bill_of(&report(), &flow(), traffic, style).unwrap()
     }
 
     const MICRODOLLARS: u128 = 1_000_000;
@@ -426,9 +426,9 @@ pub(super) mod tests {
 
     #[test]
     fn who_only_looks_writes_and_publishes_nothing() {
-        let mut way = way();
-        way.visits[1].only_reads = true;
-        let bill = bill_of(&report(), &way, Traffic::Single, Style::Measured).unwrap();
+        let mut flow = flow();
+        flow.visits[1].only_reads = true;
+        let bill = bill_of(&report(), &flow, Traffic::Single, Style::Measured).unwrap();
         assert_eq!(
             (bill[&Priced::FifoPublish].0, bill[&Priced::WriteUnit].0, bill[&Priced::ReadUnit].0),
             (1_000_000, 2_000_000, 2_000_000)
@@ -440,33 +440,33 @@ pub(super) mod tests {
     fn a_call_that_nobody_has_priced_is_an_error_that_names_it() {
         let mut report = report();
         report.rows[0].warm_calls.insert("PutObject".to_owned(), 1);
-        let error = bill_of(&report, &way(), Traffic::Single, Style::Measured).unwrap_err().to_string();
+        let error = bill_of(&report, &flow(), Traffic::Single, Style::Measured).unwrap_err().to_string();
         assert!(error.contains("PutObject"), "{error}");
     }
 
     #[test]
     fn a_figure_that_is_missing_is_an_error_that_says_what_to_measure() {
-        let (mut report, mut way) = (report(), way());
-        way.visits[1].memory_mb = 512;
-        let error = bill_of(&report, &way, Traffic::Burst, Style::Measured).unwrap_err().to_string();
+        let (mut report, mut flow) = (report(), flow());
+        flow.visits[1].memory_mb = 512;
+        let error = bill_of(&report, &flow, Traffic::Burst, Style::Measured).unwrap_err().to_string();
         assert!(error.contains("hears of 512 MB in batches of 10"), "{error}");
         report.rows[0].warm_invocations = 0;
-        assert!(bill_of(&report, &self::way(), Traffic::Single, Style::Measured).unwrap_err().to_string().contains("older bench"));
+        assert!(bill_of(&report, &self::flow(), Traffic::Single, Style::Measured).unwrap_err().to_string().contains("older bench"));
     }
 
     #[test]
     fn every_price_is_asked_for_by_a_line() {
         let mut asked = BTreeSet::new();
         for is_arm in [false, true] {
-            asked.extend(bill_of(&report(), &Way { is_arm, ..way() }, Traffic::Single, Style::Measured).unwrap().into_keys());
+            asked.extend(bill_of(&report(), &EventFlow { is_arm, ..flow() }, Traffic::Single, Style::Measured).unwrap().into_keys());
         }
-        asked.extend(by_the_month(&way().fixed, &prices()).iter().map(|line| line.priced));
+        asked.extend(by_the_month(&flow().fixed, &prices()).iter().map(|line| line.priced));
         assert_eq!(asked, BTreeSet::from(Priced::ALL));
     }
 
     #[test]
     fn a_month_without_orders_costs_what_a_hand_computes() {
-        let lines = by_the_month(&way().fixed, &prices());
+        let lines = by_the_month(&flow().fixed, &prices());
         let cost = |priced| lines.iter().find(|line| line.priced == priced).unwrap().cost;
         assert_eq!(cost(Priced::AlarmMonth), 4_000_000 * MICRODOLLARS);
         assert_eq!(cost(Priced::SecretMonth) + cost(Priced::KeyMonth), 1_800_000 * MICRODOLLARS);

@@ -5,16 +5,16 @@
 //! goes another way of about the same length.
 
 pub mod bill;
+pub mod event_flow;
 pub mod prices;
-pub mod way;
 
 use crate::report::Report;
 use anyhow::Result;
 use bill::{Account, Line, ORDERS, Style, Traffic, by_the_month, scale};
 use command_line::screen::{USUAL_WIDTH, sentences};
+use event_flow::EventFlow;
 use prices::{PICODOLLARS, Priced, Prices};
 use std::{collections::BTreeMap, fmt::Write as _};
-use way::Way;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -41,15 +41,15 @@ struct Bills {
 ///
 /// # Errors
 /// The region has no prices, or the report lacks something.
-pub fn answer(report: &Report, way: &Way, table: &str, question: &Question) -> Result<String> {
+pub fn answer(report: &Report, flow: &EventFlow, table: &str, question: &Question) -> Result<String> {
     let prices = Prices::of(&question.region, table)?;
-    let account = Account { report, way, prices: &prices, cold_per_thousand: question.cold_per_thousand };
+    let account = Account { report, flow, prices: &prices, cold_per_thousand: question.cold_per_thousand };
     let bills = Bills {
         single: account.bill(Traffic::Single, Style::Measured)?,
         burst: account.bill(Traffic::Burst, Style::Measured)?,
         naive_single: account.bill(Traffic::Single, Style::Naive)?,
         naive_burst: account.bill(Traffic::Burst, Style::Naive)?,
-        fixed: by_the_month(&way.fixed, &prices),
+        fixed: by_the_month(&flow.fixed, &prices),
     };
     let mut text = String::new();
     let Report { measured_at, machine, conditions, .. } = report;
@@ -197,13 +197,13 @@ fn decimal(number: u128, of: u128, places: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bill::tests::{report, way};
+    use bill::tests::{flow, report};
     use command_line::screen::columns;
     use prices::tests::TABLE;
 
     fn answered(region: &str) -> Result<String> {
         let question = Question { orders_per_month: 2_000_000, region: region.to_owned(), cold_per_thousand: 0 };
-        answer(&report(), &way(), TABLE, &question)
+        answer(&report(), &flow(), TABLE, &question)
     }
 
     #[test]

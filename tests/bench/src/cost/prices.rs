@@ -186,7 +186,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_region_that_is_not_there_is_an_error_that_lists_those_that_are() {
+    fn an_unknown_region_is_an_error_that_lists_the_known() {
         let error = Prices::of("mars-north-1", TABLE).unwrap_err().to_string();
         assert!(error.contains("mars-north-1") && error.contains("us-east-1"), "{error}");
     }
@@ -194,7 +194,7 @@ pub(super) mod tests {
     #[test]
     fn a_region_has_every_price_with_its_sources_and_none_too_many() {
         let broken = |from: &str, to: &str| format!("{:#}", Prices::of("us-east-1", &TABLE.replace(from, to)).unwrap_err());
-        assert!(broken("ses.mail", "ses.letter").contains("no price for ses.mail"));
+        assert!(broken("ses.mail", "ses.post").contains("no price for ses.mail"));
         assert!(broken("https://aws.amazon.com/ses/pricing/", "hearsay").contains("ses.mail"));
         let more = TABLE.to_owned()
             + "\n[us-east-1.\"s3.put\"]\ndollars = \"1\"\nper = 1\nsource = \"https://a\"\ncopy = \"https://b\"\nread = \"2026-01-01\"\n";

@@ -1,6 +1,6 @@
 //! `cargo xtask model`: explores every case of the saga and says how many states that were, or tells how a promise is broken.
 //!
-//! It refuses to go on after a broken promise: the shortest story of it is the report.
+//! It does not go on after a broken promise: the shortest story of it is the report.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
 use clap::{CommandFactory as _, Parser, error::ErrorKind};

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: runs the pipeline through many bad days, or through one again to tell its story.
+//! `cargo xtask simulate`: runs the pipeline through many simulated runs, or through one again to print its story.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
 use anyhow::Result;

@@ -1,9 +1,9 @@
 //! The payment provider: a book of PaymentIntents, and what the Stripe API answers about them.
 //!
-//! The world serves every request of the deployed client here, at one instant. It refuses to guess what a card issuer does:
+//! The world serves every request of the deployed client here, at one instant. It does not guess what a card issuer does:
 //! that is the case's to say.
 
-use super::atom::{Atom, words};
+use super::interned::{Interned, words};
 use domain::OrderId;
 use lambda_kit::Failure;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const HOUR_S: i64 = 3_600;
 pub const HOLD_H: i64 = 7 * 24;
 
 /// Steps of time, which passes only where somebody waits for it: now, and as many hours later; from [`LAST_TRY`] on, the hold
-/// of [`HOLD_H`] is so near its end that its capture is tried for the last time. Whoever waits, waits for less than a step.
+/// of [`HOLD_H`] is so near its end that its capture is tried for the last time. Every wait is shorter than a step.
 pub const STEPS_MAX: u8 = 6;
 /// See [`STEPS_MAX`]. Three tries at a confirmation take the steps before it.
 pub const LAST_TRY: u8 = 3;
@@ -69,7 +69,7 @@ impl Status {
     }
 }
 
-/// What becomes of a confirmation.
+/// The outcome of a confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Card {
     /// The issuer holds the money.
@@ -86,12 +86,12 @@ pub enum Card {
     Hesitant,
 }
 
-/// What becomes of a capture.
+/// The outcome of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capture {
     /// The money is taken.
     Succeeds,
-    /// It is refused for good.
+    /// It is refused permanently.
     Refused,
     /// Each try may come out otherwise.
     Fickle,
@@ -107,7 +107,7 @@ pub struct Request {
     /// Of which PaymentIntent, by its place in the book.
     pub intent: Option<usize>,
     /// The `Idempotency-Key`, of requests that change something.
-    pub key: Option<Atom<String>>,
+    pub key: Option<Interned<String>>,
     /// The order that a new PaymentIntent shall name.
     pub order: Option<OrderId>,
     /// Whether it brings a means of payment along.
@@ -164,7 +164,7 @@ pub fn mentions(text: &str) -> u8 {
 
 /// An answer of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct BankAnswer {
     /// HTTP status.
     pub status: u16,
     /// JSON.
@@ -174,9 +174,9 @@ pub struct Said {
 /// How the provider behaves in a case.
 #[derive(Debug, Clone, Copy)]
 pub struct Conduct {
-    /// What becomes of a confirmation.
+    /// The outcome of a confirmation.
     pub card: Card,
-    /// What becomes of a capture.
+    /// The outcome of a capture.
     pub capture: Capture,
     /// How long a hold lasts.
     pub hold_h: i64,
@@ -202,7 +202,13 @@ fn card_error(decline_code: &str) -> Value {
 }
 
 /// Serves `request` for an order; `refuses` is the toss where the case has one.
-pub fn serve(book: &mut [Option<Intent>; INTENTS_MAX], conduct: &Conduct, request: &Request, orders: &[OrderId], refuses: bool) -> Said {
+pub fn serve(
+    book: &mut [Option<Intent>; INTENTS_MAX],
+    conduct: &Conduct,
+    request: &Request,
+    orders: &[OrderId],
+    refuses: bool,
+) -> BankAnswer {
     let of_order = |order: &u8| orders.get(usize::from(*order)).map(ToString::to_string);
     let shown = |place: usize, intent: Intent| {
         let mut object = json!({
@@ -217,9 +223,9 @@ pub fn serve(book: &mut [Option<Intent>; INTENTS_MAX], conduct: &Conduct, reques
             Status::RefusedForNow => object["last_payment_error"] = card_error("issuer_not_available"),
             _ => {}
         }
-        Said { status: 200, body: object.to_string() }
+        BankAnswer { status: 200, body: object.to_string() }
     };
-    let refused = |status: u16, error: Value| Said { status, body: json!({ "error": error }).to_string() };
+    let refused = |status: u16, error: Value| BankAnswer { status, body: json!({ "error": error }).to_string() };
     let unexpected = || refused(400, json!({ "type": "invalid_request_error", "code": "payment_intent_unexpected_state" }));
     let card_declined = || refused(402, card_error("stolen_card"));
     let for_now = || refused(402, card_error("issuer_not_available"));

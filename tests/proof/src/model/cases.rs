@@ -1,6 +1,6 @@
 //! The cases: what kind of order it is, what the world does, and how much goes wrong.
 //!
-//! The command and the tests run them. It refuses to leave a bound unsaid: what a case may do is all in its fields.
+//! The command and the tests run them. It does not leave a bound unsaid: what a case may do is all in its fields.
 
 use super::{
     bank::{Capture, Card, Conduct, HOLD_H},
@@ -23,7 +23,7 @@ pub struct Case {
     pub left: Left,
     /// Who asks to cancel each order, at any time.
     pub asked: Vec<CancelRequest>,
-    /// How often `order.placed` is published besides, by the clock or by a customer who asks again.
+    /// How often `order.placed` is published besides, by order-deadline or by a customer who asks again.
     pub nudges: u8,
     /// Whether healing takes the deadline besides: the provider itself may free a hold before anybody knows that it stood, and
     /// only the deadline tells shipping that the money will never come.
@@ -46,7 +46,7 @@ pub enum Bound {
 
 const GOOD: Conduct = Conduct { card: Card::Good, capture: Capture::Succeeds, hold_h: HOLD_H };
 
-/// What goes wrong of its own accord: nothing.
+/// The faults of its own accord: nothing.
 const WELL: Left = Left { at_work: 2, ..CALM };
 const CUSTOMER: CancelRequest = CancelRequest::CustomerAsked;
 const DEADLINE: CancelRequest = CancelRequest::TimedOut;

@@ -1,12 +1,11 @@
 //! The model check: every interleaving of the deployed handlers, call by call, with crashes, duplicates and lost answers.
 //!
 //! `cargo xtask model` and the test `model` call it. `stages` runs payment, inventory and shipping up to their next call,
-//! `world` makes the call and is everything that surrounds it, `promises` must hold in every state that comes of it. It
-//! refuses to sample: a case is explored to its last state, or it has not been checked.
+//! `world` makes the call and is everything that surrounds it, `promises` must hold in every state that comes of it.
 
-mod atom;
 mod bank;
 mod cases;
+mod interned;
 mod promises;
 mod rows;
 mod stages;

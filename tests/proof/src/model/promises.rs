@@ -1,6 +1,6 @@
 //! What must hold in every state, and what every order must come to.
 //!
-//! Each promise is a property of the checker, under the name that its story is told by. It refuses to repeat a decision: an
+//! Each promise is a property of the checker, under the name that its story is told by. It does not repeat a decision: an
 //! order's end is read from the records and from what order-tracking makes of what it was told.
 
 use super::{
@@ -45,7 +45,7 @@ fn of_each_state() -> Vec<Property<World>> {
                 available + taken == world.case.stock
             })
         }),
-        Property::always("no good hold is given up before its margin", |world: &World, state: &State| {
+        Property::always("no good hold is freed before its margin", |world: &World, state: &State| {
             let uncollected = |order: &OrderState| matches!(order.payment.record, Record::Payment(payment::State::Uncollected { .. }));
             world.case.conduct.capture != Capture::Hesitant || state.time >= LAST_TRY || !state.orders.iter().any(uncollected)
         }),
@@ -179,17 +179,17 @@ fn heals(world: &World, state: &State) -> bool {
     })
 }
 
-/// What is wrong with the last state of a way on which an order does not come to its right end.
+/// The fault in the last state of a way on which an order does not come to its right end.
 pub fn what_is_wrong(world: &World, state: &State) -> &'static str {
     let broken = of_each_state().into_iter().chain(of_each_end()).find(|property| !(property.condition)(world, state));
     broken.map_or("the order goes round in a circle", |property| property.name)
 }
 
 /// States, and the steps between them.
-type Way = Vec<(State, Option<Action>)>;
+type Trace = Vec<(State, Option<Action>)>;
 
 /// The way on from `state` without messages on which `order.placed` does not bring an order to its right end.
-pub fn does_not_heal(world: &World, state: &State) -> Option<Way> {
+pub fn does_not_heal(world: &World, state: &State) -> Option<Trace> {
     let bare = world.bare(state);
     let mut wrong = None;
     // What is known already leaves no trace, so all is found out again.
@@ -200,11 +200,11 @@ pub fn does_not_heal(world: &World, state: &State) -> Option<Way> {
 
 /// Whether every order of events from here on, without any fault, leads to an end of order `n` that keeps all promises. A way
 /// that comes back to where it was does not end.
-fn ends_right(world: &World, state: State, n: usize, way: &mut Way, wrong: &mut Option<Way>) -> bool {
+fn ends_right(world: &World, state: State, n: usize, trace: &mut Trace, wrong: &mut Option<Trace>) -> bool {
     if let Some(known) = world.healed.get(&state) {
         return known;
     }
-    let again = way.iter().any(|(above, _)| *above == state);
+    let again = trace.iter().any(|(above, _)| *above == state);
     let keeps = of_each_state().iter().all(|property| (property.condition)(world, &state));
     if is_drained(&state) || again || !keeps {
         let right = is_drained(&state)
@@ -213,9 +213,9 @@ fn ends_right(world: &World, state: State, n: usize, way: &mut Way, wrong: &mut 
             && end(&state.orders[n]).inspect(|end| world.see(*end)).is_some()
             && book_agrees(&state, n);
         if !right {
-            way.push((state, None));
-            *wrong = Some(way.clone());
-            way.pop();
+            trace.push((state, None));
+            *wrong = Some(trace.clone());
+            trace.pop();
         }
         return right;
     }
@@ -223,9 +223,9 @@ fn ends_right(world: &World, state: State, n: usize, way: &mut Way, wrong: &mut 
     world.actions(&state, &mut actions);
     let ends_right = actions.into_iter().all(|action| {
         let Some(next) = world.next_state(&state, action) else { return true };
-        way.push((state.clone(), Some(action)));
-        let ends_right = ends_right(world, next, n, way, wrong);
-        way.pop();
+        trace.push((state.clone(), Some(action)));
+        let ends_right = ends_right(world, next, n, trace, wrong);
+        trace.pop();
         ends_right
     });
     world.healed.set(state, ends_right)

@@ -1,11 +1,10 @@
 //! The tables: rows, and what each call of DynamoDB makes of them.
 //!
-//! The world applies every call here, at one instant, under the very expressions that the stages send. It refuses to know
-//! conditions of its own: what guards a write is what the stage's store asked for.
+//! The world applies every call here, at one instant, under the very expressions that the stages send.
 
 use super::{
-    atom::{Atom, Shelf},
     bank::mentions,
+    interned::{Interned, Interner},
 };
 use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
 use domain::{inventory, payment, shipping::Shipment};
@@ -38,7 +37,7 @@ pub enum Call {
 
 /// What the store hears.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum TableAnswer {
     /// To GetItem.
     Item(Option<Item>),
     /// To PutItem and UpdateItem.
@@ -82,10 +81,10 @@ struct StockRow {
     available: u64,
 }
 
-static ROWS: Shelf<String, Row> = Shelf::new();
+static ROWS: Interner<String, Row> = Interner::new();
 
 /// The row of `table` that holds `item`.
-pub fn row(table: &str, item: Option<Item>) -> Atom<Row> {
+pub fn row(table: &str, item: Option<Item>) -> Interned<Row> {
     let text = item.as_ref().map_or_else(String::new, text_of);
     ROWS.keep(format!("{table} {text}").as_str(), || {
         let read = |item: Item| {
@@ -125,13 +124,15 @@ pub struct Place {
 ///
 /// # Errors
 /// A call that DynamoDB would refuse, or that reaches for another stage's or order's row.
-pub fn apply(call: &Call, places: &mut [Place]) -> Result<Answer, String> {
+pub fn apply(call: &Call, places: &mut [Place]) -> Result<TableAnswer, String> {
     let tables: Vec<_> = places.iter().map(|place| place.table).collect();
     let key_name = |table: &str| tables.iter().find(|(name, _)| *name == table).map(|(_, key)| *key);
     match call {
-        Call::Get(table, key) => Ok(Answer::Item(at(places, table, key)?.item.clone())),
-        Call::Put(put) => Ok(Answer::Written(single(&Write::put(put, key_name)?, false, places)?)),
-        Call::Update(update, returns) => Ok(Answer::Written(single(&Write::update(update)?, *returns == ReturnValue::AllNew, places)?)),
+        Call::Get(table, key) => Ok(TableAnswer::Item(at(places, table, key)?.item.clone())),
+        Call::Put(put) => Ok(TableAnswer::Written(single(&Write::put(put, key_name)?, false, places)?)),
+        Call::Update(update, returns) => {
+            Ok(TableAnswer::Written(single(&Write::update(update)?, *returns == ReturnValue::AllNew, places)?))
+        }
         Call::Transact(actions) => {
             let writes: Vec<_> = actions.iter().map(|action| Write::of(action, key_name)).collect::<Result<_, _>>()?;
             let (mut sets, mut fates) = (Vec::new(), Vec::new());
@@ -140,12 +141,12 @@ pub fn apply(call: &Call, places: &mut [Place]) -> Result<Answer, String> {
                 fates.push(attempt.map(|set| sets.push(set)).err().unwrap_or(Fate::Fine));
             }
             if sets.len() < writes.len() {
-                return Ok(Answer::Transacted(Transacted::Cancelled(fates)));
+                return Ok(TableAnswer::Transacted(Transacted::Cancelled(fates)));
             }
             for (write, set) in writes.iter().zip(sets) {
                 leave(write, set, at(places, write.table, write.key)?);
             }
-            Ok(Answer::Transacted(Transacted::Done))
+            Ok(TableAnswer::Transacted(Transacted::Done))
         }
     }
 }

@@ -3,14 +3,14 @@
 //! A handler in progress is data: the message and the answers that it has heard so far. To learn what it does next, it is
 //! started afresh and told those answers again; the first call beyond them is what it does next. So the handlers are pure
 //! functions here, run once for each history, and every state of a process can be kept, compared and left to die. This file
-//! refuses to know what a handler does.
+//! does not know what a handler does.
 
 use super::{
-    atom::{Atom, Shelf},
-    bank::{NOW_S, Request, Said, mentions, step_s},
-    rows::{self, Answer, Call},
+    bank::{BankAnswer, NOW_S, Request, mentions, step_s},
+    interned::{Interned, Interner},
+    rows::{self, Call, TableAnswer},
 };
-use crate::vault::Purse;
+use crate::stripe_key::FixedKey;
 use aws_sdk_dynamodb::types::{self, ReturnValue, TransactWriteItem};
 use aws_smithy_runtime_api::{
     client::{
@@ -92,20 +92,20 @@ impl Who {
 
 /// An event on its way, with the PaymentIntents that it names.
 #[derive(Debug)]
-pub struct Letter {
+pub struct SentEvent {
     /// The event.
     pub event: CloudEvent,
     /// See [`mentions`].
     pub mentions: u8,
 }
 
-static LETTERS: Shelf<String, Letter> = Shelf::new();
+static SENT_EVENTS: Interner<String, SentEvent> = Interner::new();
 
 /// `event`, kept. Traces are cut: they tell two deliveries apart that do the same.
-pub fn letter(event: CloudEvent) -> Atom<Letter> {
+pub fn sent_event(event: CloudEvent) -> Interned<SentEvent> {
     let event = CloudEvent { traceparent: None, ..event };
     let text = event.to_json();
-    LETTERS.keep(&text, || Letter { mentions: mentions(&text), event: event.clone() })
+    SENT_EVENTS.keep(&text, || SentEvent { mentions: mentions(&text), event: event.clone() })
 }
 
 /// A message in a queue, as far as it can be told from others: where, what, and under which identity the payment provider
@@ -114,8 +114,8 @@ pub fn letter(event: CloudEvent) -> Atom<Letter> {
 pub struct Message {
     /// The queue's stage.
     pub to: Who,
-    /// What.
-    pub letter: Atom<Letter>,
+    /// The content.
+    pub sent: Interned<SentEvent>,
     /// The message id. Two copies of one delivery share it.
     pub id: u8,
     /// Whether it was received before; at inventory, whether it has been looked at before, and so waits no longer.
@@ -142,13 +142,13 @@ pub struct Process {
     /// The step of time at which it was begun.
     pub time: u8,
     /// What it has heard so far.
-    pub heard: Vec<Atom<Heard>>,
+    pub heard: Vec<Interned<Heard>>,
 }
 
 /// An answer from outside the process.
 #[derive(Debug)]
 pub struct Heard {
-    /// What it says.
+    /// Its content.
     pub what: Reply,
     /// See [`mentions`].
     pub mentions: u8,
@@ -158,24 +158,24 @@ pub struct Heard {
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// A table's.
-    Table(Answer),
+    Table(TableAnswer),
     /// The payment provider's.
-    Bank(Said),
+    Bank(BankAnswer),
     /// The payment provider's, which was lost.
     Nothing,
 }
 
-static HEARD: Shelf<String, Heard> = Shelf::new();
+static HEARD: Interner<String, Heard> = Interner::new();
 
 /// An answer, kept.
-pub fn heard(what: &Reply) -> Atom<Heard> {
+pub fn heard(what: &Reply) -> Interned<Heard> {
     let item = |item: &Option<Item>| item.as_ref().map_or_else(|| "none".to_owned(), rows::text_of);
     let text = match what {
-        Reply::Table(Answer::Item(found)) => format!("item {}", item(found)),
-        Reply::Table(Answer::Written(Written::Done(new))) => format!("done {}", item(new)),
-        Reply::Table(Answer::Written(Written::Refused(old))) => format!("refused {}", item(old)),
-        Reply::Table(Answer::Transacted(Transacted::Done)) => "transacted".to_owned(),
-        Reply::Table(Answer::Transacted(Transacted::Cancelled(fates))) => {
+        Reply::Table(TableAnswer::Item(found)) => format!("item {}", item(found)),
+        Reply::Table(TableAnswer::Written(Written::Done(new))) => format!("done {}", item(new)),
+        Reply::Table(TableAnswer::Written(Written::Refused(old))) => format!("refused {}", item(old)),
+        Reply::Table(TableAnswer::Transacted(Transacted::Done)) => "transacted".to_owned(),
+        Reply::Table(TableAnswer::Transacted(Transacted::Cancelled(fates))) => {
             let fate =
                 |fate: &Fate| if let Fate::ConditionFailed(old) = fate { format!("failed {}", item(old)) } else { format!("{fate:?}") };
             format!("cancelled {:?}", fates.iter().map(fate).collect::<Vec<_>>())
@@ -205,19 +205,19 @@ pub enum Next {
     /// It asks the payment provider.
     Ask(Request),
     /// It publishes these, and is done.
-    Publish(Vec<Atom<Letter>>),
+    Publish(Vec<Interned<SentEvent>>),
     /// It wants the message again, later.
     Wait,
-    /// It gives up.
+    /// Its retries end.
     Fail(Failure),
 }
 
-static WORKING: Shelf<Process, Working> = Shelf::new();
+static WORKING: Interner<Process, Working> = Interner::new();
 
 /// The process, run up to its next call.
-pub fn working(process: Process) -> Atom<Working> {
+pub fn working(process: Process) -> Interned<Working> {
     WORKING.keep(&process, || {
-        let mentions = process.heard.iter().map(|heard| heard.mentions).fold(process.message.letter.mentions, |all, one| all | one);
+        let mentions = process.heard.iter().map(|heard| heard.mentions).fold(process.message.sent.mentions, |all, one| all | one);
         Working { next: next(&process), mentions, process: process.clone() }
     })
 }
@@ -225,7 +225,7 @@ pub fn working(process: Process) -> Atom<Working> {
 fn next(process: &Process) -> Next {
     let script = Script::default();
     script.lock().answers.clone_from(&process.heard);
-    let Message { to, letter: about, id, again, .. } = process.message;
+    let Message { to, sent: about, id, again, .. } = process.message;
     let now_s = NOW_S + step_s(process.time);
     let late_s = if process.late { LATE_S } else { 0 };
     let event = CloudEvent { time: at(about.event.time.as_second() - late_s), ..about.event.clone() };
@@ -239,7 +239,7 @@ fn next(process: &Process) -> Next {
     let done = match to {
         Who::Payment => {
             let connector = SharedHttpConnector::new(script.clone());
-            let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(Purse), Timeouts::default());
+            let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(FixedKey), Timeouts::default());
             let stage = Payment { ledger: Payments(table(rows::PAYMENTS)), provider, ambient: Still(now_s) };
             run(stage, &event, &delivery)
         }
@@ -257,9 +257,9 @@ fn next(process: &Process) -> Next {
         (None, Some(next)) => next,
         (Some(Ok(handled)), None) if handled.look_again_after.is_some() && handled.publish.is_empty() => Next::Wait,
         (Some(Ok(handled)), None) => {
-            let read = |message: &lambda_kit::message::Outgoing| CloudEvent::parse(&message.body).map(letter);
+            let read = |message: &lambda_kit::message::Outgoing| CloudEvent::parse(&message.body).map(sent_event);
             match handled.publish.iter().map(read).collect() {
-                Ok(letters) => Next::Publish(letters),
+                Ok(sent) => Next::Publish(sent),
                 Err(error) => Next::Fail(Failure::bug("UnreadableAnnouncement", error)),
             }
         }
@@ -287,7 +287,7 @@ pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A clock that stands still, and dice that always fall the same: what differs is told apart by the world alone.
+/// A clock that does not move, and random numbers that are always the same: only the world's state differs.
 #[derive(Debug, Clone, Copy)]
 struct Still(i64);
 
@@ -306,7 +306,7 @@ struct Script(Arc<Mutex<Lines>>);
 
 #[derive(Debug, Default)]
 struct Lines {
-    answers: Vec<Atom<Heard>>,
+    answers: Vec<Interned<Heard>>,
     asked: usize,
     /// The call that has no answer yet.
     next: Option<Next>,
@@ -333,7 +333,7 @@ impl Script {
         }
     }
 
-    async fn of_table(&self, call: Call) -> Result<Answer, Failure> {
+    async fn of_table(&self, call: Call) -> Result<TableAnswer, Failure> {
         match self.answer(Next::Call(call)).await {
             Reply::Table(answer) => Ok(answer),
             other => Err(Failure::bug("OtherCall", format_args!("run again, the handler makes another call than before {other:?}"))),
@@ -341,32 +341,32 @@ impl Script {
     }
 }
 
-fn other_call(answer: &Answer) -> Failure {
+fn other_call(answer: &TableAnswer) -> Failure {
     Failure::bug("OtherCall", format_args!("run again, the handler makes another call than before {answer:?}"))
 }
 
 impl DynamoDb for Script {
     async fn get_item(&self, table: &str, (_, key): (&str, &str)) -> Result<Option<Item>, Failure> {
         match self.of_table(Call::Get(table.to_owned(), key.to_owned())).await? {
-            Answer::Item(item) => Ok(item),
+            TableAnswer::Item(item) => Ok(item),
             other => Err(other_call(&other)),
         }
     }
     async fn put_item(&self, put: types::Put) -> Result<Written, Failure> {
         match self.of_table(Call::Put(put)).await? {
-            Answer::Written(written) => Ok(written),
+            TableAnswer::Written(written) => Ok(written),
             other => Err(other_call(&other)),
         }
     }
     async fn update_item(&self, update: types::Update, returns: ReturnValue) -> Result<Written, Failure> {
         match self.of_table(Call::Update(update, returns)).await? {
-            Answer::Written(written) => Ok(written),
+            TableAnswer::Written(written) => Ok(written),
             other => Err(other_call(&other)),
         }
     }
     async fn transact_write_items(&self, actions: Vec<TransactWriteItem>) -> Result<Transacted, Failure> {
         match self.of_table(Call::Transact(actions)).await? {
-            Answer::Transacted(transacted) => Ok(transacted),
+            TableAnswer::Transacted(transacted) => Ok(transacted),
             other => Err(other_call(&other)),
         }
     }
@@ -382,7 +382,7 @@ impl HttpConnector for Script {
         let answer = self.answer(next);
         HttpConnectorFuture::new(async move {
             match answer.await {
-                Reply::Bank(Said { status, body }) => StatusCode::try_from(status)
+                Reply::Bank(BankAnswer { status, body }) => StatusCode::try_from(status)
                     .map(|status| HttpResponse::new(status, SdkBody::from(body)))
                     .map_err(|error| ConnectorError::other(error.into(), None)),
                 Reply::Nothing => Err(ConnectorError::timeout("the answer was lost".into())),
@@ -393,8 +393,8 @@ impl HttpConnector for Script {
 }
 
 /// The data of an order's first event.
-pub fn placed(order: domain::OrderId, placed: Event) -> Atom<Letter> {
-    letter(CloudEvent {
+pub fn placed(order: domain::OrderId, placed: Event) -> Interned<SentEvent> {
+    sent_event(CloudEvent {
         source: "/order-intake".to_owned(),
         subject: domain::Subject::Order(order),
         time: at(NOW_S),

@@ -1,14 +1,14 @@
 //! A path through the world as a story: one line for each step, who did what, what was stored, what was published.
 //!
-//! The report of a broken promise is made of it. It refuses to leave a step out: the first line that is wrong is the point.
+//! The report of a broken promise is made of it. It does not leave a step out: the first line that is wrong is the point.
 
 use super::{
     bank::{Request, Status, Verb},
     rows::{Call, Record, Row},
-    stages::{Heard, Letter, Message, Reply},
-    world::{Action, State, Told, Turn, Twin, World},
+    stages::{Heard, Message, Reply, SentEvent},
+    world::{Action, State, TraceStep, Turn, Twin, World},
 };
-use crate::model::atom::Atom;
+use crate::model::interned::Interned;
 use domain::{Subject, inventory, payment};
 use std::fmt::Write as _;
 
@@ -69,9 +69,9 @@ fn turned(turn: Turn) -> &'static str {
 }
 
 fn about(world: &World, message: Message) -> String {
-    let Subject::Order(id) = message.letter.event.subject else { return message.letter.event.id() };
+    let Subject::Order(id) = message.sent.event.subject else { return message.sent.event.id() };
     let n = world.ids.iter().position(|known| *known == id).unwrap_or_default();
-    format!("{}{}", message.letter.event.event.event_type().stem(), name(world, n))
+    format!("{}{}", message.sent.event.event.event_type().stem(), name(world, n))
 }
 
 /// Which order, where there are two.
@@ -79,9 +79,9 @@ fn name(world: &World, n: usize) -> String {
     if world.ids.len() > 1 { format!(" (order {})", n + 1) } else { String::new() }
 }
 
-fn shown(told: Told) -> String {
+fn shown(told: TraceStep) -> String {
     match told {
-        Told::Calls(call, before, after) => {
+        TraceStep::Calls(call, before, after) => {
             let call = match call {
                 Call::Get(table, _) => format!("reads {table}"),
                 Call::Put(put) => format!("puts {}", put.table_name()),
@@ -91,15 +91,15 @@ fn shown(told: Told) -> String {
             let what = if before == after { format!("finds {}", read(before)) } else { format!("{} → {}", read(before), read(after)) };
             format!(" — {call}: {what}")
         }
-        Told::Asks(request, answer, remembered) => asked(request, answer, remembered),
-        Told::Publishes(letter) => format!(" — publishes {}", published(letter)),
-        Told::Died => " — AND DIES".to_owned(),
-        Told::Waits => " — waits for its next try".to_owned(),
-        Told::Fails(failure) => format!(" — FAILS, {:?}: {failure}", failure.kind),
+        TraceStep::Asks(request, answer, remembered) => asked(request, answer, remembered),
+        TraceStep::Publishes(sent) => format!(" — publishes {}", published(sent)),
+        TraceStep::Died => " — AND DIES".to_owned(),
+        TraceStep::Waits => " — waits for its next try".to_owned(),
+        TraceStep::Fails(failure) => format!(" — FAILS, {:?}: {failure}", failure.kind),
     }
 }
 
-fn asked(request: &Request, answer: Atom<Heard>, remembered: bool) -> String {
+fn asked(request: &Request, answer: Interned<Heard>, remembered: bool) -> String {
     let place = request.intent.map_or_else(String::new, |place| format!(" pi_{place}"));
     let verb = match request.verb {
         Verb::Look => "looks at",
@@ -119,13 +119,13 @@ fn asked(request: &Request, answer: Atom<Heard>, remembered: bool) -> String {
     format!(" — {verb}{place} at the provider: {}{}", said.trim(), if remembered { " (remembered by its key)" } else { "" })
 }
 
-fn published(letter: Atom<Letter>) -> String {
-    let data = serde_json::to_value(&letter.event.event).unwrap_or_default();
+fn published(sent: Interned<SentEvent>) -> String {
+    let data = serde_json::to_value(&sent.event.event).unwrap_or_default();
     let detail = ["payment", "reason", "code"].iter().find_map(|name| data.get(name)?.as_str());
-    format!("{}{}", letter.event.event.event_type().stem(), detail.map_or_else(String::new, |detail| format!(" ({detail})")))
+    format!("{}{}", sent.event.event.event_type().stem(), detail.map_or_else(String::new, |detail| format!(" ({detail})")))
 }
 
-fn read(row: Atom<Row>) -> String {
+fn read(row: Interned<Row>) -> String {
     match &row.record {
         Record::Nothing => "nothing".to_owned(),
         Record::Payment(state) => {

@@ -1,17 +1,18 @@
-//! The world around the stages: tables, queues without any order, the provider, the customer, the clock, and what goes wrong.
+//! The world around the stages: tables, queues without any order, the provider, the customer, order-deadline, and what goes
+//! wrong.
 //!
 //! A step of the world is one call of one process, applied at one instant; what happens between calls nobody can see. Three
 //! things are merged because no other step can tell the difference: a delivery and its first call, an answer and the crash
-//! that follows it, the last call and the publishing that follows it (what is published waits in a queue as long as it likes).
-//! It refuses to order anything: whatever lies in a queue can be delivered next.
+//! that follows it, the last call and the publishing that follows it (what is published waits in a queue as long as it
+//! likes).
 
 use super::{
-    atom::{Atom, words},
     bank::{self, Conduct, INTENTS_MAX, Intent, LAST_TRY, Request, STEPS_MAX, Status},
     cases::Case,
+    interned::{Interned, words},
     promises::{self, End},
     rows::{self, Place, RESERVATIONS, Row, SHIPMENTS, STOCK},
-    stages::{self, Letter, Message, Next, Process, Reply, Who, Working},
+    stages::{self, Message, Next, Process, Reply, SentEvent, Who, Working},
 };
 use domain::{
     CloudEvent, Currency, Event, EventType, Line, Money, OrderId, Sku, Subject,
@@ -63,11 +64,11 @@ impl Left {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OrderState {
     /// Its row of the payments table.
-    pub payment: Atom<Row>,
+    pub payment: Interned<Row>,
     /// Its row of the reservations table.
-    pub reservation: Atom<Row>,
+    pub reservation: Interned<Row>,
     /// Its row of the shipments table.
-    pub shipment: Atom<Row>,
+    pub shipment: Interned<Row>,
     /// What order-tracking has been told of its end, a bit for each event type.
     pub told: u16,
     /// Whether `order.shipped` was ever published.
@@ -86,8 +87,8 @@ pub struct Remembered {
     /// The delivery that asked.
     by: Message,
     /// The key itself.
-    key: Atom<String>,
-    answer: Atom<stages::Heard>,
+    key: Interned<String>,
+    answer: Interned<stages::Heard>,
 }
 
 /// Everything there is.
@@ -96,23 +97,23 @@ pub struct State {
     /// The orders.
     pub orders: Vec<OrderState>,
     /// The one stock row.
-    pub stock: Atom<Row>,
+    pub stock: Interned<Row>,
     /// The provider's book.
     pub intents: [Option<Intent>; INTENTS_MAX],
     remembered: Vec<Remembered>,
-    /// What lies in the queues, sorted.
+    /// The messages in the queues, sorted.
     pub messages: Vec<Message>,
     /// Handlers at work, sorted.
-    pub processes: Vec<Atom<Working>>,
+    pub processes: Vec<Interned<Working>>,
     /// What may still happen.
     pub left: Left,
     /// The step of time.
     pub time: u8,
-    /// The first failure that no waiting mends.
-    pub fault: Option<Atom<String>>,
+    /// The first failure that no waiting repairs.
+    pub fault: Option<Interned<String>>,
 }
 
-/// What becomes of a process at its next call.
+/// The outcome of a process at its next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// All is well.
@@ -147,7 +148,7 @@ pub enum Action {
     Deliver {
         /// Which.
         message: Message,
-        /// Whether its event has grown old meanwhile.
+        /// Whether its event has grown old in between.
         late: bool,
         /// Whether an earlier delivery of it died before its first call.
         after_crash: bool,
@@ -157,7 +158,7 @@ pub enum Action {
         turn: Turn,
     },
     /// A handler at work makes its next call.
-    Step(Atom<Working>, Turn),
+    Step(Interned<Working>, Turn),
     /// The provider forgets its idempotency keys.
     Forget,
     /// A hold lapses.
@@ -173,7 +174,7 @@ pub struct World {
     /// Its orders.
     pub ids: Vec<OrderId>,
     /// Their first events.
-    placed: Vec<Atom<Letter>>,
+    placed: Vec<Interned<SentEvent>>,
     /// What has been found out about healing.
     pub healed: promises::Healed,
     /// The ends that were seen, a bit for each.
@@ -237,7 +238,7 @@ impl World {
     }
 
     /// `state` after `action`, where that makes a difference. `tell` hears what happens, for stories.
-    pub fn go(&self, state: &State, action: Action, tell: &mut dyn FnMut(Told)) -> Option<State> {
+    pub fn go(&self, state: &State, action: Action, tell: &mut dyn FnMut(TraceStep)) -> Option<State> {
         let mut state = state.clone();
         match action {
             Action::Deliver { message, late, after_crash, twin, turn } => {
@@ -265,7 +266,7 @@ impl World {
     }
 
     /// Takes a message out of its queue.
-    fn start(&self, state: &mut State, mut message: Message, late: bool, after_crash: bool, twin: Twin) -> Atom<Working> {
+    fn start(&self, state: &mut State, mut message: Message, late: bool, after_crash: bool, twin: Twin) -> Interned<Working> {
         let copy = match twin {
             Twin::None => None,
             Twin::Same => Some(message),
@@ -301,7 +302,7 @@ impl World {
     }
 
     /// Makes the next call of `process`, which is in no list.
-    fn step(&self, state: &mut State, process: Atom<Working>, turn: Turn, tell: &mut dyn FnMut(Told)) -> Option<()> {
+    fn step(&self, state: &mut State, process: Interned<Working>, turn: Turn, tell: &mut dyn FnMut(TraceStep)) -> Option<()> {
         let message = process.process.message;
         let reply = match &process.next {
             Next::Call(_) => self.call(state, process, tell),
@@ -322,39 +323,39 @@ impl World {
             Turn::Dies => {
                 state.left.spend(|left| &mut left.crashes);
                 self.put_back(state, message);
-                tell(Told::Died);
+                tell(TraceStep::Died);
                 return Some(());
             }
             Turn::DiesAfterPublishing => {
                 state.left.spend(|left| &mut left.crashes);
-                let Next::Publish(letters) = &process.next else { return None };
-                if letters.is_empty() {
+                let Next::Publish(sent) = &process.next else { return None };
+                if sent.is_empty() {
                     return None;
                 }
             }
         }
         match &process.next {
             Next::Call(_) | Next::Ask(_) => insert(&mut state.processes, process),
-            Next::Publish(letters) => {
-                for letter in letters {
-                    tell(Told::Publishes(*letter));
-                    self.publish(state, *letter);
+            Next::Publish(sent) => {
+                for sent in sent {
+                    tell(TraceStep::Publishes(*sent));
+                    self.publish(state, *sent);
                 }
                 if turn == Turn::DiesAfterPublishing {
                     self.put_back(state, message);
-                    tell(Told::Died);
+                    tell(TraceStep::Died);
                 }
             }
-            // However often it looks again before the last time, nothing is written: one look is as good as a dozen, and it comes
-            // when it likes.
+            // However often it checks again before the last time, nothing is written: one look is as good as a dozen, and
+            // it comes when it likes.
             Next::Wait if message.to == Who::Inventory => {
-                tell(Told::Waits);
+                tell(TraceStep::Waits);
                 if !state.left.any_number {
                     insert(&mut state.messages, Message { again: true, ..message });
                 }
             }
             Next::Wait => {
-                tell(Told::Waits);
+                tell(TraceStep::Waits);
                 let due = process.process.time + 1;
                 if due > STEPS_MAX {
                     state.fault = Some(words(&format!("{} waits longer than anybody knows", message.to.name())));
@@ -365,7 +366,7 @@ impl World {
                 }
             }
             Next::Fail(failure) => {
-                tell(Told::Fails(failure));
+                tell(TraceStep::Fails(failure));
                 if failure.kind == Kind::Transient {
                     self.put_back(state, message);
                 } else {
@@ -384,13 +385,13 @@ impl World {
     }
 
     /// A call of a table. What comes of it follows from the process and its rows, and is remembered by them.
-    fn call(&self, state: &mut State, process: Atom<Working>, tell: &mut dyn FnMut(Told)) -> Result<Atom<Working>, String> {
-        type Outcome = (Atom<Row>, Atom<Row>, Atom<Working>);
+    fn call(&self, state: &mut State, process: Interned<Working>, tell: &mut dyn FnMut(TraceStep)) -> Result<Interned<Working>, String> {
+        type Outcome = (Interned<Row>, Interned<Row>, Interned<Working>);
         thread_local! {
             static OUTCOMES: RefCell<HashMap<(u32, u32, u32), Outcome>> = RefCell::default();
         }
         let Next::Call(call) = &process.next else { return Err("no call".to_owned()) };
-        let (n, id) = self.order_of(process.process.message.letter)?;
+        let (n, id) = self.order_of(process.process.message.sent)?;
         let stock = state.stock;
         let (table, row) = match process.process.message.to {
             Who::Payment => (rows::PAYMENTS, &mut state.orders[n].payment),
@@ -413,7 +414,7 @@ impl World {
                 outcome
             }
         };
-        tell(Told::Calls(call, *row, new_row));
+        tell(TraceStep::Calls(call, *row, new_row));
         *row = new_row;
         state.stock = new_stock;
         Ok(new_process)
@@ -423,11 +424,11 @@ impl World {
     fn request(
         &self,
         state: &mut State,
-        process: Atom<Working>,
+        process: Interned<Working>,
         request: &Request,
         turn: Turn,
-        tell: &mut dyn FnMut(Told),
-    ) -> Result<Atom<Working>, String> {
+        tell: &mut dyn FnMut(TraceStep),
+    ) -> Result<Interned<Working>, String> {
         let by = process.process.message;
         let known = state.remembered.iter().find(|known| request.key == Some(known.key)).map(|known| known.answer);
         let answer = match known {
@@ -449,26 +450,26 @@ impl World {
                 answer
             }
         };
-        tell(Told::Asks(request, answer, known.is_some()));
+        tell(TraceStep::Asks(request, answer, known.is_some()));
         let unheard = turn == Turn::Unheard;
-        Ok(if unheard { hears(process, &Reply::Nothing) } else { hears_atom(process, answer) })
+        Ok(if unheard { hears(process, &Reply::Nothing) } else { hears_interned(process, answer) })
     }
 
-    fn order_of(&self, letter: Atom<Letter>) -> Result<(usize, OrderId), String> {
-        let Subject::Order(id) = letter.event.subject else { return Err("not about an order".to_owned()) };
+    fn order_of(&self, sent: Interned<SentEvent>) -> Result<(usize, OrderId), String> {
+        let Subject::Order(id) = sent.event.subject else { return Err("not about an order".to_owned()) };
         let n = self.ids.iter().position(|known| *known == id).ok_or("an order that nobody placed")?;
         Ok((n, id))
     }
 
     fn ask(&self, state: &mut State, order: usize, reason: CancelRequest) {
         let event = CloudEvent { event: Event::from(OrderCancelRequested { reason }), ..self.placed[order].event.clone() };
-        self.publish(state, stages::letter(event));
+        self.publish(state, stages::sent_event(event));
     }
 
     /// Puts an event into every queue that hears it.
-    pub fn publish(&self, state: &mut State, letter: Atom<Letter>) {
-        let Ok((n, _)) = self.order_of(letter) else { return };
-        let event_type = letter.event.event.event_type();
+    pub fn publish(&self, state: &mut State, sent: Interned<SentEvent>) {
+        let Ok((n, _)) = self.order_of(sent) else { return };
+        let event_type = sent.event.event.event_type();
         let order = &mut state.orders[n];
         if TELLS_OF_AN_END.contains(&event_type) {
             order.told |= 1 << event_type as u16;
@@ -476,7 +477,7 @@ impl World {
         order.shipped |= event_type == EventType::OrderShipped;
         order.cancelled |= event_type == EventType::OrderCancelled;
         for to in Who::ALL.into_iter().filter(|to| to.hears(event_type)) {
-            let message = Message { to, letter, id: 0, again: false, due: 0 };
+            let message = Message { to, sent, id: 0, again: false, due: 0 };
             if state.left.any_number {
                 if !state.messages.contains(&message) {
                     insert(&mut state.messages, message);
@@ -512,13 +513,13 @@ impl World {
 }
 
 /// What happens in a step, for stories.
-pub enum Told<'a> {
+pub enum TraceStep<'a> {
     /// A table was called: what was there, what is there.
-    Calls(&'a rows::Call, Atom<Row>, Atom<Row>),
+    Calls(&'a rows::Call, Interned<Row>, Interned<Row>),
     /// The provider was asked, what it said, and whether it only remembered.
-    Asks(&'a Request, Atom<stages::Heard>, bool),
+    Asks(&'a Request, Interned<stages::Heard>, bool),
     /// An event went out.
-    Publishes(Atom<Letter>),
+    Publishes(Interned<SentEvent>),
     /// The process died.
     Died,
     /// The handler wants the message again, later.
@@ -527,13 +528,13 @@ pub enum Told<'a> {
     Fails(&'a lambda_kit::Failure),
 }
 
-fn hears(process: Atom<Working>, reply: &Reply) -> Atom<Working> {
-    hears_atom(process, stages::heard(reply))
+fn hears(process: Interned<Working>, reply: &Reply) -> Interned<Working> {
+    hears_interned(process, stages::heard(reply))
 }
 
-fn hears_atom(process: Atom<Working>, answer: Atom<stages::Heard>) -> Atom<Working> {
+fn hears_interned(process: Interned<Working>, answer: Interned<stages::Heard>) -> Interned<Working> {
     thread_local! {
-        static AFTER: RefCell<HashMap<(u32, u32), Atom<Working>>> = RefCell::default();
+        static AFTER: RefCell<HashMap<(u32, u32), Interned<Working>>> = RefCell::default();
     }
     let key = (process.number(), answer.number());
     if let Some(after) = AFTER.with_borrow(|after| after.get(&key).copied()) {
@@ -583,7 +584,7 @@ fn tidy(state: &mut State) {
         messages.iter().any(|message| message.as_known() == known.by) || processes.iter().any(|process| process.process.message == known.by)
     });
     let rows = state.orders.iter().map(|order| order.payment.mentions | order.shipment.mentions);
-    let messages = state.messages.iter().map(|message| message.letter.mentions);
+    let messages = state.messages.iter().map(|message| message.sent.mentions);
     let processes = state.processes.iter().map(|process| process.mentions);
     let remembered = state.remembered.iter().map(|known| known.answer.mentions);
     let named = rows.chain(messages).chain(processes).chain(remembered).fold(0, |all, one| all | one);

@@ -1,6 +1,6 @@
 //! What must hold when a run has come to rest: every promise, read off the tables, the topic and the provider's own book.
 //!
-//! It refuses to take a stage's word for anything that another party has written down.
+//! It does not take a stage's word for anything that another party has written down.
 
 use super::{cloud::Cloud, scenario::Scenario, wiring::Wiring};
 use domain::{
@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Stored orders.
@@ -71,18 +71,18 @@ pub fn violations(cloud: &Cloud, scenario: &Scenario, wiring: &Wiring, accepted:
         let holds: Vec<_> = book.iter().filter(|entry| entry.order_id == id.to_string()).collect();
         never(&id, said, order, &holds, &mut found);
         too_little_is_waited_for(order, events, wiring, &mut found);
-        // The clock checks some twenty times in a day, and no run has so many faults: what it times out was stuck for good, unless
+        // order-deadline checks some twenty times in a day, and no run has so many faults: what it times out was stuck, unless
         // a function was away for that long.
         let reason = order.facts.cancelled.as_ref().and_then(|fact| fact.reason);
         let stuck = reason == Some(CancelReason::TimedOut) && !scenario.may_wait_until(time_out_after(wiring));
-        found.must(!stuck, || format!("{id} was decided by the clock's time-out: nothing else could heal it"));
+        found.must(!stuck, || format!("{id} was decided by order-deadline's time-out: nothing else could heal it"));
 
         // An order that was stored, never announced and never answered for is nobody's promise.
         if !said(EventType::OrderPlaced) && !accepted.contains(&id) {
             *found.ends.entry("never accepted").or_default() += 1;
             continue;
         }
-        nothing_good_is_given_up(&id, said, payments.get(&id), &holds, &mut found);
+        no_good_sale_or_hold_is_ended(&id, said, payments.get(&id), &holds, &mut found);
         let end = end(order, said, payments.get(&id), reservations.get(&id), &holds);
         match end {
             Ok(end) => *found.ends.entry(end).or_default() += 1,
@@ -114,15 +114,15 @@ fn announced(cloud: &Cloud, found: &mut Found) -> Announced {
         let Subject::Order(id) = event.subject else { continue };
         let kind = event.event.event_type();
         let (first, time) = heard.entry(id).or_default().entry(kind).or_insert_with(|| (event.event.clone(), event.time));
-        let same = (*first == event.event && *time == event.time) || asked_after_the_clock((first, *time), (&event.event, event.time));
+        let same = (*first == event.event && *time == event.time) || asked_after_order_deadline((first, *time), (&event.event, event.time));
         found.must(same, || format!("{id}: {kind} was announced as {first:?} at {time} and as {:?} at {}", event.event, event.time));
     }
     heard
 }
 
-/// Whether both ask to cancel, one for the clock and one for a customer who asked later than that: the one id that may say two
-/// things. The clock does not contradict a customer who asked before.
-fn asked_after_the_clock((first, first_at): (&Event, Timestamp), (other, other_at): (&Event, Timestamp)) -> bool {
+/// Whether both ask to cancel, one for order-deadline and one for a customer who asked later than that: the one id that may
+/// say two things. order-deadline does not contradict a customer who asked before.
+fn asked_after_order_deadline((first, first_at): (&Event, Timestamp), (other, other_at): (&Event, Timestamp)) -> bool {
     let (Event::OrderCancelRequested(first), Event::OrderCancelRequested(other)) = (first, other) else { return false };
     match (first.reason, other.reason) {
         (CancelRequest::TimedOut, CancelRequest::CustomerAsked) => first_at <= other_at,
@@ -147,8 +147,8 @@ fn never(id: &OrderId, said: impl Fn(EventType) -> bool, order: &Order, holds: &
     found.must(captured == 0 || sum == order.total, || format!("{id}: {sum} was captured of {}", order.total));
 }
 
-/// A refusal for now gives up neither a sale at its first tries nor a hold before its margin.
-fn nothing_good_is_given_up(
+/// A refusal for now ends neither a sale at its first tries nor a hold before its margin.
+fn no_good_sale_or_hold_is_ended(
     id: &OrderId,
     said: impl Fn(EventType) -> bool,
     money: Option<&Money>,
@@ -158,7 +158,7 @@ fn nothing_good_is_given_up(
     if let Some(Money::Uncollected { hold, uncollected_at, .. }) = money {
         let is_lost = holds.iter().any(|entry| entry.payment == hold.payment.0 && entry.is_lost);
         let last = hold.capture_before - CAPTURE_MARGIN;
-        found.must(is_lost || *uncollected_at >= last, || format!("{id}: a good hold was given up at {uncollected_at}, before {last}"));
+        found.must(is_lost || *uncollected_at >= last, || format!("{id}: a good hold was freed at {uncollected_at}, before {last}"));
     }
     let refused = holds.iter().map(|hold| hold.hesitated_times).sum::<u32>();
     let tries = u32::try_from(CONFIRM_AGAIN_AFTER.len() + 1).unwrap_or(u32::MAX);
@@ -232,7 +232,7 @@ fn honest_orders_are_not_turned_away(scenario: &Scenario, heard: &Announced, fou
     }
 }
 
-/// In fine weather, nothing lies in a dead-letter queue but what nobody can read, and of that everything.
+/// After the last fault, a dead-letter queue holds nothing but what nobody can read, and of that everything.
 fn dead_letters_are_explained(cloud: &Cloud, scenario: &Scenario, wiring: &Wiring, found: &mut Found) {
     let mut poison = 0;
     for queue in &wiring.queues {
@@ -248,8 +248,8 @@ fn dead_letters_are_explained(cloud: &Cloud, scenario: &Scenario, wiring: &Wirin
     for gone in cloud.messaging.expired().iter().filter(|message| *message.body != *POISON) {
         found.violations.push(format!("{} expired unhandled: {:?}", gone.id, gone.attributes));
     }
-    let swallowed = cloud.messaging.swallowed();
-    found.must(swallowed == 0, || format!("{swallowed} parked messages were swallowed by deduplication"));
+    let dropped = cloud.messaging.dropped();
+    found.must(dropped == 0, || format!("{dropped} parked messages were dropped by deduplication"));
     let poisoned = cloud.messaging.poisoned();
     let expired = cloud.messaging.expired().iter().filter(|message| *message.body == *POISON).count();
     let lost = poison + expired < poisoned && scenario.loses_everything_after.is_none();

@@ -1,14 +1,13 @@
 //! The functions: each with its own handler, over the simulated cloud instead of AWS.
 //!
-//! What `main.rs` wires of each function is wired here once more, over other clients. It refuses to know more of a function
-//! than its `main` does.
+//! What `main.rs` wires of each function is wired here once more, over other clients.
 
 use super::{
     cloud::Cloud,
     watch::{Watch, Watched},
     wiring::Mapping,
 };
-use crate::vault::Purse;
+use crate::stripe_key::FixedKey;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use domain::{Currency, Sku};
 use inventory::{Inventory, warehouse::WarehouseTables};
@@ -50,7 +49,7 @@ pub const WIRED: [&str; 5] = ["inventory", "order-deadline", "order-tracking", "
 pub const TABLES: [(&str, &str); 5] =
     [("orders", "order_id"), ("payments", "order_id"), ("stock", "sku"), ("reservations", "order_id"), ("shipments", "order_id")];
 
-/// What one unit costs, of everything.
+/// The price of one unit, of everything.
 const UNIT_PRICE_MINOR: u64 = 1200;
 
 /// Runs one invocation of a queue function, as Lambda would; [`None`] where it ran into its time-out.
@@ -65,7 +64,7 @@ pub async fn invoke(cloud: &Cloud, mapping: &Mapping, messages: &[Message], call
     match mapping.function.as_str() {
         "payment" => {
             let connector = cloud.bank.connector(caller.clone());
-            let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(Purse), Timeouts::default());
+            let provider = Stripe::over(connector, BaseUrl::default(), StripeKey::new(FixedKey), Timeouts::default());
             let provider = provider.paced(pace(cloud, mapping));
             let ledger = Payments(Table::new(client, "payments", payment::ledger::KEY));
             served_by!(Payment { ledger, provider, ambient })
@@ -112,15 +111,15 @@ async fn serve<S: Stage>(
 /// Runs one invocation of `order-intake`.
 pub async fn intake(cloud: &Cloud, request: Value, caller: &Caller) -> Response {
     let orders = Orders::new(cloud.tables.client(caller), "orders");
-    let intake = OrderIntake { catalogue: Shelf, orders, topic: cloud.messaging.topic(caller), ambient: caller.clone() };
+    let intake = OrderIntake { catalogue: Interner, orders, topic: cloud.messaging.topic(caller), ambient: caller.clone() };
     let deadline = caller.now().saturating_add(cloud.intake_timeout).unwrap_or(jiff::Timestamp::MAX);
     answer(request, deadline, caller, &async |request: &Request| intake.handle(request).await).await
 }
 
 /// A catalogue that has everything.
-struct Shelf;
+struct Interner;
 
-impl Catalogue for Shelf {
+impl Catalogue for Interner {
     async fn prices(&self, skus: &[Sku]) -> Result<HashMap<Sku, Price>, Failure> {
         let price = Price { unit_price_minor: UNIT_PRICE_MINOR, currency: Currency::EUR };
         Ok(skus.iter().map(|sku| (sku.clone(), price)).collect())

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// How often whoever watches is told.
+/// How often progress is reported.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// What all runs together came to.

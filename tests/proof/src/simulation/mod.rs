@@ -6,8 +6,8 @@
 //!                                                  └───────────── publish ◀───────────┘       tables, provider
 //! ```
 //!
-//! A run goes on until nothing is left to do; then dead letters are redriven, and then `check` looks into every table
-//! and the provider's own book. It refuses to stop at a fault: faults are what it is for.
+//! A run goes on until nothing is left to do; then dead letters are redriven, and then `check` looks into every table and
+//! the provider's own book.
 
 mod check;
 mod cloud;
@@ -33,7 +33,7 @@ use futures_util::{
 use lambda_kit::batch::BUG_RECEIVES_MAX;
 use scenario::{Customer, Scenario};
 use serde_json::{Value, json};
-use simulated_cloud::{Fault, Lots, messaging::Message};
+use simulated_cloud::{Draws, Fault, messaging::Message};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -46,10 +46,10 @@ use wiring::Mapping;
 /// Most invocations in a run. The longest that a run needs is a few thousand: an order that waits a day for its time-out is
 /// nudged a hundred times. Beyond it something feeds itself.
 const INVOCATIONS_MAX: u64 = 20_000;
-/// Most rounds of redriving dead letters in fine weather. One is enough for what a fault has parked; the clock's own message,
+/// Most rounds of redriving after the last fault. One is enough for what a fault has parked; order-deadline's own message,
 /// parked after two days, may have to wait for the others.
 const REDRIVES_MAX: usize = 5;
-/// How long a mapping stands still that does, at most.
+/// How long a mapping is paused, at most.
 const STANDSTILL: Duration = Duration::from_secs(30 * 60);
 /// How often a customer sends a request that is not answered.
 const TRIES_MAX: usize = 5;
@@ -84,9 +84,9 @@ pub fn run(wiring: &Wiring, seed: u64, tells: bool) -> std::io::Result<Outcome> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     Ok(runtime.block_on(async {
         let scenario = Scenario::draw(seed, wiring.mappings.len(), wiring.clock());
-        let lots = Arc::new(Lots::new(!seed, scenario.weather, tells));
-        let cloud = Cloud::new(wiring, &scenario, lots);
-        cloud.lots.tell(|| scenario.to_string());
+        let draws = Arc::new(Draws::new(!seed, scenario.fault_rates, tells));
+        let cloud = Cloud::new(wiring, &scenario, draws);
+        cloud.draws.tell(|| scenario.to_string());
         Simulation::new(wiring, &scenario, &cloud).run().await
     }))
 }
@@ -100,7 +100,7 @@ struct Simulation<'a> {
     under_way: FuturesUnordered<LocalBoxFuture<'a, Ended>>,
     /// Invocations under way, by mapping.
     busy: Vec<usize>,
-    /// Until when a mapping stands still.
+    /// Until when a mapping is paused.
     stopped: Vec<Instant>,
     /// Orders that were answered with 202.
     accepted: BTreeSet<OrderId>,
@@ -140,14 +140,14 @@ impl<'a> Simulation<'a> {
         let loses_at = self.scenario.loses_everything_after.map(|after| self.begin + after);
         self.until_rest(loses_at).await;
         if loses_at.is_some() {
-            if self.scenario.keeps_the_clock {
-                self.lose_everything_but_the_clock();
+            if self.scenario.keeps_order_deadline {
+                self.lose_everything_but_order_deadline();
             } else {
                 self.lose_everything().await;
             }
             self.until_rest(None).await;
         }
-        self.cloud.lots.clear();
+        self.cloud.draws.clear();
         for _ in 0..REDRIVES_MAX {
             if self.redrive() == 0 {
                 break;
@@ -159,10 +159,10 @@ impl<'a> Simulation<'a> {
         Outcome {
             orders: found.orders,
             invocations: self.cloud.invocations.get(),
-            faults: self.cloud.lots.drawn(),
+            faults: self.cloud.draws.drawn(),
             ends: found.ends,
             violations: self.violations,
-            story: self.cloud.lots.story(),
+            story: self.cloud.draws.story(),
         }
     }
 
@@ -227,8 +227,8 @@ impl<'a> Simulation<'a> {
                 }
                 self.busy[index] += 1;
                 self.under_way.push(invoke(self.cloud, index, mapping, messages, self.is_broken(index)).boxed_local());
-                if self.cloud.lots.fault(&[Fault::ConsumerStopped]).is_some() {
-                    self.stopped[index] = now + self.cloud.lots.within(STANDSTILL);
+                if self.cloud.draws.fault(&[Fault::ConsumerStopped]).is_some() {
+                    self.stopped[index] = now + self.cloud.draws.within(STANDSTILL);
                 }
             }
         }
@@ -280,14 +280,14 @@ impl<'a> Simulation<'a> {
     fn redrive(&self) -> usize {
         let moved = self.wiring.queues.iter().map(|queue| self.cloud.messaging.redrive(&queue.name)).sum();
         if moved > 0 {
-            self.cloud.lots.tell(|| format!("{:<20} redrives {moved} dead letters", "operator"));
+            self.cloud.draws.tell(|| format!("{:<20} redrives {moved} dead letters", "operator"));
         }
         moved
     }
 
-    /// Loses every process, and every message but the clock's, which has to bring each announced order to its end alone.
-    fn lose_everything_but_the_clock(&mut self) {
-        self.cloud.lots.tell(|| "every process is lost, and every message but the clock's".to_owned());
+    /// Loses every process, and every message but order-deadline's, which has to bring each announced order to its end alone.
+    fn lose_everything_but_order_deadline(&mut self) {
+        self.cloud.draws.tell(|| "every process is lost, and every message but order-deadline's".to_owned());
         self.under_way.clear();
         self.busy.fill(0);
         self.cloud.messaging.lose_everything_but(&self.wiring.mappings[self.wiring.clock()].queue);
@@ -295,8 +295,8 @@ impl<'a> Simulation<'a> {
 
     /// Loses every message and every process, and has the operator nudge each order that has not ended.
     async fn lose_everything(&mut self) {
-        self.cloud.lots.tell(|| "every message and every process is lost".to_owned());
-        self.cloud.lots.clear();
+        self.cloud.draws.tell(|| "every message and every process is lost".to_owned());
+        self.cloud.draws.clear();
         self.under_way.clear();
         self.busy.fill(0);
         self.stopped.fill(Instant::now());
@@ -306,7 +306,7 @@ impl<'a> Simulation<'a> {
         // A nudged order is a promise.
         match operator::nudge_what_is_open(self.cloud).await {
             Ok(nudged) => self.accepted.extend(nudged),
-            Err(violation) => self.violations.push(format!("fine weather, and {violation}")),
+            Err(violation) => self.violations.push(format!("fine fault_rates, and {violation}")),
         }
     }
 }
@@ -359,7 +359,7 @@ async fn send(cloud: &Cloud, request: &Value) -> Result<Option<Value>, String> {
         caller.tell(format_args!("answers {:?}", response.as_ref().map(lambda_kit::http::Response::status)));
         match response {
             // The customer may not hear of it, and asks again.
-            Some(response) if matches!(response.status(), 202 | 409) && cloud.lots.fault(&[Fault::AnswerLost]).is_some() => {}
+            Some(response) if matches!(response.status(), 202 | 409) && cloud.draws.fault(&[Fault::AnswerLost]).is_some() => {}
             Some(response) if matches!(response.status(), 202 | 409) => return Ok(serde_json::from_str(response.body()).ok()),
             Some(response) if response.status() < 500 => {
                 return Err(format!("an honest request was refused: {} {}", response.status(), response.body()));

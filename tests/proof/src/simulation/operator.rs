@@ -14,7 +14,7 @@ use operator::{
 };
 use pipeline::{
     orders::Orders,
-    uncollected::{Settled, Standing, Unsettled},
+    uncollected::{CollectionState, Settled, Unsettled},
 };
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub async fn nudge_what_is_open(cloud: &Cloud) -> Result<Vec<OrderId>, String> {
             other => return Err(format!("{}: the operator answers {other:?}", order.order_id)),
         }
     }
-    cloud.lots.tell(|| format!("{:<20} nudges {} orders", "operator", nudged.len()));
+    cloud.draws.tell(|| format!("{:<20} nudges {} orders", "operator", nudged.len()));
     Ok(nudged)
 }
 
@@ -53,7 +53,7 @@ impl Payments for NotAsked {
     async fn unsettled(&self, _: usize) -> Result<Unsettled, Failure> {
         Err(Failure::bug("NotAsked", "a nudge looks at no payment"))
     }
-    async fn find(&self, _: &OrderId) -> Result<Standing, Failure> {
+    async fn find(&self, _: &OrderId) -> Result<CollectionState, Failure> {
         Err(Failure::bug("NotAsked", "a nudge looks at no payment"))
     }
     async fn settle(&self, _: &OrderId, _: &Settlement) -> Result<Settled, Failure> {

@@ -1,7 +1,7 @@
-//! What a run is about: who orders what, when, with which card, how bad the weather is. All of it drawn from the seed.
+//! What a run is about: who orders what, when, with which card, how many faults there are. All of it drawn from the seed.
 
 use serde_json::Value;
-use simulated_cloud::{Weather, stripe::card};
+use simulated_cloud::{FaultRates, stripe::card};
 use std::{fmt, time::Duration};
 use testkit::shop::{key_of, order};
 
@@ -50,9 +50,10 @@ impl Customer {
     }
 }
 
-/// How long a mapping that is paused stands still, at most: past the age at which the clock parks.
+/// How long a mapping is paused, at most: past the age at which order-deadline parks.
 const PAUSE_MAX: Duration = Duration::from_secs(75 * 3600);
-/// How long the clock fails while orders wait for another function, at most: checks of an order of that age are hours apart.
+/// How long order-deadline fails while orders wait for another function, at most: checks of an order of that age are hours
+/// apart.
 const CLOCK_FAILS_MAX: Duration = Duration::from_secs(8 * 3600);
 
 /// A mapping that somebody has switched off from the start.
@@ -79,18 +80,18 @@ pub struct BadDeployment {
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// How much goes wrong by chance.
-    pub weather: Weather,
+    pub fault_rates: FaultRates,
     /// Units by SKU.
     pub stock: Vec<(&'static str, u64)>,
-    /// Who orders.
+    /// The customer.
     pub customers: Vec<Customer>,
     /// Whether somebody deploys something bad.
     pub bad_deployment: Option<BadDeployment>,
     /// When every message and every process is lost, if they are: from there the healing invariant has to bring everything
     /// to its end.
     pub loses_everything_after: Option<Duration>,
-    /// Whether that spares the clock's messages, which then have to do it alone.
-    pub keeps_the_clock: bool,
+    /// Whether that spares order-deadline's messages, which then have to do it alone.
+    pub keeps_order_deadline: bool,
     /// Whether a mapping is switched off.
     pub pause: Option<Pause>,
     /// How long nobody looks then: not at all, or longer than SQS keeps a message.
@@ -102,14 +103,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The plan of `seed`, for a pipeline with so many queue functions, of which the clock is the one at index `clock`.
+    /// The plan of `seed`, for a pipeline with so many queue functions, of which order-deadline is the one at index `clock`.
     pub fn draw(seed: u64, mappings: usize, clock: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let weather = match rng.u32(0..100) {
-            0..10 => Weather { per_mille: 0, faults: 0 },
-            10..50 => Weather { per_mille: 20, faults: rng.u32(1..6) },
-            50..85 => Weather { per_mille: 60, faults: rng.u32(1..16) },
-            _ => Weather { per_mille: 150, faults: rng.u32(1..41) },
+        let fault_rates = match rng.u32(0..100) {
+            0..10 => FaultRates { per_mille: 0, faults: 0 },
+            10..50 => FaultRates { per_mille: 20, faults: rng.u32(1..6) },
+            50..85 => FaultRates { per_mille: 60, faults: rng.u32(1..16) },
+            _ => FaultRates { per_mille: 150, faults: rng.u32(1..41) },
         };
         let count = match rng.u32(0..100) {
             0..55 => 1,
@@ -117,7 +118,7 @@ impl Scenario {
             _ => 3,
         };
         let mut plan = Self {
-            weather,
+            fault_rates,
             stock: SKUS.map(|sku| (sku, rng.u64(0..=STOCK_MAX))).to_vec(),
             customers: (0..count).map(|_| customer(&mut rng)).collect(),
             bad_deployment: (rng.u32(0..100) < 4).then(|| {
@@ -126,7 +127,7 @@ impl Scenario {
             }),
             loses_everything_after: (rng.u32(0..100) < 15).then(|| within(&mut rng, 3 * ORDERS_WITHIN)),
             lost_for: if rng.bool() { RETENTION + within(&mut rng, RETENTION) } else { Duration::ZERO },
-            keeps_the_clock: false,
+            keeps_order_deadline: false,
             pause: None,
             provider_calls_per_second: (rng.u32(0..100) < 15).then(|| rng.u32(PROVIDER_CALLS_PER_SECOND)),
             provider_away: (rng.u32(0..100) < 8).then(|| {
@@ -137,7 +138,7 @@ impl Scenario {
         match rng.u32(0..100) {
             // Somebody switches a mapping off.
             0..4 => plan.pause = Some(Pause { mapping: rng.usize(0..mappings), until: within(&mut rng, PAUSE_MAX) }),
-            // The same, while the clock checks in vain; and then its checks fail.
+            // The same, while order-deadline checks in vain; and then its checks fail.
             4..6 => {
                 let until = within(&mut rng, PAUSE_MAX);
                 let from = within(&mut rng, until);
@@ -164,9 +165,9 @@ impl Scenario {
                     cancels_after: None,
                 }));
             }
-            // Everything is lost but the clock's messages, which are late.
+            // Everything is lost but order-deadline's messages, which are late.
             6..9 => {
-                plan.keeps_the_clock = true;
+                plan.keeps_order_deadline = true;
                 plan.pause = Some(Pause { mapping: clock, until: within(&mut rng, PAUSE_MAX) });
                 plan.loses_everything_after = Some(within(&mut rng, 3 * ORDERS_WITHIN));
                 plan.bad_deployment = None;
@@ -179,12 +180,12 @@ impl Scenario {
     /// A day on which nothing goes wrong.
     fn calm() -> Self {
         Self {
-            weather: Weather { per_mille: 0, faults: 0 },
+            fault_rates: FaultRates { per_mille: 0, faults: 0 },
             stock: Vec::new(),
             customers: Vec::new(),
             bad_deployment: None,
             loses_everything_after: None,
-            keeps_the_clock: false,
+            keeps_order_deadline: false,
             pause: None,
             lost_for: Duration::ZERO,
             provider_calls_per_second: None,
@@ -194,8 +195,8 @@ impl Scenario {
 
     /// Whether nothing goes wrong, so that every order ends as its customer, their card and the stock have it.
     pub fn is_calm(&self) -> bool {
-        let Self { weather, bad_deployment, loses_everything_after, pause, provider_calls_per_second, provider_away, .. } = self;
-        weather.faults == 0
+        let Self { fault_rates, bad_deployment, loses_everything_after, pause, provider_calls_per_second, provider_away, .. } = self;
+        fault_rates.faults == 0
             && bad_deployment.is_none()
             && loses_everything_after.is_none()
             && pause.is_none()
@@ -218,13 +219,13 @@ impl Scenario {
 
     /// Whether an order may have to wait until `age` for reasons that nothing in the pipeline can heal.
     pub fn may_wait_until(&self, age: Duration) -> bool {
-        // The clock nudges at once where something ends that stood in the way, and then after a quarter of the order's age. Where that
-        // is too late, one chance was left, and faults may have taken it (seed 90,441: a pause until 20 minutes before the time-out,
-        // and a consumer that stopped for 18 of them).
+        // order-deadline nudges at once where something ends that stood in the way, and then after a quarter of the order's
+        // age. Where that is too late, one chance was left, and faults may have taken it (seed 90,441: a pause until 20
+        // minutes before the time-out, and a consumer that stopped for 18 of them).
         let too_late = |until: Duration| until + until / 4 >= age;
         let is_paused = self.pause.as_ref().is_some_and(|pause| too_late(pause.until));
         // An operator who nudges an order that lay for longer than the time-out finds it timed out at its next check.
-        let is_forgotten = self.loses_everything_after.is_some() && !self.keeps_the_clock && too_late(self.lost_for);
+        let is_forgotten = self.loses_everything_after.is_some() && !self.keeps_order_deadline && too_late(self.lost_for);
         is_paused || is_forgotten || self.bad_deployment.as_ref().is_some_and(|bad| too_late(bad.until))
     }
 }
@@ -232,8 +233,9 @@ impl Scenario {
 impl fmt::Display for Scenario {
     /// The plan, a line for each of its parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { weather, stock, customers, bad_deployment, loses_everything_after, keeps_the_clock, pause, lost_for, .. } = self;
-        write!(f, "in stock {stock:?}; up to {} faults, {} of a thousand chances", weather.faults, weather.per_mille)?;
+        let Self { fault_rates, stock, customers, bad_deployment, loses_everything_after, keeps_order_deadline, pause, lost_for, .. } =
+            self;
+        write!(f, "in stock {stock:?}; up to {} faults, {} of a thousand chances", fault_rates.faults, fault_rates.per_mille)?;
         for Customer { order, places_after, is_impatient, cancels_after, .. } in customers {
             let (lines, card) = (&order["lines"], &order["payment_method"]);
             write!(f, "\n{:>12}a customer orders {lines} with {card} after {places_after:?}", "")?;
@@ -252,7 +254,11 @@ impl fmt::Display for Scenario {
         if let Some(Pause { mapping, until }) = pause {
             write!(f, "\n{:>12}function {mapping} is switched off until {until:?}", "")?;
         }
-        let rest = if *keeps_the_clock { "but for the clock's messages".to_owned() } else { format!("and nobody looks for {lost_for:?}") };
+        let rest = if *keeps_order_deadline {
+            "but for order-deadline's messages".to_owned()
+        } else {
+            format!("and nobody looks for {lost_for:?}")
+        };
         loses_everything_after.iter().try_for_each(|after| write!(f, "\n{:>12}everything is lost after {after:?}, {rest}", ""))
     }
 }

@@ -1,8 +1,8 @@
 //! Watches one invocation: a message may be acknowledged only when it was handled and all that follows is published, or when it
-//! was parked; and if its handler asked to look again, only when a copy of it waits.
+//! was parked; and if its handler asked to check again, only when a copy of it waits.
 //!
-//! Wraps the three things that the batch core is given. It refuses to change anything that passes through, unless it is
-//! told to stand for a bad deployment, which panics at every message.
+//! Wraps the three things that the batch core is given. It does not change anything that passes through, unless it is told
+//! to stand for a bad deployment, which panics at every message.
 
 use lambda_kit::{
     Failure, Kind,
@@ -38,7 +38,7 @@ pub struct Watch {
 #[derive(Debug)]
 struct Wants {
     events: Vec<String>,
-    looks_again: bool,
+    checks_again: bool,
 }
 
 impl Watch {
@@ -50,7 +50,7 @@ impl Watch {
     pub fn is_done(&self, message_id: &str) -> bool {
         let is_sent_again = self.sent_again.borrow().contains(message_id);
         let is_done = match self.handled.borrow().get(message_id) {
-            Some(wants) => self.all_out(wants) && wants.looks_again == is_sent_again,
+            Some(wants) => self.all_out(wants) && wants.checks_again == is_sent_again,
             // Its handler was not called: it came before its time.
             None => is_sent_again,
         };
@@ -63,14 +63,14 @@ impl Watch {
     pub fn parked_as_bugs(&self) -> Vec<String> {
         self.parked.borrow().intersection(&self.bugs.borrow()).cloned().collect()
     }
-    /// Why messages were parked for what the provider answered: it is never wrong for good, and payment makes no mistake.
+    /// Why messages were parked for what the provider answered: it is never wrong permanently, and payment makes no mistake.
     pub fn blames_the_provider(&self) -> Vec<String> {
         self.blames_the_provider.borrow().clone()
     }
-    /// Whether the handler of `message_id` checked, said all it had to say, and asked to look again, and nothing failed: a delivery
-    /// that must not count as a failure, whatever the core does to have the message delivered again.
+    /// Whether the handler of `message_id` checked, said all it had to say, and asked to check again, and nothing failed: a
+    /// delivery that must not count as a failure, whatever the core does to have the message delivered again.
     pub fn is_mere_check(&self, message_id: &str) -> bool {
-        let checked = self.handled.borrow().get(message_id).is_some_and(|wants| wants.looks_again && self.all_out(wants));
+        let checked = self.handled.borrow().get(message_id).is_some_and(|wants| wants.checks_again && self.all_out(wants));
         checked && !self.tried_again.borrow().contains(message_id)
     }
 
@@ -106,7 +106,7 @@ impl<C: Consumer> Consumer for Watched<'_, C> {
         }
         let handled = handled?;
         let events = handled.publish.iter().map(|outgoing| outgoing.deduplication_id.clone()).collect();
-        let wants = Wants { events, looks_again: handled.look_again_after.is_some() };
+        let wants = Wants { events, checks_again: handled.look_again_after.is_some() };
         self.watch.handled.borrow_mut().insert(delivery.message_id.clone(), wants);
         Ok(handled)
     }

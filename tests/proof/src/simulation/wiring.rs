@@ -1,7 +1,6 @@
 //! How the functions are wired, read from the template that is deployed: queues, time-outs, filters, concurrency.
 //!
-//! [`super::run`] builds its cloud from it, so that a filter that misses an event is a violation here too. It refuses a queue
-//! that it cannot understand.
+//! [`super::run`] builds its cloud from it, so that a filter that misses an event is a violation here too.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -42,14 +41,14 @@ pub struct Wiring {
     pub mappings: Vec<Mapping>,
     /// How long `order-intake` may take.
     pub intake_timeout: Duration,
-    /// The three parameters of the clock: nudge, time out, park, in seconds.
+    /// The three parameters of order-deadline: nudge, time out, park, in seconds.
     pub deadlines_s: [u32; 3],
     /// How long an order waits for units that others hold.
     pub stock_wait: Duration,
 }
 
 impl Wiring {
-    /// The index of the clock's mapping.
+    /// The index of order-deadline's mapping.
     pub fn clock(&self) -> usize {
         self.mappings.iter().position(|mapping| mapping.function == "order-deadline").unwrap_or_default()
     }

@@ -1,29 +1,29 @@
 //! Facts about the simulated Stripe, over its connector.
 
 use super::*;
-use crate::{Invocation, Lots, Weather};
+use crate::{Draws, FaultRates, Invocation};
 use std::time::Duration;
 use tokio::time::advance;
 
-const FINE: Weather = Weather { per_mille: 0, faults: 0 };
+const FINE: FaultRates = FaultRates { per_mille: 0, faults: 0 };
 /// One fault, early.
-const ONE_FAULT: Weather = Weather { per_mille: 500, faults: 1 };
+const ONE_FAULT: FaultRates = FaultRates { per_mille: 500, faults: 1 };
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CREATE: &str = "POST /v1/payment_intents";
 
 /// A bank, and two kinds of callers on the same clock.
 struct World {
     bank: Bank,
-    fine: Arc<Lots>,
-    bad: Arc<Lots>,
+    fine: Arc<Draws>,
+    bad: Arc<Draws>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
-        Self { bank: Bank::default(), fine: Arc::new(Lots::new(seed, FINE, false)), bad: Arc::new(Lots::new(seed, ONE_FAULT, false)) }
+        Self { bank: Bank::default(), fine: Arc::new(Draws::new(seed, FINE, false)), bad: Arc::new(Draws::new(seed, ONE_FAULT, false)) }
     }
-    fn caller(lots: &Arc<Lots>) -> Caller {
-        Caller { lots: lots.clone(), invocation: Invocation::new("test".into()) }
+    fn caller(draws: &Arc<Draws>) -> Caller {
+        Caller { draws: draws.clone(), invocation: Invocation::new("test".into()) }
     }
     /// A PaymentIntent in this status.
     fn with(self, card: Card, status: Status) -> Self {
@@ -93,8 +93,8 @@ fn request(line: &str, key: &str, body: &str) -> HttpRequest {
 type Heard = Result<(u16, Value), ConnectorError>;
 
 /// What the caller hears: [`Err`] if its code panicked, [`None`] if its process died.
-async fn exchange(bank: &Bank, lots: &Arc<Lots>, line: &str, key: &str, body: &str) -> Result<Option<Heard>, tokio::task::JoinError> {
-    let caller = World::caller(lots);
+async fn exchange(bank: &Bank, draws: &Arc<Draws>, line: &str, key: &str, body: &str) -> Result<Option<Heard>, tokio::task::JoinError> {
+    let caller = World::caller(draws);
     let invocation = caller.invocation.clone();
     let answer = bank.connector(caller).call(request(line, key, body));
     let heard =

@@ -1,7 +1,7 @@
-//! `dlq`: shows what lies in the dead-letter queues and why, and sends it on, by the deployed inspector: the one of the stack
-//! that runs here, or with `--stack` that of a stack on AWS. What takes longer than an invocation is asked for again until it is
-//! over. Answers go to standard output and all else to standard error, so that a pipe holds data alone.
-//! It never touches a queue itself: whoever may not invoke the inspector gets nowhere by it.
+//! `dlq`: shows what lies in the dead-letter queues and why, and sends it on, by the deployed inspector: the one of the
+//! stack that runs here, or with `--stack` that of a stack on AWS. What takes longer than an invocation is asked for again
+//! until it is over. Answers go to standard output and all else to standard error, so that a pipe holds data alone. It
+//! never touches a queue itself: it needs the permission to invoke the inspector, and no other.
 
 mod progress;
 mod render;
@@ -193,8 +193,7 @@ async fn ask_to_the_end(inspector: &Deployed, request: &mut Request, progress: &
             progress.over();
             return Ok(answer);
         };
-        *cursor_of(&mut request.command).context("the inspector wants to be asked again, about something that is over at once")? =
-            Some(cursor);
+        *cursor_of(&mut request.command).context("the inspector returned a cursor for a command that has none")? = Some(cursor);
         tokio::select! {
             biased;
             signal = &mut interrupted => {
@@ -283,11 +282,11 @@ mod tests {
 
     #[test]
     fn the_line_becomes_the_inspectors_question() {
-        let line = "redrive payment --where cause=A --where type=order.* --max 5 --rate 20/s --dry-run --force --to orders --reason mended";
+        let line = "redrive payment --where cause=A --where type=order.* --max 5 --rate 20/s --dry-run --force --to orders --reason fixed";
         let redrive = &asked(line).unwrap()["redrive"];
         assert_eq!((&redrive["queue"], &redrive["where"]), (&json!("payment"), &json!(["cause=A", "type=order.*"])));
         assert_eq!((&redrive["max"], &redrive["rate"], &redrive["dry_run"]), (&json!(5), &json!(20), &json!(true)));
-        assert_eq!((&redrive["force"], &redrive["to"], &redrive["reason"]), (&json!(true), &json!("orders"), &json!("mended")));
+        assert_eq!((&redrive["force"], &redrive["to"], &redrive["reason"]), (&json!(true), &json!("orders"), &json!("fixed")));
         assert_eq!(asked("list").unwrap(), json!({"list": {}}));
         assert_eq!(asked("peek payment --limit 3").unwrap(), json!({"peek": {"queue": "payment", "limit": 3, "reveal": false}}));
         assert_eq!(asked("discard payment --where id=m --reason why").unwrap()["discard"]["reason"], "why");

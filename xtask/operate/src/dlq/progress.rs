@@ -50,7 +50,7 @@ impl Progress {
         Self { title, is_change, is_dry_run, started: Instant::now(), ticks, on_terminal, answers: 0, so_far: None, said: HashSet::new() }
     }
 
-    /// Awaits `work`, and shows meanwhile that it is alive.
+    /// Awaits `work`, and prints its progress.
     pub async fn show_while<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::pin!(work);
         loop {
@@ -119,7 +119,7 @@ impl Progress {
         }
     }
 
-    /// An invocation that is not the last leaves hidden what it has read: whoever redrives now misses that.
+    /// An invocation that is not the last leaves hidden what it has read: a redrive now misses that.
     fn still_hidden(&self) -> Option<String> {
         let SoFar { counts, lease_seconds, .. } = self.so_far.filter(|_| self.answers > 1)?;
         if self.is_change && !self.is_dry_run && counts.done == counts.read {
@@ -143,7 +143,7 @@ impl Progress {
         Some(done)
     }
 
-    /// For whoever presses Ctrl-C: what that means.
+    /// What Ctrl-C means at this point.
     pub fn if_interrupted(&self) -> String {
         let done = self.done().map(|done| format!(" Answered so far: {done}.")).unwrap_or_default();
         if self.is_change && !self.is_dry_run {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_interrupts_hears_what_was_done() {
+    async fn an_interrupted_command_says_what_was_done() {
         let counts = Counts { read: 120, done: 118, refused: 2, ..Counts::default() };
         let sentence = after(false, counts).if_interrupted();
         assert!(

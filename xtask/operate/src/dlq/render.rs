@@ -92,7 +92,7 @@ fn peek(peeked: &[Peeked], asked: &Command, style: Style<'_>) -> String {
     let masked = if is_revealed {
         "Bodies are shown as they are; that you asked for them is recorded."
     } else {
-        "*** stands for what may be personal: --reveal shows it, and that you did is recorded."
+        "*** marks fields that may be personal. --reveal shows them, and is recorded."
     };
     text + &dim(&sentences(masked, "", style.width)) + "\n"
 }
@@ -189,7 +189,7 @@ fn read_of(explained: &Explained) -> String {
     if read >= depth {
         return format!("{queue}: {}", counted(*read, "message"));
     }
-    format!("{queue}: {read} of about {} were read; somebody else has the others, or they are behind others of their FIFO group.", {
+    format!("{queue}: {read} of about {} were read; another reader has the others, or they are behind others of their FIFO group.", {
         counted(*depth, "message")
     })
 }
@@ -225,7 +225,7 @@ fn next(queue: &str, largest: Option<&Group>, Style { program, flags, width, .. 
     rows.into_iter().map(|(why, line)| format!("{why}\n{}\n", command(&line, "  ", width))).collect()
 }
 
-/// What became of a queue's messages.
+/// The outcome of a queue's messages.
 fn change(changed: &Changed, is_discard: bool) -> String {
     let Changed { queue, dry_run, counts, depth, .. } = changed;
     if counts.read == 0 && counts.done == 0 && *depth == 0 {
@@ -240,7 +240,7 @@ fn change(changed: &Changed, is_discard: bool) -> String {
     let rows = [
         (counts.done, done),
         (counts.skipped, "not selected"),
-        (counts.newer, "came in meanwhile: they stay"),
+        (counts.newer, "arrived during the redrive: they stay"),
         (counts.refused, "refused: they stay"),
         (counts.held_back, "held back: one before them in their FIFO group did not go"),
         (counts.failed, "failed: still there"),
@@ -256,8 +256,8 @@ fn change(changed: &Changed, is_discard: bool) -> String {
 
 fn digest(digested: Digested) -> &'static str {
     match digested {
-        Digested::Silent => "Every dead-letter queue is empty: nobody was told anything.",
-        Digested::Said => "The operators were told the same not long ago: it was not sent again.",
+        Digested::Silent => "Every dead-letter queue is empty: no digest was sent.",
+        Digested::Said => "The same digest was sent recently: it was not sent again.",
         Digested::Sent => "The digest went to the operators' alert topic.",
     }
 }

@@ -9,8 +9,8 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn queue(homes: &[&str]) -> DeadLetterQueue {
-    let home = |name: &&str| Home::Queue {
+fn queue(sources: &[&str]) -> DeadLetterQueue {
+    let source = |name: &&str| Source::Queue {
         name: (*name).to_owned(),
         url: format!("http://q/{name}"),
         arn: format!("arn:aws:sqs:us-east-1:1:{name}.fifo"),
@@ -18,12 +18,12 @@ fn queue(homes: &[&str]) -> DeadLetterQueue {
     };
     let facts = QueueFacts { arn: "arn:aws:sqs:us-east-1:1:payment-dlq.fifo".into(), ..QueueFacts::default() };
     let (name, logical_id, url) = ("payment".to_owned(), "PaymentDeadLetterQueue".to_owned(), "http://q/dlq".to_owned());
-    DeadLetterQueue { name, logical_id, url, facts, homes: homes.iter().map(home).collect() }
+    DeadLetterQueue { name, logical_id, url, facts, sources: sources.iter().map(source).collect() }
 }
 
 /// The message `id` of a group, sent before the first invocation began.
-fn message(id: &str, group: &str, redrives: u32) -> (Letter, Facts) {
-    let letter = Letter {
+fn message(id: &str, group: &str, redrives: u32) -> (ReceivedMessage, Facts) {
+    let received = ReceivedMessage {
         message_id: id.into(),
         receipt: "r".into(),
         body: "{}".into(),
@@ -34,7 +34,7 @@ fn message(id: &str, group: &str, redrives: u32) -> (Letter, Facts) {
         moved_from: None,
     };
     let facts = Facts { message_id: id.into(), cause: "Timeout".into(), redrives, ..Facts::default() };
-    (letter, facts)
+    (received, facts)
 }
 
 fn redrive<'r>(conditions: &[&str], max: u64) -> Wanted<'r> {
@@ -43,8 +43,8 @@ fn redrive<'r>(conditions: &[&str], max: u64) -> Wanted<'r> {
 }
 
 /// What becomes of a page, in one word each.
-fn fates(queue: &DeadLetterQueue, wanted: &Wanted<'_>, page: &[(Letter, Facts)], done: u64, held: &mut Seen) -> Vec<&'static str> {
-    let (letters, facts): (Vec<_>, Vec<_>) = page.iter().cloned().unzip();
+fn fates(queue: &DeadLetterQueue, wanted: &Wanted<'_>, page: &[(ReceivedMessage, Facts)], done: u64, held: &mut Seen) -> Vec<&'static str> {
+    let (received, facts): (Vec<_>, Vec<_>) = page.iter().cloned().unzip();
     let so_far = SoFar { done, began_at: at(BEGAN), held };
     let word = |fate: &Fate<'_>| match fate {
         Fate::Goes(_) => "goes",
@@ -54,7 +54,7 @@ fn fates(queue: &DeadLetterQueue, wanted: &Wanted<'_>, page: &[(Letter, Facts)],
         Fate::HeldBack => "held back",
         Fate::BeyondMax => "beyond max",
     };
-    decide(queue, wanted, &letters, &facts, so_far, at(BEGAN)).iter().map(word).collect()
+    decide(queue, wanted, &received, &facts, so_far, at(BEGAN)).iter().map(word).collect()
 }
 
 #[test]
@@ -90,17 +90,17 @@ fn a_message_of_unknown_source_goes_only_where_told() {
     let (queue, page) = (queue(&["payment", "shipping"]), [message("m-1", "a", 0)]);
     assert_eq!(fates(&queue, &redrive(&[], 9), &page, 0, &mut Seen::default()), ["refused"]);
     let told = Wanted { act: Act::Redrive { force: false, to: Some("shipping") }, ..redrive(&[], 9) };
-    let (letter, facts) = &page[0];
-    let Ok(Task::Home(home, message)) = task(&queue, &told.act, letter, facts, at(0)) else { panic!("it goes nowhere") };
-    assert_eq!((home.name(), message.group_id.as_deref()), ("shipping", Some("a")));
+    let (received, facts) = &page[0];
+    let Ok(Task::Source(source, message)) = task(&queue, &told.act, received, facts, at(0)) else { panic!("it goes nowhere") };
+    assert_eq!((source.name(), message.group_id.as_deref()), ("shipping", Some("a")));
 }
 
 #[test]
 fn an_archived_copy_has_the_message_and_the_reason() {
     let act = Act::Discard { reason: "sent by hand", by: "ada" };
-    let (letter, facts) = message("../m-1", "a", 0);
+    let (received, facts) = message("../m-1", "a", 0);
     let queue = queue(&["payment"]);
-    let Ok(Task::Archive(key, copy)) = task(&queue, &act, &letter, &facts, at(7)) else { panic!("it is not archived") };
+    let Ok(Task::Archive(key, copy)) = task(&queue, &act, &received, &facts, at(7)) else { panic!("it is not archived") };
     assert_eq!(key, "discarded/payment/___m-1.json", "an id chooses no folder");
     let copy: serde_json::Value = serde_json::from_slice(&copy).unwrap();
     assert_eq!(copy["discarded"], json!({ "at": at(7), "by": "ada", "reason": "sent by hand" }));

@@ -79,14 +79,15 @@ fn redrive() -> Value {
     json!({ "redrive": { "queue": "payment" } })
 }
 
-/// Whether every one of `count` messages is at home or in the dead-letter queue; how many are at home, and how often.
+/// Whether every one of `count` messages is in the source queue or in the dead-letter queue; how many are in the source
+/// queue, and how often.
 fn check(world: &World, count: usize) -> (usize, usize) {
-    let home = world.bodies("payment");
-    let at_home: HashSet<_> = home.iter().cloned().collect();
-    let mut all = at_home.clone();
+    let source = world.bodies("payment");
+    let at_source: HashSet<_> = source.iter().cloned().collect();
+    let mut all = at_source.clone();
     all.extend(world.bodies("payment-dead"));
     assert_eq!(all.len(), count, "a message is lost");
-    (at_home.len(), home.len())
+    (at_source.len(), source.len())
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +114,7 @@ async fn bad_input_is_answered_in_one_sentence_and_changes_nothing() {
         (json!({ "redrive": { "queue": "payment", "where": ["cuase=X"] } }), "InvalidCondition", "Did you mean cause?"),
         (json!({ "redrive": { "queue": "payment", "dryrun": true } }), "InvalidRequest", "dryrun"),
         (json!({ "redrive": { "queue": "payment", "rate": 0 } }), "InvalidLimit", "at least 1"),
-        (json!({ "redrive": { "queue": "payment", "to": "shipping" } }), "UnknownHome", "but to payment"),
+        (json!({ "redrive": { "queue": "payment", "to": "shipping" } }), "UnknownSource", "but to payment"),
         (json!({ "discard": { "queue": "payment", "reason": "r" } }), "NoCondition", "--where"),
         (json!({ "discard": { "queue": "payment", "where": ["id=x"], "reason": " " } }), "NoReason", "--reason"),
         (json!({ "discard": { "queue": "payment", "where": ["id=x"], "reason": "\u{2060}" } }), "NoReason", "--reason"),
@@ -144,7 +145,7 @@ async fn a_peek_masks_unless_it_reveals_and_revealing_is_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_only_look_changes_nothing_and_sees_no_body_unmasked() {
+async fn the_permission_to_look_changes_nothing_and_masks_bodies() {
     let world = World::new();
     world.parked(3, &["A"]);
     let (before, life) = (world.content("payment-dead"), Life::default());
@@ -182,7 +183,7 @@ async fn bodies_that_no_answer_has_room_for_are_told_by_their_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_dies_while_looking_leaves_everything_visible_at_once_or_after_a_short_lease() {
+async fn a_crash_while_looking_hides_messages_for_a_short_lease_at_most() {
     for (limit, lease) in [(10, 0), (50, 10)] {
         for call in 0..40 {
             let world = World::new();
@@ -228,7 +229,7 @@ async fn what_is_explained_in_one_invocation_is_visible_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_sqs_moved_is_explained_by_the_log_and_selected_by_it() {
+async fn a_message_that_sqs_moved_is_explained_by_the_log() {
     let world = World::new();
     let known = world.put("payment-dead", "{}", &[], None);
     let unknown = world.put("payment-dead", "[]", &[], None);
@@ -242,7 +243,7 @@ async fn a_message_that_sqs_moved_is_explained_by_the_log_and_selected_by_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stands_in_a_log_that_is_too_long_is_not_taken_for_nothing() {
+async fn a_log_that_is_too_long_is_not_taken_for_empty() {
     let world = World { endless_log: true, ..World::new() };
     world.put("payment-dead", "{}", &[], None);
     let explained = explained(&world, "payment").await;
@@ -255,20 +256,20 @@ async fn what_stands_in_a_log_that_is_too_long_is_not_taken_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redrive_brings_everything_home_counts_it_and_is_recorded() {
+async fn a_redrive_sends_everything_back_counts_it_and_is_recorded() {
     let world = World::new();
     world.parked(25, &["A"]);
     let changed = changed(&world, redrive()).await;
     assert_eq!((changed.counts.done, check(&world, 25)), (25, (25, 25)));
-    let home = world.content("payment");
-    assert!(home.iter().all(|stored| stored.attributes.iter().map(|(name, _)| name.as_str()).eq(["type", REDRIVE_COUNT])));
+    let source = world.content("payment");
+    assert!(source.iter().all(|stored| stored.attributes.iter().map(|(name, _)| name.as_str()).eq(["type", REDRIVE_COUNT])));
     let audits = world.audits();
     assert_eq!(audits.iter().map(|audit| audit["phase"].as_str().unwrap()).collect::<Vec<_>>(), ["begun", "ended"]);
     assert_eq!((audits[1]["counts"]["done"].as_u64(), audits[1]["queue"].as_str()), (Some(25), Some("payment")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_dies_at_any_call_of_a_redrive_of_500_loses_nothing() {
+async fn a_crash_at_any_call_of_a_redrive_loses_nothing() {
     let calls = {
         let world = World::new();
         world.parked(500, &["A"]);
@@ -290,17 +291,17 @@ async fn a_process_that_dies_at_any_call_of_a_redrive_of_500_loses_nothing() {
             check(&world, 500);
             sleep(Duration::from_secs(60)).await;
             changed(&world, redrive()).await;
-            let (home, copies) = check(&world, 500);
-            assert_eq!((home, world.bodies("payment-dead").len()), (500, 0));
-            assert!(copies - home <= PAGE_MAX, "{copies} copies of 500 messages");
-            doubled += copies - home;
+            let (source, copies) = check(&world, 500);
+            assert_eq!((source, world.bodies("payment-dead").len()), (500, 0));
+            assert!(copies - source <= PAGE_MAX, "{copies} copies of 500 messages");
+            doubled += copies - source;
         }
     }
     assert!(doubled > 0, "no death fell between a send and its delete");
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_inspectors_at_once_bring_every_message_home_once() {
+async fn two_inspectors_at_once_redrive_every_message_once() {
     for seed in 0..20 {
         let mut world = World::new();
         world.rough = true;
@@ -375,7 +376,7 @@ async fn a_message_that_is_not_taken_stays_and_is_named() {
 
 /// A FIFO dead-letter queue of so many groups with so many messages each, their facts mixed.
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_again_at_once_does_not_go_round() {
+async fn a_redrive_ends_when_its_messages_are_parked_again() {
     let world = World { returns: true, latency: Duration::from_millis(1), ..World::new() };
     world.parked(30, &["A"]);
     sleep(Duration::from_secs(1)).await;
@@ -385,7 +386,7 @@ async fn what_is_given_up_again_at_once_does_not_go_round() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_right_that_is_missing_ends_a_change_at_once() {
+async fn a_missing_permission_ends_a_change_at_once() {
     let world = World { keeps: true, ..World::new() };
     world.parked(100, &["A"]);
     let Some(Answer::Failed(failed)) = run(&world, redrive()).await else { panic!("it did not fail") };
@@ -422,16 +423,16 @@ async fn a_redrive_that_waits_in_vain_has_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_deep_queue_goes_by_a_task_of_sqs_s_own_over_as_many_invocations_as_it_takes() {
+async fn a_whole_deep_queue_is_moved_by_a_task_of_sqs() {
     let world = World { has_tasks: true, ..World::new() };
     world.parked(2_000, &["A"]);
-    let done = changed(&world, json!({ "redrive": { "queue": "payment", "rate": 90, "reason": "mended" } })).await;
+    let done = changed(&world, json!({ "redrive": { "queue": "payment", "rate": 90, "reason": "fixed" } })).await;
     assert_eq!((done.counts.done, done.depth), (2_000, 2_000));
     assert_eq!((world.bodies("payment").len(), world.bodies("payment-dead").len()), (2_000, 0));
     let audits = world.audits();
     let phases: Vec<_> = audits.iter().map(|record| (record["command"].as_str().unwrap(), record["phase"].as_str().unwrap())).collect();
     assert_eq!(phases, [("redrive by task", "begun"), ("redrive by task", "ended")]);
-    assert_eq!((&audits[0]["reason"], &audits[1]["counts"]["done"]), (&json!("mended"), &json!(2_000)));
+    assert_eq!((&audits[0]["reason"], &audits[1]["counts"]["done"]), (&json!("fixed"), &json!(2_000)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,7 +448,7 @@ async fn what_a_task_could_not_move_because_somebody_reads_it_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_while_a_task_runs_is_told_how_far_it_is_and_starts_no_other() {
+async fn a_request_during_a_task_returns_progress_and_starts_no_other() {
     let world = World { has_tasks: true, ..World::new() };
     world.parked(2_000, &["A"]);
     let Some(Answer::Changed(first)) = invoke(&world, &redrive()).await else { panic!("not changed") };
@@ -489,21 +490,21 @@ fn groups(world: &World, groups: usize, each: usize) {
     }
 }
 
-/// Whether each group's messages are at home in their order; how many are.
+/// Whether the source queue holds each group's messages in order; how many it holds.
 fn in_order(world: &World) -> usize {
     let mut last: HashMap<String, u64> = HashMap::new();
-    let home = world.content("shipping");
-    for stored in &home {
+    let source = world.content("shipping");
+    for stored in &source {
         let n = serde_json::from_str::<Value>(&stored.body).unwrap()["n"].as_u64().unwrap();
         let next = last.entry(stored.group.clone().unwrap()).or_default();
         assert_eq!(n, *next, "out of order in {:?}", stored.group);
         *next += 1;
     }
-    home.len()
+    source.len()
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_a_fifo_group_come_home_in_their_order_whoever_dies_and_whoever_else_is_at_work() {
+async fn a_fifo_group_comes_back_in_order_through_crashes_and_parallel_runs() {
     let command = || json!({ "redrive": { "queue": "shipping" } });
     for seed in 0..60_u64 {
         let mut world = World::new();
@@ -522,7 +523,7 @@ async fn messages_of_a_fifo_group_come_home_in_their_order_whoever_dies_and_whoe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fifo_queue_is_redriven_in_order_over_many_invocations_and_groups_held_back_stay_so() {
+async fn a_fifo_queue_is_redriven_in_order_over_many_invocations() {
     let mut world = World::new();
     world.latency = Duration::from_secs(1);
     world.put("shipping-dead", r#"{"group":0,"n":0}"#, &[(REDRIVE_COUNT, "3")], Some("g0"));
@@ -537,7 +538,7 @@ async fn a_fifo_queue_is_redriven_in_order_over_many_invocations_and_groups_held
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fifo_queue_full_of_what_is_not_meant_has_an_end() {
+async fn a_fifo_queue_of_unselected_messages_ends() {
     let mut world = World::new();
     world.latency = Duration::from_millis(500);
     groups(&world, 300, 1);
@@ -556,7 +557,7 @@ async fn what_lies_behind_messages_that_have_gone_is_reached_in_the_same_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lies_behind_ten_others_of_its_group_is_not_reached_and_that_is_said() {
+async fn the_eleventh_message_of_a_group_is_reported_as_not_reached() {
     let world = World::new();
     groups(&world, 1, 12);
     let last = world.content("shipping-dead")[11].id.clone();
@@ -584,7 +585,7 @@ async fn a_selection_by_cause_looks_every_cause_up_however_many_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_message_that_may_not_go_its_group_waits_and_the_others_do_not() {
+async fn a_refused_message_holds_back_its_group_alone() {
     let world = World::new();
     world.put("shipping-dead", r#"{"group":0,"n":0}"#, &[(REDRIVE_COUNT, "3")], Some("g0"));
     world.put("shipping-dead", r#"{"group":0,"n":1}"#, &[], Some("g0"));
@@ -670,7 +671,7 @@ async fn the_digest_is_silent_or_sent_and_not_repeated_within_its_time() {
     world.parked(1, &["B"]);
     assert_eq!(digest().await, Digested::Sent, "a cause is new");
     sleep(digest::REPEAT_AFTER).await;
-    assert_eq!(digest().await, Digested::Sent, "nobody has mended it");
+    assert_eq!(digest().await, Digested::Sent, "nobody has fixed it");
     changed(&world, redrive()).await;
     assert_eq!(digest().await, Digested::Silent);
     world.parked(1, &["B"]);

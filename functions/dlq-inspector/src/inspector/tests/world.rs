@@ -4,8 +4,8 @@
 use crate::inspector::{
     message::tests::text,
     ports::{
-        Archive, LastErrors, Letter, Logged, Logs, MoveTask, Outbound, PAGE_MAX, Payments, QueueFacts, Queues, Resource, Route, Stack,
-        Topics,
+        Archive, LastErrors, Logged, Logs, MoveTask, Outbound, PAGE_MAX, Payments, QueueFacts, Queues, ReceivedMessage, Resource, Route,
+        Stack, Topics,
     },
 };
 use domain::{Timestamp, uncollected::Uncollected};
@@ -66,11 +66,11 @@ pub(super) struct World {
     pub(super) dies_at: Cell<Option<(usize, bool)>>,
     /// Sends that fail, by body.
     pub(super) refuses: RefCell<HashSet<String>>,
-    /// Whether the role lacks the right to delete.
+    /// Whether the role may not delete.
     pub(super) keeps: bool,
     /// Whether the consumer's log is too long to be read to its end.
     pub(super) endless_log: bool,
-    /// Whether the consumer gives up again whatever comes home.
+    /// Whether the consumer fails every redriven message again.
     pub(super) returns: bool,
     /// Whether this SQS has move tasks.
     pub(super) has_tasks: bool,
@@ -292,13 +292,13 @@ impl Queues for Port<'_> {
         Ok(self.call(|world| world.with(url, facts)).await)
     }
 
-    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<Letter>, Failure> {
+    async fn receive(&self, url: &str, most: usize, lease: Duration) -> Result<Vec<ReceivedMessage>, Failure> {
         assert!((1..=PAGE_MAX).contains(&most));
         let take = |queue: &mut Queue| {
             let now = Instant::now();
-            let (mut letters, mut locked) = (Vec::new(), HashSet::new());
+            let (mut received, mut locked) = (Vec::new(), HashSet::new());
             for (number, stored) in &mut queue.messages {
-                if letters.len() == most {
+                if received.len() == most {
                     break;
                 }
                 let is_locked = stored.group.as_ref().is_some_and(|group| locked.contains(group));
@@ -308,7 +308,7 @@ impl Queues for Port<'_> {
                 }
                 stored.hidden_until = Some(now + lease);
                 stored.receives += 1;
-                letters.push(Letter {
+                received.push(ReceivedMessage {
                     message_id: stored.id.clone(),
                     receipt: format!("{number}#{}", stored.receives),
                     body: stored.body.clone(),
@@ -319,13 +319,13 @@ impl Queues for Port<'_> {
                     moved_from: stored.moved_from.clone(),
                 });
             }
-            letters
+            received
         };
-        let letters = self.call(|world| world.with(url, take)).await;
-        if letters.is_empty() {
+        let received = self.call(|world| world.with(url, take)).await;
+        if received.is_empty() {
             sleep(Duration::from_secs(1)).await;
         }
-        Ok(letters)
+        Ok(received)
     }
 
     async fn release(&self, url: &str, receipts: &[String]) -> Result<(), Failure> {

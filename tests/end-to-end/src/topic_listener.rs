@@ -1,20 +1,20 @@
-//! An ear at a topic: hears everything that it says while a test runs.
+//! An listener at a topic: hears everything that it says while a test runs.
 //!
-//! A queue of its own, subscribed as a consumer's is. It refuses nothing: filters are what the consumers have.
+//! A queue of its own, subscribed as a consumer's is.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testkit::stack::Stack;
 
 /// A queue that hears a topic.
-pub struct Ear {
+pub struct TopicListener {
     /// Where the topic is.
     pub stack: Stack,
     queue_url: String,
     subscription: String,
 }
 
-impl Ear {
+impl TopicListener {
     /// Subscribes to the topic whose output is `<topic>Arn`.
     ///
     /// # Errors
@@ -24,9 +24,9 @@ impl Ear {
         let number = fastrand::u32(..);
         let (name, attributes) = if topic.ends_with(".fifo") {
             let attributes = json!({"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"});
-            (format!("ear-{number:08x}.fifo"), attributes)
+            (format!("listener-{number:08x}.fifo"), attributes)
         } else {
-            (format!("ear-{number:08x}"), json!({}))
+            (format!("listener-{number:08x}"), json!({}))
         };
         let created = stack.engine.call("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name, "Attributes": attributes})).await?;
         let queue_url = created["QueueUrl"].as_str().context("no QueueUrl")?.to_owned();

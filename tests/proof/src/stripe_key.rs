@@ -1,13 +1,13 @@
 //! A key for a Stripe that is not there.
 
 use lambda_kit::Failure;
-use payment::key::Vault;
+use payment::key::SecretStore;
 
-/// A vault with a key in it.
+/// A store with a key in it.
 #[derive(Debug)]
-pub struct Purse;
+pub struct FixedKey;
 
-impl Vault for Purse {
+impl SecretStore for FixedKey {
     async fn read(&self) -> Result<Option<String>, Failure> {
         Ok(Some("sk_test_made_up".to_owned()))
     }

@@ -1,7 +1,7 @@
 //! Chance: what goes wrong, when, and the story of it.
 //!
-//! Every simulated service draws here. It refuses to draw from anything but the seed, and to go on for ever: a run has a
-//! number of faults, and after the last one the weather is fine.
+//! Every simulated service draws here. It does not draw from anything but the seed, and to go on for ever: a run has a
+//! number of faults, and after the last one every call succeeds.
 
 use jiff::Timestamp;
 use lambda_kit::Ambient;
@@ -40,7 +40,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What goes wrong.
+    /// The kinds of faults.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum Fault {
         /// A call is refused, and nothing was done.
@@ -67,7 +67,7 @@ kinds! {
         AcknowledgementLost,
         /// The topic and the queues forget what they have just seen, and let a duplicate pass.
         DeduplicationForgotten,
-        /// The event source mapping stands still for a while.
+        /// The event source mapping is paused for a while.
         ConsumerStopped,
         /// A body that nobody can read comes with the others.
         Poison,
@@ -79,7 +79,7 @@ kinds! {
         ProviderBusy,
         /// The provider forgets an idempotency key.
         KeyExpired,
-        /// The bank refuses this once, for good.
+        /// The bank refuses this once, permanently.
         BankRefuses,
         /// The bank refuses this once, and may be asked again.
         BankHesitates,
@@ -92,32 +92,32 @@ kinds! {
 
 /// How bad a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Weather {
+pub struct FaultRates {
     /// Of a thousand chances for a fault, so many are taken.
     pub per_mille: u64,
     /// And at most so many in all.
     pub faults: u32,
 }
 
-/// The lots of one run.
+/// The draws of one run.
 #[derive(Debug)]
-pub struct Lots {
+pub struct Draws {
     inner: Mutex<Inner>,
     begin: Instant,
 }
 
 #[derive(Debug)]
 struct Inner {
-    dice: fastrand::Rng,
-    weather: Weather,
+    rng: fastrand::Rng,
+    fault_rates: FaultRates,
     drawn: BTreeMap<Fault, u64>,
     story: Option<Vec<String>>,
 }
 
-impl Lots {
-    /// The lots of `seed`; with a story only if somebody will read it. Inside a tokio runtime, whose clock they read.
-    pub fn new(seed: u64, weather: Weather, tells: bool) -> Self {
-        let inner = Inner { dice: fastrand::Rng::with_seed(seed), weather, drawn: BTreeMap::new(), story: tells.then(Vec::new) };
+impl Draws {
+    /// The draws of `seed`; with a story only if somebody will read it. Inside a tokio runtime, whose clock they read.
+    pub fn new(seed: u64, fault_rates: FaultRates, tells: bool) -> Self {
+        let inner = Inner { rng: fastrand::Rng::with_seed(seed), fault_rates, drawn: BTreeMap::new(), story: tells.then(Vec::new) };
         Self { inner: Mutex::new(inner), begin: Instant::now() }
     }
 
@@ -128,7 +128,7 @@ impl Lots {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&self, limit: u64) -> u64 {
-        self.inner().dice.u64(0..limit)
+        self.inner().rng.u64(0..limit)
     }
     /// True once in `n` times.
     pub fn one_in(&self, n: u64) -> bool {
@@ -142,17 +142,17 @@ impl Lots {
     /// A fault among these, if it is time for one.
     pub fn fault(&self, among: &[Fault]) -> Option<Fault> {
         let mut inner = self.inner();
-        if among.is_empty() || inner.weather.faults == 0 || inner.dice.u64(0..1000) >= inner.weather.per_mille {
+        if among.is_empty() || inner.fault_rates.faults == 0 || inner.rng.u64(0..1000) >= inner.fault_rates.per_mille {
             return None;
         }
-        inner.weather.faults -= 1;
-        let fault = among[inner.dice.usize(0..among.len())];
+        inner.fault_rates.faults -= 1;
+        let fault = among[inner.rng.usize(0..among.len())];
         *inner.drawn.entry(fault).or_default() += 1;
         Some(fault)
     }
-    /// From now on the weather is fine.
+    /// No more faults from now on.
     pub fn clear(&self) {
-        self.inner().weather.faults = 0;
+        self.inner().fault_rates.faults = 0;
     }
     /// How many faults of each kind there were.
     pub fn drawn(&self) -> BTreeMap<Fault, u64> {
@@ -172,13 +172,13 @@ impl Lots {
     }
 }
 
-impl Ambient for Lots {
+impl Ambient for Draws {
     fn now(&self) -> Timestamp {
         let elapsed_ms = i64::try_from(self.begin.elapsed().as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millisecond(EPOCH_S * 1000 + elapsed_ms).unwrap_or(Timestamp::MAX)
     }
     fn random(&self) -> u64 {
-        self.inner().dice.u64(..)
+        self.inner().rng.u64(..)
     }
 }
 
@@ -215,7 +215,7 @@ impl<F: Future> Future for Running<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = pin!(&mut self.code).poll(context);
         if self.invocation.crashed.load(Ordering::Relaxed) {
-            // Whoever polled this drops it, and with it everything that the process was about to do.
+            // The poller drops this future, and with it everything that the process was about to do.
             return Poll::Ready(None);
         }
         ended.map(Some)
@@ -224,47 +224,47 @@ impl<F: Future> Future for Running<F> {
 
 /// A call that went wrong, as its caller sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CallFailure {
     /// Refused: nothing was done.
     Throttled,
-    /// No answer: nobody knows.
+    /// No answer: the outcome is unknown.
     NoAnswer,
 }
 
 /// An invocation that calls services.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The lots of the run.
-    pub lots: Arc<Lots>,
+    /// The draws of the run.
+    pub draws: Arc<Draws>,
     /// The process that calls.
     pub invocation: Arc<Invocation>,
 }
 
 impl Caller {
-    /// One call: takes its time, goes wrong where the lots say so, and has its effect at one instant.
-    pub async fn call<T>(&self, what: impl fmt::Display, effect: impl FnOnce() -> T) -> Result<T, Trouble> {
+    /// One call: takes its time, goes wrong where the draws say so, and has its effect at one instant.
+    pub async fn call<T>(&self, what: impl fmt::Display, effect: impl FnOnce() -> T) -> Result<T, CallFailure> {
         use Fault::{AnswerLost, CrashAfter, CrashBefore, Hang, Panic, Throttled};
         self.pause().await;
-        let fault = self.lots.fault(&[Throttled, AnswerLost, CrashBefore, CrashAfter, Panic, Hang]);
+        let fault = self.draws.fault(&[Throttled, AnswerLost, CrashBefore, CrashAfter, Panic, Hang]);
         match fault {
             Some(fault) => self.tell(format_args!("{what}: {fault:?}")),
             None => self.tell(&what),
         }
         match fault {
-            Some(Throttled) => return Err(Trouble::Throttled),
+            Some(Throttled) => return Err(CallFailure::Throttled),
             Some(CrashBefore) => self.invocation.crash().await,
             // Without the panic hook, whose report would be noise.
             Some(Panic) => resume_unwind(Box::new("the code panicked")),
             Some(Hang) => {
                 sleep(HANG).await;
-                return Err(Trouble::NoAnswer);
+                return Err(CallFailure::NoAnswer);
             }
             _ => {}
         }
         let result = effect();
         match fault {
             Some(CrashAfter) => self.invocation.crash().await,
-            Some(AnswerLost) => return Err(Trouble::NoAnswer),
+            Some(AnswerLost) => return Err(CallFailure::NoAnswer),
             _ => {}
         }
         self.pause().await;
@@ -273,19 +273,19 @@ impl Caller {
 
     /// Adds what this invocation does to the story.
     pub fn tell(&self, what: impl fmt::Display) {
-        self.lots.tell(|| format!("{:<20} {what}", self.invocation.name));
+        self.draws.tell(|| format!("{:<20} {what}", self.invocation.name));
     }
 
     async fn pause(&self) {
-        sleep(Duration::from_millis(self.lots.below(CALL_MAX_MS))).await;
+        sleep(Duration::from_millis(self.draws.below(CALL_MAX_MS))).await;
     }
 }
 
 impl Ambient for Caller {
     fn now(&self) -> Timestamp {
-        self.lots.now()
+        self.draws.now()
     }
     fn random(&self) -> u64 {
-        self.lots.random()
+        self.draws.random()
     }
 }

@@ -1,8 +1,8 @@
 //! An order's way through the deployment: who hears what of it, how often, in which size.
 //!
 //! Read from the template's subscriptions and from the whole story of an order that ships, which is a sample of
-//! order-tracking. [`bill`](super::bill) lays the bench's figures along it. It refuses to know functions or queues by name,
-//! but for the three that no subscription tells of: the door, the clock, and who hears SES.
+//! order-tracking. [`bill`](super::bill) lays the bench's figures along it. It does not know functions or queues by name,
+//! but for the three that no subscription shows: order-intake, order-deadline and the consumer of mail events.
 
 use crate::report::Report;
 use anyhow::{Context as _, Result, ensure};
@@ -16,10 +16,10 @@ const MAIL_TOPIC: &str = "MailEventsTopic";
 /// Of a mail that arrives SES tells twice. Openings and clicks are the customers' own business, and not counted.
 pub const MAIL_EVENTS: [&str; 2] = ["send", "delivery"];
 /// The function that takes the order, and its sample.
-const DOOR: [&str; 2] = ["order-intake", "place-order"];
+const INTAKE: [&str; 2] = ["order-intake", "place-order"];
 /// The function that looks whether an order has ended. Its case in the bench is an order that has not; of one that ships in
 /// time it only reads.
-const CLOCK: &str = "order-deadline";
+const DEADLINE: &str = "order-deadline";
 
 /// A function that is invoked because of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub struct Fixed {
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
-    /// In the order of the story; the door first, then what SES says.
+pub struct EventFlow {
+    /// In the order of the story; order-intake first, then the reports of SES.
     pub visits: Vec<Visit>,
     /// Messages that the topic brings to queues.
     pub deliveries: u64,
@@ -68,7 +68,7 @@ pub struct Way {
     pub fixed: Fixed,
 }
 
-impl Way {
+impl EventFlow {
     /// Reads template and story.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ impl Way {
 
     /// The way of an order with these events, by type.
     fn of(template: &Template, story: &[String]) -> Result<Self> {
-        let door = function(template, DOOR[0])?;
-        let mut visits = vec![visit(door, DOOR[1].to_owned(), None)?];
+        let door = function(template, INTAKE[0])?;
+        let mut visits = vec![visit(door, INTAKE[1].to_owned(), None)?];
         let mut deliveries = 0;
         for event in story {
             for subscription in heard(template, TOPIC).filter(|subscription| passes(subscription, event)) {
@@ -160,7 +160,7 @@ fn sample(event: &str) -> String {
 fn visit(function: Resource, sample: String, queue_is_fifo: Option<bool>) -> Result<Visit> {
     let folder = folder(&function).context("a function is built from no folder")?.to_owned();
     let memory_mb = function.at("/MemorySize").as_u64().with_context(|| format!("{folder} has no MemorySize"))?;
-    let only_reads = folder == CLOCK;
+    let only_reads = folder == DEADLINE;
     Ok(Visit { function: folder, sample, memory_mb, queue_is_fifo, is_of_mails: false, only_reads })
 }
 
@@ -193,36 +193,36 @@ fn source<'a>(template: &'a Template, subscription: &Resource<'a>) -> Option<Sou
 mod tests {
     use super::*;
 
-    /// The way of the reference run, which does not change with each new consumer.
-    fn way() -> Way {
+    /// The flow of the reference run, which does not change with each new consumer.
+    fn flow() -> EventFlow {
         let run = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/5-ms.json");
-        Way::measured(&Report::read(&run).unwrap()).unwrap()
+        EventFlow::measured(&Report::read(&run).unwrap()).unwrap()
     }
 
-    fn heard_by<'w>(way: &'w Way, function: &str) -> Vec<&'w str> {
-        way.visits.iter().filter(|visit| visit.function == function).map(|visit| visit.sample.as_str()).collect()
+    fn heard_by<'w>(flow: &'w EventFlow, function: &str) -> Vec<&'w str> {
+        flow.visits.iter().filter(|visit| visit.function == function).map(|visit| visit.sample.as_str()).collect()
     }
 
     #[test]
     fn an_order_that_ships_is_heard_of_as_the_filters_have_it() {
-        let way = way();
-        assert_eq!(heard_by(&way, "order-intake"), ["place-order"]);
-        assert_eq!(heard_by(&way, "payment"), ["order-placed", "order-shipped"]);
-        assert_eq!(heard_by(&way, "inventory"), ["order-placed", "order-shipped"]);
-        assert_eq!(heard_by(&way, "shipping"), ["payment-authorized", "inventory-reserved"]);
-        assert_eq!(heard_by(&way, "order-email"), ["payment-authorized", "order-shipped"]);
-        assert_eq!(heard_by(&way, "order-deadline"), ["order-placed"]);
-        assert_eq!(heard_by(&way, "order-tracking").len(), 6);
-        assert_eq!(heard_by(&way, "email-feedback"), ["delivery"]);
+        let flow = flow();
+        assert_eq!(heard_by(&flow, "order-intake"), ["place-order"]);
+        assert_eq!(heard_by(&flow, "payment"), ["order-placed", "order-shipped"]);
+        assert_eq!(heard_by(&flow, "inventory"), ["order-placed", "order-shipped"]);
+        assert_eq!(heard_by(&flow, "shipping"), ["payment-authorized", "inventory-reserved"]);
+        assert_eq!(heard_by(&flow, "order-email"), ["payment-authorized", "order-shipped"]);
+        assert_eq!(heard_by(&flow, "order-deadline"), ["order-placed"]);
+        assert_eq!(heard_by(&flow, "order-tracking").len(), 6);
+        assert_eq!(heard_by(&flow, "email-feedback"), ["delivery"]);
         // 2 + 2 + 2 + 2 + 1 + 6
-        assert_eq!(way.deliveries, 15);
-        assert_eq!(way.visits.len(), 1 + 15 + 1);
+        assert_eq!(flow.deliveries, 15);
+        assert_eq!(flow.visits.len(), 1 + 15 + 1);
     }
 
     #[test]
     fn sizes_and_kinds_are_those_of_the_template() {
-        let way = way();
-        let of = |function: &str| way.visits.iter().find(|visit| visit.function == function).unwrap();
+        let flow = flow();
+        let of = |function: &str| flow.visits.iter().find(|visit| visit.function == function).unwrap();
         assert_eq!((of("payment").memory_mb, of("inventory").memory_mb), (256, 128), "its own, and that of Globals");
         let fifo = ["order-intake", "payment", "shipping"].map(|function| of(function).queue_is_fifo);
         assert_eq!(fifo, [None, Some(false), Some(true)]);
@@ -231,9 +231,9 @@ mod tests {
     #[test]
     fn a_filter_that_lets_less_through_makes_the_way_shorter() {
         let template = Template::read().unwrap();
-        let (story, way) = (story().unwrap(), Way::read().unwrap());
+        let (story, flow) = (story().unwrap(), EventFlow::read().unwrap());
         let fewer = template.without("OrderTrackingSubscription/FilterPolicy/type/0").unwrap();
-        assert_eq!(Way::of(&fewer, &story).unwrap().deliveries, way.deliveries - 1);
+        assert_eq!(EventFlow::of(&fewer, &story).unwrap().deliveries, flow.deliveries - 1);
     }
 
     #[test]
