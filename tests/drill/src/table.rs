@@ -86,8 +86,9 @@ pub fn markdown(rows: &[Row], template: &Template) -> String {
     for ((fault, alarm, minutes), functions) in &lines {
         let of_this_fault = lines.iter().filter(|((other, ..), _)| other == fault).map(|(_, functions)| consumers_of(functions));
         let (theirs, all): (_, usize) = (consumers_of(functions), of_this_fault.sum());
-        let are_most = theirs >= OTHERS_MIN && theirs * 2 > all && theirs == functions.len();
-        let functions = if are_most { OTHERS.to_owned() } else { functions.join(", ") };
+        let are_most = theirs >= OTHERS_MIN && theirs * 2 > all;
+        let named = functions.iter().copied().filter(|function| !are_most || !consumers.contains(function));
+        let functions = named.chain(are_most.then_some(OTHERS)).collect::<Vec<_>>().join(", ");
         text.push_str(&format!("| {fault} | {functions} | `{alarm}` | {minutes} |\n"));
     }
     text

@@ -258,7 +258,8 @@ fn cells(table: &str, rows: &[Row], template: &Template) -> BTreeMap<(String, St
     for (fault, functions, alarm, minutes) in &lines {
         let is_named = |function: &str| lines.iter().any(|(other, named, ..)| other == fault && named.contains(&function));
         let others = rows.iter().filter(|row| row.fault == *fault && consumers.contains(&*row.function) && !is_named(&row.function));
-        let functions = if *functions == [OTHERS] { others.map(|row| &*row.function).collect() } else { functions.clone() };
+        let others = others.map(|row| &*row.function).filter(|_| functions.contains(&OTHERS));
+        let functions: Vec<_> = functions.iter().copied().filter(|it| *it != OTHERS).chain(others).collect();
         cells.extend(functions.into_iter().map(|function| (((*fault).to_owned(), function.to_owned(), (*alarm).to_owned()), *minutes)));
     }
     cells
