@@ -642,6 +642,9 @@ fn the_catalogue_lists_every_event_with_its_producers_and_consumers() {
     let template = Template::read().unwrap();
     let listed: Vec<_> = catalogue().iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
     assert_eq!(listed, EventType::ALL.iter().map(|known| known.as_str()).collect::<Vec<_>>(), "in the order in which an order meets them");
+    let named: BTreeSet<_> = catalogue().iter().flat_map(|row| marked(&row[3], '`')).collect();
+    let strange: Vec<_> = named.difference(&folders("functions")).cloned().collect();
+    assert!(strange.is_empty(), "events/README.md lists consumers that are no function: {strange:?}");
     for ([_, meaning, producers, consumers, ..], event_type) in catalogue().iter().zip(EventType::ALL) {
         assert!(meaning.ends_with('.'), "{event_type}");
         let may: BTreeSet<_> = event_type.producers().iter().map(|name| (*name).to_owned()).collect();

@@ -108,10 +108,12 @@ fn every_function_is_in_the_picture_and_in_the_table() -> Result<()> {
     let drawn: BTreeSet<_> = boxes.filter_map(|text| Some(text.split_once('>')?.1.split_once('<')?.0.to_owned())).collect();
     let listed = readme.split("](functions/").skip(1).filter_map(|rest| rest.split_once("/src/lib.rs)"));
     let listed: BTreeSet<_> = listed.map(|(function, _)| function.to_owned()).filter(|function| !function.contains('/')).collect();
-    for (place, named) in [("docs/pipeline.svg", drawn), ("the table in README.md", listed)] {
-        let wrong: Vec<_> = functions.symmetric_difference(&named).collect();
-        assert!(wrong.is_empty(), "in {place} or in functions/, not in both: {wrong:?}");
-    }
+    let wrong = [("docs/pipeline.svg", drawn), ("the table in README.md", listed)].into_iter().flat_map(|(place, named)| {
+        let wrong = functions.symmetric_difference(&named).cloned().collect::<Vec<_>>();
+        wrong.into_iter().map(move |function| format!("{function}: in {place} or in functions/, not in both"))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
     Ok(())
 }
 
