@@ -60,9 +60,8 @@ pub fn run(repository: &Repository, options: &Options) -> Result<()> {
     }
     println!(
         "\nIts queue, its alarms and its place in every test are there. One test fails, and says what comes next:\n\
-         \n  cargo test --workspace --lib {}::\n\
-         \nfunctions/{}/src/tests.rs is where it stands; docs/adding-a-consumer.md goes on from there.",
-        consumer.crate_name(),
+         \n  cargo test -p {0}\n\
+         \nfunctions/{0}/src/tests.rs is where it stands; docs/adding-a-consumer.md goes on from there.",
         consumer.name
     );
     Ok(())
@@ -119,6 +118,11 @@ impl Consumer {
         for folder in ["functions", "events"] {
             let folder = Path::new(folder).join(name);
             ensure!(!root.join(&folder).exists(), Usage(format!("{} exists already", folder.display())));
+        }
+        let (resource, template) = (format!("\n  {}", stem(name)), read(root, TEMPLATE)?);
+        let other = template.split_once(&resource).and_then(|(_, rest)| rest.split(':').next());
+        if let Some(other) = other {
+            bail!(Usage(format!("{TEMPLATE} has a resource that begins like those of {name} would: {}{other}", stem(name))));
         }
         let lock = read(root, "Cargo.lock")?;
         // Cargo takes `serde-json` and `serde_json` for one.
@@ -716,6 +720,8 @@ mod tests {
             ("order-archive-of-everything", "too long"),
             ("order-tracking", "exists already"),
             ("order-email-archive", "begin alike"),
+            ("order-api", "a resource that begins like"),
+            ("order-events", "OrderEventsTopic"),
             ("lambda-kit", "a crate that this workspace uses"),
             ("serde-json", "a crate that this workspace uses"),
         ] {
