@@ -16,10 +16,6 @@ mod cli;
 mod completions;
 mod cost;
 mod demo;
-#[cfg(test)]
-mod dev_container;
-#[cfg(test)]
-mod docs_commands;
 mod fuzz;
 mod inbox;
 mod load;
@@ -117,3 +113,6 @@ async fn run_proof(repository: &machine::Repository, command: Prove, progress: &
         Prove::SamLocal { state } => sam_local::run(repository, &state).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

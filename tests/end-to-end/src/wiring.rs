@@ -102,7 +102,7 @@ pub async fn parked(stack: &Stack, subjects: &[String]) -> Result<BTreeMap<Strin
 /// The template cannot be read.
 pub fn tables_of_orders() -> Result<Vec<String>> {
     let template = Template::read()?;
-    let is_by_order = |table: &Resource<'_>| *table.at("/KeySchema/0/AttributeName") == Value::from("order_id");
+    let is_by_order = |table: &Resource<'_>| table.at("/KeySchema/0/AttributeName") == "order_id";
     Ok(template.of_type("AWS::DynamoDB::Table").filter(is_by_order).map(|table| table.id.to_owned()).collect())
 }
 

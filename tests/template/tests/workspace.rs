@@ -1,5 +1,4 @@
-//! Which crate may depend on which: what runs on AWS never depends on what verifies it, and what one function is compiled with serves
-//! all others.
+//! Which crate may depend on which, where test code stands, and that one build of the dependencies serves every function.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
@@ -151,4 +150,41 @@ fn what_is_built_for_one_function_serves_every_other() {
             library["name"]
         );
     }
+}
+
+/// Every Rust file below a folder.
+fn sources(folder: PathBuf, found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => sources(path, found),
+            false if path.extension().is_some_and(|it| it == "rs") => found.push(path),
+            false => {}
+        }
+    }
+}
+
+/// A few tests may stand below the code that they are about. More stand in a file that is named `tests`, as helpers of tests do: a
+/// search of the code then finds code.
+#[test]
+fn test_code_stands_in_files_named_as_tests() {
+    /// What fits on two screens.
+    const INLINE_LINES_MAX: usize = 120;
+    let mut files = Vec::new();
+    for room in ["functions", "shared", "xtask"] {
+        sources(workspace_root().join(room), &mut files);
+    }
+    let mut faults = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let is_for_tests =
+            |at: usize| lines[..at].iter().rev().take_while(|line| line.starts_with("#[")).any(|line| *line == "#[cfg(test)]");
+        for (at, line) in lines.iter().enumerate().filter(|(at, line)| line.contains("mod ") && is_for_tests(*at)) {
+            let length = lines[at..].iter().position(|line| *line == "}").filter(|_| line.ends_with('{')).unwrap_or(0);
+            if length > INLINE_LINES_MAX || !line.contains("mod tests") {
+                faults.push(format!("{}:{}: {line} ({length} lines)", file.display(), at + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
