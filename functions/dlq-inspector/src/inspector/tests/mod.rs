@@ -110,7 +110,7 @@ async fn bad_input_is_answered_in_one_sentence_and_changes_nothing() {
     for (command, error, says) in [
         (json!({ "peek": { "queue": "paymnt" } }), "UnknownQueue", "Did you mean payment?"),
         (json!({ "explain": { "queue": "email-list" } }), "NoDeadLetterQueue", "no dead-letter queue"),
-        (json!({ "explain": { "queue": "PaymentQueue" } }), "NoDeadLetterQueue", "lies in payment"),
+        (json!({ "explain": { "queue": "PaymentQueue" } }), "NoDeadLetterQueue", "Its dead-letter queue is payment"),
         (json!({ "redrive": { "queue": "payment", "where": ["cuase=X"] } }), "InvalidCondition", "Did you mean cause?"),
         (json!({ "redrive": { "queue": "payment", "dryrun": true } }), "InvalidRequest", "dryrun"),
         (json!({ "redrive": { "queue": "payment", "rate": 0 } }), "InvalidLimit", "at least 1"),
