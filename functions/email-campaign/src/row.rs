@@ -55,7 +55,7 @@ pub enum Skip {
     Unknown,
     /// The customer never agreed to marketing mail, or has unsubscribed.
     NoConsent,
-    /// The address bounced for good, or complained.
+    /// The address bounced permanently, or complained.
     Suppressed,
 }
 
@@ -71,7 +71,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// What is first wished for somebody: assumed fresh, their row is new.
+    /// The first write for a recipient: assumed fresh, their row is new.
     pub fn new(customer_id: CustomerId, skip: Option<Skip>, claimed_at: Timestamp, claim: u64) -> Self {
         let becomes = skip.map_or(State::Sending { attempt: 1, claimed_at, claim }, |skip| State::Skipped { skip });
         Self { customer_id, becomes, over: None }
@@ -85,7 +85,7 @@ impl Wish {
         }
     }
 
-    /// What is still wished after this was found in its way. Whoever has a row has been decided on, by an earlier try or
+    /// The remaining writes after this was found in its way. A recipient with a row has been decided on, by an earlier try or
     /// another worker, and is left out; `sending` too: nobody but who wrote it knows whether that mail went out.
     pub(crate) fn after(mut self, obstacle: Obstacle) -> Option<Self> {
         match obstacle {

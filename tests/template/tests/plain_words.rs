@@ -71,10 +71,7 @@ const NAMES: &[&str] = &["meanwhile", "shown", "way", "lots", "read"];
 /// Places where a word is right: part of the path, the word, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("tests/template/tests/plain_words.rs", "", "the list itself"),
-    ("functions/email-campaign/src/read.rs", "read", "is renamed once the split of the crate is in"),
     // Both are renamed in the move of the operator's tool out of xtask.
-    ("xtask/src/dlq/", "meanwhile", "moves to another crate, under another name"),
-    ("xtask/src/dlq/", "shown", "moves to another crate, under another name"),
 ];
 
 /// The most words in a test's name. A fact has ten or so; what does not fit goes into the doc comment.

@@ -106,7 +106,7 @@ mod tests {
 
     /// On the code before, the first look at the signal dropped what was being put back.
     #[tokio::test]
-    async fn a_command_that_clean_up_is_let_end_and_a_second_signal_ends_it() {
+    async fn a_cleanup_is_let_end_and_a_second_signal_ends_it() {
         let signals = Cell::new(0);
         let signal = async || {
             signals.set(signals.get() + 1);

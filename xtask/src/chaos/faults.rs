@@ -26,7 +26,7 @@ const BETWEEN_DUPLICATES_MS: RangeInclusive<u64> = 100..=700;
 /// Events kept to be repeated late, long after their order has ended. A few hundred are more than a run repeats.
 const KEPT: usize = 300;
 
-/// A stage of an order, and the table without which it can do nothing: what is refused to it is given up, and sent back in the end.
+/// A stage of an order, and the table without which it can do nothing: its refused messages are parked, and redriven in the end.
 const STAGES: [(&str, &str); 5] = [
     ("Payment", "PaymentsTable"),
     ("Inventory", "ReservationsTable"),
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_consumer_that_needs_a_table_is_refused_it_or_listed_with_its_reason() {
+    fn every_consumer_with_a_table_is_refused_it_or_listed() {
         /// Consumers of which no order depends on a table, and why.
         const SPARED: [(&str, &str); 1] = [("OrderEmail", "a mail that is parked and sent back is late, and its order is not")];
         let template = template::Template::read().unwrap();

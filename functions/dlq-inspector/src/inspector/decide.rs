@@ -35,13 +35,13 @@ pub(super) enum Task<'q> {
     Archive(String, Vec<u8>),
 }
 
-/// What is to become of a message.
+/// The action for a message.
 pub(super) enum Fate<'q> {
     /// It goes.
     Goes(Task<'q>),
     /// It is not selected.
     Skipped,
-    /// It came since this began: what is given up again at once would otherwise go round and round.
+    /// It came after this began: a message that is parked again at once would otherwise be redriven for ever.
     Newer,
     /// It may not go.
     Refused(String),

@@ -27,7 +27,7 @@ fn only_customers_who_take_marketing_mail_and_are_not_suppressed_are_mailed() {
 }
 
 #[test]
-fn whoever_has_a_row_is_left_out_unless_it_was_released() {
+fn a_recipient_with_a_row_is_skipped_unless_released() {
     let rows = [
         Obstacle::Nothing,
         Obstacle::Contention,
@@ -43,7 +43,7 @@ fn whoever_has_a_row_is_left_out_unless_it_was_released() {
 }
 
 #[test]
-fn who_was_released_and_has_unsubscribed_since_is_skipped_over_the_released_row() {
+fn a_released_recipient_who_unsubscribed_is_skipped() {
     let wish = Wish::new(customer(0), Some(Skip::NoConsent), Timestamp::UNIX_EPOCH, 7);
     assert_eq!(wish.claimed(), None);
     let left = narrow(vec![wish.clone()], vec![Obstacle::Row(State::Released { attempts: 1 })]);
@@ -84,7 +84,7 @@ fn entries_that_the_answer_does_not_have_stay_in_doubt() {
 }
 
 #[test]
-fn a_fault_of_the_account_releases_and_stops_whatever_else_is_in_the_answer() {
+fn a_fault_of_the_account_releases_and_stops_all() {
     let claims = [(customer(0), 2), (customer(1), 1), (customer(2), 1)];
     for (status, kind) in [
         ("ACCOUNT_DAILY_QUOTA_EXCEEDED", Kind::Transient),
@@ -131,7 +131,7 @@ fn a_call_that_ses_refuses_releases_all_of_it() {
 }
 
 #[test]
-fn a_mail_refused_as_a_whole_is_halved_and_alone_it_fails_once_another_was_accepted() {
+fn a_refused_call_is_halved_down_to_the_one_recipient() {
     for code in ["BadRequestException", "MessageRejected", "NotVerified", "ValidationException"] {
         let of = |claims: &[(CustomerId, u32)], proven| outcome(Answer::Refused(code.into()), claims, proven);
         for proven in [false, true] {
@@ -157,7 +157,7 @@ fn a_call_without_an_answer_marks_nobody_and_stops() {
 }
 
 #[test]
-fn what_a_lost_answer_had_written_is_not_written_again_whatever_became_of_it_since() {
+fn writes_of_a_lost_answer_are_not_written_again() {
     let sent = |n: u32| (customer(n), State::Sent { message_id: n.to_string() });
     let obstacles = vec![Obstacle::Row(sent(0).1), Obstacle::Contention, Obstacle::Nothing, Obstacle::Row(sending(2))];
     assert_eq!(unsettled((0..4).map(sent).collect(), obstacles), [sent(1), sent(2)]);
