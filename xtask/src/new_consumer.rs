@@ -272,8 +272,11 @@ impl Consumer {
             self.heard("`")
         );
         let text = behind_line(text, &format!("| [{MODEL}](functions/{MODEL}/"), &row)?;
-        let (begin, end) = between(&text, "ask for up to ", ":")?;
-        let sum: u64 = text[begin..end].parse().context("no number of functions at once")?;
+        let (begin, end) = between(&text, "ask for up to", ":")?;
+        // The number may begin the next line.
+        let number = text[begin..end].trim_start();
+        let begin = end - number.len();
+        let sum: u64 = number.parse().context("no number of functions at once")?;
         Ok(format!("{}{}{}", &text[..begin], sum + CONCURRENCY, &text[end..]))
     }
 

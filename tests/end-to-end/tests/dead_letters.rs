@@ -436,7 +436,7 @@ async fn bad_input_and_missing_permissions_are_answered_and_change_nothing() -> 
         let message = answer["refused"]["message"].as_str().with_context(|| format!("{answer:#}"))?;
         assert!(message.contains(sentence), "{message}");
     }
-    let missing = ["TakeFromDeadLetterQueues", "SendBackToQueues", "Archive", "FindQueues"];
+    let missing = ["TakeAndMoveDeadLetters", "SendBackToQueues", "Archive", "FindQueues"];
     for sid in missing {
         let denied = async {
             let answer = stack.dlq(json!({"redrive": {"queue": "payment"}})).await?;

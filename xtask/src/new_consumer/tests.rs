@@ -90,7 +90,8 @@ fn at_most_six_files_change_outside_of_its_own_folders() {
 #[test]
 fn pages_and_picture_name_it_where_they_name_its_siblings() {
     let copy = Checkout::new("pages");
-    let concurrency = |readme: &str| -> u64 { readme.split_once("ask for up to ").unwrap().1.split_once(':').unwrap().0.parse().unwrap() };
+    let concurrency =
+        |readme: &str| -> u64 { readme.split_once("ask for up to").unwrap().1.split_once(':').unwrap().0.trim().parse().unwrap() };
     let asked = concurrency(&copy.read(README));
     copy.add("order-archive", &["order.shipped"]).unwrap();
     assert!(copy.read(README).contains("| [order-archive](functions/order-archive/src/lib.rs) | queue |"));
