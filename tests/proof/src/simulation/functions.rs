@@ -42,7 +42,7 @@ use simulated_cloud::{
 use std::{collections::HashMap, num::NonZeroU32};
 use tokio::time::{Instant, timeout};
 
-/// The queue functions that [`invoke`] wires.
+/// The queue functions that `invoke` wires.
 pub const WIRED: [&str; 5] = ["inventory", "order-deadline", "order-tracking", "payment", "shipping"];
 
 /// Names and keys of the tables.
