@@ -49,7 +49,7 @@ pub async fn tools(repository: &Repository, progress: &mut Progress) -> Result<(
     install(repository, &repository.venv(), &lists(repository), progress).await
 }
 
-/// Makes sure of the same while `main` runs, which begins as soon as the [`BUILDERS`] are there.
+/// Makes sure of the same while `main` runs, which begins as soon as the packages that build are installed.
 pub async fn beside<T>(repository: &Repository, progress: &mut Progress, main: impl AsyncFnOnce(&mut Progress) -> Result<T>) -> Result<T> {
     require_cargo()?;
     require_compiler()?;

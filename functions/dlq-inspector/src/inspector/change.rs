@@ -1,4 +1,4 @@
-//! `redrive` and `discard`: message by message, the new place first. What is to become of each is [`decide`](super::decide)d before.
+//! `redrive` and `discard`: message by message, the new place first. `decide` has chosen the action for each before.
 //!
 //! ```text
 //!   redrive   send back ─▶ delete         discard   archive ─▶ delete

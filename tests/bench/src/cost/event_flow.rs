@@ -77,10 +77,10 @@ impl EventFlow {
         Self::of(&Template::read()?, &story()?)
     }
 
-    /// The way past consumers that a run has not measured yet: without their queues, their alarms and what they hear.
+    /// The flow without the consumers that a run has not measured yet: without their queues, their alarms and the events that only they hear.
     ///
     /// # Errors
-    /// As of [`Way::read`].
+    /// As of [`EventFlow::read`].
     pub fn measured(report: &Report) -> Result<Self> {
         let mut template = Template::read()?;
         let is_measured = |folder: &str| report.rows.iter().any(|row| row.function == folder);

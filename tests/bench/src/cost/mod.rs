@@ -1,6 +1,6 @@
 //! What an order costs: measured calls and billed milliseconds, times the price table, as a table by service.
 //!
-//! `cargo xtask cost` calls it by `bin/cost.rs`. [`way`] says who is invoked because of an order, [`bill`] multiplies,
+//! `cargo xtask cost` calls it by `bin/cost.rs`. [`event_flow`] says which functions an order invokes, [`bill`] multiplies,
 //! [`prices`] has the table. It refuses the free tier and every discount, and it bills orders that ship: one that is cancelled
 //! goes another way of about the same length.
 
