@@ -163,11 +163,15 @@ impl Proof<'_> {
         said?;
 
         let catalogue = self.id("CatalogueTable")?;
-        let row = json!({"sku": {"S": "SMOKE-DATES"}, "name": {"S": "Dates"}, "unit_price_minor": {"N": "1205"}, "currency": {"S": "KWD"}});
+        // One that smoke reads, which are not all: the first of a scan.
+        let first = self.engine.call("dynamodb", "DynamoDB_20120810.Scan", &json!({"TableName": catalogue, "Limit": 1})).await?;
+        let row = &first["Items"][0];
+        let sku = row["sku"]["S"].as_str().context("the catalogue is empty")?;
+        let mut wrong = row.clone();
+        (wrong["unit_price_minor"], wrong["currency"]) = (json!({"N": "1205"}), json!({"S": "KWD"}));
+        self.engine.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({"TableName": catalogue, "Item": wrong})).await?;
+        let said = self.says("prices", &format!("{sku} cannot be ordered: the price is not a multiple of 0.010 KWD")).await;
         self.engine.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({"TableName": catalogue, "Item": row})).await?;
-        let said = self.says("prices", "SMOKE-DATES cannot be ordered: the price is not a multiple of 0.010 KWD").await;
-        let key = json!({"TableName": catalogue, "Key": {"sku": row["sku"]}});
-        self.engine.call("dynamodb", "DynamoDB_20120810.DeleteItem", &key).await?;
         said?;
 
         let function = self.id("OperatorFunction")?;
@@ -196,7 +200,7 @@ impl Proof<'_> {
             ]
         };
         self.engine.query("monitoring", &state("ALARM")).await?;
-        let said = self.says("alarms", "PaymentDeadLetterAlarm is in ALARM: payment").await;
+        let said = self.says("alarms", "PaymentDeadLetterAlarm is in ALARM: A message of payment").await;
         self.engine.query("monitoring", &state("OK")).await?;
         said
     }
