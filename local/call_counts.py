@@ -2,7 +2,7 @@
 
 `engine.py` puts it into the engine, which then answers `GET /_calls` with the counts since its start; to get those of a
 while reads twice. A caller is a function's name, because each function signs with a session of its role that has this name; other
-sessions are called by their own names, everybody else `root`. It refuses to count what AWS does not take for an API request:
+sessions are called by their own names, everybody else `root`. It does not count what AWS does not take for an API request:
 connections opened ahead, requests to the HTTP API, what SNS brings to a queue, the engine's own pages.
 """
 

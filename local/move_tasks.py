@@ -2,7 +2,7 @@
 
 `engine.py` puts them into the engine. A task runs on the engine's event loop, where everything happens that callers do to
 queues, and is written into its queue's own record, so that it goes when the queue goes. It sends by the engine's SendMessage,
-which makes a new message of each and wakes event source mappings. It refuses to move more than what was visible when it began:
+which makes a new message of each and wakes event source mappings. It moves no more than what was visible when it began:
 a message that is parked again at once would be moved for ever.
 
 Codes and sentences of the refusals are AWS's, where they are known. The permissions of the caller are checked as AWS does, but for

@@ -3,7 +3,7 @@
 //! `main.rs` wires it behind the HTTP API. A sign-up that is answered with 202 is stored and published. After a 503 the client
 //! sends it again; the customer's id follows from the address, so a retry needs no idempotency key.
 //!
-//! It refuses to reveal whether an address was known: a new and a known address get the same answer, byte for byte, for the
+//! It does not reveal whether an address was known: a new and a known address get the same answer, byte for byte, for the
 //! same work. A sign-up is not a consent to marketing mail: `welcome-email` asks the owner of the address to confirm.
 
 pub mod shape;

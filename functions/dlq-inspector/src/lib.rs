@@ -3,7 +3,7 @@
 //! `cargo xtask dlq …` invokes it with one JSON document ([`request::Request`]) and gets one ([`answer::Answer`]). A schedule
 //! invokes it for the digest. It finds the queues in the stack's own configuration. Looking changes nothing that matters.
 //! A redrive sends a message before it deletes it, so that a crash in between duplicates the message, which consumers
-//! tolerate, and never loses it. It refuses to delete a message of which there is no copy: discarding archives first.
+//! tolerate, and never loses it. A message of which there is no copy is not deleted: discarding archives first.
 //!
 //! ```text
 //!   receive ─▶ facts ─▶ select ─▶ send back ─▶ delete          read to the end: release the rest

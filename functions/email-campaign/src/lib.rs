@@ -3,7 +3,7 @@
 //! A message on its own queue starts it: `{"campaign_id": "spring-2026", "template": "newsletter", "list":
 //! "lists/spring.csv"}`. `lambda_kit::batch` drives it, one message per invocation. It mails only customers who consented to
 //! marketing mail and whose address is not suppressed. It keeps to its share of the account's send rate. It ends with a report
-//! that has a line for each line of the list. It refuses to mail a recipient who may have been mailed before.
+//! that has a line for each line of the list. A recipient who may have been mailed before is not mailed again.
 //!
 //! ```text
 //!   GetAccount ─▶ for each chunk:  wait ─ look up ─ claim ─ SendBulkEmail ─ settle ─ advance      ─▶ report

@@ -3,7 +3,7 @@
 //! `main.rs` wires it behind its queue, which SES's event publishing feeds through a topic with raw delivery. A complaint or a
 //! permanent bounce suppresses the address at once, for every kind of mail. Transient bounces suppress it after
 //! [`TRANSIENT_BOUNCES_MAX`] of them within [`FADES_AFTER`](mailer::suppression::FADES_AFTER). Other events are counted by
-//! their log line. It refuses to log an address, and an event that it does not know is parked. Feedback on a mail to support
+//! their log line. It never logs an address, and an event that it does not know is parked. Feedback on a mail to support
 //! suppresses nothing: it is parked, so that an alarm fires. The function publishes no events.
 
 pub mod event;

@@ -4,7 +4,7 @@
 //! dropped first, so that no mail loop starts. A cancellation counts under three conditions: SES verified the sender, the
 //! sender is the customer of the one order that the reply names, and the reply says "cancel" and nothing else, in each way in
 //! which it can be read. It then does what `POST /orders/{order_id}/cancel` does. Cancelling cannot be undone, so a reply with
-//! a word against it, or an uncertain one, goes to support, once. It refuses to interpret.
+//! a word against it, or an uncertain one, goes to support, once.
 
 pub mod css;
 pub mod decode;

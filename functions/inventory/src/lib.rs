@@ -2,7 +2,7 @@
 //!
 //! `main.rs` wires it behind its queue. [`domain::inventory::decide`] chooses the next step from an assumed record. The write
 //! carries that assumption as its condition. If the condition fails, DynamoDB returns the stored record, and that record
-//! decides. It refuses to read before it writes.
+//! decides. It never reads before it writes.
 
 pub mod warehouse;
 

@@ -2,7 +2,7 @@
 //!
 //! `main.rs` wires it behind a queue that delays each `order.placed`. It then checks repeatedly whether the order has ended,
 //! and does what [`domain::deadline::look`] decides. Each check is a message of its own
-//! (`docs/decisions/0014-a-check-is-a-new-message.md`). It refuses to end an order itself: it publishes an event again, or asks
+//! (`docs/decisions/0014-a-check-is-a-new-message.md`). It does not end an order itself: it publishes an event again, or asks
 //! for a cancellation.
 
 use domain::{

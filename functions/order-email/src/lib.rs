@@ -1,7 +1,7 @@
 //! `order-email`: mails the customer about the progress of an order: received, shipped, cancelled.
 //!
 //! `main.rs` wires it behind its queue. One read finds the order and its address, because no event carries an address. The
-//! [`Mailer`] sends each mail once. It refuses to mail old news: an event older than
+//! [`Mailer`] sends each mail once. Old news is not mailed: an event older than
 //! [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX), or a receipt for an order that has since shipped or been cancelled. A receipt is
 //! mailed only after the payment is authorized: until then an order costs nothing and can name any address. The function
 //! publishes no events.

@@ -1,7 +1,7 @@
 //! `order-status`: `GET /orders/{order_id}`.
 //!
 //! `main.rs` wires it behind the HTTP API. The read is strongly consistent, so that an order that was answered with 202 is
-//! always found. It refuses to show the customer and the address: everyone who has the link may see the status, and nothing
+//! always found. It shows neither the customer nor the address: everyone who has the link may see the status, and nothing
 //! else.
 
 use domain::{

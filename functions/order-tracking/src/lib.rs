@@ -1,7 +1,7 @@
 //! `order-tracking`: stores the set of facts of each order, from which its status follows.
 //!
 //! `main.rs` wires it behind its queue. `order-status` and `order-deadline` read the facts. Facts arrive twice, late and out of
-//! order; in a set this makes no difference. It refuses to store a status: [`domain::tracking::Facts::status`] computes it
+//! order; in a set this makes no difference. It stores no status: [`domain::tracking::Facts::status`] computes it
 //! from the facts for each request. The function publishes no events.
 
 pub mod timelines;

@@ -1,7 +1,7 @@
 //! `payment`: authorizes the payment when an order is placed, captures it when the order ships, voids it when it is cancelled.
 //!
 //! `main.rs` wires it behind its queue. The answer table in `domain::payment` chooses the next step. This file executes the
-//! step, stores the result and returns the event to publish. It refuses to confirm a hold whose id is not stored: a hold is
+//! step, stores the result and returns the event to publish. A hold is confirmed only after its id is stored: it is
 //! prepared, its id written, and only then confirmed.
 
 pub mod key;

@@ -2,7 +2,7 @@
 //! it ships or is cancelled.
 //!
 //! `main.rs` wires it behind its queue. The decision is [`domain::shipping::Shipment::decision`], a fold over the facts in the
-//! order in which they were stored. It refuses to store the decision: every reader of the same list decides the same. The
+//! order in which they were stored. The decision is not stored: every reader of the same list decides the same. The
 //! decision is published for every fact, so that a lost event is repeated with the next fact.
 
 pub mod shipments;

@@ -2,7 +2,7 @@
 //! mail, `GET` and `POST /confirm/{token}` confirm one.
 //!
 //! `main.rs` wires it behind the HTTP API. A `GET` shows a page with one button. The button sends the `POST` that changes the
-//! record, and so does a mail program's one-click unsubscribe (RFC 8058). It refuses to change anything on a `GET`, because
+//! record, and so does a mail program's one-click unsubscribe (RFC 8058). A `GET` changes nothing, because
 //! scanners follow every link of a mail before its reader sees it. Both links are in this function and not in the sign-up
 //! function, which parses input from the public: that function has neither the key nor the permission.
 

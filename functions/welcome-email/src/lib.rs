@@ -3,7 +3,7 @@
 //! `main.rs` wires it behind its queue. One read finds the customer, the address and the question, because no event carries
 //! them. The [`Mailer`] sends each mail once. If the customer asked for marketing mail at the first sign-up, the welcome mail
 //! contains the question; a later yes gets a mail of its own. The question is a link that `unsubscribe` handles, and neither
-//! mail contains marketing. It refuses to mail old news: an event older than [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX) is only
+//! mail contains marketing. Old news is not mailed: an event older than [`MAIL_AGE_MAX`](mailer::MAIL_AGE_MAX) is only
 //! logged. The function publishes no events.
 
 pub mod links;

@@ -1,7 +1,7 @@
 //! The order pipeline's pure core: the data of an order, its events, and the decision of each stage.
 //!
 //! Every function of `functions/` calls it, and so do the model checker and the simulation: there is one copy of
-//! each decision. It refuses to know AWS, tokio, the clock, randomness and the environment; all of them are arguments.
+//! each decision. It uses no AWS, no tokio, no clock, no randomness and no environment; all of them are arguments.
 //!
 //! | module | holds |
 //! |---|---|

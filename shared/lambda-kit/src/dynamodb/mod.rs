@@ -204,7 +204,7 @@ pub const TRANSACTION_ACTIONS_MAX: usize = 100;
 /// Does all of `actions`, or none; no two may touch the same item.
 ///
 /// Each call carries a `ClientRequestToken` that the SDK makes up for it, so that a retry by the SDK after a lost answer
-/// succeeds once. It refuses to take a token from the caller: one that outlives the call reports, for ten minutes, a success
+/// succeeds once. It takes no token from the caller: one that outlives the call reports, for ten minutes, a success
 /// that may since have been undone, or refuses a redelivery whose time stamps differ.
 ///
 /// # Errors
