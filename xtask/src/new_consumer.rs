@@ -1,16 +1,17 @@
 //! Adds a consumer of an order's events to this checkout: its crate, its samples, its part of the template, and its rows elsewhere.
 //!
 //! `docs/adding-a-consumer.md` tells the same in words. It copies what order-tracking has, so that the new consumer is what its siblings
-//! are today, and it writes all of it or nothing. It refuses events of the public topic: a subscription there filters by source as
-//! well, which somebody has to think about.
+//! are today, and it writes all of it or nothing. Events of the public topic are refused: a subscription there filters by source as
+//! well, and that source has to be decided.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
-use console::machine::{Repository, logical_id};
+use console::machine::Repository;
 use console::usage::Usage;
 use domain::EventType;
 use std::fs;
 use std::path::{Path, PathBuf};
+use testkit::calls::stem_of;
 
 /// The consumer that is copied: it hears the order topic, has a Standard queue, and announces nothing.
 const MODEL: &str = "order-tracking";
@@ -119,10 +120,10 @@ impl Consumer {
             let folder = Path::new(folder).join(name);
             ensure!(!root.join(&folder).exists(), Usage(format!("{} exists already", folder.display())));
         }
-        let (resource, template) = (format!("\n  {}", stem(name)), read(root, TEMPLATE)?);
+        let (resource, template) = (format!("\n  {}", stem_of(name)), read(root, TEMPLATE)?);
         let other = template.split_once(&resource).and_then(|(_, rest)| rest.split(':').next());
         if let Some(other) = other {
-            bail!(Usage(format!("{TEMPLATE} has a resource that begins like those of {name} would: {}{other}", stem(name))));
+            bail!(Usage(format!("{TEMPLATE} has a resource that begins like those of {name} would: {}{other}", stem_of(name))));
         }
         let lock = read(root, "Cargo.lock")?;
         // Cargo takes `serde-json` and `serde_json` for one.
@@ -134,7 +135,7 @@ impl Consumer {
 
     /// `OrderArchive`: how its resources begin.
     fn stem(&self) -> String {
-        stem(&self.name)
+        stem_of(&self.name)
     }
     fn crate_name(&self) -> String {
         self.name.replace('-', "_")
@@ -225,7 +226,7 @@ impl Consumer {
 
     /// A section of its own behind the model's, its queues and logs wherever the model's are listed, and its outputs.
     fn template(&self, text: &str) -> Result<String> {
-        let model = stem(MODEL);
+        let model = stem_of(MODEL);
         let begin = text.find(&format!("  {model}Subscription:")).context("no subscription of the model")?;
         let start = text[..begin].rfind("  # ── ").context("no heading of the model's section")?;
         let end = begin + text[begin..].find("\n  # ── ").context("nothing behind the model's section")? + 1;
@@ -256,7 +257,7 @@ impl Consumer {
     }
 
     fn outputs(&self, text: &str) -> Result<String> {
-        let model = format!("  {}", stem(MODEL));
+        let model = format!("  {}", stem_of(MODEL));
         let begin = text.rfind(&format!("\n{model}QueueUrl:")).context("no outputs of the model")? + 1;
         let is_theirs = |line: &&str| line.starts_with(&model) || line.starts_with("    ");
         let theirs: String = text[begin..].split_inclusive('\n').take_while(is_theirs).collect();
@@ -339,7 +340,7 @@ impl Consumer {
     /// An operation behind the model's.
     fn asyncapi(&self, text: &str) -> Result<String> {
         let key = |stem: String| stem[..1].to_lowercase() + &stem[1..] + "Receives:";
-        let begin = text.find(&format!("\n  {}", key(stem(MODEL)))).context("no operation of the model")? + 1;
+        let begin = text.find(&format!("\n  {}", key(stem_of(MODEL)))).context("no operation of the model")? + 1;
         let lines = text[begin..].split_inclusive('\n').enumerate().take_while(|(n, line)| *n == 0 || line.starts_with("    "));
         let end = begin + lines.map(|(_, line)| line.len()).sum::<usize>();
         let mut own = format!("  {}\n    action: receive\n    summary: Keeps nothing yet.\n", key(self.stem()));
@@ -368,7 +369,7 @@ impl Consumer {
     }
 
     fn renamed(&self, text: &str) -> String {
-        text.replace(&stem(MODEL), &self.stem()).replace(MODEL, &self.name)
+        text.replace(&stem_of(MODEL), &self.stem()).replace(MODEL, &self.name)
     }
 }
 
@@ -382,17 +383,12 @@ fn check_name(name: &str, functions: &[String]) -> Result<()> {
     ensure!(name.len() <= NAME_MAX, Usage(format!("{name} is too long: a function's name has {NAME_MAX} characters at most")));
     for other in functions {
         ensure!(name != other, Usage(format!("functions/{name} exists already")));
-        let (new, old) = (stem(name), stem(other));
+        let (new, old) = (stem_of(name), stem_of(other));
         // Tests and conditions tell resources apart by how their logical ids begin.
         let clash = new.starts_with(&old) || old.starts_with(&new);
         ensure!(!clash, Usage(format!("{name} and {other} begin alike, and so would their resources: {new} and {old}")));
     }
     Ok(())
-}
-
-/// `OrderArchive` of `order-archive`.
-fn stem(name: &str) -> String {
-    logical_id(name).trim_end_matches("Function").to_owned()
 }
 
 fn read(root: &Path, path: &str) -> Result<String> {

@@ -4,33 +4,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
 use support::*;
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use testkit::log::logged_flat;
 
 async fn lines_of(records: Vec<Value>) -> Vec<Value> {
-    testkit::log::every_thread_listens();
-    let buffer = Buffer::default();
-    let writer = buffer.clone();
-    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(lines);
-    run(&core(), records).await;
-    drop(guard);
-    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let (_, text) = logged_flat(run(&core(), records)).await;
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

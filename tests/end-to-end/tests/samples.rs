@@ -41,7 +41,7 @@ use std::{
     fs,
     path::PathBuf,
 };
-use template::{Template, entries, items, operations as template_rules, queues, target, workspace_root};
+use template::{Resource, Template, entries, files_below, items, operations as template_rules, queues, target, workspace_root};
 use unsubscribe::Unsubscribe;
 
 /// A sample invocation event.
@@ -97,38 +97,25 @@ fn event(function: &str, name: &str) -> CloudEvent {
 
 /// What a function hears, without versions; of a function behind the HTTP API, nothing.
 fn hears(template: &Template, function: &str) -> BTreeSet<String> {
-    let queues = template.sources().filter(|source| stem(source.function.body) == function).map(|source| source.queue.id);
-    queues.flat_map(|queue| heard_at(template, queue)).collect()
+    let queues = template.sources().filter(|source| source.function.folder() == Some(function)).map(|source| source.queue.id);
+    queues.flat_map(|queue| template.heard_at(queue)).map(str::to_owned).collect()
 }
 
 /// Whether a function's queue holds what is no event of ours: what SES tells, and campaigns. Its own tests read its samples
 /// with its own parser.
 fn is_foreign(template: &Template, function: &str) -> bool {
-    template.sources().any(|source| stem(source.function.body) == function) && hears(template, function).is_empty()
-}
-
-/// What a queue is subscribed to, without versions.
-fn heard_at(template: &Template, queue: &str) -> BTreeSet<String> {
-    let subscriptions = template.subscriptions().filter(|subscription| target(subscription.at("/Endpoint")) == Some(queue));
-    let prefixes = subscriptions.flat_map(|subscription| items(subscription.at("/FilterPolicy/type")));
-    prefixes.map(|rule| rule["prefix"].as_str().unwrap().trim_end_matches('.').to_owned()).collect()
-}
-
-/// A function's name: its binary's.
-fn stem(function: &Value) -> &str {
-    function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap()
+    template.sources().any(|source| source.function.folder() == Some(function)) && hears(template, function).is_empty()
 }
 
 /// The routes of the HTTP API, `POST /orders`, with the function behind each.
 fn routes(template: &Template) -> BTreeMap<String, String> {
-    let of = |body: &Value| {
-        let events = entries(&body["Properties"]["Events"]).filter(|(_, event)| event["Type"] == "HttpApi");
-        let route = |event: &Value| {
-            format!("{} {}", event["Properties"]["Method"].as_str().unwrap(), event["Properties"]["Path"].as_str().unwrap())
-        };
-        events.map(|(_, event)| (route(event), stem(body).to_owned())).collect::<Vec<_>>()
+    let route =
+        |event: &Value| format!("{} {}", event["Properties"]["Method"].as_str().unwrap(), event["Properties"]["Path"].as_str().unwrap());
+    let of = |function: Resource<'_>| {
+        let events = entries(function.at("/Events")).filter(|(_, event)| event["Type"] == "HttpApi");
+        events.map(|(_, event)| (route(event), function.folder().unwrap().to_owned())).collect::<Vec<_>>()
     };
-    template.functions().flat_map(|function| of(function.body)).collect()
+    template.functions().flat_map(of).collect()
 }
 
 // ── every sample ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +273,7 @@ fn every_queue_sample_has_the_shape_that_lambda_hands_over() {
     for sample in samples() {
         for (record, json) in sample.json["Records"].as_array().into_iter().flatten().map(|json| (parse::<SqsMessage>(json), json)) {
             let at = sample.at();
-            let queue = template.sources().find(|source| stem(source.function.body) == sample.function).unwrap().queue;
+            let queue = template.sources().find(|source| source.function.folder() == Some(sample.function.as_str())).unwrap().queue;
             let arn = record.event_source_arn.as_deref().unwrap();
             assert!(arn.starts_with("arn:aws:sqs:us-east-1:123456789012:order-pipeline-"), "{at}: {arn} is no one's");
             assert_eq!(arn.ends_with(".fifo"), queue.is_fifo(), "{at}: {arn}");
@@ -650,9 +637,10 @@ fn the_catalogue_lists_every_event_with_its_producers_and_consumers() {
         let may: BTreeSet<_> = event_type.producers().iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(marked(producers, '`'), may, "producers of {event_type}");
         // A queue that no function consumes is there for people.
-        let queues = template.queues().filter(|queue| heard_at(&template, queue.id).contains(event_type.stem()));
-        let consumer =
-            |queue: &str| template.sources().find(|source| source.queue.id == queue).map(|source| stem(source.function.body).to_owned());
+        let queues = template.queues().filter(|queue| template.heard_at(queue.id).any(|heard| heard == event_type.stem()));
+        let consumer = |queue: &str| {
+            template.sources().find(|source| source.queue.id == queue).and_then(|source| source.function.folder().map(str::to_owned))
+        };
         let subscribed: BTreeSet<_> = queues.map(|queue| consumer(queue.id).unwrap_or_else(|| queue.id.to_owned())).collect();
         assert_eq!(marked(consumers, '`'), subscribed, "consumers of {event_type}; write them in events/README.md");
         assert!(marked(consumers, '*').is_empty(), "{event_type}: all its consumers are here");
@@ -698,18 +686,10 @@ fn every_decision_is_listed_and_every_named_one_exists() {
 /// A promise whose test has gone is no promise.
 #[test]
 fn every_test_that_a_page_names_exists() {
-    let mut sources = Vec::new();
-    let mut folders = ["functions", "shared", "tests", "xtask"].map(|folder| workspace_root().join(folder)).to_vec();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push(fs::read_to_string(path).unwrap());
-            }
-        }
-    }
+    let files =
+        ["functions", "shared", "tests", "xtask"].into_iter().flat_map(|folder| files_below(workspace_root().join(folder), &[]).unwrap());
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let sources: Vec<_> = files.filter(is_source).map(|path| fs::read_to_string(path).unwrap()).collect();
     let words = |text: &str| -> Vec<String> { text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect() };
     let tests: BTreeSet<_> = sources
         .iter()
@@ -1042,7 +1022,7 @@ fn the_asyncapi_description_lists_every_event_and_who_sends_and_receives_it() {
             );
             if operation["action"] == "send" {
                 let topic = CHANNELS.iter().find(|(name, _)| *name == channel).unwrap().1;
-                let deployed = template.functions().find(|deployed| stem(deployed.body) == function.as_str()).unwrap();
+                let deployed = template.functions().find(|deployed| deployed.folder() == Some(function.as_str())).unwrap();
                 let mut told = entries(deployed.at("/Environment/Variables")).filter_map(|(_, value)| target(value));
                 assert!(told.any(|told| told == topic), "{function} sends to {channel}");
                 sends.extend(messages);

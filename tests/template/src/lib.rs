@@ -5,9 +5,12 @@
 //! a rule that meets `Fn::If` judges both branches.
 
 pub mod access;
+mod files;
 pub mod limits;
 pub mod operations;
 pub mod queues;
+
+pub use files::files_below;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
@@ -315,15 +318,6 @@ impl<'a> Source<'a> {
     pub fn dead_letter_queue(&self) -> Option<Resource<'a>> {
         self.queue.template.referred(self.queue.at("/RedrivePolicy/deadLetterTargetArn"), "AWS::SQS::Queue")
     }
-}
-
-/// The name of a function as its resources begin with it: `OrderTracking` of `order-tracking`.
-pub fn stem_of(folder: &str) -> String {
-    let capitalized = |word: &str| {
-        let mut characters = word.chars();
-        characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect::<String>()
-    };
-    folder.split('-').map(capitalized).collect()
 }
 
 /// One of the things that a value can be.

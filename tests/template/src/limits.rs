@@ -127,8 +127,8 @@ fn resolved(template: &Template, value: &Value) -> usize {
     match &value["Fn::Sub"] {
         Value::String(text) => substituted(template, text, &Value::Null),
         Value::Array(both) => substituted(template, both[0].as_str().unwrap_or_default(), &both[1]),
-        // Joined, selected, split: no longer than all that it is made of.
-        _ => texts_in(template, value),
+        // Joined, selected, split, one of two: no longer than all that it is made of.
+        _ => value.as_object().into_iter().flat_map(|map| map.values()).map(|part| texts_in(template, part)).sum(),
     }
 }
 
@@ -148,13 +148,10 @@ fn substituted(template: &Template, text: &str, own: &Value) -> usize {
     first + rest.sum::<usize>()
 }
 
+/// The length of all texts in a value together, each resolved.
 fn texts_in(template: &Template, value: &Value) -> usize {
     match value {
-        Value::Object(map)
-            if is_function(map) && !map.keys().any(|key| ["Fn::Join", "Fn::Select", "Fn::Split", "Fn::If"].contains(&&**key)) =>
-        {
-            resolved(template, value)
-        }
+        Value::Object(map) if is_function(map) => resolved(template, value),
         Value::Object(map) => map.values().map(|part| texts_in(template, part)).sum(),
         Value::Array(list) => list.iter().map(|part| texts_in(template, part)).sum(),
         scalar => scalar.as_str().map_or(0, str::len),

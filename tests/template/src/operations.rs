@@ -5,7 +5,7 @@
 use super::{
     Branch, Complaints, Resource, Template, branches, entries, items,
     queues::{Use, use_of},
-    statements, stem_of, target, texts,
+    statements, target, texts,
 };
 use domain::{
     command::Power,
@@ -13,7 +13,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use testkit::stack::STACK_NAME_MAX;
+use testkit::{calls::stem_of, stack::STACK_NAME_MAX};
 
 /// The types that the rules know. A new one needs rules before it needs a place here.
 const KNOWN: &[&str] = &[

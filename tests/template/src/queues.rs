@@ -2,10 +2,11 @@
 //!
 //! They are what keeps a message from being lost between two functions; [`RULES`](super::RULES) lists them.
 
-use super::{Complaints, Resource, Source, Template, access::EXPOSED, branches, entries, items, stem_of, target, texts};
+use super::{Complaints, Resource, Source, Template, access::EXPOSED, branches, entries, items, target, texts};
 use domain::EventType;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use testkit::calls::stem_of;
 
 /// 14 days, the longest that SQS keeps a message.
 const RETENTION_SECONDS: u64 = 1_209_600;

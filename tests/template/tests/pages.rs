@@ -8,7 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use template::workspace_root;
+use template::{files_below, workspace_root};
 
 /// The width of prose, in characters: what a page shows beside its source in an editor on a laptop.
 const PROSE_MAX: usize = 100;
@@ -26,21 +26,9 @@ struct Page {
 /// Every Markdown file, without what is built.
 fn pages() -> Vec<Page> {
     let root = workspace_root();
-    let (mut folders, mut pages) = (vec![root.clone()], vec![]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !["target", ".git", ".aws-sam", "corpus"].contains(&name.as_str()) {
-                folders.push(path);
-            } else if name.ends_with(".md") {
-                let text = fs::read_to_string(&path).unwrap();
-                pages.push(Page { path: path.strip_prefix(&root).unwrap().to_owned(), text });
-            }
-        }
-    }
-    pages.sort_by(|a, b| a.path.cmp(&b.path));
-    pages
+    let paths = files_below(&root, &["target", ".git", ".aws-sam", "corpus"]).unwrap().into_iter();
+    let pages = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    pages.map(|path| Page { text: fs::read_to_string(&path).unwrap(), path: path.strip_prefix(&root).unwrap().to_owned() }).collect()
 }
 
 /// The lines outside of code blocks and HTML comments, with their numbers.

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a file that cannot be read fails these tests, helpers included")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
-use template::workspace_root;
+use template::{files_below, workspace_root};
 
 /// A word, or a few in a row, that this repository does not use.
 struct Avoided {
@@ -69,10 +69,7 @@ const AVOIDED: &[Avoided] = &[
 const NAMES: &[&str] = &["meanwhile", "shown", "way", "lots", "read"];
 
 /// Places where a word is right: part of the path, the word, and why.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("tests/template/tests/plain_words.rs", "", "the list itself"),
-    // Both are renamed in the move of the operator's tool out of xtask.
-];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[("tests/template/tests/plain_words.rs", "", "the list itself")];
 
 /// The most words in a test's name. A fact has ten or so; what does not fit goes into the doc comment.
 const TEST_WORDS_MAX: usize = 13;
@@ -147,19 +144,8 @@ fn files() -> Vec<(String, String)> {
         let name = path.file_name().unwrap().to_string_lossy();
         path.extension().is_some_and(|kind| KINDS.contains(&&*kind.to_string_lossy())) || name == "run" || name == "Dockerfile"
     };
-    let mut folders: Vec<_> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
     let mut paths: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            match path.is_dir() {
-                true if !FOREIGN.contains(&name.as_str()) => folders.push(path),
-                true => {}
-                false => paths.push(path),
-            }
-        }
-    }
+    paths.extend(FOLDERS.iter().flat_map(|folder| files_below(root.join(folder), FOREIGN).unwrap()));
     paths.retain(is_read);
     paths.sort();
     paths.into_iter().map(|path| (path.strip_prefix(&root).unwrap().display().to_string(), fs::read_to_string(&path).unwrap())).collect()

@@ -8,11 +8,14 @@ use std::{
     path::PathBuf,
     process::Command,
 };
-use template::workspace_root;
+use template::{files_below, workspace_root};
 use toml::Table;
 
 /// The rooms, from the one that everything may use to the one that nothing uses.
 const ROOMS: [&str; 4] = ["shared", "functions", "tests", "xtask"];
+
+/// The sections of a manifest that name crates.
+const ALL_SECTIONS: [&str; 3] = ["dependencies", "build-dependencies", "dev-dependencies"];
 
 /// A crate: the folder that it is in, seen from the root, and its manifest.
 struct Crate {
@@ -34,17 +37,17 @@ impl Crate {
 /// Every crate of the workspace by its name, as the folders have them.
 fn crates() -> BTreeMap<String, Crate> {
     let root = workspace_root();
-    let mut folders: Vec<_> = ROOMS.iter().map(|room| root.join(room)).collect();
-    let mut found = BTreeMap::new();
-    while let Some(folder) = folders.pop() {
-        folders.extend(fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
-        let Ok(text) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
-        let manifest: Table = text.parse().unwrap();
+    let manifests = files_of_rooms(&ROOMS).into_iter().filter(|path| path.ends_with("Cargo.toml"));
+    let read = |path: PathBuf| {
+        let manifest: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
         let name = manifest["package"]["name"].as_str().unwrap().to_owned();
-        let folder = folder.strip_prefix(&root).unwrap().to_owned();
-        found.insert(name, Crate { folder, manifest });
-    }
-    found
+        (name, Crate { folder: path.parent().unwrap().strip_prefix(&root).unwrap().to_owned(), manifest })
+    };
+    manifests.map(read).collect()
+}
+
+fn files_of_rooms(rooms: &[&str]) -> Vec<PathBuf> {
+    rooms.iter().flat_map(|room| files_below(workspace_root().join(room), &[]).unwrap()).collect()
 }
 
 /// What the sections of a crate's manifest name, and lies in a room that the crate's own may not use.
@@ -68,9 +71,8 @@ fn what_runs_on_aws_depends_on_nothing_that_verifies_it() {
 #[test]
 fn nothing_shared_depends_on_a_function() {
     let all = crates();
-    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
     let shared = all.iter().filter(|(_, it)| it.room() == "shared");
-    let faults: Vec<_> = shared.flat_map(|(name, _)| forbidden(&all, name, &sections, &["functions"])).collect();
+    let faults: Vec<_> = shared.flat_map(|(name, _)| forbidden(&all, name, &ALL_SECTIONS, &["functions"])).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -78,9 +80,8 @@ fn nothing_shared_depends_on_a_function() {
 #[test]
 fn no_test_depends_on_the_commands() {
     let all = crates();
-    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
     let tests = all.iter().filter(|(_, it)| it.room() == "tests");
-    let faults: Vec<_> = tests.flat_map(|(name, _)| forbidden(&all, name, &sections, &["xtask"])).collect();
+    let faults: Vec<_> = tests.flat_map(|(name, _)| forbidden(&all, name, &ALL_SECTIONS, &["xtask"])).collect();
     let options = |fault: &String| fault.contains("depends on command-line,");
     assert!(faults.iter().all(options), "{}", faults.join("\n"));
 }
@@ -89,13 +90,12 @@ fn no_test_depends_on_the_commands() {
 #[test]
 fn no_library_of_the_commands_depends_on_their_list() {
     let all = crates();
-    let sections = ["dependencies", "build-dependencies", "dev-dependencies"];
     let libraries: Vec<_> = all.iter().filter(|(name, it)| it.room() == "xtask" && *name != "xtask").collect();
     assert!(libraries.iter().any(|(name, _)| *name == "console"), "the test reads another tree");
-    let users: Vec<_> = libraries.iter().filter(|(_, it)| sections.iter().any(|of| it.named_in(of).contains(&"xtask"))).collect();
+    let users: Vec<_> = libraries.iter().filter(|(_, it)| ALL_SECTIONS.iter().any(|of| it.named_in(of).contains(&"xtask"))).collect();
     assert!(users.is_empty(), "{:?}", users.iter().map(|(name, _)| name).collect::<Vec<_>>());
     let below = ["xtask", "operate"];
-    let console = sections.iter().flat_map(|of| all["console"].named_in(of)).filter(|name| below.contains(name)).count();
+    let console = ALL_SECTIONS.iter().flat_map(|of| all["console"].named_in(of)).filter(|name| below.contains(name)).count();
     assert_eq!(console, 0, "console knows a command");
 }
 
@@ -152,29 +152,16 @@ fn what_is_built_for_one_function_serves_every_other() {
     }
 }
 
-/// Every Rust file below a folder.
-fn sources(folder: PathBuf, found: &mut Vec<PathBuf>) {
-    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        match path.is_dir() {
-            true => sources(path, found),
-            false if path.extension().is_some_and(|it| it == "rs") => found.push(path),
-            false => {}
-        }
-    }
-}
-
 /// A few tests may stand below the code that they are about. More stand in a file that is named `tests`, as helpers of tests do: a
 /// search of the code then finds code.
 #[test]
 fn test_code_stands_in_files_named_as_tests() {
     /// What fits on two screens.
     const INLINE_LINES_MAX: usize = 120;
-    let mut files = Vec::new();
-    for room in ["functions", "shared", "xtask"] {
-        sources(workspace_root().join(room), &mut files);
-    }
     let mut faults = Vec::new();
-    for file in files {
+    let sources =
+        files_of_rooms(&["functions", "shared", "xtask"]).into_iter().filter(|path| path.extension().is_some_and(|it| it == "rs"));
+    for file in sources {
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<_> = text.lines().collect();
         let is_for_tests =

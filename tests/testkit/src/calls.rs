@@ -180,6 +180,15 @@ pub fn folder_of(logical_id: &str) -> String {
     folder
 }
 
+/// How the resources of a function begin, by its folder: `order-intake` is `OrderIntake`.
+pub fn stem_of(folder: &str) -> String {
+    let words = folder.split('-').map(|word| {
+        let mut characters = word.chars();
+        characters.next().map(|first| first.to_ascii_uppercase().to_string() + characters.as_str()).unwrap_or_default()
+    });
+    words.collect()
+}
+
 impl Stack {
     /// What the functions of the stack have done since the engine started.
     ///

@@ -16,8 +16,16 @@ pub async fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().json().with_max_level(Level::TRACE).with_writer(lines.clone()).finish();
     let done = work.with_subscriber(subscriber).await;
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    (done, log)
+    (done, lines.text())
+}
+
+/// The same as a function logs it: INFO and above, each field at the top of its line.
+pub async fn logged_flat<T>(work: impl Future<Output = T>) -> (T, String) {
+    every_thread_listens();
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
+    let done = work.with_subscriber(subscriber).await;
+    (done, lines.text())
 }
 
 /// From here on every thread has a subscriber that wants everything and keeps nothing. Tests that listen call it first.
@@ -31,6 +39,12 @@ pub fn every_thread_listens() {
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

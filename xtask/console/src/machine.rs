@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testkit::calls::stem_of;
 
 /// A sentence about something this machine lacks, and what to do. Exit status 3.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +80,7 @@ impl Repository {
 
 /// `order-intake` is `OrderIntakeFunction` in the template.
 pub fn logical_id(function: &str) -> String {
-    let words = function.split('-').map(|word| {
-        let mut characters = word.chars();
-        characters.next().map(|first| first.to_ascii_uppercase().to_string() + characters.as_str()).unwrap_or_default()
-    });
-    words.collect::<String>() + "Function"
+    stem_of(function) + "Function"
 }
 
 /// Functions are Linux programs that the engine starts as they are.

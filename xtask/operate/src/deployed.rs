@@ -32,6 +32,17 @@ pub struct Target {
     pub profile: Option<String>,
 }
 
+/// What every question takes.
+#[derive(Args)]
+pub struct Asking {
+    /// Of which stack
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the answer as one JSON document
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
 /// A deployed function.
 pub struct Deployed {
     /// Its logical id in the template.

@@ -3,7 +3,7 @@
 //! It touches neither table nor topic itself: a person who may not invoke the operator gets nowhere by it.
 
 use crate::Caller;
-use crate::deployed::{Deployed, Target, by, now, print};
+use crate::deployed::{Asking, Deployed, by, now, print};
 use crate::style::Style;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -29,10 +29,7 @@ pub struct Uncollected {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    target: Target,
-    /// Print the answer as one JSON document
-    #[arg(long, global = true)]
-    json: bool,
+    asking: Asking,
 }
 
 #[derive(Subcommand)]
@@ -50,10 +47,7 @@ pub struct Nudge {
     #[command(flatten)]
     doing: Doing,
     #[command(flatten)]
-    target: Target,
-    /// Print the answer as one JSON document
-    #[arg(long)]
-    json: bool,
+    asking: Asking,
 }
 
 /// What is done about one order.
@@ -100,21 +94,21 @@ impl Command {
 
 /// `uncollected`: asks the operator, prints its answer, and returns the exit status.
 pub(crate) async fn uncollected(caller: Caller<'_>, options: Uncollected) -> Result<ExitCode> {
-    ask(caller, options.command.question(), &options.target, options.json).await
+    ask(caller, options.command.question(), &options.asking).await
 }
 
 /// `nudge`: asks the operator, prints its answer, and returns the exit status.
 pub(crate) async fn nudge(caller: Caller<'_>, options: Nudge) -> Result<ExitCode> {
-    ask(caller, request::Command::Nudge(options.doing.act()), &options.target, options.json).await
+    ask(caller, request::Command::Nudge(options.doing.act()), &options.asking).await
 }
 
-async fn ask(caller: Caller<'_>, command: request::Command, target: &Target, json: bool) -> Result<ExitCode> {
+async fn ask(caller: Caller<'_>, command: request::Command, Asking { target, json }: &Asking) -> Result<ExitCode> {
     let operator = Deployed::find(caller, target, OPERATOR)?;
     let answer: Answer = operator.ask(command.needs(), &Request { by: by(), command }).await?;
     let status = status(&answer)?;
     let flags = target.flags();
     let style = Style { program: caller.program, flags: &flags, now: now(), width: width(&std::io::stdout()) };
-    print(&if json { document(&answer)? + "\n" } else { text(&answer, style) })?;
+    print(&if *json { document(&answer)? + "\n" } else { text(&answer, style) })?;
     Ok(ExitCode::from(status))
 }
 

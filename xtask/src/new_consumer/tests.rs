@@ -1,7 +1,7 @@
 //! A consumer that is written, held to the rules that the template and the pages keep; and what is refused.
 
 use super::*;
-use template::{RULES, Template};
+use template::{RULES, Template, files_below};
 
 /// A copy of what the command reads, in a folder that goes with it.
 struct Checkout(Repository);
@@ -33,18 +33,7 @@ impl Checkout {
     }
     /// Every file and what is in it.
     fn all(&self) -> Vec<(PathBuf, String)> {
-        let (mut folders, mut found) = (vec![self.0.root.clone()], vec![]);
-        while let Some(folder) = folders.pop() {
-            for path in fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()) {
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.push((path.clone(), fs::read_to_string(path).unwrap()));
-                }
-            }
-        }
-        found.sort();
-        found
+        files_below(&self.0.root, &[]).unwrap().into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use command_line::screen::USUAL_WIDTH;
 use console::machine::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use template::files_below;
 
 /// A command that a page says.
 #[derive(Debug, Clone)]
@@ -34,19 +35,9 @@ impl WrittenCommand {
 
 /// Every page, and the template.
 fn pages(root: &Path) -> Vec<PathBuf> {
-    let mut pages = vec![root.join("template.yaml"), root.join("samconfig.toml")];
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            let path = entry.path();
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if path.is_dir() && !["target", ".git", ".aws-sam"].contains(&name.as_str()) {
-                folders.push(path);
-            } else if name.ends_with(".md") {
-                pages.push(path);
-            }
-        }
-    }
+    let mut pages = files_below(root, &["target", ".git", ".aws-sam"]).unwrap();
+    pages.retain(|path| path.extension().is_some_and(|kind| kind == "md"));
+    pages.extend([root.join("template.yaml"), root.join("samconfig.toml")]);
     pages.sort();
     pages
 }

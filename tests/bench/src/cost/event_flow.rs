@@ -7,7 +7,8 @@
 use crate::report::Report;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use template::{Resource, Source, Template, stem_of, texts};
+use template::{Resource, Source, Template, texts};
+use testkit::calls::stem_of;
 
 /// Where every event of an order goes through.
 const TOPIC: &str = "OrderEventsTopic";

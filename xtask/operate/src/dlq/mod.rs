@@ -7,7 +7,7 @@ mod progress;
 mod render;
 
 use crate::Caller;
-use crate::deployed::{Deployed, Target, by, now, print};
+use crate::deployed::{Asking, Deployed, by, now, print};
 use crate::style::Style;
 use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
@@ -54,10 +54,7 @@ pub struct Options {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    target: Target,
-    /// Print the answer as one JSON document
-    #[arg(long, global = true)]
-    json: bool,
+    asking: Asking,
 }
 
 #[derive(Subcommand)]
@@ -161,7 +158,7 @@ impl Command {
 
 /// Asks the inspector, prints its answer, and returns the exit status.
 pub(crate) async fn run(caller: Caller<'_>, options: Options) -> Result<ExitCode> {
-    let Options { command, target, json } = options;
+    let Options { command, asking: Asking { target, json } } = options;
     let inspector = Deployed::find(caller, &target, INSPECTOR)?;
     let mut request = Request { by: by(), command: command.question() };
     let mut progress = Progress::new(&request.command);
@@ -298,11 +295,8 @@ mod tests {
     fn common_flags_stand_before_and_behind_the_command() {
         for line in ["dlq --stack s --region r list --json", "dlq list --json --stack s --region r", "dlq --json list --region=r --stack=s"]
         {
-            let options = read(line.strip_prefix("dlq ").unwrap()).unwrap();
-            assert!(
-                options.json && options.target.stack.as_deref() == Some("s") && options.target.region.as_deref() == Some("r"),
-                "{line}"
-            );
+            let Asking { target, json } = read(line.strip_prefix("dlq ").unwrap()).unwrap().asking;
+            assert!(json && target.stack.as_deref() == Some("s") && target.region.as_deref() == Some("r"), "{line}");
         }
     }
 

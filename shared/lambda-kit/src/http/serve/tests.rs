@@ -3,29 +3,7 @@
 use super::*;
 use crate::Real;
 use serde_json::json;
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-use tracing_subscriber::fmt::MakeWriter;
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
+use testkit::log::logged_flat;
 
 fn event() -> Value {
     json!({
@@ -39,14 +17,8 @@ fn event() -> Value {
 
 /// The answer, and every line that was logged on the way.
 async fn served(event: Value, seconds_left: i64, handler: impl AsyncFn(&Request) -> Result<Response, Refused>) -> (Response, Vec<Value>) {
-    testkit::log::every_thread_listens();
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
     let deadline = Real.now().checked_add(jiff::SignedDuration::from_secs(seconds_left)).unwrap();
-    let response = answer(event, deadline, &Real, &handler).await;
-    drop(guard);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let (response, text) = logged_flat(answer(event, deadline, &Real, &handler)).await;
     assert!(!text.contains("secret") && !text.contains("192.0.2.7"), "{text}");
     (response, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
